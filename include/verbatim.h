@@ -1,0 +1,460 @@
+/* verbatim.h - the public interface of libverbatim: exact speculative decoding of GGUF language models.
+ *
+ * The one header that programs include. Reading order is the order of use:
+ *
+ *   vb_gguf      an opened model file (metadata, tensors)               vb_gguf_open
+ *   vb_tokenizer text <-> ids, from that file's own tables              vb_tokenizer_open
+ *   vb_model     the weights, immutable, shared by any number of users  vb_model_open
+ *   vb_context   one sequence: its KV cache and its scratch memory      vb_context_open, vb_eval
+ *   vb_spec      speculative generation on a context, step by step      vb_spec_open, vb_spec_step
+ *
+ * Rules that hold everywhere:
+ * - A function that can fail returns 0 or a negative VB_ERR_* and, when `err` is not NULL, fills it with a message
+ *   that names the file, field or argument and the way out. Outputs are untouched on error.
+ * - The library never prints, exits or asserts on data. Nothing is global: two models do not know of each other.
+ * - A vb_gguf, vb_tokenizer or vb_model may be used by several threads at once (they never change).
+ *   A vb_context or vb_spec belongs to one thread at a time.
+ * - Objects are closed in the reverse order of opening: the gguf last. Closing NULL does nothing.
+ * - Text is UTF-8 in (ptr, length) pairs; it may hold any bytes. Token ids are int32_t, 0 <= id < n_vocab.
+ *
+ * The promises P1-P6 named below are stated in docs/numerics.md (P1) and docs/speculation.md (P2-P6).
+ */
+#ifndef VERBATIM_H
+#define VERBATIM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define VB_VERSION "0.1.0"
+
+/* ------------------------------------------------------------------------------------------------ errors */
+
+enum {
+    VB_OK = 0,
+    VB_ERR_ARGUMENT = -1,    /* the caller asked for something that makes no sense */
+    VB_ERR_IO = -2,          /* the operating system said no */
+    VB_ERR_FORMAT = -3,      /* the file is malformed */
+    VB_ERR_UNSUPPORTED = -4, /* the file is well formed and uses what this build does not know (P6) */
+    VB_ERR_MEMORY = -5,      /* out of memory */
+    VB_ERR_NUMERIC = -6,     /* an infinity or a NaN came up in a computation */
+    VB_ERR_FULL = -7,        /* the context holds no further token */
+    VB_ERR_VOCAB = -8,       /* two vocabularies do not fit each other */
+    VB_ERR_CANCELLED = -9    /* the cancel callback asked to stop */
+};
+
+typedef struct vb_error {
+    int code;           /* one of VB_ERR_*, or VB_OK */
+    char message[1024]; /* one line, no newline at the end */
+} vb_error;
+
+/* Frees memory that the library handed out (only where a docstring says so). */
+void vb_free(void *p);
+
+/* ------------------------------------------------------------------------------------------------ GGUF files */
+
+typedef struct vb_gguf vb_gguf;
+
+/* Types of metadata values, as numbered in the file. */
+typedef enum vb_value_type {
+    VB_VALUE_U8 = 0,
+    VB_VALUE_I8 = 1,
+    VB_VALUE_U16 = 2,
+    VB_VALUE_I16 = 3,
+    VB_VALUE_U32 = 4,
+    VB_VALUE_I32 = 5,
+    VB_VALUE_F32 = 6,
+    VB_VALUE_BOOL = 7,
+    VB_VALUE_STRING = 8,
+    VB_VALUE_ARRAY = 9,
+    VB_VALUE_U64 = 10,
+    VB_VALUE_I64 = 11,
+    VB_VALUE_F64 = 12
+} vb_value_type;
+
+/* Types of tensors, as numbered in the file. Others exist; a file that uses one is refused (P6). */
+typedef enum vb_type {
+    VB_F32 = 0,
+    VB_F16 = 1,
+    VB_Q4_0 = 2,
+    VB_Q4_1 = 3,
+    VB_Q5_0 = 6,
+    VB_Q5_1 = 7,
+    VB_Q8_0 = 8,
+    VB_Q2_K = 10,
+    VB_Q3_K = 11,
+    VB_Q4_K = 12,
+    VB_Q5_K = 13,
+    VB_Q6_K = 14,
+    VB_IQ4_NL = 20,
+    VB_IQ4_XS = 23,
+    VB_BF16 = 30,
+    VB_MXFP4 = 39,
+    VB_TYPE_LIMIT = 40 /* one past the largest */
+} vb_type;
+
+/* "Q4_K" and so on; NULL for a number that is not a vb_type. */
+const char *vb_type_name(int type);
+/* Values per block (1, 32 or 256) and bytes per block; 0 for a number that is not a vb_type. */
+int vb_type_block_values(int type);
+int vb_type_block_bytes(int type);
+
+/* One metadata entry. `raw` points into the file: the value, or an array's first element. */
+typedef struct vb_meta {
+    const char *key; /* NUL-terminated */
+    vb_value_type type;
+    vb_value_type elem; /* of an array's elements; equals type otherwise */
+    uint64_t count;     /* elements of an array; 1 otherwise */
+    const uint8_t *raw;
+    uint64_t offset; /* of the value, bytes from the start of its file */
+} vb_meta;
+
+typedef struct vb_tensor {
+    const char *name; /* NUL-terminated */
+    vb_type type;
+    int n_dims;         /* 1..4 */
+    uint64_t dims[4];   /* dims[0] is the row length (the inner, contiguous dimension); unused ones are 1 */
+    const uint8_t *data;
+    uint64_t bytes;
+    uint64_t offset; /* of the data, bytes from the start of its file */
+    int split;       /* index of the file it lies in, 0 for a model in one file */
+} vb_tensor;
+
+/* Opens a GGUF file of version 2 or 3, little endian, or the first of a split model (-00001-of-000NN.gguf), maps it
+ * read-only and validates header, metadata and tensor table (the rules: docs/formats.md). The weights themselves are
+ * validated by vb_model_open. Errors: VB_ERR_IO, VB_ERR_FORMAT (with byte offset and field), VB_ERR_UNSUPPORTED. */
+int vb_gguf_open(vb_gguf **out, const char *path, vb_error *err);
+void vb_gguf_close(vb_gguf *g);
+
+const char *vb_gguf_path(const vb_gguf *g);
+int vb_gguf_version(const vb_gguf *g);
+uint64_t vb_gguf_file_bytes(const vb_gguf *g); /* of all splits together */
+int vb_gguf_splits(const vb_gguf *g);
+
+size_t vb_gguf_meta_count(const vb_gguf *g);
+const vb_meta *vb_gguf_meta(const vb_gguf *g, size_t i);
+const vb_meta *vb_gguf_find(const vb_gguf *g, const char *key); /* NULL if absent */
+
+size_t vb_gguf_tensor_count(const vb_gguf *g);
+const vb_tensor *vb_gguf_tensor(const vb_gguf *g, size_t i);
+const vb_tensor *vb_gguf_find_tensor(const vb_gguf *g, const char *name); /* NULL if absent */
+
+/* Element i of an entry (i = 0 for a scalar), converted without loss or refused. Return false when the type does not
+ * fit, the value is out of range or i >= count. Strings are not NUL-terminated. */
+bool vb_meta_u64(const vb_meta *m, uint64_t i, uint64_t *out);
+bool vb_meta_i64(const vb_meta *m, uint64_t i, int64_t *out);
+bool vb_meta_f64(const vb_meta *m, uint64_t i, double *out);
+bool vb_meta_bool(const vb_meta *m, uint64_t i, bool *out);
+bool vb_meta_string(const vb_gguf *g, const vb_meta *m, uint64_t i, const char **text, size_t *len);
+
+/* ------------------------------------------------------------------------------------------------ tokenizer */
+
+typedef struct vb_tokenizer vb_tokenizer;
+
+/* Kinds of vocabulary entries, as numbered in the file. */
+typedef enum vb_token_kind {
+    VB_TOKEN_NORMAL = 1,
+    VB_TOKEN_UNKNOWN = 2,
+    VB_TOKEN_CONTROL = 3,
+    VB_TOKEN_USER = 4,
+    VB_TOKEN_UNUSED = 5,
+    VB_TOKEN_BYTE = 6
+} vb_token_kind;
+
+/* Flags of vb_tokenize. */
+enum {
+    VB_TOKENIZE_ADD_SPECIAL = 1,   /* BOS and EOS as the file's metadata says */
+    VB_TOKENIZE_PARSE_SPECIAL = 2, /* text like "<|im_end|>" becomes the control token of that name */
+    VB_TOKENIZE_ADD_BOS = 4        /* BOS in front whatever the metadata says (an error if there is none) */
+};
+
+/* Builds the tokenizer of a file: SPM (tokenizer.ggml.model "llama") or byte-level BPE ("gpt2") with a known
+ * tokenizer.ggml.pre. Errors: VB_ERR_UNSUPPORTED (naming what was found and what is known), VB_ERR_FORMAT. */
+int vb_tokenizer_open(vb_tokenizer **out, const vb_gguf *g, vb_error *err);
+void vb_tokenizer_close(vb_tokenizer *t);
+
+int32_t vb_tokenizer_size(const vb_tokenizer *t);      /* number of ids */
+const char *vb_tokenizer_model(const vb_tokenizer *t); /* "spm" or "bpe" */
+const char *vb_tokenizer_pre(const vb_tokenizer *t);   /* name of the pre-tokenizer pattern, "" for spm */
+int32_t vb_token_bos(const vb_tokenizer *t);           /* -1 if there is none */
+int32_t vb_token_eos(const vb_tokenizer *t);           /* -1 if there is none */
+bool vb_tokenizer_adds_bos(const vb_tokenizer *t);
+bool vb_tokenizer_adds_eos(const vb_tokenizer *t);
+/* True for every id that ends a generation: EOS, end of turn, end of message. */
+bool vb_token_is_stop(const vb_tokenizer *t, int32_t id);
+vb_token_kind vb_token_type(const vb_tokenizer *t, int32_t id);
+/* The entry as written in the file (for BPE in its byte alphabet). Not NUL-terminated. */
+const char *vb_token_raw(const vb_tokenizer *t, int32_t id, size_t *len);
+/* The bytes that the id stands for in text; control tokens stand for nothing unless `special`, when they stand for
+ * their name. Valid as long as the tokenizer. Not NUL-terminated; may be part of a UTF-8 character. */
+const char *vb_token_text(const vb_tokenizer *t, int32_t id, bool special, size_t *len);
+/* The id whose raw text is exactly this; -1 if there is none. */
+int32_t vb_token_find(const vb_tokenizer *t, const char *raw, size_t len);
+
+/* Text to ids. *ids is allocated (vb_free). Never fails on content, only for memory or a missing BOS. */
+int vb_tokenize(const vb_tokenizer *t, const char *text, size_t len, unsigned flags, int32_t **ids, size_t *n,
+                vb_error *err);
+/* Ids to text, *text allocated and NUL-terminated (vb_free). The leading space that SPM adds is taken off when the
+ * first id (after BOS) starts with it. Errors: VB_ERR_ARGUMENT for an id outside the vocabulary. */
+int vb_detokenize(const vb_tokenizer *t, const int32_t *ids, size_t n, bool special, char **text, size_t *len,
+                  vb_error *err);
+
+/* Streaming: bytes in, whole UTF-8 characters out. Zero-initialise. */
+typedef struct vb_utf8 {
+    unsigned char held[4];
+    int n_held;
+} vb_utf8;
+/* Appends `len` bytes and writes to `out` (capacity >= len + 3) everything that ends on a character boundary.
+ * Bytes that cannot start or continue a character pass through. Returns the number of bytes written. */
+size_t vb_utf8_push(vb_utf8 *u, const char *bytes, size_t len, char *out);
+/* Writes what is still held (at most 3 bytes) and resets. */
+size_t vb_utf8_flush(vb_utf8 *u, char *out);
+
+/* Says whether `draft` may propose tokens to `target`: same text and kind on every id the draft can emit, same special
+ * ids, same BOS/EOS rule; one of the two may be longer (padding), the ids beyond the shared range are never drafted.
+ * On success *shared is the number of ids that both have in common. On VB_ERR_VOCAB the message names the first
+ * differences and the way out. */
+int vb_vocab_compatible(const vb_tokenizer *target, const vb_tokenizer *draft, int32_t *shared, vb_error *err);
+
+/* ------------------------------------------------------------------------------------------------ chat templates */
+
+typedef struct vb_chat_message {
+    const char *role; /* "system", "user", "assistant" */
+    const char *content;
+} vb_chat_message;
+
+/* The name of the template family that the file's tokenizer.chat_template belongs to ("chatml", "llama2", "llama3",
+ * "mistral", "zephyr", "gemma", "phi3", "vicuna", "deepseek", ...). Templates are recognised, never executed.
+ * VB_ERR_UNSUPPORTED if there is none or it is not recognised: the message lists the names. */
+int vb_chat_detect(const vb_gguf *g, const char **name, vb_error *err);
+/* NULL-terminated list of the names. */
+const char *const *vb_chat_names(void);
+/* Renders a conversation; with `open_turn` the text ends where the assistant speaks next. *text is allocated
+ * (vb_free); tokenize it with VB_TOKENIZE_PARSE_SPECIAL and, unless it starts with BOS itself, the file's BOS rule.
+ * Errors: VB_ERR_ARGUMENT for an unknown name, role or order of roles. */
+int vb_chat_render(const char *name, const vb_chat_message *messages, size_t n, bool open_turn, char **text,
+                   size_t *len, vb_error *err);
+
+/* ------------------------------------------------------------------------------------------------ model */
+
+typedef struct vb_model vb_model;
+
+typedef struct vb_model_info {
+    const char *architecture; /* "llama", "qwen2", "qwen3" */
+    const char *name;         /* general.name, or "" */
+    int n_vocab;              /* rows of the output matrix */
+    int n_ctx;                /* context length of training */
+    int n_layers, n_heads, n_kv_heads, head_dim, dim, ffn_dim;
+    uint64_t parameters;
+    uint64_t weight_bytes;
+} vb_model_info;
+
+/* Checks architecture, shapes, types and the weights' own scales, and binds the tensors. Nothing is copied: the
+ * weights stay where the file is mapped. */
+int vb_model_open(vb_model **out, const vb_gguf *g, vb_error *err);
+void vb_model_close(vb_model *m);
+const vb_model_info *vb_model_describe(const vb_model *m);
+
+/* ------------------------------------------------------------------------------------------------ context */
+
+typedef struct vb_context vb_context;
+
+typedef enum vb_activations {
+    VB_ACT_Q8 = 0, /* activations rounded to 8 bits per 32 values before block-quantised weights (default) */
+    VB_ACT_Q16     /* 15 bits: the error is 1e-8 in KL, for golden vectors */
+} vb_activations;
+
+typedef struct vb_context_params {
+    int n_ctx;     /* positions; 0: the model's training context, at most 4096 */
+    int n_threads; /* 0: one per physical core. The bits do not depend on it (P1) */
+    int batch;     /* most tokens evaluated together; 0: 64. The bits do not depend on it (P1) */
+    vb_activations activations;
+    vb_type kv_type;     /* VB_F16 (default) or VB_F32 */
+    const char *kernels; /* NULL or "auto", "ref", or a name from vb_kernel_names() */
+    /* Called between pieces of a long evaluation; true stops it with VB_ERR_CANCELLED. May be NULL. */
+    bool (*cancel)(void *user);
+    /* Called with every intermediate result, for recordings (docs/vectors.md). `values` has the shape (rows, cols),
+     * row i belongs to position `position` + i. layer is -1 outside the layers. May be NULL. */
+    void (*observe)(void *user, const char *what, int layer, int position, int rows, int cols, const float *values);
+    void *user;
+} vb_context_params;
+
+/* Fills in the defaults. */
+void vb_context_defaults(vb_context_params *p);
+/* Allocates KV cache and scratch, once. Errors: VB_ERR_ARGUMENT, VB_ERR_MEMORY, VB_ERR_UNSUPPORTED (kernels). */
+int vb_context_open(vb_context **out, const vb_model *m, const vb_context_params *p, vb_error *err);
+void vb_context_close(vb_context *c);
+
+const vb_model *vb_context_model(const vb_context *c);
+int vb_context_size(const vb_context *c);   /* positions it can hold */
+int vb_context_length(const vb_context *c); /* positions it holds */
+uint64_t vb_context_bytes(const vb_context *c);
+const char *vb_context_kernels(const vb_context *c); /* the name of the kernels chosen */
+int vb_context_threads(const vb_context *c);
+
+/* Evaluates tokens[0..n) at positions length..length+n-1 and appends them. want[i] != 0 asks for the logits after
+ * token i; want = NULL asks for the last one only. Any split of a sequence into calls gives the same bits (P1).
+ * On error the context is as before the call. Errors: VB_ERR_ARGUMENT (an id outside the vocabulary), VB_ERR_FULL,
+ * VB_ERR_NUMERIC, VB_ERR_CANCELLED. */
+int vb_eval(vb_context *c, const int32_t *tokens, size_t n, const uint8_t *want, vb_error *err);
+/* The logits (n_vocab) after token i of the last vb_eval; NULL if they were not asked for. Valid until the next call. */
+const float *vb_logits(const vb_context *c, size_t i);
+/* Forgets positions n and above. [0, n) are then byte for byte what a cache holds that never saw more (P4). */
+int vb_context_truncate(vb_context *c, int n, vb_error *err);
+/* XXH3-128 of the KV cache over positions [0, length), as 16 bytes. */
+void vb_context_hash(const vb_context *c, uint8_t hash[16]);
+/* log softmax of one logit, in float64, over the whole vocabulary (P5). */
+double vb_logprob(const float *logits, int n_vocab, int32_t id);
+
+/* The oracle: the same model in float64, weights dequantised exactly, activations never quantised. Slow by design.
+ * logits: (n, n_vocab), row i follows tokens[i]. */
+int vb_oracle(const vb_model *m, const int32_t *tokens, size_t n, double *logits, vb_error *err);
+
+/* NULL-terminated names of the kernel sets in this build that this CPU can run, best last. */
+const char *const *vb_kernel_names(void);
+
+/* ------------------------------------------------------------------------------------------------ sampling */
+
+typedef struct vb_logit_bias {
+    int32_t id;
+    float bias; /* added to the logit; -INFINITY bans the id */
+} vb_logit_bias;
+
+/* The distribution that is sampled, in this order: bias, penalties, temperature, top-k, top-p, min-p.
+ * The exact definition on integers: docs/speculation.md. */
+typedef struct vb_sampling {
+    double temperature;       /* 0: greedy, ties to the lowest id. Default 0.8 */
+    int top_k;                /* 0: off. Default 40 */
+    double top_p;             /* 1: off. Default 0.95 */
+    double min_p;             /* 0: off. Default 0.05 */
+    double repeat_penalty;    /* 1: off (default) */
+    double presence_penalty;  /* 0: off (default) */
+    double frequency_penalty; /* 0: off (default) */
+    int penalty_last_n;       /* tokens of prompt and output looked back at; -1: all. Default 64 */
+    const vb_logit_bias *bias;
+    size_t n_bias;
+    uint64_t seed;
+} vb_sampling;
+
+void vb_sampling_defaults(vb_sampling *s);
+/* VB_ERR_ARGUMENT naming the field that is out of range (not finite, negative, ...). */
+int vb_sampling_check(const vb_sampling *s, int n_vocab, vb_error *err);
+
+/* A distribution as exact integers: p(id[i]) = w[i] / total; ids ascending, w[i] > 0; other ids have p = 0. */
+typedef struct vb_dist {
+    int32_t n;
+    const int32_t *id;
+    const uint64_t *w;
+    uint64_t total;
+} vb_dist;
+
+/* ------------------------------------------------------------------------------------------------ speculation */
+
+typedef enum vb_accept {
+    VB_ACCEPT_COUPLED = 0, /* shared-noise race: token for token what the target alone gives for this seed (P2) */
+    VB_ACCEPT_GREEDY,      /* accept the argmax; temperature 0 only (P2) */
+    VB_ACCEPT_REJECTION,   /* Leviathan et al. 2211.17192: the same law (P3) */
+    VB_ACCEPT_BLOCK        /* Sun et al. 2403.10444: the same law, longer runs (P3) */
+} vb_accept;
+
+const char *vb_accept_name(vb_accept a);
+
+typedef enum vb_draft {
+    VB_DRAFT_NONE = 0, /* the target alone */
+    VB_DRAFT_MODEL,    /* a smaller model, or the target itself in a context of its own */
+    VB_DRAFT_NGRAM     /* prompt lookup: what followed the last time these tokens came up */
+} vb_draft;
+
+typedef struct vb_spec_params {
+    vb_accept accept;
+    vb_draft draft;
+    vb_context *draft_context; /* for VB_DRAFT_MODEL; belongs to the vb_spec while it lives */
+    int gamma;                 /* tokens drafted per step, 1..32. Default 5 */
+    int32_t draft_vocab;       /* ids below this are drafted (vb_vocab_compatible); 0: all of the target's */
+    int ngram_max, ngram_min;  /* lengths of the suffix looked up. Default 4, 1 */
+    const int32_t *stop;       /* ids that end the output */
+    size_t n_stop;
+} vb_spec_params;
+
+void vb_spec_defaults(vb_spec_params *p);
+
+/* A coin: a uniform integer below `bound`, both 128 bits, and the Philox counter it came from. */
+typedef struct vb_coin {
+    uint32_t counter[4]; /* (position, offset or id, purpose, index) */
+    uint64_t value_hi, value_lo, bound_hi, bound_lo;
+} vb_coin;
+
+typedef enum vb_origin {
+    VB_FROM_TARGET = 0, /* no draft was involved */
+    VB_FROM_DRAFT,      /* drafted and accepted */
+    VB_FROM_RESIDUAL,   /* the target's own choice where a draft was rejected */
+    VB_FROM_BONUS       /* the target's own choice after all drafts were accepted */
+} vb_origin;
+
+/* One drafted token and what became of it. */
+typedef struct vb_drafted {
+    int32_t id;
+    bool tested;          /* compared with the target: every draft up to and including the first rejection */
+    bool accepted;        /* and emitted */
+    uint64_t p_w, p_total; /* p(id) = p_w/p_total under the target, after truncation (greedy: 1/1 or 0/1) */
+    uint64_t q_w, q_total; /* q(id) = q_w/q_total, what it was drawn from */
+    bool has_draw, has_coin;
+    vb_coin draw; /* that drew it from q (rejection, block) */
+    vb_coin coin; /* that decided (rejection, block) */
+} vb_drafted;
+
+typedef struct vb_emitted {
+    int32_t id;
+    vb_origin origin;
+    double logprob; /* log softmax of the target's raw logits, before temperature (P5) */
+    bool stop;      /* an id of vb_spec_params.stop: the output ends before it */
+} vb_emitted;
+
+/* What one step did. Pointers are valid until the next call on the same vb_spec. */
+typedef struct vb_step {
+    int32_t position; /* of the first token emitted, counted from the start of the prompt */
+    int n_drafted, n_tested, n_accepted;
+    const vb_drafted *drafted; /* (n_drafted) */
+    int n_emitted;             /* n_accepted + 1, or fewer when a stop token or max_emit ended it */
+    const vb_emitted *emitted;
+    bool has_final;          /* `final` drew the last token (rejection, block; also a bonus) */
+    vb_coin final;           /* coin of the residual or bonus draw */
+    const vb_dist *p;        /* (n_drafted + 1) the target's distribution at each position tested, else empty */
+    const vb_dist *q;        /* (n_drafted) the drafter's */
+    const float *const *logits; /* (n_emitted) the raw logits that each emitted token came from */
+    double draft_s, verify_s, sample_s;
+} vb_step;
+
+typedef struct vb_stats {
+    uint64_t steps, target_calls, emitted;
+    uint64_t drafted, tested, accepted; /* acceptance = accepted/drafted, alpha = accepted/tested */
+    uint64_t tested_at[32], accepted_at[32]; /* per position in the draft */
+    double prompt_s, draft_s, verify_s, sample_s;
+    uint64_t prompt_tokens;
+} vb_stats;
+
+typedef struct vb_spec vb_spec;
+
+/* Speculative generation on `target` (whose cache may hold a prefix already). With VB_DRAFT_NONE it is the target
+ * alone: the same race with the same noise whatever `accept` says. Errors: VB_ERR_ARGUMENT for combinations that make
+ * no sense (VB_ACCEPT_GREEDY with a temperature above 0, gamma out of range, ...). */
+int vb_spec_open(vb_spec **out, vb_context *target, const vb_sampling *s, const vb_spec_params *p, vb_error *err);
+void vb_spec_close(vb_spec *s);
+/* Evaluates tokens as given text (a prompt, or the next turn of a conversation). At least one token must have been
+ * given before the first step. */
+int vb_spec_prompt(vb_spec *s, const int32_t *tokens, size_t n, vb_error *err);
+/* One step: draft, verify, accept, roll back. Emits 1..gamma+1 tokens, at most max_emit (>= 1). VB_ERR_FULL when the
+ * target's context holds no further token; a draft whose context is full stops drafting instead. */
+int vb_spec_step(vb_spec *s, size_t max_emit, vb_step *step, vb_error *err);
+/* All tokens so far: prompt and output. */
+const int32_t *vb_spec_tokens(const vb_spec *s, size_t *n);
+void vb_spec_stats(const vb_spec *s, vb_stats *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
