@@ -1,0 +1,130 @@
+/* kernels.h - the kernel contract. Everything that costs time goes through one const table of functions; ref/ fills
+ * it with plain C, simd/ overrides entries with faster code that gives the same bits (P1; docs/numerics.md).
+ *
+ * What makes the same bits cheap: integer sums may be reordered freely, float sums may not. So inside a group of 32
+ * values a kernel may unpack, interleave and add as it likes; across groups it adds floats in group order, one
+ * accumulator per output. SIMD goes across output rows, tokens or lanes that the contract names, never across a float
+ * sum that has an order.
+ *
+ * Notation: fmaf(a, b, c) is the correctly rounded a*b + c; everything else rounds after each operation, to nearest
+ * even, in float32 unless said otherwise. Subnormal numbers are kept.
+ *
+ * References:
+ * - the order of sums and the integer activation formats: docs/numerics.md
+ * - RMSNorm: Zhang and Sennrich 1910.07467; RoPE: Su et al. 2104.09864; SwiGLU: Shazeer 2002.05202;
+ *   grouped-query attention: Ainslie et al. 2305.13245
+ */
+#ifndef VB_KERNELS_H
+#define VB_KERNELS_H
+
+#include "base.h"
+
+/* A weight matrix of `rows` outputs and `cols` inputs, as mapped from the file: row r starts at data + r*row_bytes. */
+typedef struct vb_matrix {
+    vb_type type;
+    int rows, cols;
+    const uint8_t *data;
+    size_t row_bytes;
+    /* The same weights interleaved for a SIMD tier (simd/repack.h), or NULL. ref/ never looks at it. */
+    const void *packed;
+} vb_matrix;
+
+/* `rows` activation vectors of n values each: in float32, and, where block-quantised weights will read them, as
+ * integers per group of 32 values (docs/numerics.md, "Activations").
+ *
+ *   L = 127 (q8, planes = 1) or 16256 = 127*128 (q16, planes = 2)
+ *   a = max |x_i| over the group (taken on bit patterns)
+ *   a < 2^-100:  d = 0, q_i = 0
+ *   otherwise:   d = a / L,  q_i = clamp(round_half_even(x_i * (L / a)), -L, L)
+ *   q16: q = 128*hi + lo, lo in [-64, 63], hi = (q + 64) >> 7; plane 0 holds hi, plane 1 holds lo
+ *   q8: plane 0 holds q
+ */
+typedef struct vb_acts {
+    int rows, n;
+    int planes;           /* 1 or 2; 0 when only f is filled */
+    const float *f;       /* (rows, n) */
+    const int8_t *q;      /* (planes, rows, n) */
+    const float *d;       /* (rows, n/32) */
+    const int32_t *sum16; /* (rows, n/16) exact sum of 16 q (of the whole q, both planes together) */
+} vb_acts;
+
+/* y[t*ldy + r] = row r of w times vector t of x, for r in [row0, row1) and every t.
+ *
+ * Block-quantised w. Group b of 32 values of a row has integers q_i, a scale d_w, a minimum m_w and two integer
+ * multipliers each, s[2] and n[2], so that value_i = d_w*s[i/16]*q_i - m_w*n[i/16] (gguf/unpack.h). With the
+ * activations' integers x_i and scale d_x:
+ *
+ *   isum = s[0]*sum_{i<16} q_i*x_i + s[1]*sum_{i>=16} q_i*x_i           exact, int32
+ *   msum = n[0]*sum_{i<16} x_i     + n[1]*sum_{i>=16} x_i               exact, int32
+ *   acc  = fmaf(d_x, fmaf(d_w, (float)isum, -(m_w*(float)msum)), acc)   for b = 0, 1, 2, ..., acc = +0 at first
+ *
+ * (formats without a minimum have m_w = 0; then the inner term is d_w*(float)isum).
+ *
+ * F32, F16, BF16 w: 16 lanes over the whole row, weights converted to float32 without loss:
+ *
+ *   lane[i mod 16] = fmaf(w_i, x_i, lane[i mod 16])                     for i = 0, 1, 2, ..., lanes +0 at first
+ *   y = tree(lane): for s = 8, 4, 2, 1: lane[j] = lane[j] + lane[j+s] for j < s;  y = lane[0]
+ */
+typedef void (*vb_matmul_fn)(const vb_matrix *w, const vb_acts *x, int row0, int row1, float *y, size_t ldy);
+
+/* One head of one token: q (head_dim) against keys and values at positions 0..n-1.
+ * k, v: position j starts at k + j*stride (elements of kv_type). scores: scratch for n floats.
+ *
+ *   s_j   = tree16(q, k_j) * scale            the 16-lane dot above, lane = dimension mod 16
+ *   m     = max_j s_j
+ *   e_j   = vb_expf(s_j - m)
+ *   sum   = tree over 16 lanes, lane[j mod 16] = lane[j mod 16] + e_j, j ascending
+ *   out_d = acc_d / sum,  acc_d = fmaf(e_j, v_j[d], acc_d) for j = 0, 1, 2, ...
+ */
+typedef struct vb_attention {
+    const float *q;
+    const void *k, *v;
+    size_t stride; /* elements between two positions */
+    vb_type kv_type;
+    int n, head_dim;
+    float scale;
+    float *scores;
+    float *out; /* (head_dim) */
+} vb_attention;
+
+typedef struct vb_kernels {
+    const char *name;
+
+    /* One vector of n values (a multiple of 32) to integers as above. q: plane p at q + p*plane_stride; d (n/32),
+     * sum16 (n/16). Returns 0, or VB_ERR_NUMERIC when a value is not finite (outputs then unspecified). */
+    int (*quantize)(const float *x, int n, int planes, int8_t *q, size_t plane_stride, float *d, int32_t *sum16);
+
+    /* By vb_type; every supported type has an entry. */
+    vb_matmul_fn matmul[VB_TYPE_LIMIT];
+
+    /* y_i = (x_i * r) * w_i,  r = 1/sqrtf(tree16(x, x)/n + eps) */
+    void (*rmsnorm)(const float *x, const float *w, int n, float eps, float *y);
+
+    /* Rotates pairs within the first `rot` values of each head, in place:
+     *   (a, b) -> (fmaf(a, c, -(b*s)), fmaf(a, s, b*c))
+     * pairs (2j, 2j+1) or, with `halves`, (j, j + rot/2), j < rot/2; cos, sin: (rot/2) for this position. */
+    void (*rope)(float *x, int heads, int head_dim, int rot, bool halves, const float *cos, const float *sin);
+
+    void (*attention)(const vb_attention *a);
+
+    /* h_i = (g_i / (1 + vb_expf(-g_i))) * u_i */
+    void (*swiglu)(const float *g, const float *u, int n, float *h);
+
+    /* y_i = y_i + x_i */
+    void (*add)(const float *x, int n, float *y);
+
+    /* n floats to float16, round to nearest even (the F16 KV cache). */
+    void (*to_half)(const float *x, int n, uint16_t *y);
+
+    /* w_i = floor(2^40 * vb_exp(z_i)), z_i <= 0 (docs/speculation.md: the integer law). */
+    void (*exp_weights)(const double *z, int n, uint64_t *w);
+} vb_kernels;
+
+/* The scalar reference: complete, plain C, no intrinsics. */
+extern const vb_kernels vb_kernels_ref;
+
+/* The set of this name ("auto" or NULL: the best this CPU runs), after VERBATIM_KERNELS. VB_ERR_UNSUPPORTED names what
+ * is there. Implemented in simd/dispatch.c. */
+int vb_kernels_choose(const char *name, const vb_kernels **out, vb_error *err);
+
+#endif
