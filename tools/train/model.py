@@ -190,13 +190,14 @@ class Llama(torch.nn.Module):
 
 
 class Cache:
-    """Keys and values of a batch of sequences of equal length."""
+    """Keys and values of a batch of sequences of equal length, (batch, kv_heads, length, head_dim) for each layer."""
 
-    def __init__(self, c, batch, dtype):
-        shape = (c.layers, 2, batch, c.context, c.kv_heads, c.head_dim)
-        self.data = torch.zeros(shape, dtype=dtype)
+    def __init__(self, c, batch, dtype, length=None):
+        self.data = torch.zeros(c.layers, 2, batch, c.kv_heads, length or c.context, c.head_dim, dtype=dtype)
 
     def extend(self, layer, k, v, at):
+        """Stores k and v (batch, tokens, kv_heads, head_dim) at positions at, at+1, ...; returns all so far."""
         end = at + k.shape[1]
-        self.data[layer, 0, :, at:end], self.data[layer, 1, :, at:end] = k, v
-        return self.data[layer, 0, :, :end], self.data[layer, 1, :, :end]
+        both = self.data[layer, :, :, :, :end]
+        both[0, :, :, at:], both[1, :, :, at:] = k.transpose(1, 2), v.transpose(1, 2)
+        return both[0].transpose(1, 2), both[1].transpose(1, 2)
