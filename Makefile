@@ -6,11 +6,11 @@ PKGS = libpcre2-8 libutf8proc libxxhash jansson
 WARN = -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror
 # Bit identity (P1): nothing is contracted, reassociated or widened. docs/numerics.md says why.
 EXACT = -std=c11 -ffp-contract=off -fno-fast-math
-CPPFLAGS += -D_GNU_SOURCE -Iinclude -Ibase -Igguf -Itokenizer -Iref -Isimd -Isampling -Ioffload
+CPPFLAGS += -D_GNU_SOURCE -Iinclude -Ibase -Igguf -Itokenizer -Iref -Isimd -Isampling -Ioffload -Iquantize
 CFLAGS += $(EXACT) $(OPT) -g $(WARN) -pthread $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 LIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm -pthread
 
-LIB_SRC := $(wildcard base/*.c gguf/*.c tokenizer/*.c ref/*.c simd/*.c sampling/*.c offload/*.c)
+LIB_SRC := $(wildcard base/*.c gguf/*.c tokenizer/*.c ref/*.c simd/*.c sampling/*.c offload/*.c quantize/*.c)
 CLI_SRC := $(wildcard cli/*.c)
 TEST_SRC := $(wildcard tests/test_*.c)
 TEST_LIB_SRC := $(filter-out $(TEST_SRC),$(wildcard tests/*.c))
