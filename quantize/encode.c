@@ -212,7 +212,7 @@ int64_t vb_encode(vb_type type, const float *x, size_t n, uint8_t *out, vb_encod
         return (int64_t)i;
     }
     *fault = VB_ENCODE_TOO_LARGE;
-    const size_t bytes = (size_t)vb_type_block_bytes(type);
+    const size_t bytes = (size_t)vb_type_block_bytes((int)type);
     if (!encoders[type].encode) {
         for (size_t i = 0; i < n; i++) {
             if (!encode_one(type, x[i], out + i * bytes)) return (int64_t)i;
