@@ -1,0 +1,67 @@
+/* args.h - the command line: one table of options, from which parsing, checking and --help all come. */
+#ifndef VERBATIM_CLI_ARGS_H
+#define VERBATIM_CLI_ARGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Exit statuses. Scripts rely on them. */
+enum { CLI_OK = 0, CLI_FAIL = 1, CLI_USAGE = 2 };
+
+/* The commands that take options, as bits: an option lists those it belongs to. */
+enum {
+    CMD_RUN = 1,
+    CMD_CHAT = 2,
+    CMD_LOGITS = 4,
+    CMD_TOKENIZE = 8,
+    CMD_INSPECT = 16,
+    CMD_DOCTOR = 32,
+    CMD_CPU = 64
+};
+
+typedef struct cli_list {
+    const char **items;
+    size_t n;
+} cli_list;
+
+/* Every option of every command. Strings point into argv. */
+typedef struct cli_options {
+    const char *model, *draft_model, *draft, *prompt, *file;
+    int64_t n_predict, gamma, top_k, repeat_last_n, seed, ctx, threads, batch;
+    double temperature, top_p, min_p, repeat_penalty, presence_penalty, frequency_penalty;
+    cli_list logit_bias;
+    const char *accept, *activations, *kv, *kernels, *color, *trace, *tokens, *out, *system, *chat_template;
+    bool trace_full, json, compare, verbose, ignore_eos, oracle, ids, pieces, no_special, add_bos, help;
+    const char *positional; /* FILE of `inspect` */
+    uint64_t given;         /* bit i: option i of the table was on the command line */
+} cli_options;
+
+typedef struct cli_command {
+    const char *name;
+    unsigned bit;
+    const char *usage;   /* after "verbatim NAME " */
+    const char *summary; /* one line */
+    const char *notes;   /* printed after the options; may be NULL */
+    bool takes_file;     /* one positional argument */
+    int (*run)(cli_options *o);
+} cli_command;
+
+/* Fills in the defaults of a command, then reads argv[0..argc). Returns CLI_OK or CLI_USAGE (after a message
+ * on standard error). o->help set: print cli_help and do nothing else. */
+int cli_parse(const cli_command *command, int argc, char **argv, cli_options *o);
+void cli_options_free(cli_options *o);
+/* True if the option of that long name ("--seed") was on the command line. */
+bool cli_given(const cli_options *o, const char *long_name);
+/* The options of a command, from the table, on standard output. */
+void cli_help(const cli_command *command);
+/* "a usage error: ..." on standard error. Returns CLI_USAGE. */
+int cli_usage(const char *format, ...)
+#if defined(__GNUC__)
+    __attribute__((format(printf, 1, 2)))
+#endif
+    ;
+/* Number of single-character edits between two words, at most 99: what "did you mean" is made of. */
+int cli_edit_distance(const char *a, const char *b);
+
+#endif

@@ -1,0 +1,321 @@
+/* chat.c - `verbatim chat`: a conversation. The KV cache is kept from turn to turn: only what is new is
+ * evaluated. */
+#include "cli.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct chat {
+    cli_session session;
+    const char *template; /* the family of chat template */
+    vb_chat_message *messages;
+    size_t n_messages;
+    vb_spec *spec;     /* NULL before the first turn */
+    char *prompt_text; /* what was rendered for the last answer */
+    char *answer;      /* its text */
+    bool interactive;
+    uint64_t turns, reused, evaluated; /* turns; prompt tokens found in the cache, and evaluated */
+    size_t generated;
+    double seconds;
+} chat;
+
+static void forget_messages(chat *c) {
+    for (size_t i = 0; i < c->n_messages; i++) free((char *)(uintptr_t)c->messages[i].content);
+    c->n_messages = 0;
+}
+
+static int add_message(chat *c, const char *role, const char *content) {
+    vb_chat_message *grown = realloc(c->messages, (c->n_messages + 1) * sizeof *grown);
+    if (grown) c->messages = grown;
+    char *copy = strdup(content);
+    if (!grown || !copy) {
+        free(copy);
+        return cli_error("out of memory");
+    }
+    c->messages[c->n_messages++] = (vb_chat_message){role, copy};
+    return CLI_OK;
+}
+
+static void drop_last_message(chat *c) {
+    free((char *)(uintptr_t)c->messages[--c->n_messages].content);
+}
+
+/* Empties the caches; the messages stay. */
+static int restart(chat *c) {
+    vb_error err = {0};
+    vb_spec_close(c->spec);
+    c->spec = NULL;
+    if (vb_context_truncate(c->session.context, 0, &err)) return cli_report(&err);
+    if (c->session.draft_context && vb_context_truncate(c->session.draft_context, 0, &err))
+        return cli_report(&err);
+    if (vb_spec_open(&c->spec, c->session.context, &c->session.sampling, &c->session.params, &err))
+        return cli_report(&err);
+    return CLI_OK;
+}
+
+static int reset(chat *c) {
+    forget_messages(c);
+    if (c->session.o->system && add_message(c, "system", c->session.o->system)) return CLI_FAIL;
+    return restart(c);
+}
+
+/* The ids of a whole rendered conversation: BOS by the model's rule unless the template writes it. */
+static int tokenize_all(const chat *c, const char *text, int32_t **ids, size_t *n) {
+    const vb_tokenizer *t = c->session.target.tokenizer;
+    vb_error err = {0};
+    size_t len = 0;
+    const char *bos = vb_token_bos(t) >= 0 ? vb_token_text(t, vb_token_bos(t), true, &len) : NULL;
+    bool has_bos = bos && len && !strncmp(text, bos, len);
+    unsigned flags = VB_TOKENIZE_PARSE_SPECIAL | (has_bos ? 0u : VB_TOKENIZE_ADD_SPECIAL);
+    if (vb_tokenize(t, text, strlen(text), flags, ids, n, &err)) return cli_report(&err);
+    if (!has_bos && *n && vb_tokenizer_adds_eos(t) && (*ids)[*n - 1] == vb_token_eos(t)) --*n;
+    return CLI_OK;
+}
+
+/* The ids of what the conversation gained since the last answer, when they can be told from the text alone:
+ * the new text must start with a special token, at which every tokenizer splits. *ids stays NULL when they
+ * cannot. This is for answers whose ids are not those that their own text would be given, as happens when
+ * they are sampled. */
+static int tokenize_new(const chat *c, const char *text, int32_t **ids, size_t *n) {
+    const vb_tokenizer *t = c->session.target.tokenizer;
+    vb_error err = {0};
+    size_t head = strlen(c->prompt_text), answer = strlen(c->answer), len = 0, n_have;
+    if (strncmp(text, c->prompt_text, head) || strncmp(text + head, c->answer, answer)) return CLI_OK;
+    const char *rest = text + head + answer;
+    const int32_t *have = vb_spec_tokens(c->spec, &n_have);
+    if (n_have && vb_token_is_stop(t, have[n_have - 1])) {
+        /* The answer's own end is in the cache already. */
+        const char *stop = vb_token_text(t, have[n_have - 1], true, &len);
+        if (!len || strncmp(rest, stop, len)) return CLI_OK;
+        rest += len;
+    }
+    int32_t *out = NULL;
+    size_t m = 0;
+    if (vb_tokenize(t, rest, strlen(rest), VB_TOKENIZE_PARSE_SPECIAL, &out, &m, &err))
+        return cli_report(&err);
+    vb_token_kind kind = m ? vb_token_type(t, out[0]) : VB_TOKEN_NORMAL;
+    if (kind == VB_TOKEN_CONTROL || kind == VB_TOKEN_USER || len) {
+        *ids = out;
+        *n = m;
+    } else {
+        vb_free(out);
+    }
+    return CLI_OK;
+}
+
+/* Evaluates the conversation up to the point where the assistant speaks. */
+static int give_prompt(chat *c, const char *text) {
+    int32_t *all = NULL, *fresh = NULL;
+    size_t n_all = 0, n_fresh = 0, n_have = 0;
+    vb_error err = {0};
+    int rc = tokenize_all(c, text, &all, &n_all);
+    if (rc) return rc;
+    const int32_t *have = vb_spec_tokens(c->spec, &n_have);
+    const int32_t *ids = all;
+    size_t n = n_all, kept = 0;
+    if (n_have && n_have < n_all && !memcmp(have, all, n_have * sizeof *have)) {
+        ids = all + n_have;
+        n = n_all - n_have;
+        kept = n_have;
+    } else if (n_have && c->answer) {
+        rc = tokenize_new(c, text, &fresh, &n_fresh);
+        if (!rc && fresh) {
+            ids = fresh;
+            n = n_fresh;
+            kept = n_have;
+        }
+    }
+    size_t room = (size_t)vb_context_size(c->session.context);
+    if (!rc && kept + n >= room)
+        rc = cli_error("the conversation has %zu tokens and the context holds %zu: /reset starts a new one, "
+                       "-c makes the "
+                       "context longer",
+                       kept + n, room);
+    if (!rc && !kept && n_have) rc = restart(c);
+    if (!rc && vb_spec_prompt(c->spec, ids, n, &err)) rc = cli_report(&err);
+    if (!rc) {
+        c->reused += kept;
+        c->evaluated += n;
+    }
+    vb_free(all);
+    vb_free(fresh);
+    return rc;
+}
+
+static int answer(chat *c, char *text) {
+    cli_stream stream;
+    cli_result r = {0};
+    cli_stream_init(&stream, &c->session, true);
+    int rc = cli_generate(&c->session, c->spec, c->session.o->n_predict, cli_stream_step, &stream, &r);
+    cli_stream_end(&stream);
+    cli_out("\n", 1);
+    cli_out_flush();
+    if (cli_out_failed()) rc = cli_out_finish();
+    if (!rc && r.context_full) fprintf(stderr, "(the context is full: /reset starts a new conversation)\n");
+    if (!rc && !strcmp(r.reason, "cancelled")) fprintf(stderr, "(stopped)\n");
+    c->turns++;
+    c->generated += r.n;
+    c->seconds += r.seconds;
+    if (!rc) rc = add_message(c, "assistant", r.text);
+    free(c->prompt_text);
+    free(c->answer);
+    c->prompt_text = text;
+    c->answer = r.text;
+    r.text = NULL;
+    cli_result_free(&r);
+    return rc;
+}
+
+/* One turn. Returns CLI_OK also when the turn failed in a way that the conversation survives. */
+static int turn(chat *c, const char *line) {
+    vb_error err = {0};
+    char *text = NULL;
+    size_t len;
+    int rc = add_message(c, "user", line);
+    if (rc) return rc;
+    if (vb_chat_render(c->template, c->messages, c->n_messages, true, &text, &len, &err)) {
+        drop_last_message(c);
+        return cli_report(&err);
+    }
+    char *own = strdup(text);
+    vb_free(text);
+    if (!own) return cli_error("out of memory");
+    if (give_prompt(c, own)) {
+        free(own);
+        drop_last_message(c);
+        return c->interactive ? CLI_OK : CLI_FAIL;
+    }
+    return answer(c, own);
+}
+
+static void print_chat_stats(const chat *c) {
+    vb_stats t;
+    vb_spec_stats(c->spec, &t);
+    fprintf(stderr,
+            "%llu turns; %zu tokens generated, %.1f tokens/s; prompt tokens: %llu evaluated, %llu reused "
+            "from the cache\n",
+            (unsigned long long)c->turns, c->generated,
+            c->seconds > 0 ? (double)c->generated / c->seconds : 0, (unsigned long long)c->evaluated,
+            (unsigned long long)c->reused);
+    fprintf(stderr, "context: %d of %d positions; draft %s, accept %s, seed %llu\n",
+            vb_context_length(c->session.context), vb_context_size(c->session.context), c->session.draft_name,
+            c->session.o->accept, (unsigned long long)c->session.sampling.seed);
+    if (t.drafted)
+        fprintf(stderr, "drafted %llu, tested %llu, accepted %llu: acceptance %.3f, alpha %.3f\n",
+                (unsigned long long)t.drafted, (unsigned long long)t.tested, (unsigned long long)t.accepted,
+                (double)t.accepted / (double)t.drafted, t.tested ? (double)t.accepted / (double)t.tested : 0);
+}
+
+static const char HELP[] = "/help   this list\n"
+                           "/reset  forget the conversation (the system message stays)\n"
+                           "/stats  tokens, speed, acceptance\n"
+                           "/quit   end (as Ctrl-D does); Ctrl-C stops an answer\n"
+                           "A line that ends in \\ goes on in the next one.\n";
+
+/* A line from standard input, joined with the next ones while it ends in a backslash. NULL at the end of
+ * input. */
+static char *read_message(const chat *c) {
+    char *message = NULL, *line = NULL;
+    size_t used = 0, capacity = 0;
+    bool more = true;
+    while (more) {
+        if (c->interactive) fputs(message ? ". " : "> ", stderr);
+        errno = 0;
+        ssize_t n = getline(&line, &capacity, stdin);
+        if (n < 0 && errno == EINTR) { /* Ctrl-C at the prompt: an empty line */
+            clearerr(stdin);
+            cli_interrupt_reset();
+            if (c->interactive) fputs("\n(Ctrl-D or /quit ends the conversation)\n", stderr);
+            continue;
+        }
+        if (n < 0) break;
+        if (n && line[n - 1] == '\n') n--;
+        more = n && line[n - 1] == '\\';
+        if (more) line[n - 1] = '\n';
+        char *grown = realloc(message, used + (size_t)n + 1);
+        if (!grown) break;
+        message = grown;
+        memcpy(message + used, line, (size_t)n);
+        used += (size_t)n;
+        message[used] = 0;
+    }
+    free(line);
+    return message;
+}
+
+/* Obeys "/..." lines. *end is set by /quit. */
+static int obey(chat *c, const char *line, bool *end) {
+    if (!strcmp(line, "/quit") || !strcmp(line, "/exit"))
+        *end = true;
+    else if (!strcmp(line, "/reset"))
+        return reset(c);
+    else if (!strcmp(line, "/stats"))
+        print_chat_stats(c);
+    else {
+        if (strcmp(line, "/help")) fprintf(stderr, "no such command: %s\n", line);
+        fputs(HELP, stderr);
+    }
+    return CLI_OK;
+}
+
+static int converse(chat *c) {
+    int rc = CLI_OK;
+    bool end = false;
+    while (!rc && !end) {
+        char *line = read_message(c);
+        if (!line) break;
+        cli_interrupt_reset();
+        if (line[0] == '/')
+            rc = obey(c, line, &end);
+        else if (line[strspn(line, " \t\n")])
+            rc = turn(c, line);
+        free(line);
+    }
+    if (c->interactive) fputc('\n', stderr);
+    return rc;
+}
+
+static int find_template(chat *c) {
+    vb_error err = {0};
+    const char *wanted = c->session.o->chat_template;
+    if (wanted) {
+        const char *const *names = vb_chat_names();
+        char list[512] = "";
+        for (size_t i = 0; names[i]; i++) {
+            if (!strcmp(names[i], wanted)) {
+                c->template = names[i];
+                return CLI_OK;
+            }
+            size_t used = strlen(list);
+            snprintf(list + used, sizeof list - used, "%s%s", used ? ", " : "", names[i]);
+        }
+        return cli_usage("--chat-template %s: expected one of %s", wanted, list);
+    }
+    return vb_chat_detect(c->session.target.gguf, &c->template, &err) ? cli_report(&err) : CLI_OK;
+}
+
+int cli_chat(cli_options *o) {
+    chat c;
+    memset(&c, 0, sizeof c);
+    cli_interrupt_install();
+    c.interactive = isatty(STDIN_FILENO) == 1;
+    int rc = cli_session_open(&c.session, o);
+    if (!rc) rc = find_template(&c);
+    if (!rc) rc = reset(&c);
+    if (!rc) {
+        if (c.interactive)
+            fprintf(stderr, "%s, template %s, draft %s, seed %llu. /help lists the commands, Ctrl-D ends.\n",
+                    o->model, c.template, c.session.draft_name, (unsigned long long)c.session.sampling.seed);
+        rc = converse(&c);
+    }
+    vb_spec_close(c.spec);
+    forget_messages(&c);
+    free(c.messages);
+    free(c.prompt_text);
+    free(c.answer);
+    cli_session_close(&c.session);
+    int out = cli_out_finish();
+    return rc ? rc : out;
+}

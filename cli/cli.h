@@ -1,0 +1,172 @@
+/* cli.h - what the commands of `verbatim` share. Only include/verbatim.h stands below it. */
+#ifndef VERBATIM_CLI_H
+#define VERBATIM_CLI_H
+
+#include "args.h"
+#include "verbatim.h"
+
+#include <jansson.h>
+#include <stdio.h>
+
+#if defined(__GNUC__)
+#define CLI_PRINTF(f, a) __attribute__((format(printf, f, a)))
+#else
+#define CLI_PRINTF(f, a)
+#endif
+
+int cli_run(cli_options *o);
+int cli_chat(cli_options *o);
+int cli_logits(cli_options *o);
+int cli_tokenize(cli_options *o);
+int cli_inspect(cli_options *o);
+int cli_doctor(cli_options *o);
+int cli_cpu(cli_options *o);
+
+/* ---------------------------------------------------------------------------------------- output (output.c)
+ */
+
+/* "verbatim: ..." on standard error. Returns CLI_FAIL. */
+int cli_error(const char *format, ...) CLI_PRINTF(1, 2);
+/* The message of a library error. Returns CLI_FAIL. */
+int cli_report(const vb_error *err);
+
+/* Standard output. Writing stops at the first failure (a full disk, a reader that went away), which
+ * cli_out_finish reports: nothing is lost silently. */
+void cli_out(const char *bytes, size_t n);
+void cli_outf(const char *format, ...) CLI_PRINTF(1, 2);
+void cli_out_flush(void);
+bool cli_out_failed(void);
+/* Flushes. Returns CLI_OK, or CLI_FAIL after a message. */
+int cli_out_finish(void);
+/* Prints a JSON value on one line and releases it (NULL: out of memory). Returns CLI_OK or CLI_FAIL. */
+int cli_out_json(json_t *value);
+
+/* A string that may hold any bytes, as JSON: bytes that are not UTF-8 become U+FFFD. */
+json_t *cli_json_text(const char *bytes, size_t n);
+/* A number; null if it is not finite. */
+json_t *cli_json_real(double x);
+
+/* Writes bytes so that a person can read them on one line: control characters, backslash, quote and bytes
+ * that are not UTF-8 as escapes (\n, \", \x1b). At most `size` bytes with the NUL; cut with "..." if longer.
+ */
+void cli_escape(const char *bytes, size_t n, char *out, size_t size);
+/* Bytes of the UTF-8 character at the start of bytes[0..n), 0 if there is none that is whole and valid. */
+int cli_utf8_char(const char *bytes, size_t n);
+/* "1.23 GB": powers of ten, as disks and downloads are counted. */
+const char *cli_bytes(uint64_t n, char out[32]);
+/* Should terminal colours be used on this stream? --color, NO_COLOR, TERM=dumb and isatty decide. */
+bool cli_use_color(const cli_options *o, FILE *stream);
+
+/* A file that appears under its name only when it is complete: written beside it, then renamed. A device or
+ * pipe is written directly. */
+typedef struct cli_file {
+    FILE *stream;
+    const char *path;
+    char *partial; /* name while incomplete; NULL for a device */
+    int error;     /* errno of the first failed write */
+} cli_file;
+/* "-" is standard output. */
+int cli_file_open(cli_file *f, const char *path);
+/* Returns CLI_OK or CLI_FAIL (silently: cli_file_close says what happened). */
+int cli_file_write(cli_file *f, const void *bytes, size_t n);
+/* Reports a failed write, if any, and removes the partial file; with `keep` puts it in place. */
+int cli_file_close(cli_file *f, bool keep);
+
+/* Reads a whole file ("-": standard input). *bytes is allocated (free) and NUL-terminated. */
+int cli_read_file(const char *path, char **bytes, size_t *n);
+
+/* Seconds on a clock that never goes back. */
+double cli_now(void);
+
+/* ---------------------------------------------------------------------------------------- Ctrl-C
+ * (interrupt.c) */
+
+/* From now on SIGINT and SIGTERM only raise a flag; a second one ends the program. SIGPIPE is ignored: a
+ * reader that goes away is a write error like another. */
+void cli_interrupt_install(void);
+bool cli_interrupted(void);
+void cli_interrupt_reset(void);
+/* The flag as a vb_context_params.cancel callback. */
+bool cli_interrupt_callback(void *user);
+
+/* ---------------------------------------------------------------------------------------- models (session.c)
+ */
+
+typedef struct cli_model {
+    vb_gguf *gguf;
+    vb_tokenizer *tokenizer;
+    vb_model *model;
+} cli_model;
+
+/* Opens file and tokenizer, and the weights if asked. Returns CLI_OK or CLI_FAIL (after a message). */
+int cli_model_open(cli_model *m, const char *path, bool weights);
+void cli_model_close(cli_model *m);
+/* The text of a token in quotes, escaped, for people: "\" the\"". */
+void cli_token_quote(const vb_tokenizer *t, int32_t id, char *out, size_t size);
+
+/* Everything a generation needs: models, contexts, parameters. */
+typedef struct cli_session {
+    const cli_options *o;
+    cli_model target, draft_file;
+    vb_context *context, *draft_context;
+    vb_sampling sampling;
+    vb_spec_params params;
+    vb_logit_bias *bias;
+    int32_t *stop;
+    const char *draft_name; /* "none", "model", "self", "ngram" */
+} cli_session;
+
+/* Checks the options against each other, opens everything. Returns CLI_OK, CLI_FAIL or CLI_USAGE (after a
+ * message). */
+int cli_session_open(cli_session *s, const cli_options *o);
+void cli_session_close(cli_session *s);
+/* Context parameters from --ctx, --threads, --batch, --activations, --kv and --kernels. */
+void cli_context_params(const cli_options *o, vb_context_params *p);
+
+/* ---------------------------------------------------------------------------------------- generation
+ * (generate.c) */
+
+typedef struct cli_result {
+    int32_t *tokens; /* (n), the stop token not among them */
+    bool *from_draft;
+    double *logprobs;
+    size_t n, capacity;
+    char *text; /* NUL-terminated */
+    size_t text_len, text_capacity;
+    const char *reason; /* "stop", "length" or "cancelled" */
+    bool context_full;
+    vb_stats stats;
+    double seconds; /* in vb_spec_step, by the clock */
+} cli_result;
+
+/* Called after every step; non-zero ends the generation with CLI_FAIL (the callback has said why). */
+typedef int (*cli_step_fn)(void *user, const vb_step *step);
+
+/* Generates at most n tokens (-1: until the context is full) after what `spec` was given. */
+int cli_generate(cli_session *s, vb_spec *spec, int64_t n, cli_step_fn fn, void *user, cli_result *r);
+void cli_result_free(cli_result *r);
+
+/* The statistics for people, on standard error, and for programs. */
+void cli_print_stats(const cli_session *s, const cli_result *r);
+json_t *cli_json_stats(const cli_result *r);
+
+/* ---------------------------------------------------------------------------------------- streaming
+ * (stream.c) */
+
+/* Prints the text of each step as it comes, with colours, and the [DRAFT]... lines of --verbose. */
+typedef struct cli_stream {
+    const cli_session *session;
+    bool text;    /* stream the text on standard output */
+    bool color;   /* with colours */
+    bool tty;     /* to a terminal: control characters are shown, not sent */
+    bool verbose; /* step lines on standard error */
+    uint64_t step;
+    vb_utf8 utf8;
+} cli_stream;
+
+void cli_stream_init(cli_stream *st, const cli_session *s, bool text);
+int cli_stream_step(void *stream, const vb_step *step);
+/* What is held back of an unfinished character. */
+void cli_stream_end(cli_stream *st);
+
+#endif

@@ -1,0 +1,143 @@
+/* generate.c - the loop over vb_spec_step, and the statistics it leaves. */
+#include "cli.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void cli_result_free(cli_result *r) {
+    free(r->tokens);
+    free(r->from_draft);
+    free(r->logprobs);
+    free(r->text);
+    memset(r, 0, sizeof *r);
+}
+
+static bool grow(void **p, size_t n, size_t size) {
+    void *grown = realloc(*p, n * size);
+    if (grown) *p = grown;
+    return grown != NULL;
+}
+
+static int append_text(cli_result *r, const char *text, size_t n) {
+    if (r->text_len + n + 1 > r->text_capacity) {
+        size_t capacity = 2 * (r->text_len + n) + 256;
+        if (!grow((void **)&r->text, capacity, 1)) return cli_error("out of memory");
+        r->text_capacity = capacity;
+    }
+    if (n) memcpy(r->text + r->text_len, text, n);
+    r->text_len += n;
+    r->text[r->text_len] = 0;
+    return CLI_OK;
+}
+
+static int append_token(cli_result *r, const vb_tokenizer *t, const vb_emitted *e) {
+    if (r->n == r->capacity) {
+        size_t capacity = 2 * r->capacity + 64;
+        if (!grow((void **)&r->tokens, capacity, sizeof *r->tokens) ||
+            !grow((void **)&r->from_draft, capacity, sizeof *r->from_draft) ||
+            !grow((void **)&r->logprobs, capacity, sizeof *r->logprobs))
+            return cli_error("out of memory");
+        r->capacity = capacity;
+    }
+    r->tokens[r->n] = e->id;
+    r->from_draft[r->n] = e->origin == VB_FROM_DRAFT;
+    r->logprobs[r->n] = e->logprob;
+    r->n++;
+    size_t n = 0;
+    const char *text = e->id < vb_tokenizer_size(t) ? vb_token_text(t, e->id, false, &n) : NULL;
+    return append_text(r, text, text ? n : 0);
+}
+
+int cli_generate(cli_session *s, vb_spec *spec, int64_t n, cli_step_fn fn, void *user, cli_result *r) {
+    int status = append_text(r, "", 0);
+    r->reason = "length";
+    while (!status && (n < 0 || r->n < (uint64_t)n)) {
+        vb_error err = {0};
+        vb_step step;
+        size_t most = n < 0 ? SIZE_MAX : (size_t)n - r->n;
+        double start = cli_now();
+        int rc = cli_interrupted() ? VB_ERR_CANCELLED : vb_spec_step(spec, most, &step, &err);
+        r->seconds += cli_now() - start;
+        if (rc == VB_ERR_CANCELLED) {
+            r->reason = "cancelled";
+            break;
+        }
+        if (rc == VB_ERR_FULL) {
+            r->context_full = true;
+            break;
+        }
+        if (rc) {
+            status = cli_report(&err);
+            break;
+        }
+        bool stop = false;
+        for (int i = 0; i < step.n_emitted && !stop && !status; i++) {
+            stop = step.emitted[i].stop;
+            if (!stop) status = append_token(r, s->target.tokenizer, &step.emitted[i]);
+        }
+        if (!status && fn) status = fn(user, &step);
+        if (stop) {
+            r->reason = "stop";
+            break;
+        }
+    }
+    vb_spec_stats(spec, &r->stats);
+    return status;
+}
+
+static double ratio(uint64_t a, uint64_t b) {
+    return b ? (double)a / (double)b : 0;
+}
+
+static double tokens_per_s(const cli_result *r) {
+    return r->seconds > 0 ? (double)r->n / r->seconds : 0;
+}
+
+json_t *cli_json_stats(const cli_result *r) {
+    const vb_stats *t = &r->stats;
+    json_t *positions = json_array();
+    for (int i = 0; i < 32 && t->tested_at[i]; i++)
+        json_array_append_new(positions, cli_json_real(ratio(t->accepted_at[i], t->tested_at[i])));
+    return json_pack("{sI sI sI so so so so sI sI so so sI s{so so so so so}}",          //
+                     "drafted", (json_int_t)t->drafted, "tested", (json_int_t)t->tested, //
+                     "accepted", (json_int_t)t->accepted,                                //
+                     "acceptance",
+                     t->drafted ? cli_json_real(ratio(t->accepted, t->drafted)) : json_null(),        //
+                     "alpha", t->tested ? cli_json_real(ratio(t->accepted, t->tested)) : json_null(), //
+                     "acceptance_by_position", positions,                                             //
+                     "mean_accepted", cli_json_real(ratio(t->accepted, t->steps)),                    //
+                     "steps", (json_int_t)t->steps, "target_calls", (json_int_t)t->target_calls,      //
+                     "tokens_per_call", cli_json_real(ratio(r->n, t->target_calls)),                  //
+                     "tokens_per_s", cli_json_real(tokens_per_s(r)),                                  //
+                     "prompt_tokens", (json_int_t)t->prompt_tokens,                                   //
+                     "seconds",                                                                       //
+                     "prompt", cli_json_real(t->prompt_s), "draft", cli_json_real(t->draft_s),        //
+                     "verify", cli_json_real(t->verify_s), "sample", cli_json_real(t->sample_s),      //
+                     "generation", cli_json_real(r->seconds));
+}
+
+void cli_print_stats(const cli_session *s, const cli_result *r) {
+    const vb_stats *t = &r->stats;
+    fprintf(stderr, "%zu tokens in %.3f s: %.1f tokens/s; ended: %s%s; prompt: %llu tokens in %.3f s\n", r->n,
+            r->seconds, tokens_per_s(r), r->reason, r->context_full ? " (the context is full)" : "",
+            (unsigned long long)t->prompt_tokens, t->prompt_s);
+    fprintf(stderr, "draft %s, accept %s, gamma %d, temperature %g, seed %llu, kernels %s, threads %d\n",
+            s->draft_name, s->o->accept, s->params.gamma, s->sampling.temperature,
+            (unsigned long long)s->sampling.seed, vb_context_kernels(s->context),
+            vb_context_threads(s->context));
+    if (s->params.draft != VB_DRAFT_NONE) {
+        fprintf(stderr,
+                "drafted %llu, tested %llu, accepted %llu: acceptance %.3f, alpha %.3f; mean accepted %.2f; "
+                "target calls %llu (%.2f tokens each)\n",
+                (unsigned long long)t->drafted, (unsigned long long)t->tested,
+                (unsigned long long)t->accepted, ratio(t->accepted, t->drafted),
+                ratio(t->accepted, t->tested), ratio(t->accepted, t->steps),
+                (unsigned long long)t->target_calls, ratio(r->n, t->target_calls));
+        fprintf(stderr, "acceptance by position:");
+        for (int i = 0; i < 32 && t->tested_at[i]; i++)
+            fprintf(stderr, " %.3f", ratio(t->accepted_at[i], t->tested_at[i]));
+        fputc('\n', stderr);
+    }
+    fprintf(stderr, "time: drafting %.3f s, verifying %.3f s, sampling %.3f s\n", t->draft_s, t->verify_s,
+            t->sample_s);
+}

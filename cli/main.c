@@ -1,0 +1,101 @@
+/* main.c - the verbatim command: a table of sub-commands. */
+#include "cli.h"
+
+#include <string.h>
+
+static const cli_command COMMANDS[] = {
+    {"run", CMD_RUN, "-m MODEL [-md DRAFT | --draft KIND] -p TEXT|-f FILE [options]",
+     "Continue a text. Standard output: the text (or one JSON object). Standard error: the statistics.",
+     "The exit status is 0, 1 (failure) or 2 (usage). Ctrl-C ends the text and prints the statistics.\n"
+     "Example: verbatim run -m target.gguf -md draft.gguf -p \"Once upon a time\" --compare",
+     false, cli_run},
+    {"chat", CMD_CHAT, "-m MODEL [-md DRAFT | --draft KIND] [options]",
+     "Talk with a model. /help lists the commands.", "Ctrl-C stops an answer, Ctrl-D ends the conversation.",
+     false, cli_chat},
+    {"tokenize", CMD_TOKENIZE, "-m MODEL [options] < TEXT",
+     "Turn standard input, byte for byte, into token ids.", NULL, false, cli_tokenize},
+    {"logits", CMD_LOGITS, "-m MODEL --tokens IDS --out FILE [options]",
+     "Write the raw logits after every token of a sequence: float32, little endian, positions x vocabulary.",
+     "No token is added: what --tokens says is what is evaluated.", false, cli_logits},
+    {"inspect", CMD_INSPECT, "FILE [options]",
+     "Show a GGUF file's metadata, tensors, types and memory needs.", NULL, true, cli_inspect},
+    {"doctor", CMD_DOCTOR, "-m TARGET -md DRAFT [--json]",
+     "Say whether a draft model's vocabulary fits a target's, and where they differ. Exit status 1 if it "
+     "does not.",
+     NULL, false, cli_doctor},
+    {"cpu", CMD_CPU, "", "List the kernels of this build that this CPU can run, and the one chosen.", NULL,
+     false, cli_cpu},
+};
+enum { N_COMMANDS = sizeof COMMANDS / sizeof COMMANDS[0] };
+
+static void print_overview(FILE *to) {
+    fprintf(to,
+            "verbatim %s: exact speculative decoding of GGUF language models\n\nusage: verbatim COMMAND "
+            "[options]\n\n",
+            VB_VERSION);
+    for (int i = 0; i < N_COMMANDS; i++) fprintf(to, "  %-10s %s\n", COMMANDS[i].name, COMMANDS[i].summary);
+    fprintf(to, "\n`verbatim COMMAND --help` lists the options of a command; `verbatim --version` prints the "
+                "version.\n");
+}
+
+static const cli_command *find_command(const char *name) {
+    for (int i = 0; i < N_COMMANDS; i++)
+        if (!strcmp(name, COMMANDS[i].name)) return &COMMANDS[i];
+    return NULL;
+}
+
+static int unknown_command(const char *name) {
+    if (name[0] == '-')
+        return cli_usage(
+            "a command comes first: run, chat, tokenize, logits, inspect, doctor or cpu; as in `verbatim run "
+            "-m MODEL -p TEXT`");
+    const char *best = NULL;
+    int least = 3;
+    for (int i = 0; i < N_COMMANDS; i++) {
+        int d = cli_edit_distance(name, COMMANDS[i].name);
+        if (d < least) {
+            least = d;
+            best = COMMANDS[i].name;
+        }
+    }
+    if (best) return cli_usage("unknown command \"%s\"; did you mean %s?", name, best);
+    return cli_usage("unknown command \"%s\"; `verbatim --help` lists them", name);
+}
+
+static int run_command(const cli_command *command, int argc, char **argv) {
+    cli_options o;
+    int rc = cli_parse(command, argc, argv, &o);
+    if (!rc && o.help) {
+        cli_help(command);
+        rc = cli_out_finish();
+    } else if (!rc) {
+        rc = command->run(&o);
+    }
+    cli_options_free(&o);
+    return rc;
+}
+
+int main(int argc, char **argv) {
+    if (argc < 2) {
+        print_overview(stderr);
+        return CLI_USAGE;
+    }
+    const char *first = argv[1];
+    if (!strcmp(first, "--version") || !strcmp(first, "version")) {
+        cli_outf("verbatim %s\n", VB_VERSION);
+        return cli_out_finish();
+    }
+    bool help = !strcmp(first, "help");
+    if (help && argc > 2) {
+        const cli_command *command = find_command(argv[2]);
+        if (!command) return unknown_command(argv[2]);
+        cli_help(command);
+        return cli_out_finish();
+    }
+    if (help || !strcmp(first, "--help") || !strcmp(first, "-h")) {
+        print_overview(stdout);
+        return cli_out_finish();
+    }
+    const cli_command *command = find_command(first);
+    return command ? run_command(command, argc - 2, argv + 2) : unknown_command(first);
+}

@@ -1,0 +1,135 @@
+/* options.c - every option of every command, once. Parsing, range checks and --help come from this table. */
+#include "options.h"
+
+#include <string.h>
+
+#define AT(field) offsetof(cli_options, field)
+#define GENERATE  (CMD_RUN | CMD_CHAT)
+#define COMPUTE   (CMD_RUN | CMD_CHAT | CMD_LOGITS)
+#define MODEL     (COMPUTE | CMD_TOKENIZE | CMD_DOCTOR | CMD_INSPECT)
+#define MAX_CTX   16777216.0
+#define BIG       1e9
+
+const cli_option CLI_OPTIONS[] = {
+    {"-m|--model", "FILE", "the target model, a GGUF file (of a split model: the first part)", MODEL,
+     CLI_STRING, AT(model), 0, 0, NULL},
+    {"-md|--draft-model|--model-draft", "FILE",
+     "a smaller model of the same vocabulary that drafts for the target", GENERATE | CMD_DOCTOR, CLI_STRING,
+     AT(draft_model), 0, 0, NULL},
+    {"--draft|--drafter", "KIND",
+     "who drafts: none, self (the target itself), ngram (prompt lookup) or model (with -md); default: model "
+     "if -md "
+     "is given, else none",
+     GENERATE, CLI_CHOICE, AT(draft), 0, 0, "none|self|ngram|model"},
+    {"-p|--prompt", "TEXT", "the text to continue", CMD_RUN, CLI_STRING, AT(prompt), 0, 0, NULL},
+    {"-f|--file", "FILE", "read the text to continue from a file, byte for byte; - is standard input",
+     CMD_RUN, CLI_STRING, AT(file), 0, 0, NULL},
+    {"--system|--system-prompt", "TEXT", "the system message of the conversation", CMD_CHAT, CLI_STRING,
+     AT(system), 0, 0, NULL},
+    {"--chat-template", "NAME",
+     "the family of chat template, when the model's own is missing or not recognised", CMD_CHAT, CLI_STRING,
+     AT(chat_template), 0, 0, NULL},
+    {"-n|--n-predict|--predict|--max-tokens", "N",
+     "tokens to generate at most; -1: until the context is full. Default: run 128, chat -1", GENERATE,
+     CLI_INT, AT(n_predict), -1, BIG, NULL},
+    {"--gamma|--num-draft-tokens|--n-draft|--draft-max|--draft-n", "K",
+     "tokens drafted per step, 1 to 32. Default 5", GENERATE, CLI_INT, AT(gamma), 1, 32, NULL},
+    {"--accept", "RULE",
+     "coupled: with a seed, token for token what the target alone gives (default); greedy: the same at "
+     "temperature 0; "
+     "rejection, block: exactly the target's distribution",
+     GENERATE, CLI_CHOICE, AT(accept), 0, 0, "coupled|greedy|rejection|block"},
+    {"--temp|--temperature", "T", "0 is greedy. Default 0.8", GENERATE, CLI_REAL, AT(temperature), 0, BIG,
+     NULL},
+    {"--top-k", "K", "keep the K likeliest tokens; 0: off. Default 40", GENERATE, CLI_INT, AT(top_k), 0, BIG,
+     NULL},
+    {"--top-p", "P", "keep the likeliest tokens that make up P; 1: off. Default 0.95", GENERATE, CLI_REAL,
+     AT(top_p), 0, 1, NULL},
+    {"--min-p", "P", "drop tokens less likely than P times the likeliest; 0: off. Default 0.05", GENERATE,
+     CLI_REAL, AT(min_p), 0, 1, NULL},
+    {"--repeat-penalty|--repetition-penalty", "X",
+     "divides positive logits of tokens seen lately; 1: off (default)", GENERATE, CLI_REAL,
+     AT(repeat_penalty), 0, BIG, NULL},
+    {"--presence-penalty", "X", "taken once off the logit of every token seen lately; 0: off (default)",
+     GENERATE, CLI_REAL, AT(presence_penalty), -BIG, BIG, NULL},
+    {"--frequency-penalty", "X", "taken off as often as the token was seen lately; 0: off (default)",
+     GENERATE, CLI_REAL, AT(frequency_penalty), -BIG, BIG, NULL},
+    {"--repeat-last-n", "N", "tokens that the penalties look back at; -1: all. Default 64", GENERATE, CLI_INT,
+     AT(repeat_last_n), -1, BIG, NULL},
+    {"--logit-bias", "ID=B", "add B to the logit of token ID (-inf bans it); may be repeated", GENERATE,
+     CLI_LIST, AT(logit_bias), 0, 0, NULL},
+    {"-s|--seed", "S", "seed of the noise; -1 (default): random, and printed", GENERATE, CLI_INT, AT(seed),
+     -1, 1e19, NULL},
+    {"--ignore-eos", NULL, "do not stop at the model's end-of-text tokens", GENERATE, CLI_FLAG,
+     AT(ignore_eos), 0, 0, NULL},
+    {"--tokens", "IDS", "token ids separated by commas or spaces, or @FILE", CMD_LOGITS, CLI_STRING,
+     AT(tokens), 0, 0, NULL},
+    {"-o|--out|--output", "FILE", "where the logits go: float32, little endian, positions x vocabulary",
+     CMD_LOGITS, CLI_STRING, AT(out), 0, 0, NULL},
+    {"--oracle", NULL, "compute in float64 with unquantised activations (slow)", CMD_LOGITS, CLI_FLAG,
+     AT(oracle), 0, 0, NULL},
+    {"--ids", NULL, "print ids separated by spaces (default)", CMD_TOKENIZE, CLI_FLAG, AT(ids), 0, 0, NULL},
+    {"--pieces", NULL, "print one token a line: id, tab, its text with escapes", CMD_TOKENIZE, CLI_FLAG,
+     AT(pieces), 0, 0, NULL},
+    {"--no-special|--no-parse-special", NULL, "text that looks like a special token stays text",
+     CMD_TOKENIZE | CMD_RUN, CLI_FLAG, AT(no_special), 0, 0, NULL},
+    {"--add-bos", NULL, "put the beginning-of-text token in front", CMD_TOKENIZE, CLI_FLAG, AT(add_bos), 0, 0,
+     NULL},
+    {"-c|--ctx|--ctx-size|--context", "N",
+     "positions of the context; 0 (default): what the model was trained with, at most 4096 (inspect: all of "
+     "it)",
+     COMPUTE | CMD_INSPECT | CMD_DOCTOR, CLI_INT, AT(ctx), 0, MAX_CTX, NULL},
+    {"-t|--threads|--n-threads", "N",
+     "threads; 0 (default): one per physical core. The output does not depend on it", COMPUTE, CLI_INT,
+     AT(threads), 0, 1024, NULL},
+    {"-b|--batch|--batch-size", "N",
+     "most tokens evaluated together; 0 (default): 64. The output does not depend on it", COMPUTE, CLI_INT,
+     AT(batch), 0, 1e6, NULL},
+    {"--activations", "A", "precision of the activations before quantised weights: q8 (default) or q16",
+     COMPUTE, CLI_CHOICE, AT(activations), 0, 0, "q8|q16"},
+    {"--kv|--kv-type", "TYPE", "precision of the KV cache: f16 (default) or f32", COMPUTE, CLI_CHOICE, AT(kv),
+     0, 0, "f16|f32"},
+    {"--kernels", "NAME", "auto (default), ref, avx2, avx512, amx, neon. The output does not depend on it",
+     COMPUTE, CLI_STRING, AT(kernels), 0, 0, NULL},
+    {"--json", NULL, "print one JSON object instead of text", CMD_RUN | CMD_INSPECT | CMD_DOCTOR, CLI_FLAG,
+     AT(json), 0, 0, NULL},
+    {"--trace", "FILE", "write every step as one line of JSON (docs/speculation.md)", CMD_RUN, CLI_STRING,
+     AT(trace), 0, 0, NULL},
+    {"--trace-full", NULL,
+     "the trace also holds the weights of p and q, so that it can be re-derived without a model", CMD_RUN,
+     CLI_FLAG, AT(trace_full), 0, 0, NULL},
+    {"--compare", NULL,
+     "also run the target alone with the same seed: speed-up, and whether the tokens are identical", CMD_RUN,
+     CLI_FLAG, AT(compare), 0, 0, NULL},
+    {"-v|--verbose", NULL, "show each step as [DRAFT] [VERIFY] [ACCEPT] [REJECT] lines on standard error",
+     GENERATE, CLI_FLAG, AT(verbose), 0, 0, NULL},
+    {"--color|--colour", "WHEN",
+     "accepted drafts green, rejected ones struck out in red: auto (default: on a terminal), always, never",
+     GENERATE, CLI_CHOICE, AT(color), 0, 0, "auto|always|never"},
+    {"-h|--help", NULL, "show this help",
+     CMD_RUN | CMD_CHAT | CMD_LOGITS | CMD_TOKENIZE | CMD_INSPECT | CMD_DOCTOR | CMD_CPU, CLI_FLAG, AT(help),
+     0, 0, NULL},
+};
+const size_t CLI_N_OPTIONS = sizeof CLI_OPTIONS / sizeof CLI_OPTIONS[0];
+
+/* cli_options.given is a set of 64 bits. */
+_Static_assert(sizeof CLI_OPTIONS / sizeof CLI_OPTIONS[0] <= 64,
+               "more options than bits in cli_options.given");
+
+void cli_defaults(unsigned command, cli_options *o) {
+    memset(o, 0, sizeof *o);
+    o->n_predict = command == CMD_CHAT ? -1 : 128;
+    o->gamma = 5;
+    o->accept = "coupled";
+    o->temperature = 0.8;
+    o->top_k = 40;
+    o->top_p = 0.95;
+    o->min_p = 0.05;
+    o->repeat_penalty = 1;
+    o->repeat_last_n = 64;
+    o->seed = -1;
+    o->activations = "q8";
+    o->kv = "f16";
+    o->kernels = "auto";
+    o->color = "auto";
+}

@@ -1,0 +1,208 @@
+/* run.c - `verbatim run`: continue a text, with or without a draft. */
+#include "cli.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct run_state {
+    cli_session session;
+    char *file_text;
+    int32_t *prompt; /* vb_free */
+    size_t n_prompt;
+    vb_spec *spec;
+    cli_stream stream;
+    cli_result result;
+    cli_result alone; /* --compare: the target without a draft */
+    bool compared;
+} run_state;
+
+static int check_options(const cli_options *o) {
+    if (o->prompt && o->file) return cli_usage("-p and -f both give the text to continue: leave one out");
+    if (!o->prompt && !o->file)
+        return cli_usage("no text to continue: give -p TEXT or -f FILE (- is standard input)");
+    return CLI_OK;
+}
+
+/* The ids of the prompt, with BOS as the model's metadata says. */
+static int read_prompt(run_state *r) {
+    const cli_options *o = r->session.o;
+    const char *text = o->prompt;
+    size_t len = text ? strlen(text) : 0;
+    if (o->file) {
+        int rc = cli_read_file(o->file, &r->file_text, &len);
+        if (rc) return rc;
+        text = r->file_text;
+    }
+    vb_error err = {0};
+    unsigned flags = VB_TOKENIZE_ADD_SPECIAL | (o->no_special ? 0u : VB_TOKENIZE_PARSE_SPECIAL);
+    const vb_tokenizer *t = r->session.target.tokenizer;
+    if (vb_tokenize(t, text, len, flags, &r->prompt, &r->n_prompt, &err)) return cli_report(&err);
+    /* A vocabulary that adds EOS would end the text before it is continued. */
+    if (r->n_prompt && vb_tokenizer_adds_eos(t) && r->prompt[r->n_prompt - 1] == vb_token_eos(t))
+        r->n_prompt--;
+    if (!r->n_prompt)
+        return cli_error("the prompt is empty and %s adds no BOS token: give some text", o->model);
+    int room = vb_context_size(r->session.context);
+    if (r->n_prompt >= (size_t)room)
+        return cli_error(
+            "the prompt has %zu tokens and the context holds %d positions, of which the output needs at "
+            "least one: use -c %zu or more, or a shorter prompt",
+            r->n_prompt, room, r->n_prompt + 1);
+    return CLI_OK;
+}
+
+/* Evaluates the prompt and generates. A cancelled prompt is a cancelled generation of no tokens. */
+static int generate(run_state *r, const vb_spec_params *params, cli_step_fn fn, void *user,
+                    cli_result *result) {
+    vb_error err = {0};
+    int rc = vb_spec_open(&r->spec, r->session.context, &r->session.sampling, params, &err);
+    if (!rc) rc = vb_spec_prompt(r->spec, r->prompt, r->n_prompt, &err);
+    int status = CLI_OK;
+    if (!rc || rc == VB_ERR_CANCELLED)
+        status = cli_generate(&r->session, r->spec, r->session.o->n_predict, fn, user, result);
+    else
+        status = cli_report(&err);
+    return status;
+}
+
+/* The target alone, same seed, same everything, in the same context. */
+static int run_alone(run_state *r) {
+    vb_error err = {0};
+    vb_spec_params params = r->session.params;
+    params.draft = VB_DRAFT_NONE;
+    params.draft_context = NULL;
+    vb_spec_close(r->spec);
+    r->spec = NULL;
+    if (vb_context_truncate(r->session.context, 0, &err)) return cli_report(&err);
+    int rc = generate(r, &params, NULL, NULL, &r->alone);
+    r->compared = !rc && strcmp(r->alone.reason, "cancelled") != 0;
+    return rc;
+}
+
+/* The first token in which two outputs differ; their length if they are identical. */
+static size_t common_length(const cli_result *a, const cli_result *b) {
+    size_t n = 0;
+    while (n < a->n && n < b->n && a->tokens[n] == b->tokens[n]) n++;
+    return n;
+}
+
+static bool identical(const run_state *r) {
+    const cli_result *a = &r->result, *b = &r->alone;
+    return a->n == b->n && common_length(a, b) == a->n && !strcmp(a->reason, b->reason);
+}
+
+/* P2 promises identical tokens under these; under the others the law is the same (P3). */
+static bool identity_promised(const run_state *r) {
+    vb_accept a = r->session.params.accept;
+    return a == VB_ACCEPT_COUPLED || a == VB_ACCEPT_GREEDY || r->session.sampling.temperature == 0 ||
+           r->session.params.draft == VB_DRAFT_NONE;
+}
+
+static double speed_up(const run_state *r) {
+    const cli_result *a = &r->result, *b = &r->alone;
+    if (a->seconds <= 0 || b->seconds <= 0 || !a->n || !b->n) return 0;
+    return ((double)a->n / a->seconds) / ((double)b->n / b->seconds);
+}
+
+static void print_comparison(const run_state *r) {
+    const cli_result *a = &r->result, *b = &r->alone;
+    fprintf(stderr, "target alone: %zu tokens in %.3f s: %.1f tokens/s; speed-up %.2fx\n", b->n, b->seconds,
+            b->seconds > 0 ? (double)b->n / b->seconds : 0, speed_up(r));
+    size_t same = common_length(a, b);
+    if (identical(r)) {
+        fprintf(stderr, "identical tokens: yes (%zu of %zu)\n", same, b->n);
+    } else if (!identity_promised(r)) {
+        fprintf(
+            stderr,
+            "identical tokens: no (first difference at token %zu); --accept %s gives the same law, identity "
+            "is not promised\n",
+            same, r->session.o->accept);
+    } else {
+        fprintf(
+            stderr,
+            "identical tokens: NO, first difference at token %zu. This breaks promise P2: please report it\n",
+            same);
+    }
+}
+
+static json_t *comparison_json(const run_state *r) {
+    const cli_result *b = &r->alone;
+    return json_pack("{sb sb so so sI}", "identical", identical(r), "identity_promised", identity_promised(r),
+                     "speed_up", cli_json_real(speed_up(r)), "target_tokens_per_s",
+                     cli_json_real(b->seconds > 0 ? (double)b->n / b->seconds : 0), "common_tokens",
+                     (json_int_t)common_length(&r->result, b));
+}
+
+static json_t *result_json(const run_state *r) {
+    const cli_session *s = &r->session;
+    const cli_result *a = &r->result;
+    json_t *tokens = json_array(), *from_draft = json_array(), *logprobs = json_array(), *o = json_object();
+    for (size_t i = 0; i < a->n; i++) {
+        json_array_append_new(tokens, json_integer(a->tokens[i]));
+        json_array_append_new(from_draft, json_boolean(a->from_draft[i]));
+        json_array_append_new(logprobs, cli_json_real(a->logprobs[i]));
+    }
+    json_object_set_new(o, "text", cli_json_text(a->text, a->text_len));
+    json_object_set_new(o, "tokens", tokens);
+    json_object_set_new(o, "from_draft", from_draft);
+    json_object_set_new(o, "logprobs", logprobs);
+    json_object_set_new(o, "reason", json_string(a->reason));
+    json_object_set_new(o, "seed", json_integer((json_int_t)s->sampling.seed));
+    json_object_set_new(o, "stats", cli_json_stats(a));
+    if (r->compared) json_object_set_new(o, "compare", comparison_json(r));
+    json_object_set_new(o, "model", cli_json_text(s->o->model, strlen(s->o->model)));
+    if (s->o->draft_model)
+        json_object_set_new(o, "draft_model", cli_json_text(s->o->draft_model, strlen(s->o->draft_model)));
+    json_object_set_new(o, "draft", json_string(s->draft_name));
+    json_object_set_new(o, "accept", json_string(s->o->accept));
+    json_object_set_new(o, "gamma", json_integer(s->params.gamma));
+    json_object_set_new(o, "temperature", json_real(s->sampling.temperature));
+    json_object_set_new(o, "prompt_tokens", json_integer((json_int_t)r->n_prompt));
+    json_object_set_new(o, "activations", json_string(s->o->activations));
+    json_object_set_new(o, "kv", json_string(s->o->kv));
+    json_object_set_new(o, "kernels", json_string(vb_context_kernels(s->context)));
+    json_object_set_new(o, "threads", json_integer(vb_context_threads(s->context)));
+    json_object_set_new(o, "version", json_string(VB_VERSION));
+    return o;
+}
+
+static int run_checked(run_state *r, const cli_options *o) {
+    int rc = cli_session_open(&r->session, o);
+    if (!rc) rc = read_prompt(r);
+    if (rc) return rc;
+    /* With --verbose the text comes after the step lines, in one piece. */
+    cli_stream_init(&r->stream, &r->session, !o->json && !o->verbose);
+    rc = generate(r, &r->session.params, cli_stream_step, &r->stream, &r->result);
+    cli_stream_end(&r->stream);
+    if (!rc && o->compare && strcmp(r->result.reason, "cancelled")) rc = run_alone(r);
+    if (rc) return rc;
+
+    if (o->json)
+        rc = cli_out_json(result_json(r));
+    else {
+        if (o->verbose) cli_out(r->result.text, r->result.text_len);
+        cli_out("\n", 1);
+        rc = cli_out_finish();
+    }
+    cli_print_stats(&r->session, &r->result);
+    if (r->compared) print_comparison(r);
+    /* A broken promise is a failure that scripts must see. */
+    if (!rc && r->compared && identity_promised(r) && !identical(r)) rc = CLI_FAIL;
+    return rc;
+}
+
+int cli_run(cli_options *o) {
+    run_state r;
+    memset(&r, 0, sizeof r);
+    int rc = check_options(o);
+    if (rc) return rc;
+    cli_interrupt_install();
+    rc = run_checked(&r, o);
+    vb_spec_close(r.spec);
+    vb_free(r.prompt);
+    free(r.file_text);
+    cli_result_free(&r.result);
+    cli_result_free(&r.alone);
+    cli_session_close(&r.session);
+    return rc;
+}

@@ -1,0 +1,223 @@
+/* session.c - opens what a command needs: model files, contexts, sampling and speculation parameters. */
+#include "cli.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+void cli_model_close(cli_model *m) {
+    vb_model_close(m->model);
+    vb_tokenizer_close(m->tokenizer);
+    vb_gguf_close(m->gguf);
+    memset(m, 0, sizeof *m);
+}
+
+int cli_model_open(cli_model *m, const char *path, bool weights) {
+    vb_error err = {0};
+    memset(m, 0, sizeof *m);
+    int rc = vb_gguf_open(&m->gguf, path, &err);
+    if (!rc) rc = vb_tokenizer_open(&m->tokenizer, m->gguf, &err);
+    if (!rc && weights) rc = vb_model_open(&m->model, m->gguf, &err);
+    if (!rc) return CLI_OK;
+    cli_model_close(m);
+    return cli_report(&err);
+}
+
+void cli_token_quote(const vb_tokenizer *t, int32_t id, char *out, size_t size) {
+    size_t n = 0;
+    const char *text = id >= 0 && id < vb_tokenizer_size(t) ? vb_token_text(t, id, true, &n) : "";
+    if (size < 8) return;
+    out[0] = '"';
+    cli_escape(text ? text : "", text ? n : 0, out + 1, size - 2);
+    strcat(out, "\"");
+}
+
+void cli_context_params(const cli_options *o, vb_context_params *p) {
+    vb_context_defaults(p);
+    p->n_ctx = (int)o->ctx;
+    p->n_threads = (int)o->threads;
+    p->batch = (int)o->batch;
+    p->activations = strcmp(o->activations, "q16") ? VB_ACT_Q8 : VB_ACT_Q16;
+    p->kv_type = strcmp(o->kv, "f32") ? VB_F16 : VB_F32;
+    p->kernels = o->kernels;
+    p->cancel = cli_interrupt_callback;
+}
+
+/* Options that contradict each other: nothing is ignored that would change the output (P6). */
+static int check_options(const cli_options *o) {
+    if (!o->model) return cli_usage("no model: give one with -m FILE");
+    if (o->draft && !strcmp(o->draft, "model") && !o->draft_model)
+        return cli_usage("--draft model needs the draft model: -md FILE");
+    if (o->draft && strcmp(o->draft, "model") && o->draft_model)
+        return cli_usage("-md gives a draft model, --draft %s asks for another drafter: leave one out",
+                         o->draft);
+    if (!strcmp(o->accept, "greedy") && o->temperature > 0)
+        return cli_usage(
+            "--accept greedy is the rule of temperature 0, and the temperature is %g: add --temp 0, or use "
+            "--accept coupled",
+            o->temperature);
+    if (o->trace_full && !o->trace)
+        return cli_usage("--trace-full says what a trace holds: add --trace FILE");
+    return CLI_OK;
+}
+
+/* "ID=BIAS" */
+static int parse_bias(const char *text, vb_logit_bias *out) {
+    char *end;
+    errno = 0;
+    long id = strtol(text, &end, 10);
+    if (end == text || *end != '=' || errno || id < 0 || id > INT32_MAX)
+        return cli_usage("--logit-bias %s: expected ID=BIAS, such as 1234=-5 or 1234=-inf", text);
+    const char *number = end + 1;
+    float bias = strtof(number, &end);
+    if (end == number || *end || bias != bias)
+        return cli_usage("--logit-bias %s: expected a number after the =", text);
+    *out = (vb_logit_bias){(int32_t)id, bias};
+    return CLI_OK;
+}
+
+/* A seed of 53 bits: every program that reads JSON keeps it whole. */
+static int random_seed(uint64_t *seed) {
+    FILE *f = fopen("/dev/urandom", "rb");
+    uint64_t bits;
+    bool got = f && fread(&bits, sizeof bits, 1, f) == 1;
+    if (f) fclose(f);
+    if (!got) return cli_error("cannot read /dev/urandom for a random seed: give one with --seed N");
+    *seed = bits >> 11;
+    return CLI_OK;
+}
+
+static int set_sampling(cli_session *s) {
+    const cli_options *o = s->o;
+    vb_sampling *p = &s->sampling;
+    vb_sampling_defaults(p);
+    p->temperature = o->temperature;
+    p->top_k = (int)o->top_k;
+    p->top_p = o->top_p;
+    p->min_p = o->min_p;
+    p->repeat_penalty = o->repeat_penalty;
+    p->presence_penalty = o->presence_penalty;
+    p->frequency_penalty = o->frequency_penalty;
+    p->penalty_last_n = (int)o->repeat_last_n;
+    p->seed = (uint64_t)o->seed;
+    if (o->seed < 0) {
+        int rc = random_seed(&p->seed);
+        if (rc) return rc;
+    }
+    if (o->logit_bias.n) {
+        s->bias = calloc(o->logit_bias.n, sizeof *s->bias);
+        if (!s->bias) return cli_error("out of memory");
+        for (size_t i = 0; i < o->logit_bias.n; i++) {
+            int rc = parse_bias(o->logit_bias.items[i], &s->bias[i]);
+            if (rc) return rc;
+        }
+        p->bias = s->bias;
+        p->n_bias = o->logit_bias.n;
+    }
+    return CLI_OK;
+}
+
+/* Every id that ends the output, unless --ignore-eos. */
+static int set_stop(cli_session *s) {
+    const vb_tokenizer *t = s->target.tokenizer;
+    if (s->o->ignore_eos) return CLI_OK;
+    size_t n = 0;
+    for (int pass = 0; pass < 2; pass++) {
+        n = 0;
+        for (int32_t id = 0; id < vb_tokenizer_size(t); id++) {
+            if (!vb_token_is_stop(t, id)) continue;
+            if (pass) s->stop[n] = id;
+            n++;
+        }
+        if (!n) return CLI_OK;
+        if (!pass && !(s->stop = calloc(n, sizeof *s->stop))) return cli_error("out of memory");
+    }
+    s->params.stop = s->stop;
+    s->params.n_stop = n;
+    return CLI_OK;
+}
+
+static vb_accept accept_rule(const char *name) {
+    for (int a = VB_ACCEPT_COUPLED; a <= VB_ACCEPT_BLOCK; a++)
+        if (!strcmp(name, vb_accept_name((vb_accept)a))) return (vb_accept)a;
+    return VB_ACCEPT_COUPLED; /* not reached: the parser knows the names */
+}
+
+/* The drafting model, in a context of its own: as long as the target's, or as its training allows. */
+static int open_draft(cli_session *s) {
+    const cli_options *o = s->o;
+    const vb_model *model = s->target.model;
+    vb_error err = {0};
+    if (o->draft_model) {
+        int rc = cli_model_open(&s->draft_file, o->draft_model, true);
+        if (rc) return rc;
+        if (vb_vocab_compatible(s->target.tokenizer, s->draft_file.tokenizer, &s->params.draft_vocab, &err)) {
+            cli_report(&err);
+            return cli_error("`verbatim doctor -m %s -md %s` shows every difference", o->model,
+                             o->draft_model);
+        }
+        model = s->draft_file.model;
+    }
+    vb_context_params p;
+    cli_context_params(o, &p);
+    p.n_ctx = vb_context_size(s->context);
+    int trained = vb_model_describe(model)->n_ctx;
+    if (o->draft_model && trained > 0 && p.n_ctx > trained) {
+        fprintf(stderr,
+                "verbatim: note: the draft model was trained for %d positions and stops drafting there\n",
+                trained);
+        p.n_ctx = trained;
+    }
+    if (vb_context_open(&s->draft_context, model, &p, &err)) return cli_report(&err);
+    s->params.draft = VB_DRAFT_MODEL;
+    s->params.draft_context = s->draft_context;
+    return CLI_OK;
+}
+
+static int open_all(cli_session *s) {
+    const cli_options *o = s->o;
+    vb_error err = {0};
+    vb_context_params p;
+    int rc = check_options(o);
+    if (!rc) rc = set_sampling(s);
+    if (!rc) rc = cli_model_open(&s->target, o->model, true);
+    if (rc) return rc;
+    int n_vocab = vb_model_describe(s->target.model)->n_vocab;
+    if (vb_sampling_check(&s->sampling, n_vocab, &err)) {
+        cli_report(&err);
+        return CLI_USAGE;
+    }
+    cli_context_params(o, &p);
+    if (vb_context_open(&s->context, s->target.model, &p, &err)) return cli_report(&err);
+    int trained = vb_model_describe(s->target.model)->n_ctx;
+    if (trained > 0 && vb_context_size(s->context) > trained)
+        fprintf(stderr, "verbatim: note: a context of %d positions, and the model was trained for %d\n",
+                vb_context_size(s->context), trained);
+
+    vb_spec_defaults(&s->params);
+    s->params.accept = accept_rule(o->accept);
+    s->params.gamma = (int)o->gamma;
+    s->draft_name = o->draft ? o->draft : o->draft_model ? "model" : "none";
+    if (!strcmp(s->draft_name, "ngram")) s->params.draft = VB_DRAFT_NGRAM;
+    if (!strcmp(s->draft_name, "model") || !strcmp(s->draft_name, "self")) rc = open_draft(s);
+    return rc ? rc : set_stop(s);
+}
+
+int cli_session_open(cli_session *s, const cli_options *o) {
+    memset(s, 0, sizeof *s);
+    s->o = o;
+    int rc = open_all(s);
+    if (rc) cli_session_close(s);
+    return rc;
+}
+
+void cli_session_close(cli_session *s) {
+    vb_context_close(s->draft_context);
+    vb_context_close(s->context);
+    cli_model_close(&s->draft_file);
+    cli_model_close(&s->target);
+    free(s->bias);
+    free(s->stop);
+    memset(s, 0, sizeof *s);
+}
