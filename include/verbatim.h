@@ -378,6 +378,11 @@ typedef struct vb_spec_params {
     int ngram_max, ngram_min;  /* lengths of the suffix looked up. Default 4, 1 */
     const int32_t *stop;       /* ids that end the output */
     size_t n_stop;
+    /* The tokens that the target's cache holds already, all of them: n_history = vb_context_length(target). The
+     * draft's cache, if it is not empty, must hold the first ones of these. Copied. Default: none. */
+    const int32_t *history;
+    size_t n_history;
+    bool logprobs; /* fill in vb_emitted.logprob; off saves a pass over the vocabulary per token. Default true */
 } vb_spec_params;
 
 void vb_spec_defaults(vb_spec_params *p);
@@ -410,7 +415,7 @@ typedef struct vb_drafted {
 typedef struct vb_emitted {
     int32_t id;
     vb_origin origin;
-    double logprob; /* log softmax of the target's raw logits, before temperature (P5) */
+    double logprob; /* log softmax of the target's raw logits, before temperature (P5); NaN when not asked for */
     bool stop;      /* an id of vb_spec_params.stop: the output ends before it */
 } vb_emitted;
 
@@ -439,7 +444,7 @@ typedef struct vb_stats {
 
 typedef struct vb_spec vb_spec;
 
-/* Speculative generation on `target` (whose cache may hold a prefix already). With VB_DRAFT_NONE it is the target
+/* Speculative generation on `target` (whose cache may hold a prefix already: vb_spec_params.history). With VB_DRAFT_NONE it is the target
  * alone: the same race with the same noise whatever `accept` says. Errors: VB_ERR_ARGUMENT for combinations that make
  * no sense (VB_ACCEPT_GREEDY with a temperature above 0, gamma out of range, ...). */
 int vb_spec_open(vb_spec **out, vb_context *target, const vb_sampling *s, const vb_spec_params *p, vb_error *err);
@@ -447,12 +452,58 @@ void vb_spec_close(vb_spec *s);
 /* Evaluates tokens as given text (a prompt, or the next turn of a conversation). At least one token must have been
  * given before the first step. */
 int vb_spec_prompt(vb_spec *s, const int32_t *tokens, size_t n, vb_error *err);
-/* One step: draft, verify, accept, roll back. Emits 1..gamma+1 tokens, at most max_emit (>= 1). VB_ERR_FULL when the
- * target's context holds no further token; a draft whose context is full stops drafting instead. */
+/* One step: draft, verify, accept, roll back. Emits 1..gamma+1 tokens, at most max_emit (>= 1). A stop token is emitted
+ * (with `stop` set), belongs to vb_spec_tokens, and is the step's last. VB_ERR_FULL when the target's context holds no
+ * further token; a draft whose context is full stops drafting instead. On any error both caches are rolled back and the
+ * call can be repeated. */
 int vb_spec_step(vb_spec *s, size_t max_emit, vb_step *step, vb_error *err);
 /* All tokens so far: prompt and output. */
 const int32_t *vb_spec_tokens(const vb_spec *s, size_t *n);
 void vb_spec_stats(const vb_spec *s, vb_stats *out);
+
+/* ------------------------------------------------------------------------------------------------ quantising */
+
+/* How far vb_quantize is, and with `done` what became of a tensor. */
+typedef struct vb_quantize_progress {
+    const vb_tensor *tensor; /* of the input */
+    size_t index, count;     /* it is number `index` of `count` */
+    vb_type type;            /* in the output */
+    vb_type wanted;          /* what the mix asks for; differs from `type` where rows are not whole blocks */
+    uint64_t bytes;          /* in the output */
+    double fraction;         /* of this tensor that is written */
+    bool done;
+    double rmse;     /* root mean square of what was lost; with `done` */
+    double relative; /* the same over the root mean square of the tensor */
+} vb_quantize_progress;
+
+typedef struct vb_quantize_params {
+    const char *type; /* one of vb_quantize_types() */
+    bool pure;        /* every matrix that type, the output matrix and attn_v too */
+    bool force;       /* replace an existing output */
+    int n_threads;    /* 0: one per physical core. The bytes do not depend on it */
+    bool (*cancel)(void *user); /* true stops with VB_ERR_CANCELLED. May be NULL */
+    void (*progress)(void *user, const vb_quantize_progress *p); /* may be NULL */
+    void *user;
+} vb_quantize_params;
+
+typedef struct vb_quantize_summary {
+    uint64_t tensors, fallbacks, parameters, bytes_in, bytes_out;
+    double error, square; /* sums over all values: of (x - decoded)^2 and of x^2 */
+    double relative;      /* sqrt(error/square) */
+    double seconds;
+} vb_quantize_summary;
+
+/* NULL-terminated names of the types and mixes that vb_quantize writes, largest first. */
+const char *const *vb_quantize_types(void);
+
+/* Writes the F32, F16 or BF16 model `in` to `out` with its matrices in fewer bits (docs/quantize.md): metadata byte for
+ * byte but for general.file_type and general.quantization_version, tensors in file order. Holds a few megabytes, not
+ * the model. `out` appears when it is complete; until then it is `out`.part, which is removed on any error. The bytes
+ * are the same on every platform. Errors: VB_ERR_ARGUMENT (unknown type, `out` exists or is `in`), VB_ERR_UNSUPPORTED
+ * (a tensor is quantised already), VB_ERR_NUMERIC (a value is not finite or too large: names tensor and element),
+ * VB_ERR_IO (a full disk), VB_ERR_CANCELLED, and those of vb_gguf_open. `summary` may be NULL. */
+int vb_quantize(const char *in, const char *out, const vb_quantize_params *p, vb_quantize_summary *summary,
+                vb_error *err);
 
 #ifdef __cplusplus
 }
