@@ -1,0 +1,393 @@
+#include "distribution.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Ids whose x is not simply the logit: those with a bias or a penalty. */
+typedef struct adjusted {
+    int32_t id;
+    double x;
+} adjusted;
+
+struct vb_law {
+    vb_sampling s;
+    int32_t n_vocab;
+    vb_exp_weights_fn exp_weights;
+    uint64_t top_p, min_p; /* floor(parameter * 2^32) */
+    vb_logit_bias *bias;
+    int32_t *slot; /* (n_vocab) index + 1 into adj; 0 for ids that are not adjusted. All 0 between calls */
+    adjusted *adj; /* (adj_capacity) */
+    int32_t *seen; /* (adj_capacity) occurrences in the penalty window */
+    size_t n_adj, adj_capacity;
+    int32_t *heap;    /* (top_k) */
+    uint64_t *bucket; /* (BUCKETS) */
+};
+
+#define BUCKETS 2048
+
+/* ------------------------------------------------------------------------------------------------ parameters
+ */
+
+void vb_sampling_defaults(vb_sampling *s) {
+    *s = (vb_sampling){.temperature = 0.8,
+                       .top_k = 40,
+                       .top_p = 0.95,
+                       .min_p = 0.05,
+                       .repeat_penalty = 1.0,
+                       .penalty_last_n = 64};
+}
+
+int vb_sampling_check(const vb_sampling *s, int n_vocab, vb_error *err) {
+    if (!(s->temperature >= 0 && s->temperature <= 1e6))
+        return vb_fail(err, VB_ERR_ARGUMENT, "temperature %g: must be from 0 (greedy) to 1e6",
+                       s->temperature);
+    if (s->top_k < 0) return vb_fail(err, VB_ERR_ARGUMENT, "top_k %d: must be 0 (off) or more", s->top_k);
+    if (!(s->top_p > 0 && s->top_p <= 1))
+        return vb_fail(err, VB_ERR_ARGUMENT, "top_p %g: must be above 0 and at most 1 (off)", s->top_p);
+    if (!(s->min_p >= 0 && s->min_p <= 1))
+        return vb_fail(err, VB_ERR_ARGUMENT, "min_p %g: must be from 0 (off) to 1", s->min_p);
+    if (!(s->repeat_penalty >= 1e-3 && s->repeat_penalty <= 1e3))
+        return vb_fail(err, VB_ERR_ARGUMENT, "repeat_penalty %g: must be from 0.001 to 1000 (1: off)",
+                       s->repeat_penalty);
+    if (!(fabs(s->presence_penalty) <= 1e6))
+        return vb_fail(err, VB_ERR_ARGUMENT, "presence_penalty %g: must be from -1e6 to 1e6",
+                       s->presence_penalty);
+    if (!(fabs(s->frequency_penalty) <= 1e6))
+        return vb_fail(err, VB_ERR_ARGUMENT, "frequency_penalty %g: must be from -1e6 to 1e6",
+                       s->frequency_penalty);
+    if (s->penalty_last_n < -1)
+        return vb_fail(err, VB_ERR_ARGUMENT, "penalty_last_n %d: must be -1 (all), 0 (off) or more",
+                       s->penalty_last_n);
+    if (s->n_bias && !s->bias) return vb_fail(err, VB_ERR_ARGUMENT, "bias is NULL, n_bias is %zu", s->n_bias);
+    for (size_t i = 0; i < s->n_bias; i++) {
+        const vb_logit_bias *b = &s->bias[i];
+        if (b->id < 0 || b->id >= n_vocab)
+            return vb_fail(err, VB_ERR_ARGUMENT, "bias[%zu]: id %d is outside the vocabulary of %d", i,
+                           (int)b->id, n_vocab);
+        if (!isfinite(b->bias) && !(b->bias < 0))
+            return vb_fail(err, VB_ERR_ARGUMENT, "bias[%zu]: %g must be finite or -inf (ban)", i,
+                           (double)b->bias);
+    }
+    return VB_OK;
+}
+
+static bool has_penalties(const vb_sampling *s) {
+    return s->penalty_last_n != 0 &&
+           (s->repeat_penalty != 1 || s->presence_penalty != 0 || s->frequency_penalty != 0);
+}
+
+int vb_law_open(vb_law **out, const vb_sampling *s, int32_t n_vocab, vb_exp_weights_fn exp_weights,
+                vb_error *err) {
+    vb_law *l = NULL;
+    int rc = VB_OK;
+
+    if (n_vocab < 1 || n_vocab > VB_LAW_VOCAB)
+        return vb_fail(err, VB_ERR_UNSUPPORTED, "a vocabulary of %d: sampling is defined for 1 to %d ids",
+                       (int)n_vocab, VB_LAW_VOCAB);
+    if ((rc = vb_sampling_check(s, n_vocab, err))) return rc;
+    if ((rc = vb_alloc((void **)&l, 1, sizeof *l, "sampling", err))) return rc;
+    l->s = *s;
+    l->n_vocab = n_vocab;
+    l->exp_weights = exp_weights;
+    l->top_p = (uint64_t)(s->top_p * 4294967296.0); /* exact: a power of two; the cast is the floor */
+    l->min_p = (uint64_t)(s->min_p * 4294967296.0);
+    l->s.top_k = s->top_k > n_vocab ? n_vocab : s->top_k;
+
+    size_t n_adj = s->n_bias; /* distinct ids with a bias, or anything in the window */
+    if (has_penalties(s)) n_adj = s->penalty_last_n < 0 ? (size_t)n_vocab : n_adj + (size_t)s->penalty_last_n;
+    l->adj_capacity = n_adj < (size_t)n_vocab ? n_adj : (size_t)n_vocab;
+    if ((rc = vb_alloc((void **)&l->bias, s->n_bias, sizeof *l->bias, "logit bias", err)) ||
+        (rc = vb_alloc((void **)&l->slot, (size_t)n_vocab, sizeof *l->slot, "sampling", err)) ||
+        (rc = vb_alloc((void **)&l->adj, l->adj_capacity, sizeof *l->adj, "sampling", err)) ||
+        (rc = vb_alloc((void **)&l->seen, l->adj_capacity, sizeof *l->seen, "sampling", err)) ||
+        (rc = vb_alloc((void **)&l->heap, (size_t)l->s.top_k, sizeof *l->heap, "sampling", err)) ||
+        (rc = vb_alloc((void **)&l->bucket, BUCKETS, sizeof *l->bucket, "sampling", err)))
+        goto cleanup;
+    if (s->n_bias) memcpy(l->bias, s->bias, s->n_bias * sizeof *l->bias);
+    l->s.bias = l->bias;
+    *out = l;
+    l = NULL;
+cleanup:
+    vb_law_close(l);
+    return rc;
+}
+
+void vb_law_close(vb_law *l) {
+    if (!l) return;
+    free(l->bias);
+    free(l->slot);
+    free(l->adj);
+    free(l->seen);
+    free(l->heap);
+    free(l->bucket);
+    free(l);
+}
+
+int32_t vb_law_capacity(const vb_law *l) {
+    if (l->s.temperature == 0) return 1;
+    return l->s.top_k > 0 ? l->s.top_k : l->n_vocab;
+}
+
+/* ------------------------------------------------------------------------------------------------ bias,
+ * penalties */
+
+static adjusted *adjust(vb_law *l, const float *logits, int32_t id) {
+    if (l->slot[id] == 0) {
+        l->adj[l->n_adj] = (adjusted){id, (double)logits[id]};
+        l->seen[l->n_adj] = 0;
+        l->slot[id] = (int32_t)++l->n_adj;
+    }
+    return &l->adj[l->slot[id] - 1];
+}
+
+static void apply_adjustments(vb_law *l, const float *logits, int32_t limit, const int32_t *prefix,
+                              size_t n_prefix) {
+    const vb_sampling *s = &l->s;
+    for (size_t i = 0; i < s->n_bias; i++)
+        if (s->bias[i].id < limit) adjust(l, logits, s->bias[i].id)->x += (double)s->bias[i].bias;
+    if (!has_penalties(s)) return;
+
+    size_t from = 0;
+    if (s->penalty_last_n > 0 && n_prefix > (size_t)s->penalty_last_n)
+        from = n_prefix - (size_t)s->penalty_last_n;
+    for (size_t i = from; i < n_prefix; i++) {
+        if (prefix[i] < 0 || prefix[i] >= limit) continue;
+        adjust(l, logits, prefix[i]);
+        l->seen[l->slot[prefix[i]] - 1]++;
+    }
+    for (size_t j = 0; j < l->n_adj; j++) {
+        if (l->seen[j] == 0) continue;
+        double x = l->adj[j].x;
+        x = x > 0 ? x / s->repeat_penalty : x * s->repeat_penalty;
+        l->adj[j].x = x - ((double)l->seen[j] * s->frequency_penalty + s->presence_penalty);
+    }
+}
+
+static void forget_adjustments(vb_law *l) {
+    for (size_t j = 0; j < l->n_adj; j++) l->slot[l->adj[j].id] = 0;
+    l->n_adj = 0;
+}
+
+/* x_i as the header defines it. */
+static inline double value(const vb_law *l, const float *logits, int32_t id) {
+    return l->slot[id] ? l->adj[l->slot[id] - 1].x : (double)logits[id];
+}
+
+/* Finite, judged on the bits: the exponent is not all ones. */
+static int check_finite(const float *logits, int32_t n, vb_error *err) {
+    for (int32_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, &logits[i], sizeof bits);
+        if ((bits & 0x7f800000u) == 0x7f800000u)
+            return vb_fail(err, VB_ERR_NUMERIC,
+                           "the logit of id %d is %g: the model or its weights are broken", (int)i,
+                           (double)logits[i]);
+    }
+    return VB_OK;
+}
+
+/* ------------------------------------------------------------------------------------------------ top-k */
+
+/* Is a a worse candidate than b: smaller x, or the higher id among equals. */
+static inline bool worse(const vb_law *l, const float *logits, int32_t a, int32_t b) {
+    double x = value(l, logits, a), y = value(l, logits, b);
+    return x < y || (x == y && a > b);
+}
+
+/* Binary heaps over l->heap[0..n): the worst candidate on top, or the largest id. */
+static void sift_worst(vb_law *l, const float *logits, int32_t i, int32_t n) {
+    for (int32_t c; (c = 2 * i + 1) < n; i = c) {
+        if (c + 1 < n && worse(l, logits, l->heap[c + 1], l->heap[c])) c++;
+        if (!worse(l, logits, l->heap[c], l->heap[i])) return;
+        int32_t t = l->heap[i];
+        l->heap[i] = l->heap[c];
+        l->heap[c] = t;
+    }
+}
+
+static void sort_ids(int32_t *a, int32_t n) {
+    for (int32_t start = n / 2 - 1, end = n; end > 1;) {
+        if (start < 0) { /* the heap stands: its top, the largest id, goes to the end */
+            end--;
+            int32_t t = a[0];
+            a[0] = a[end];
+            a[end] = t;
+        }
+        for (int32_t i = start < 0 ? 0 : start, c; (c = 2 * i + 1) < end; i = c) {
+            if (c + 1 < end && a[c + 1] > a[c]) c++;
+            if (a[c] <= a[i]) break;
+            int32_t t = a[i];
+            a[i] = a[c];
+            a[c] = t;
+        }
+        if (start >= 0) start--;
+    }
+}
+
+/* The top_k best ids that are not banned, in l->heap, ids ascending. Ids come in ascending order, so an id
+ * that equals the worst one kept is worse than it: only a strictly larger x enters. Expected cost n +
+ * k*log(k)*log(n/k). */
+static int32_t select_top_k(vb_law *l, const float *logits, int32_t limit) {
+    const int32_t k = l->s.top_k;
+    int32_t n = 0;
+    double floor_x = -INFINITY;
+    for (int32_t id = 0; id < limit; id++) {
+        double x = value(l, logits, id);
+        if (!(x > floor_x)) continue;
+        if (n < k) {
+            l->heap[n++] = id;
+            if (n < k) continue;
+            for (int32_t i = k / 2; i-- > 0;) sift_worst(l, logits, i, k);
+        } else {
+            l->heap[0] = id;
+            sift_worst(l, logits, 0, k);
+        }
+        floor_x = value(l, logits, l->heap[0]);
+    }
+    sort_ids(l->heap, n);
+    return n;
+}
+
+/* ------------------------------------------------------------------------------------------------ weights */
+
+/* vb_exp(z)*2^40 < 1 for every z below this: the weight is 0 without asking (40*ln 2 = 27.73). */
+#define Z_ZERO (-28.0)
+#define CHUNK  256
+
+/* ids == NULL: all below n. Writes ids and weights of those with w > 0, returns how many. */
+static int32_t weights(const vb_law *l, const float *logits, const int32_t *ids, int32_t n, double max,
+                       const vb_dist_space *space) {
+    double z[CHUNK];
+    uint64_t w[CHUNK];
+    int32_t chunk[CHUNK];
+    int32_t kept = 0;
+    for (int32_t i = 0; i < n;) {
+        int m = 0;
+        for (; i < n && m < CHUNK; i++) {
+            int32_t id = ids ? ids[i] : i;
+            double zi = (value(l, logits, id) - max) / l->s.temperature;
+            if (!(zi >= Z_ZERO)) continue;
+            z[m] = zi;
+            chunk[m++] = id;
+        }
+        if (m) l->exp_weights(z, m, w);
+        for (int j = 0; j < m; j++) {
+            if (w[j] == 0) continue;
+            space->id[kept] = chunk[j];
+            space->w[kept++] = w[j];
+        }
+    }
+    return kept;
+}
+
+static uint64_t total_weight(const uint64_t *w, int32_t n) {
+    uint64_t sum = 0;
+    for (int32_t i = 0; i < n; i++) sum += w[i];
+    return sum;
+}
+
+/* The shortest prefix, in the order of falling weight and rising id, with cum*2^32 >= P*W. Radix selection:
+ * find digit by digit the weight t of the prefix's last id, then keep all above t and the first few that
+ * equal t. */
+static int32_t keep_top_p(const vb_law *l, const vb_dist_space *d, int32_t n) {
+    uint64_t total = total_weight(d->w, n);
+    /* cum*2^32 >= P*W  <=>  cum >= ceil(P*W / 2^32); P < 2^32, so this is at most W */
+    uint64_t need = (uint64_t)(((vb_u128)l->top_p * total + 0xffffffffu) >> 32);
+    if (need == 0) need = 1;
+
+    uint64_t t = 0, above = 0; /* digits of t found so far; sum of the weights beyond every candidate for t */
+    for (int shift = 30, width = 11; shift >= 0; shift -= 10, width = 10) {
+        const uint64_t mask = ((uint64_t)1 << width) - 1;
+        memset(l->bucket, 0, BUCKETS * sizeof *l->bucket);
+        for (int32_t i = 0; i < n; i++)
+            if (d->w[i] >> shift >> width == t >> shift >> width)
+                l->bucket[d->w[i] >> shift & mask] += d->w[i];
+        uint64_t digit = mask;
+        while (above + l->bucket[digit] < need) above += l->bucket[digit--];
+        t |= digit << shift;
+    }
+    uint64_t equal = (need - above + t - 1) / t; /* how many of weight t */
+    int32_t kept = 0;
+    for (int32_t i = 0; i < n; i++) {
+        if (d->w[i] < t || (d->w[i] == t && equal == 0)) continue;
+        if (d->w[i] == t) equal--;
+        d->id[kept] = d->id[i];
+        d->w[kept++] = d->w[i];
+    }
+    return kept;
+}
+
+/* w*2^32 >= M*2^40 */
+static int32_t keep_min_p(const vb_law *l, const vb_dist_space *d, int32_t n) {
+    const uint64_t least = l->min_p << (VB_LAW_BITS - 32);
+    int32_t kept = 0;
+    for (int32_t i = 0; i < n; i++) {
+        if (d->w[i] < least) continue;
+        d->id[kept] = d->id[i];
+        d->w[kept++] = d->w[i];
+    }
+    return kept;
+}
+
+/* ------------------------------------------------------------------------------------------------ all
+ * together */
+
+int vb_law_distribution(vb_law *l, const float *logits, int32_t limit, const int32_t *prefix, size_t n_prefix,
+                        const vb_dist_space *space, vb_dist *out, vb_error *err) {
+    int rc = check_finite(logits, limit, err);
+    if (rc) return rc;
+    apply_adjustments(l, logits, limit, prefix, n_prefix);
+
+    const bool greedy = l->s.temperature == 0;
+    const bool cut = !greedy && l->s.top_k > 0 && l->s.top_k < limit;
+    const int32_t n = cut ? select_top_k(l, logits, limit) : limit;
+    int32_t best = -1;
+    double max = -INFINITY;
+    for (int32_t i = 0; i < n; i++) {
+        int32_t id = cut ? l->heap[i] : i;
+        double x = value(l, logits, id);
+        if (x > max) max = x, best = id;
+    }
+    int32_t kept = 0;
+    if (greedy && best >= 0) {
+        space->id[0] = best;
+        space->w[0] = 1;
+        kept = 1;
+    } else if (best >= 0) {
+        kept = weights(l, logits, cut ? l->heap : NULL, n, max, space);
+        if (l->s.top_p < 1) kept = keep_top_p(l, space, kept);
+        if (l->min_p > 0) kept = keep_min_p(l, space, kept);
+    }
+    forget_adjustments(l);
+    *out = (vb_dist){.n = kept, .id = space->id, .w = space->w, .total = total_weight(space->w, kept)};
+    return VB_OK;
+}
+
+uint64_t vb_dist_weight(const vb_dist *d, int32_t id) {
+    int32_t lo = 0, hi = d->n;
+    while (lo < hi) {
+        int32_t mid = lo + (hi - lo) / 2;
+        if (d->id[mid] < id)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo < d->n && d->id[lo] == id ? d->w[lo] : 0;
+}
+
+void vb_dist_rescale(vb_dist *d, const vb_dist_space *space, int bits) {
+    const uint64_t one = (uint64_t)1 << bits;
+    uint64_t sum = 0, largest = 0;
+    int32_t kept = 0, at = 0;
+    for (int32_t i = 0; i < d->n; i++) {
+        uint64_t w = d->w[i], v = (uint64_t)(((vb_u128)w << bits) / d->total);
+        if (w > largest) largest = w, at = kept;
+        if (v == 0) continue;
+        space->id[kept] = d->id[i];
+        space->w[kept++] = v;
+        sum += v;
+    }
+    space->w[at] += one - sum;
+    *d = (vb_dist){.n = kept, .id = space->id, .w = space->w, .total = one};
+}

@@ -1,0 +1,58 @@
+/* distribution.h - from logits to the integer law that is sampled (docs/speculation.md, "The law").
+ *
+ *   x_i = logit_i                                                         float32, then everything in float64
+ *   bias:        x_i = x_i + bias_i, entry by entry; -inf bans the id
+ *   penalties:   for each id that occurs c > 0 times among the last penalty_last_n tokens of the prefix:
+ *                x_i = x_i > 0 ? x_i/repeat : x_i*repeat;  x_i = x_i - (c*frequency + presence)
+ *   temperature: T = 0: w = 1 for the largest x (lowest id among equals), nothing else. T > 0: z_i = (x_i -
+ * max x)/T top-k:       the top_k largest x, lower ids first among equals the law:     w_i = floor(2^40 *
+ * vb_exp(z_i)), W = sum of w_i; so the largest has w = 2^40 exactly top-p:       P = floor(top_p*2^32); in
+ * the order of falling w, lower ids first among equals, the shortest prefix (at least one id) with cum*2^32
+ * >= P*W, W summed after top-k min-p:       M = floor(min_p*2^32); ids with w_i*2^32 >= M*2^40
+ *
+ * Ids with w_i = 0 are left out. With at most 2^20 ids, W <= 2^60.
+ *
+ * References: nucleus sampling: Holtzman et al. 1904.09751; top-k: Fan et al. 1805.04833; min-p: Nguyen et
+ * al. 2407.01082; repetition penalty: Keskar et al. 1909.05858.
+ */
+#ifndef VB_DISTRIBUTION_H
+#define VB_DISTRIBUTION_H
+
+#include "coins.h"
+
+#define VB_LAW_BITS  40        /* the largest weight is 2^40 */
+#define VB_LAW_VOCAB (1 << 20) /* most ids: W <= 2^60 is what the bounds in accept.c stand on */
+
+/* Room for one distribution. */
+typedef struct vb_dist_space {
+    int32_t capacity;
+    int32_t *id;
+    uint64_t *w;
+} vb_dist_space;
+
+typedef struct vb_law vb_law;
+/* w_i = floor(2^40 * vb_exp(z_i)): the kernel of that name (kernels.h). */
+typedef void (*vb_exp_weights_fn)(const double *z, int n, uint64_t *w);
+
+/* Copies the parameters (vb_sampling_check has been passed) and allocates all scratch memory, once. */
+int vb_law_open(vb_law **out, const vb_sampling *s, int32_t n_vocab, vb_exp_weights_fn exp_weights,
+                vb_error *err);
+void vb_law_close(vb_law *l);
+/* Most ids that a distribution can hold. */
+int32_t vb_law_capacity(const vb_law *l);
+
+/* The distribution after prefix[0..n_prefix), from logits (limit), of the ids below `limit` (<= n_vocab).
+ * *out points into `space`. out->n = 0 when every id is banned. Errors: VB_ERR_NUMERIC for a logit that is
+ * not finite. */
+int vb_law_distribution(vb_law *l, const float *logits, int32_t limit, const int32_t *prefix, size_t n_prefix,
+                        const vb_dist_space *space, vb_dist *out, vb_error *err);
+
+/* w of an id; 0 when it is not there. */
+uint64_t vb_dist_weight(const vb_dist *d, int32_t id);
+
+/* Replaces the weights by ones with the total 2^bits: floor(w*2^bits/W), the remainder to the largest weight
+ * (lowest id among equals). What becomes 0 is left out. `space` is where d points. 40 <= bits + 20, bits
+ * <= 62. */
+void vb_dist_rescale(vb_dist *d, const vb_dist_space *space, int bits);
+
+#endif

@@ -1,0 +1,44 @@
+#include "lm.h"
+
+static int context_eval(void *self, const int32_t *tokens, size_t n, const uint8_t *want, vb_error *err) {
+    return vb_eval(self, tokens, n, want, err);
+}
+static const float *context_logits(void *self, size_t i) {
+    return vb_logits(self, i);
+}
+static int context_truncate(void *self, int n, vb_error *err) {
+    return vb_context_truncate(self, n, err);
+}
+static int context_length(void *self) {
+    return vb_context_length(self);
+}
+
+vb_lm vb_lm_context(vb_context *c) {
+    return (vb_lm){.self = c,
+                   .n_vocab = vb_model_describe(vb_context_model(c))->n_vocab,
+                   .n_ctx = vb_context_size(c),
+                   .eval = context_eval,
+                   .logits = context_logits,
+                   .truncate = context_truncate,
+                   .length = context_length};
+}
+
+#define PIECE 512
+
+int vb_lm_feed(const vb_lm *m, const int32_t *tokens, size_t n, vb_error *err) {
+    static const uint8_t nothing[PIECE];
+    const int before = m->length(m->self);
+    if (n > (size_t)(m->n_ctx - before))
+        return vb_fail(err, VB_ERR_FULL, "%zu tokens do not fit: the context holds %d of %d", n, before,
+                       m->n_ctx);
+    for (size_t i = 0; i < n;) {
+        const size_t piece = n - i < PIECE ? n - i : PIECE;
+        int rc = m->eval(m->self, tokens + i, piece, nothing, err);
+        if (rc) {
+            m->truncate(m->self, before, NULL);
+            return rc;
+        }
+        i += piece;
+    }
+    return VB_OK;
+}

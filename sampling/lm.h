@@ -1,0 +1,26 @@
+/* lm.h - a language model as speculation sees it: tokens in, logits out, positions that can be forgotten. One
+ * seam, so that the loop that runs is also the loop that the law enumeration drives, with tables in place of
+ * models. */
+#ifndef VB_LM_H
+#define VB_LM_H
+
+#include "base.h"
+
+typedef struct vb_lm {
+    void *self;
+    int32_t n_vocab;
+    int n_ctx; /* positions it can hold */
+    /* As vb_eval, vb_logits, vb_context_truncate and vb_context_length. */
+    int (*eval)(void *self, const int32_t *tokens, size_t n, const uint8_t *want, vb_error *err);
+    const float *(*logits)(void *self, size_t i);
+    int (*truncate)(void *self, int n, vb_error *err);
+    int (*length)(void *self);
+} vb_lm;
+
+/* A context as vb_lm. */
+vb_lm vb_lm_context(vb_context *c);
+
+/* Evaluates tokens without asking for logits, in pieces; on error the length is as before. */
+int vb_lm_feed(const vb_lm *m, const int32_t *tokens, size_t n, vb_error *err);
+
+#endif

@@ -1,0 +1,27 @@
+#include "race.h"
+
+#include "coins.h"
+#include "mathf.h"
+#include "philox.h"
+
+#define CHUNK 128
+
+int32_t vb_race(const vb_dist *d, uint64_t seed, uint32_t position) {
+    uint64_t k[CHUNK];
+    double best = 0;
+    int32_t winner = -1;
+    for (int32_t from = 0; from < d->n; from += CHUNK) {
+        const int m = d->n - from < CHUNK ? d->n - from : CHUNK;
+        vb_philox_words(position, d->id + from, m, VB_PURPOSE_RACE, seed, k);
+        for (int j = 0; j < m; j++) {
+            const double w = (double)d->w[from + j];
+            double v = ((double)k[j] + 0.5) * 0x1p-64;
+            if (v > 1 - 0x1p-53) v = 1 - 0x1p-53;
+            if (winner >= 0 && v / w >= best) continue;
+            double e = -vb_log1p(-v);
+            if (e < v) e = v;
+            if (winner < 0 || e / w < best) best = e / w, winner = d->id[from + j];
+        }
+    }
+    return winner;
+}

@@ -1,0 +1,32 @@
+/* speculate.h - the loop, with its parts as arguments. vb_spec_open fills them with contexts, Philox and the
+ * chosen rule; the law enumeration fills them with tables, every outcome of every coin, and rules that are
+ * wrong on purpose. */
+#ifndef VB_SPECULATE_H
+#define VB_SPECULATE_H
+
+#include "drafter.h"
+
+typedef struct vb_spec_parts {
+    vb_lm target;
+    vb_law_source law;
+    const vb_drafter *drafter; /* NULL: the target alone. Taken over, closed with the vb_spec */
+    const vb_coins *coins;
+    vb_rule rule;
+    uint64_t seed;
+    int gamma;
+    const int32_t *stop;
+    size_t n_stop;
+    const int32_t *history; /* what the target's cache holds already */
+    size_t n_history;
+    bool logprobs;
+} vb_spec_parts;
+
+/* What parts point to must outlive the vb_spec; history is copied. */
+int vb_spec_assemble(vb_spec **out, const vb_spec_parts *parts, vb_error *err);
+
+/* For traces: what the parameters at vb_spec_open were. NULL for an assembled one. */
+const vb_sampling *vb_spec_sampling(const vb_spec *s);
+const vb_spec_params *vb_spec_parameters(const vb_spec *s);
+int32_t vb_spec_vocab(const vb_spec *s);
+
+#endif
