@@ -148,7 +148,7 @@ static void test_exp(void **state) {
     assert_true(vb_exp(0x1.62e42fefa39efp+9) < (double)INFINITY &&
                 vb_exp(0x1.62e42fefa39fp+9) == (double)INFINITY);
     assert_true(vb_exp(-(double)INFINITY) == 0.0 && vb_exp((double)NAN) != vb_exp((double)NAN));
-    expect_bits(hash, 0xf74ec5b780bcf9c4u);
+    expect_bits(hash, 0x028eb0ddcad8cdf4u);
 }
 
 static void test_log(void **state) {
@@ -209,7 +209,7 @@ static void test_pow(void **state) {
     assert_true(vb_pow(2.0, 10.0) == 1024.0 && vb_pow(7.0, 0.0) == 1.0 && vb_pow(1.0, 300.0) == 1.0);
     assert_true(vb_pow(2.0, 5000.0) == (double)INFINITY && vb_pow(2.0, -5000.0) == 0.0);
     assert_true(vb_pow(-1.0, 2.0) != vb_pow(-1.0, 2.0));
-    expect_bits(hash, 0x9c37d9021eb565a6u);
+    expect_bits(hash, 0xc2441c9282d6939au);
 }
 
 /* sinl and cosl of x87 systems reduce with a 66-bit pi in some libraries; glibc and musl do it right. */
