@@ -179,8 +179,8 @@ int cli_parse(const cli_command *command, int argc, char **argv, cli_options *o)
             int rc = parse_option(command, argc, argv, &i, o);
             if (rc) return rc;
             if (o->help) return CLI_OK;
-        } else if (command->takes_file && !o->positional) {
-            o->positional = argv[i];
+        } else if (o->n_words < command->max_words) {
+            o->words[o->n_words++] = argv[i];
         } else {
             return cli_usage("unexpected argument \"%s\"; see `verbatim %s --help`", argv[i], command->name);
         }

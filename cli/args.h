@@ -17,7 +17,8 @@ enum {
     CMD_TOKENIZE = 8,
     CMD_INSPECT = 16,
     CMD_DOCTOR = 32,
-    CMD_CPU = 64
+    CMD_CPU = 64,
+    CMD_QUANTIZE = 128
 };
 
 typedef struct cli_list {
@@ -32,8 +33,10 @@ typedef struct cli_options {
     double temperature, top_p, min_p, repeat_penalty, presence_penalty, frequency_penalty;
     cli_list logit_bias;
     const char *accept, *activations, *kv, *kernels, *color, *trace, *tokens, *out, *system, *chat_template;
-    bool trace_full, json, compare, verbose, ignore_eos, oracle, ids, pieces, no_special, add_bos, help;
-    const char *positional; /* FILE of `inspect` */
+    bool trace_full, json, compare, verbose, ignore_eos, oracle, ids, pieces, no_special, add_bos, pure, force,
+        help;
+    const char *words[3];   /* arguments that are no options: FILE of `inspect`, IN OUT TYPE of `quantize` */
+    int n_words;
     uint64_t given;         /* bit i: option i of the table was on the command line */
 } cli_options;
 
@@ -43,7 +46,7 @@ typedef struct cli_command {
     const char *usage;   /* after "verbatim NAME " */
     const char *summary; /* one line */
     const char *notes;   /* printed after the options; may be NULL */
-    bool takes_file;     /* one positional argument */
+    int max_words;       /* arguments that are no options, at most 3 */
     int (*run)(cli_options *o);
 } cli_command;
 

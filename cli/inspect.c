@@ -216,8 +216,8 @@ int cli_inspect(cli_options *o) {
     vb_gguf *g = NULL;
     vb_error err = {0};
     summary s;
-    if (o->positional && o->model) return cli_usage("-m and FILE both name the file: leave one out");
-    const char *path = o->positional ? o->positional : o->model;
+    if (o->n_words && o->model) return cli_usage("-m and FILE both name the file: leave one out");
+    const char *path = o->n_words ? o->words[0] : o->model;
     if (!path) return cli_usage("no file: verbatim inspect FILE");
     cli_interrupt_install();
     if (vb_gguf_open(&g, path, &err)) return cli_report(&err);

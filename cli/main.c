@@ -8,23 +8,29 @@ static const cli_command COMMANDS[] = {
      "Continue a text. Standard output: the text (or one JSON object). Standard error: the statistics.",
      "The exit status is 0, 1 (failure) or 2 (usage). Ctrl-C ends the text and prints the statistics.\n"
      "Example: verbatim run -m target.gguf -md draft.gguf -p \"Once upon a time\" --compare",
-     false, cli_run},
+     0, cli_run},
     {"chat", CMD_CHAT, "-m MODEL [-md DRAFT | --draft KIND] [options]",
      "Talk with a model. /help lists the commands.", "Ctrl-C stops an answer, Ctrl-D ends the conversation.",
-     false, cli_chat},
+     0, cli_chat},
     {"tokenize", CMD_TOKENIZE, "-m MODEL [options] < TEXT",
-     "Turn standard input, byte for byte, into token ids.", NULL, false, cli_tokenize},
+     "Turn standard input, byte for byte, into token ids.", NULL, 0, cli_tokenize},
     {"logits", CMD_LOGITS, "-m MODEL --tokens IDS --out FILE [options]",
      "Write the raw logits after every token of a sequence: float32, little endian, positions x vocabulary.",
-     "No token is added: what --tokens says is what is evaluated.", false, cli_logits},
+     "No token is added: what --tokens says is what is evaluated.", 0, cli_logits},
     {"inspect", CMD_INSPECT, "FILE [options]",
-     "Show a GGUF file's metadata, tensors, types and memory needs.", NULL, true, cli_inspect},
+     "Show a GGUF file's metadata, tensors, types and memory needs.", NULL, 1, cli_inspect},
     {"doctor", CMD_DOCTOR, "-m TARGET -md DRAFT [--json]",
      "Say whether a draft model's vocabulary fits a target's, and where they differ. Exit status 1 if it "
      "does not.",
-     NULL, false, cli_doctor},
+     NULL, 0, cli_doctor},
+    {"quantize", CMD_QUANTIZE, "IN OUT TYPE [options]",
+     "Write a GGUF model with its matrices in fewer bits.",
+     "IN is a model in F32, F16 or BF16. TYPE is F16, BF16, Q8_0, Q6_K, Q5_1, Q5_K_M, Q5_K, Q5_0, Q4_1, Q4_K_M,\n"
+     "Q4_K or Q4_0; docs/quantize.md says what each does. OUT appears when it is complete.\n"
+     "Example: verbatim quantize model-f16.gguf model-q4_k_m.gguf Q4_K_M",
+     3, cli_quantize},
     {"cpu", CMD_CPU, "", "List the kernels of this build that this CPU can run, and the one chosen.", NULL,
-     false, cli_cpu},
+     0, cli_cpu},
 };
 enum { N_COMMANDS = sizeof COMMANDS / sizeof COMMANDS[0] };
 
@@ -47,7 +53,7 @@ static const cli_command *find_command(const char *name) {
 static int unknown_command(const char *name) {
     if (name[0] == '-')
         return cli_usage(
-            "a command comes first: run, chat, tokenize, logits, inspect, doctor or cpu; as in `verbatim run "
+            "a command comes first: run, chat, tokenize, logits, inspect, doctor, quantize or cpu; as in `verbatim run "
             "-m MODEL -p TEXT`");
     const char *best = NULL;
     int least = 3;
