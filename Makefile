@@ -1,43 +1,211 @@
 # Verbatim. `make demo` and `make test` do everything on a fresh machine; `make help` lists the rest.
-CC ?= gcc
+#
+# Variables: CC, OPT (-O2), CFLAGS and LDFLAGS (added), BUILD (objects; one folder per compiler and set of flags),
+# PREFIX and DESTDIR (install), DEPS=skip (install no packages), TARGET and DRAFT (models for the demonstrations),
+# FIXTURES (data for test-extended), FUZZ_SECONDS (per fuzzer).
+
+ifeq ($(origin CC),default)
+CC := $(shell command -v gcc >/dev/null 2>&1 && echo gcc || echo cc)
+endif
 BUILD ?= build
 OPT ?= -O2
+PREFIX ?= /usr/local
+FUZZ_SECONDS ?= 20
+FIXTURES ?= ../shared/fixtures
+PKG_CONFIG ?= pkg-config
 PKGS = libpcre2-8 libutf8proc libxxhash jansson
 WARN = -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror
-# Bit identity (P1): nothing is contracted, reassociated or widened. docs/numerics.md says why.
-EXACT = -std=c11 -ffp-contract=off -fno-fast-math
-CPPFLAGS += -D_GNU_SOURCE -Iinclude -Ibase -Igguf -Itokenizer -Iref -Isimd -Isampling -Ioffload -Iquantize
-CFLAGS += $(EXACT) $(OPT) -g $(WARN) -pthread $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-LIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm -pthread
 
-LIB_SRC := $(wildcard base/*.c gguf/*.c tokenizer/*.c ref/*.c simd/*.c sampling/*.c offload/*.c quantize/*.c)
+# Bit identity (P1): nothing is contracted, reassociated or widened. docs/numerics.md says why. Comes last, so that no
+# CFLAGS from outside undoes it.
+EXACT = -std=c11 -ffp-contract=off -fno-fast-math
+INCLUDES = -Iinclude -Ibase -Igguf -Itokenizer -Iref -Isimd -Isampling -Ioffload -Iquantize -Itests
+# Recursive, not :=, so that the flags are right after tools/deps has installed the packages. $(eval) caches them.
+PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null))$(PKG_CFLAGS)
+PKG_LIBS = $(eval PKG_LIBS := $$(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null))$(PKG_LIBS)
+ALL_CPPFLAGS = -D_GNU_SOURCE $(INCLUDES) $(PKG_CFLAGS) $(CPPFLAGS)
+ALL_CFLAGS = $(OPT) -g $(WARN) -pthread $(SAN) $(CFLAGS) $(EXACT)
+LIBS = $(PKG_LIBS) -lm -pthread
+TEST_LIBS = -lcmocka -lgmp
+
+LIB_DIRS = base gguf tokenizer ref simd sampling offload quantize
+LIB_SRC := $(foreach d,$(LIB_DIRS),$(wildcard $(d)/*.c))
 CLI_SRC := $(wildcard cli/*.c)
 TEST_SRC := $(wildcard tests/test_*.c)
 TEST_LIB_SRC := $(filter-out $(TEST_SRC),$(wildcard tests/*.c))
+TEST_TOOL_SRC := $(wildcard tests/tools/*.c)
+FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 EXAMPLE_SRC := $(wildcard examples/*.c)
+BENCH_SRC := $(wildcard bench/bench_*.c)
+BENCH_LIB_SRC := $(filter-out $(BENCH_SRC),$(wildcard bench/*.c))
+ALL_SRC := $(LIB_SRC) $(CLI_SRC) $(TEST_SRC) $(TEST_LIB_SRC) $(TEST_TOOL_SRC) $(EXAMPLE_SRC) $(BENCH_SRC) $(BENCH_LIB_SRC)
+ALL_HDR := $(foreach d,include $(LIB_DIRS) cli tests examples bench,$(wildcard $(d)/*.h))
 
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o)
 CLI_OBJ := $(CLI_SRC:%.c=$(BUILD)/%.o)
 TEST_LIB_OBJ := $(TEST_LIB_SRC:%.c=$(BUILD)/%.o)
-TESTS := $(TEST_SRC:tests/%.c=$(BUILD)/tests/%)
-EXAMPLES := $(EXAMPLE_SRC:examples/%.c=$(BUILD)/examples/%)
+BENCH_LIB_OBJ := $(BENCH_LIB_SRC:%.c=$(BUILD)/%.o)
+TESTS := $(TEST_SRC:%.c=$(BUILD)/%)
+TEST_TOOLS := $(TEST_TOOL_SRC:%.c=$(BUILD)/%)
+FUZZERS := $(FUZZ_SRC:%.c=$(BUILD)/%)
+EXAMPLES := $(EXAMPLE_SRC:%.c=$(BUILD)/%)
+BENCHES := $(BENCH_SRC:%.c=$(BUILD)/%)
+LIB := $(BUILD)/libverbatim.a
+CLI := $(BUILD)/bin/verbatim
+CLI_TESTS := $(wildcard tests/cli/*.sh)
+# Programs that use threads, for the thread sanitizer.
+TSAN_SRC := $(if $(TEST_SRC),$(shell grep -lE 'vb_pool|n_threads|pthread' $(TEST_SRC)))
 
-all: $(BUILD)/libverbatim.a
+all: $(if $(filter build,$(BUILD)),bin/verbatim libverbatim.a,$(CLI) $(LIB))
 
-$(BUILD)/%.o: %.c
+help:
+	@echo 'make              bin/verbatim and libverbatim.a'
+	@echo 'make demo         install what is missing, build, generate text with a draft model, check it'
+	@echo 'make test         install what is missing, build, run every test'
+	@echo 'make same-model draft-comparison temperature-demo    demonstrations (TARGET=, DRAFT= choose models)'
+	@echo 'make bench        speeds on this machine'
+	@echo 'make test-extended FIXTURES=DIR    also the tests that compare with other programs'"'"' results'
+	@echo 'make asan tsan lint fuzz test-arm64    sanitizers, style and warnings, fuzzers, the tests on emulated aarch64'
+	@echo 'make install uninstall    under PREFIX=$(PREFIX)'
+	@echo 'make clean'
+
+# ---------------------------------------------------------------------------------------------------- building
+
+# Objects of another compiler or other flags are not mixed in: this file changes, and all depend on it.
+COMMAND_LINE = $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS)
+$(BUILD)/.flags: FORCE
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+	@printf '%s\n' '$(COMMAND_LINE)' | cmp -s - $@ || printf '%s\n' '$(COMMAND_LINE)' > $@
 
-$(BUILD)/libverbatim.a: $(LIB_OBJ)
+$(BUILD)/%.o: %.c $(BUILD)/.flags
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+
+$(LIB): $(LIB_OBJ)
 	@rm -f $@
 	$(AR) rcs $@ $^
 
-$(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_LIB_OBJ) $(BUILD)/libverbatim.a
-	$(CC) $(CFLAGS) $^ -o $@ $(LIBS) -lcmocka $(LDFLAGS) -lgmp
+$(CLI): $(CLI_OBJ) $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDFLAGS) $(LIBS)
 
-$(BUILD)/examples/%: $(BUILD)/examples/%.o $(BUILD)/libverbatim.a
-	$(CC) $(CFLAGS) $^ -o $@ $(LIBS) $(LDFLAGS)
+$(TESTS): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_LIB_OBJ) $(LIB)
+	$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDFLAGS) $(TEST_LIBS) $(LIBS)
+
+$(TEST_TOOLS): $(BUILD)/tests/tools/%: $(BUILD)/tests/tools/%.o $(TEST_LIB_OBJ) $(LIB)
+	$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDFLAGS) $(LIBS)
+
+$(EXAMPLES): $(BUILD)/examples/%: $(BUILD)/examples/%.o $(LIB)
+	$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDFLAGS) $(LIBS)
+
+$(BENCHES): $(BUILD)/bench/%: $(BUILD)/bench/%.o $(BENCH_LIB_OBJ) $(TEST_LIB_OBJ) $(LIB)
+	$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDFLAGS) $(LIBS)
+
+$(FUZZERS): $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(TEST_LIB_OBJ) $(LIB)
+	$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer $^ -o $@ $(LDFLAGS) $(LIBS)
+
+bin/verbatim: build/bin/verbatim
+	@mkdir -p bin
+	cp $< $@
+libverbatim.a: build/libverbatim.a
+	cp $< $@
+
+objects: $(ALL_SRC:%.c=$(BUILD)/%.o)
+examples: $(EXAMPLES)
+programs: all $(TESTS) $(TEST_TOOLS) $(EXAMPLES) $(CLI) $(LIB)
+
+# ---------------------------------------------------------------------------------------------------- tests
+
+test:
+	@tools/deps build test
+	@$(MAKE) --no-print-directory check
+
+# The tests without the look for packages.
+check: programs
+	@BUILD=$(BUILD) tests/run $(TESTS) $(CLI_TESTS)
+
+test-extended:
+	@test -d $(FIXTURES) || { echo 'no folder $(FIXTURES): name it with FIXTURES=DIR'; exit 1; }
+	@tools/deps build test
+	@VB_FIXTURES=$(abspath $(FIXTURES)) $(MAKE) --no-print-directory check
+
+asan:
+	@tools/deps build test
+	@ASAN_OPTIONS=detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1 $(MAKE) --no-print-directory check \
+	    BUILD=build/asan OPT='-O1 -fno-omit-frame-pointer' SAN='-fsanitize=address,undefined -fno-sanitize-recover=all'
+
+tsan:
+	@tools/deps build test
+	@$(MAKE) --no-print-directory tsan-check BUILD=build/tsan OPT=-O1 SAN=-fsanitize=thread
+tsan-check: $(TSAN_SRC:%.c=$(BUILD)/%) $(CLI)
+	@BUILD=$(BUILD) TSAN_OPTIONS=halt_on_error=1 tests/run $(TSAN_SRC:%.c=$(BUILD)/%)
+
+lint:
+	@tools/deps build test lint
+	@tools/lint
+
+fuzz:
+	@tools/deps build lint
+	@$(MAKE) --no-print-directory fuzz-check CC=clang BUILD=build/fuzz OPT='-O1 -fno-omit-frame-pointer' \
+	    SAN='-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all'
+fuzz-check: $(FUZZERS)
+	@BUILD=$(BUILD) FUZZ_SECONDS=$(FUZZ_SECONDS) tests/fuzz/run $(FUZZERS)
+
+# On emulated aarch64. Debian's libraries for it are unpacked into build/arm64/sysroot; the system is left alone.
+ARM64_ROOT = $(abspath build/arm64/sysroot)
+test-arm64:
+	@tools/deps arm64
+	@tools/arm64-sysroot $(ARM64_ROOT)
+	@PKG_CONFIG_LIBDIR=$(ARM64_ROOT)/usr/lib/aarch64-linux-gnu/pkgconfig PKG_CONFIG_SYSROOT_DIR=$(ARM64_ROOT) \
+	VB_RUNNER='qemu-aarch64 -L /usr/aarch64-linux-gnu -E LD_LIBRARY_PATH=$(ARM64_ROOT)/usr/lib/aarch64-linux-gnu' \
+	    $(MAKE) --no-print-directory check BUILD=build/arm64 CC=aarch64-linux-gnu-gcc AR=aarch64-linux-gnu-ar \
+	    CPPFLAGS='-isystem $(ARM64_ROOT)/usr/include -isystem $(ARM64_ROOT)/usr/include/aarch64-linux-gnu' \
+	    LDFLAGS='-L$(ARM64_ROOT)/usr/lib/aarch64-linux-gnu'
+
+# ---------------------------------------------------------------------------------------------------- demonstrations
+
+demo same-model draft-comparison temperature-demo:
+	@tools/deps build
+	@$(MAKE) --no-print-directory all build/tests/tools/tiny_pair
+	@TARGET='$(TARGET)' DRAFT='$(DRAFT)' tools/demo $@
+
+bench:
+	@tools/deps build
+	@$(MAKE) --no-print-directory bench-run
+bench-run: all $(BENCHES) $(BUILD)/tests/tools/tiny_pair
+	@for b in $(BENCHES); do echo "== $$b"; $$b || exit 1; done
+	@FIXTURES='$(FIXTURES)' tools/demo bench
+
+# ---------------------------------------------------------------------------------------------------- installing
+
+define PC
+prefix=$(PREFIX)
+Name: verbatim
+Description: exact speculative decoding of GGUF language models
+Version: $(shell sed -n 's/^#define VB_VERSION "\(.*\)"/\1/p' include/verbatim.h)
+Cflags: -I$${prefix}/include
+Libs: -L$${prefix}/lib -lverbatim
+Requires.private: $(PKGS)
+Libs.private: -lm -pthread
+endef
+export PC
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	install -m 755 $(CLI) $(DESTDIR)$(PREFIX)/bin/verbatim
+	install -m 644 include/verbatim.h $(DESTDIR)$(PREFIX)/include/verbatim.h
+	install -m 644 $(LIB) $(DESTDIR)$(PREFIX)/lib/libverbatim.a
+	@printf '%s\n' "$$PC" > $(DESTDIR)$(PREFIX)/lib/pkgconfig/verbatim.pc
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/verbatim $(DESTDIR)$(PREFIX)/include/verbatim.h \
+	    $(DESTDIR)$(PREFIX)/lib/libverbatim.a $(DESTDIR)$(PREFIX)/lib/pkgconfig/verbatim.pc
+
+clean:
+	rm -rf build bin libverbatim.a
 
 .SECONDARY:
--include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TEST_SRC:%.c=$(BUILD)/%.d)
-.PHONY: all
+-include $(patsubst %.c,$(BUILD)/%.d,$(ALL_SRC) $(FUZZ_SRC))
+FORCE:
+.PHONY: all help objects examples programs test check test-extended asan tsan tsan-check lint fuzz fuzz-check test-arm64 \
+    demo same-model draft-comparison temperature-demo bench bench-run install uninstall clean FORCE

@@ -33,11 +33,11 @@ typedef struct cli_options {
     double temperature, top_p, min_p, repeat_penalty, presence_penalty, frequency_penalty;
     cli_list logit_bias;
     const char *accept, *activations, *kv, *kernels, *color, *trace, *tokens, *out, *system, *chat_template;
-    bool trace_full, json, compare, verbose, ignore_eos, oracle, ids, pieces, no_special, add_bos, pure, force,
-        help;
-    const char *words[3];   /* arguments that are no options: FILE of `inspect`, IN OUT TYPE of `quantize` */
+    bool trace_full, json, compare, verbose, ignore_eos, oracle, ids, pieces, no_special, add_bos, pure,
+        force, help;
+    const char *words[3]; /* arguments that are no options: FILE of `inspect`, IN OUT TYPE of `quantize` */
     int n_words;
-    uint64_t given;         /* bit i: option i of the table was on the command line */
+    uint64_t given; /* bit i: option i of the table was on the command line */
 } cli_options;
 
 typedef struct cli_command {

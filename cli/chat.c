@@ -16,7 +16,8 @@ typedef struct chat {
     char *prompt_text; /* what was rendered for the last answer */
     char *answer;      /* its text */
     bool interactive;
-    uint64_t turns, reused, evaluated; /* turns; prompt tokens found in the cache, and evaluated */
+    uint64_t turns, reused; /* turns; prompt tokens found in the cache */
+    vb_stats before;        /* of vb_specs that were closed */
     size_t generated;
     double seconds;
 } chat;
@@ -42,23 +43,40 @@ static void drop_last_message(chat *c) {
     free((char *)(uintptr_t)c->messages[--c->n_messages].content);
 }
 
-/* Empties the caches; the messages stay. */
-static int restart(chat *c) {
+/* Counts that outlive a vb_spec. */
+static void add_stats(const chat *c, vb_stats *total) {
+    vb_stats t = {0};
+    if (c->spec) vb_spec_stats(c->spec, &t);
+    *total = c->before;
+    total->drafted += t.drafted;
+    total->tested += t.tested;
+    total->accepted += t.accepted;
+    total->prompt_tokens += t.prompt_tokens;
+}
+
+/* Cuts the caches back to what they hold of ids[0..keep) and goes on from there. */
+static int rewind_to(chat *c, const int32_t *ids, size_t keep) {
     vb_error err = {0};
+    vb_context *target = c->session.context, *draft = c->session.draft_context;
+    size_t held = (size_t)vb_context_length(target);
+    vb_spec_params params = c->session.params;
+    if (keep > held) keep = held;
+    add_stats(c, &c->before);
     vb_spec_close(c->spec);
     c->spec = NULL;
-    if (vb_context_truncate(c->session.context, 0, &err)) return cli_report(&err);
-    if (c->session.draft_context && vb_context_truncate(c->session.draft_context, 0, &err))
+    if (vb_context_truncate(target, (int)keep, &err)) return cli_report(&err);
+    if (draft && (size_t)vb_context_length(draft) > keep && vb_context_truncate(draft, (int)keep, &err))
         return cli_report(&err);
-    if (vb_spec_open(&c->spec, c->session.context, &c->session.sampling, &c->session.params, &err))
-        return cli_report(&err);
+    params.history = ids;
+    params.n_history = keep;
+    if (vb_spec_open(&c->spec, target, &c->session.sampling, &params, &err)) return cli_report(&err);
     return CLI_OK;
 }
 
 static int reset(chat *c) {
     forget_messages(c);
     if (c->session.o->system && add_message(c, "system", c->session.o->system)) return CLI_FAIL;
-    return restart(c);
+    return rewind_to(c, NULL, 0);
 }
 
 /* The ids of a whole rendered conversation: BOS by the model's rule unless the template writes it. */
@@ -105,41 +123,43 @@ static int tokenize_new(const chat *c, const char *text, int32_t **ids, size_t *
     return CLI_OK;
 }
 
-/* Evaluates the conversation up to the point where the assistant speaks. */
+static size_t common_prefix(const int32_t *a, size_t n_a, const int32_t *b, size_t n_b) {
+    size_t n = 0;
+    while (n < n_a && n < n_b && a[n] == b[n]) n++;
+    return n;
+}
+
+/* Evaluates the conversation up to the point where the assistant speaks; what the caches hold of it is kept.
+ */
 static int give_prompt(chat *c, const char *text) {
-    int32_t *all = NULL, *fresh = NULL;
-    size_t n_all = 0, n_fresh = 0, n_have = 0;
+    int32_t *ids = NULL, *fresh = NULL;
+    size_t n = 0, n_fresh = 0, kept;
     vb_error err = {0};
-    int rc = tokenize_all(c, text, &all, &n_all);
+    int rc = tokenize_all(c, text, &ids, &n);
     if (rc) return rc;
+    size_t n_have;
     const int32_t *have = vb_spec_tokens(c->spec, &n_have);
-    const int32_t *ids = all;
-    size_t n = n_all, kept = 0;
-    if (n_have && n_have < n_all && !memcmp(have, all, n_have * sizeof *have)) {
-        ids = all + n_have;
-        n = n_all - n_have;
-        kept = n_have;
-    } else if (n_have && c->answer) {
+    kept = common_prefix(have, n_have, ids, n);
+    if (n_have && kept < n_have && c->answer) {
         rc = tokenize_new(c, text, &fresh, &n_fresh);
-        if (!rc && fresh) {
-            ids = fresh;
-            n = n_fresh;
-            kept = n_have;
-        }
+        if (fresh) kept = n_have;
     }
-    size_t room = (size_t)vb_context_size(c->session.context);
-    if (!rc && kept + n >= room)
-        rc = cli_error("the conversation has %zu tokens and the context holds %zu: /reset starts a new one, "
-                       "-c makes the "
-                       "context longer",
-                       kept + n, room);
-    if (!rc && !kept && n_have) rc = restart(c);
-    if (!rc && vb_spec_prompt(c->spec, ids, n, &err)) rc = cli_report(&err);
-    if (!rc) {
-        c->reused += kept;
-        c->evaluated += n;
+    const int32_t *more = fresh ? fresh : ids + kept;
+    size_t n_more = fresh ? n_fresh : n - kept, room = (size_t)vb_context_size(c->session.context);
+    if (!rc && kept + n_more > room)
+        rc = cli_error(
+            "the conversation has %zu tokens and the context holds %zu: /reset starts a new one, -c makes "
+            "the context longer",
+            kept + n_more, room);
+    if (!rc && kept < n_have) {
+        rc = rewind_to(c, ids, kept);
+        kept = (size_t)vb_context_length(c->session.context);
+        more = ids + kept;
+        n_more = n - kept;
     }
-    vb_free(all);
+    if (!rc && vb_spec_prompt(c->spec, more, n_more, &err)) rc = cli_report(&err);
+    if (!rc) c->reused += kept;
+    vb_free(ids);
     vb_free(fresh);
     return rc;
 }
@@ -192,12 +212,12 @@ static int turn(chat *c, const char *line) {
 
 static void print_chat_stats(const chat *c) {
     vb_stats t;
-    vb_spec_stats(c->spec, &t);
+    add_stats(c, &t);
     fprintf(stderr,
             "%llu turns; %zu tokens generated, %.1f tokens/s; prompt tokens: %llu evaluated, %llu reused "
             "from the cache\n",
             (unsigned long long)c->turns, c->generated,
-            c->seconds > 0 ? (double)c->generated / c->seconds : 0, (unsigned long long)c->evaluated,
+            c->seconds > 0 ? (double)c->generated / c->seconds : 0, (unsigned long long)t.prompt_tokens,
             (unsigned long long)c->reused);
     fprintf(stderr, "context: %d of %d positions; draft %s, accept %s, seed %llu\n",
             vb_context_length(c->session.context), vb_context_size(c->session.context), c->session.draft_name,

@@ -23,14 +23,14 @@ static const cli_command COMMANDS[] = {
      "Say whether a draft model's vocabulary fits a target's, and where they differ. Exit status 1 if it "
      "does not.",
      NULL, 0, cli_doctor},
-    {"quantize", CMD_QUANTIZE, "IN OUT TYPE [options]",
-     "Write a GGUF model with its matrices in fewer bits.",
-     "IN is a model in F32, F16 or BF16. TYPE is F16, BF16, Q8_0, Q6_K, Q5_1, Q5_K_M, Q5_K, Q5_0, Q4_1, Q4_K_M,\n"
+    {"quantize", CMD_QUANTIZE, "IN OUT TYPE [options]", "Write a GGUF model with its matrices in fewer bits.",
+     "IN is a model in F32, F16 or BF16. TYPE is F16, BF16, Q8_0, Q6_K, Q5_1, Q5_K_M, Q5_K, Q5_0, Q4_1, "
+     "Q4_K_M,\n"
      "Q4_K or Q4_0; docs/quantize.md says what each does. OUT appears when it is complete.\n"
      "Example: verbatim quantize model-f16.gguf model-q4_k_m.gguf Q4_K_M",
      3, cli_quantize},
-    {"cpu", CMD_CPU, "", "List the kernels of this build that this CPU can run, and the one chosen.", NULL,
-     0, cli_cpu},
+    {"cpu", CMD_CPU, "", "List the kernels of this build that this CPU can run, and the one chosen.", NULL, 0,
+     cli_cpu},
 };
 enum { N_COMMANDS = sizeof COMMANDS / sizeof COMMANDS[0] };
 
@@ -52,9 +52,9 @@ static const cli_command *find_command(const char *name) {
 
 static int unknown_command(const char *name) {
     if (name[0] == '-')
-        return cli_usage(
-            "a command comes first: run, chat, tokenize, logits, inspect, doctor, quantize or cpu; as in `verbatim run "
-            "-m MODEL -p TEXT`");
+        return cli_usage("a command comes first: run, chat, tokenize, logits, inspect, doctor, quantize or "
+                         "cpu; as in `verbatim run "
+                         "-m MODEL -p TEXT`");
     const char *best = NULL;
     int least = 3;
     for (int i = 0; i < N_COMMANDS; i++) {

@@ -80,9 +80,8 @@ const cli_option CLI_OPTIONS[] = {
      "it)",
      COMPUTE | CMD_INSPECT | CMD_DOCTOR, CLI_INT, AT(ctx), 0, MAX_CTX, NULL},
     {"-t|--threads|--n-threads", "N",
-     "threads; 0 (default): one per physical core. The output does not depend on it",
-     COMPUTE | CMD_QUANTIZE, CLI_INT,
-     AT(threads), 0, 1024, NULL},
+     "threads; 0 (default): one per physical core. The output does not depend on it", COMPUTE | CMD_QUANTIZE,
+     CLI_INT, AT(threads), 0, 1024, NULL},
     {"-b|--batch|--batch-size", "N",
      "most tokens evaluated together; 0 (default): 64. The output does not depend on it", COMPUTE, CLI_INT,
      AT(batch), 0, 1e6, NULL},
@@ -111,8 +110,8 @@ const cli_option CLI_OPTIONS[] = {
      AT(pure), 0, 0, NULL},
     {"--force", NULL, "replace OUT if it exists", CMD_QUANTIZE, CLI_FLAG, AT(force), 0, 0, NULL},
     {"-h|--help", NULL, "show this help",
-     CMD_RUN | CMD_CHAT | CMD_LOGITS | CMD_TOKENIZE | CMD_INSPECT | CMD_DOCTOR | CMD_CPU | CMD_QUANTIZE, CLI_FLAG, AT(help),
-     0, 0, NULL},
+     CMD_RUN | CMD_CHAT | CMD_LOGITS | CMD_TOKENIZE | CMD_INSPECT | CMD_DOCTOR | CMD_CPU | CMD_QUANTIZE,
+     CLI_FLAG, AT(help), 0, 0, NULL},
 };
 const size_t CLI_N_OPTIONS = sizeof CLI_OPTIONS / sizeof CLI_OPTIONS[0];
 

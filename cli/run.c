@@ -43,11 +43,11 @@ static int read_prompt(run_state *r) {
     if (!r->n_prompt)
         return cli_error("the prompt is empty and %s adds no BOS token: give some text", o->model);
     int room = vb_context_size(r->session.context);
-    if (r->n_prompt >= (size_t)room)
+    if (r->n_prompt > (size_t)room)
         return cli_error(
-            "the prompt has %zu tokens and the context holds %d positions, of which the output needs at "
-            "least one: use -c %zu or more, or a shorter prompt",
-            r->n_prompt, room, r->n_prompt + 1);
+            "the prompt has %zu tokens and the context holds %d positions: use -c %zu or more, or a shorter "
+            "prompt",
+            r->n_prompt, room, r->n_prompt);
     return CLI_OK;
 }
 

@@ -1,0 +1,48 @@
+/* tiny_pair.c - writes small seeded models into a folder, for the command's own tests and for `make demo` while no
+ * trained models are there. Their weights are random numbers: they speak no language, but everything that is proved
+ * about generation can be seen on them.
+ *
+ *   tiny_pair DIR
+ *
+ *   target.gguf  llama, SPM vocabulary, Q8_0
+ *   draft.gguf   the same weights with noise: agrees with the target most of the time
+ *   other.gguf   another vocabulary of the same kind: must be refused as a draft
+ *   chat.gguf    qwen2, BPE vocabulary, ChatML template
+ *   short.gguf   target's vocabulary, trained for 64 positions only */
+#include "gguf_writer.h"
+
+#include <stdio.h>
+
+static int write_model(const char *dir, const char *name, const gw_model_spec *spec) {
+    char path[1024];
+    const int n = snprintf(path, sizeof path, "%s/%s", dir, name);
+    if (n < 0 || (size_t)n >= sizeof path || gw_tiny_model(path, spec)) {
+        fprintf(stderr, "tiny_pair: cannot write %s/%s\n", dir, name);
+        return 1;
+    }
+    return 0;
+}
+
+int main(int argc, char **argv) {
+    if (argc != 2) {
+        fprintf(stderr, "usage: tiny_pair DIR\n");
+        return 2;
+    }
+    const gw_model_spec target = {.n_ctx = 512, .seed = 7, .type = VB_Q8_0};
+    gw_model_spec draft = target, other = target, small = target;
+    draft.noise = 0.15f;
+    draft.noise_seed = 1;
+    other.vocab_variant = 3;
+    small.n_ctx = 64;
+    small.noise = 0.15f;
+    const gw_model_spec chat = {.arch = "qwen2",
+                                .n_ctx = 512,
+                                .seed = 11,
+                                .type = VB_Q8_0,
+                                .chat_template = "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + "
+                                                 "message['content'] + '<|im_end|>' + '\\n'}}{% endfor %}"
+                                                 "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"};
+    return write_model(argv[1], "target.gguf", &target) || write_model(argv[1], "draft.gguf", &draft) ||
+           write_model(argv[1], "other.gguf", &other) || write_model(argv[1], "chat.gguf", &chat) ||
+           write_model(argv[1], "short.gguf", &small);
+}
