@@ -232,6 +232,36 @@ void gw_temp_path(char *path) {
     close(fd);
 }
 
+/* ---------------------------------------------------------------------------------------------- a sample */
+
+gw *gw_sample(void) {
+    static const char *const tokens[] = {"<unk>", "", "a", "hello"};
+    float values[32 * 4];
+    gw *w = gw_new();
+    gw_str(w, "general.architecture", "llama");
+    gw_u8(w, "t.u8", 200);
+    gw_raw(w, "t.i8", 4, VB_VALUE_I8, "\x80", 1);
+    gw_u16(w, "t.u16", 65535);
+    gw_raw(w, "t.i16", 5, VB_VALUE_I16, "\xfe\xff", 2);
+    gw_u32(w, "t.u32", 4000000000u);
+    gw_i32(w, "t.i32", -5);
+    gw_f32(w, "t.f32", 0.1f);
+    gw_bool(w, "t.bool", true);
+    gw_u64(w, "t.u64", UINT64_MAX);
+    gw_i64(w, "t.i64", INT64_MIN);
+    gw_f64(w, "t.f64", 0.1);
+    gw_array_str(w, "t.strings", tokens, 4);
+    gw_array(w, "t.ints", VB_VALUE_I32, (int32_t[]){7, -8, 9}, 3, 12);
+    gw_array(w, "t.bools", VB_VALUE_BOOL, "\0\1", 2, 2);
+    gw_array(w, "t.empty", VB_VALUE_U8, NULL, 0, 0);
+    gw_strn(w, "t.bytes", "a\0b\xff", 4);
+    for (int i = 0; i < 32 * 4; i++) values[i] = (float)i;
+    gw_tensor(w, "a.weight", VB_F32, 2, (uint64_t[]){32, 4}, values, sizeof values);
+    gw_tensor(w, "b.weight", VB_Q8_0, 1, (uint64_t[]){64}, NULL, 68);
+    gw_tensor(w, "c.weight", VB_F16, 4, (uint64_t[]){3, 1, 2, 1}, NULL, 12);
+    return w;
+}
+
 /* ---------------------------------------------------------------------------------------------- numbers */
 
 uint64_t gw_next(gw_rng *r) {

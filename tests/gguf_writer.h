@@ -54,6 +54,10 @@ void gw_write_bytes(const char *path, const void *bytes, size_t size);
 /* Creates an empty file of a new name in $TMPDIR or /tmp; `path` holds at least 256 bytes. */
 void gw_temp_path(char *path);
 
+/* A small file with a value of every type ("t.u8", ... 17 entries in all) and three tensors: "a.weight", F32
+ * (4, 32), values 0, 1, 2, ...; "b.weight", Q8_0, 64 values; "c.weight", F16, four dimensions. */
+gw *gw_sample(void);
+
 /* Key-value pairs. */
 void gw_u8(gw *w, const char *key, uint8_t v);
 void gw_u16(gw *w, const char *key, uint16_t v);
