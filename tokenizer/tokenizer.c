@@ -1,0 +1,194 @@
+/* tokenizer.c - the public functions: text to ids, ids to text, questions about ids. */
+#include "load.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int vb_tokenizer_open(vb_tokenizer **out, const vb_gguf *g, vb_error *err) {
+    vb_tokenizer *t = NULL;
+    int rc = vb_alloc((void **)&t, 1, sizeof *t, "a tokenizer", err);
+    if (rc == VB_OK) rc = vb_tokenizer_load(t, g, err);
+    if (rc) {
+        vb_tokenizer_close(t);
+        return rc;
+    }
+    *out = t;
+    return VB_OK;
+}
+
+void vb_tokenizer_close(vb_tokenizer *t) {
+    if (!t) return;
+    free((void *)t->raw);
+    free(t->raw_len);
+    free(t->kind);
+    free(t->flags);
+    free(t->score);
+    free(t->text);
+    free(t->text_at);
+    free(t->slots);
+    free(t->specials.nodes);
+    free(t->merges);
+    vb_pre_close(t->pre);
+    free(t);
+}
+
+/* ------------------------------------------------------------------------------------------------ questions
+ */
+
+static bool in_range(const vb_tokenizer *t, int32_t id) {
+    return id >= 0 && id < t->n;
+}
+
+int32_t vb_tokenizer_size(const vb_tokenizer *t) {
+    return t->n;
+}
+const char *vb_tokenizer_model(const vb_tokenizer *t) {
+    return t->spm ? "spm" : "bpe";
+}
+const char *vb_tokenizer_pre(const vb_tokenizer *t) {
+    return t->spm ? "" : t->pre_def->name;
+}
+int32_t vb_token_bos(const vb_tokenizer *t) {
+    return t->bos;
+}
+int32_t vb_token_eos(const vb_tokenizer *t) {
+    return t->eos;
+}
+bool vb_tokenizer_adds_bos(const vb_tokenizer *t) {
+    return t->add_bos;
+}
+bool vb_tokenizer_adds_eos(const vb_tokenizer *t) {
+    return t->add_eos;
+}
+
+bool vb_token_is_stop(const vb_tokenizer *t, int32_t id) {
+    return in_range(t, id) && (t->flags[id] & VB_ID_STOP);
+}
+
+vb_token_kind vb_token_type(const vb_tokenizer *t, int32_t id) {
+    return in_range(t, id) ? (vb_token_kind)t->kind[id] : VB_TOKEN_UNUSED;
+}
+
+const char *vb_token_raw(const vb_tokenizer *t, int32_t id, size_t *len) {
+    *len = in_range(t, id) ? t->raw_len[id] : 0;
+    return in_range(t, id) ? t->raw[id] : "";
+}
+
+const char *vb_token_text(const vb_tokenizer *t, int32_t id, bool special, size_t *len) {
+    *len = 0;
+    if (!in_range(t, id)) return "";
+    uint8_t k = t->kind[id];
+    if (k == VB_TOKEN_CONTROL || k == VB_TOKEN_UNKNOWN || k == VB_TOKEN_UNUSED)
+        return special ? vb_token_raw(t, id, len) : "";
+    *len = t->text_at[id + 1] - t->text_at[id];
+    return t->text + t->text_at[id];
+}
+
+int32_t vb_token_find(const vb_tokenizer *t, const char *raw, size_t len) {
+    return len > 0 ? vb_text_find(t, raw, len) : -1;
+}
+
+/* ------------------------------------------------------------------------------------------------ text ->
+ * ids */
+
+/* Bytes of white space at the start of s[0..n). */
+static size_t leading_space(const char *s, size_t n) {
+    size_t at = 0;
+    for (;;) {
+        uint32_t cp;
+        size_t c = vb_utf8_char((const unsigned char *)s + at, n - at, &cp);
+        if (c == 0 || !vb_is_space(cp)) return at;
+        at += c;
+    }
+}
+
+static int encode(const vb_tokenizer *t, vb_work *w, const char *s, size_t n, bool after_special, vb_ids *out,
+                  vb_error *err) {
+    if (n == 0) return VB_OK;
+    return t->spm ? vb_spm_encode(t, w, s, n, after_special && t->space_prefix, out, err)
+                  : vb_bpe_encode(t, w, s, n, out, err);
+}
+
+/* Cuts text at special tokens, the longest first at each place, and encodes what lies between them. */
+static int tokenize(const vb_tokenizer *t, vb_work *w, const char *text, size_t len, bool all, vb_ids *out,
+                    vb_error *err) {
+    size_t from = 0;
+    bool after_special = true; /* the start of the text counts as such: SPM puts a space there */
+    for (size_t at = 0; at < len;) {
+        size_t match = 0;
+        int32_t id = vb_specials_starts(&t->specials, (unsigned char)text[at])
+                         ? vb_specials_match(t, text + at, len - at, all, &match)
+                         : -1;
+        if (id < 0) {
+            at++;
+            continue;
+        }
+        int rc = encode(t, w, text + from, at - from, after_special, out, err);
+        if (rc == VB_OK) rc = vb_ids_push(out, id, err);
+        if (rc) return rc;
+        at += match;
+        if (t->flags[id] & VB_ID_RSTRIP) at += leading_space(text + at, len - at);
+        from = at;
+        after_special = true;
+    }
+    return encode(t, w, text + from, len - from, after_special, out, err);
+}
+
+int vb_tokenize(const vb_tokenizer *t, const char *text, size_t len, unsigned flags, int32_t **ids, size_t *n,
+                vb_error *err) {
+    const unsigned known = VB_TOKENIZE_ADD_SPECIAL | VB_TOKENIZE_PARSE_SPECIAL | VB_TOKENIZE_ADD_BOS;
+    const bool bos = (flags & VB_TOKENIZE_ADD_BOS) || ((flags & VB_TOKENIZE_ADD_SPECIAL) && t->add_bos);
+    vb_work w = {0};
+    vb_ids out = {0};
+    if (flags & ~known)
+        return vb_fail(err, VB_ERR_ARGUMENT, "vb_tokenize: unknown flags 0x%X", flags & ~known);
+    if (bos && t->bos < 0)
+        return vb_fail(err, VB_ERR_ARGUMENT, "vb_tokenize: the vocabulary has no BOS token");
+    if (len > VB_TEXT_LIMIT)
+        return vb_fail(err, VB_ERR_ARGUMENT, "vb_tokenize: a text of %zu bytes; at most %zu", len,
+                       VB_TEXT_LIMIT);
+    /* Most texts have at least 3 bytes per token. At least one, so that *ids is never NULL. */
+    int rc = vb_grow((void **)&out.v, &out.cap, len / 3 + 8, sizeof *out.v, "token ids", err);
+    if (rc == VB_OK && bos) rc = vb_ids_push(&out, t->bos, err);
+    if (rc == VB_OK) rc = tokenize(t, &w, text, len, flags & VB_TOKENIZE_PARSE_SPECIAL, &out, err);
+    if (rc == VB_OK && (flags & VB_TOKENIZE_ADD_SPECIAL) && t->add_eos) rc = vb_ids_push(&out, t->eos, err);
+    vb_work_free(&w);
+    if (rc) {
+        free(out.v);
+        return rc;
+    }
+    *ids = out.v;
+    *n = out.n;
+    return VB_OK;
+}
+
+/* ------------------------------------------------------------------------------------------------ ids ->
+ * text */
+
+int vb_detokenize(const vb_tokenizer *t, const int32_t *ids, size_t n, bool special, char **text, size_t *len,
+                  vb_error *err) {
+    size_t total = 0, k;
+    for (size_t i = 0; i < n; i++) {
+        if (!in_range(t, ids[i]))
+            return vb_fail(err, VB_ERR_ARGUMENT,
+                           "vb_detokenize: id %d at place %zu is outside the vocabulary of %d tokens",
+                           (int)ids[i], i, (int)t->n);
+        vb_token_text(t, ids[i], special, &k);
+        total += k; /* n * 64 KiB: cannot overflow where n ids fit into memory on a 64-bit machine */
+    }
+    char *out = NULL;
+    int rc = vb_alloc((void **)&out, total + 1, 1, "text", err);
+    if (rc) return rc;
+    /* The first id that is not BOS loses the space that vb_tokenize put in front of it. */
+    const size_t first = t->space_prefix && t->spm ? (n > 0 && ids[0] == t->bos ? 1 : 0) : n;
+    size_t at = 0;
+    for (size_t i = 0; i < n; i++) {
+        const char *s = vb_token_text(t, ids[i], special, &k);
+        const size_t skip = i == first && k > 0 && s[0] == ' ';
+        memcpy(out + at, s + skip, k - skip);
+        at += k - skip;
+    }
+    *text = out;
+    *len = at;
+    return VB_OK;
+}
