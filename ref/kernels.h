@@ -1,13 +1,14 @@
-/* kernels.h - the kernel contract. Everything that costs time goes through one const table of functions; ref/ fills
- * it with plain C, simd/ overrides entries with faster code that gives the same bits (P1; docs/numerics.md).
+/* kernels.h - the kernel contract. Everything that costs time goes through one const table of functions; ref/
+ * fills it with plain C, simd/ overrides entries with faster code that gives the same bits (P1;
+ * docs/numerics.md).
  *
- * What makes the same bits cheap: integer sums may be reordered freely, float sums may not. So inside a group of 32
- * values a kernel may unpack, interleave and add as it likes; across groups it adds floats in group order, one
- * accumulator per output. SIMD goes across output rows, tokens or lanes that the contract names, never across a float
- * sum that has an order.
+ * What makes the same bits cheap: integer sums may be reordered freely, float sums may not. So inside a group
+ * of 32 values a kernel may unpack, interleave and add as it likes; across groups it adds floats in group
+ * order, one accumulator per output. SIMD goes across output rows, tokens or lanes that the contract names,
+ * never across a float sum that has an order.
  *
- * Notation: fmaf(a, b, c) is the correctly rounded a*b + c; everything else rounds after each operation, to nearest
- * even, in float32 unless said otherwise. Subnormal numbers are kept.
+ * Notation: fmaf(a, b, c) is the correctly rounded a*b + c; everything else rounds after each operation, to
+ * nearest even, in float32 unless said otherwise. Subnormal numbers are kept.
  *
  * References:
  * - the order of sums and the integer activation formats: docs/numerics.md
@@ -19,7 +20,8 @@
 
 #include "base.h"
 
-/* A weight matrix of `rows` outputs and `cols` inputs, as mapped from the file: row r starts at data + r*row_bytes. */
+/* A weight matrix of `rows` outputs and `cols` inputs, as mapped from the file: row r starts at data +
+ * r*row_bytes. */
 typedef struct vb_matrix {
     vb_type type;
     int rows, cols;
@@ -29,8 +31,8 @@ typedef struct vb_matrix {
     const void *packed;
 } vb_matrix;
 
-/* `rows` activation vectors of n values each: in float32, and, where block-quantised weights will read them, as
- * integers per group of 32 values (docs/numerics.md, "Activations").
+/* `rows` activation vectors of n values each: in float32, and, where block-quantised weights will read them,
+ * as integers per group of 32 values (docs/numerics.md, "Activations").
  *
  *   L = 127 (q8, planes = 1) or 16256 = 127*128 (q16, planes = 2)
  *   a = max |x_i| over the group (taken on bit patterns)
@@ -50,20 +52,21 @@ typedef struct vb_acts {
 
 /* y[t*ldy + r] = row r of w times vector t of x, for r in [row0, row1) and every t.
  *
- * Block-quantised w. Group b of 32 values of a row has integers q_i, a scale d_w, a minimum m_w and two integer
- * multipliers each, s[2] and n[2], so that value_i = d_w*s[i/16]*q_i - m_w*n[i/16] (gguf/unpack.h). With the
- * activations' integers x_i and scale d_x:
+ * Block-quantised w. Group b of 32 values of a row has integers q_i, a scale d_w, a minimum m_w and two
+ * integer multipliers each, s[2] and n[2], so that value_i = d_w*s[i/16]*q_i - m_w*n[i/16] (gguf/unpack.h).
+ * With the activations' integers x_i and scale d_x:
  *
  *   isum = s[0]*sum_{i<16} q_i*x_i + s[1]*sum_{i>=16} q_i*x_i           exact, int32
  *   msum = n[0]*sum_{i<16} x_i     + n[1]*sum_{i>=16} x_i               exact, int32
- *   acc  = fmaf(d_x, fmaf(d_w, (float)isum, -(m_w*(float)msum)), acc)   for b = 0, 1, 2, ..., acc = +0 at first
+ *   acc  = fmaf(d_x, fmaf(d_w, (float)isum, -(m_w*(float)msum)), acc)   for b = 0, 1, 2, ..., acc = +0 at
+ * first
  *
  * (formats without a minimum have m_w = 0; then the inner term is d_w*(float)isum).
  *
  * F32, F16, BF16 w: 16 lanes over the whole row, weights converted to float32 without loss:
  *
- *   lane[i mod 16] = fmaf(w_i, x_i, lane[i mod 16])                     for i = 0, 1, 2, ..., lanes +0 at first
- *   y = tree(lane): for s = 8, 4, 2, 1: lane[j] = lane[j] + lane[j+s] for j < s;  y = lane[0]
+ *   lane[i mod 16] = fmaf(w_i, x_i, lane[i mod 16])                     for i = 0, 1, 2, ..., lanes +0 at
+ * first y = tree(lane): for s = 8, 4, 2, 1: lane[j] = lane[j] + lane[j+s] for j < s;  y = lane[0]
  */
 typedef void (*vb_matmul_fn)(const vb_matrix *w, const vb_acts *x, int row0, int row1, float *y, size_t ldy);
 
@@ -90,9 +93,11 @@ typedef struct vb_attention {
 typedef struct vb_kernels {
     const char *name;
 
-    /* One vector of n values (a multiple of 32) to integers as above. q: plane p at q + p*plane_stride; d (n/32),
-     * sum16 (n/16). Returns 0, or VB_ERR_NUMERIC when a value is not finite (outputs then unspecified). */
-    int (*quantize)(const float *x, int n, int planes, int8_t *q, size_t plane_stride, float *d, int32_t *sum16);
+    /* One vector of n values (a multiple of 32) to integers as above. q: plane p at q + p*plane_stride; d
+     * (n/32), sum16 (n/16). Returns 0, or VB_ERR_NUMERIC when a value is not finite (outputs then
+     * unspecified). */
+    int (*quantize)(const float *x, int n, int planes, int8_t *q, size_t plane_stride, float *d,
+                    int32_t *sum16);
 
     /* By vb_type; every supported type has an entry. */
     vb_matmul_fn matmul[VB_TYPE_LIMIT];
@@ -123,8 +128,8 @@ typedef struct vb_kernels {
 /* The scalar reference: complete, plain C, no intrinsics. */
 extern const vb_kernels vb_kernels_ref;
 
-/* The set of this name ("auto" or NULL: the best this CPU runs), after VERBATIM_KERNELS. VB_ERR_UNSUPPORTED names what
- * is there. Implemented in simd/dispatch.c. */
+/* The set of this name ("auto" or NULL: the best this CPU runs), after VERBATIM_KERNELS. VB_ERR_UNSUPPORTED
+ * names what is there. Implemented in simd/dispatch.c. */
 int vb_kernels_choose(const char *name, const vb_kernels **out, vb_error *err);
 
 #endif
