@@ -1,5 +1,7 @@
 #include "writer.h"
 
+#include "gguf.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -137,29 +139,10 @@ void vb_gguf_writer_close(vb_gguf_writer *w) {
 /* ---------------------------------------------------------------------------------------------------
  * metadata */
 
-static int scalar_bytes(vb_value_type type) {
-    switch (type) {
-    case VB_VALUE_U8:
-    case VB_VALUE_I8:
-    case VB_VALUE_BOOL: return 1;
-    case VB_VALUE_U16:
-    case VB_VALUE_I16: return 2;
-    case VB_VALUE_U32:
-    case VB_VALUE_I32:
-    case VB_VALUE_F32: return 4;
-    case VB_VALUE_U64:
-    case VB_VALUE_I64:
-    case VB_VALUE_F64: return 8;
-    case VB_VALUE_STRING:
-    case VB_VALUE_ARRAY: break;
-    }
-    return 0;
-}
-
 /* The file was validated when it was opened, so lengths may be trusted here. */
 uint64_t vb_meta_raw_bytes(const vb_meta *m) {
     const vb_value_type elem = m->type == VB_VALUE_ARRAY ? m->elem : m->type;
-    if (elem != VB_VALUE_STRING) return m->count * (uint64_t)scalar_bytes(elem);
+    if (elem != VB_VALUE_STRING) return m->count * vb_value_size((uint32_t)elem);
     uint64_t at = 0;
     for (uint64_t i = 0; i < m->count; i++) at += 8 + load_le64(m->raw + at);
     return at;

@@ -53,8 +53,8 @@ static double group_error(const double *x, double D, double M, double levels) {
     return e;
 }
 
-/* For the units d and dmin: the best sc and mn of one group within 1 of (*sc, *mn). Returns its sum of
- * squares. */
+/* For the units d and dmin: the best sc and mn of one group within 1 of (*sc, *mn), or zeros (near the least
+ * float16 the units may be too coarse for anything else). Returns its sum of squares. */
 static double best_neighbours(const double *x, double d, double dmin, double levels, int *sc, int *mn) {
     const int sc0 = *sc, mn0 = *mn;
     double best = group_error(x, d * sc0, dmin * mn0, levels);
@@ -69,6 +69,11 @@ static double best_neighbours(const double *x, double d, double dmin, double lev
                 *mn = m;
             }
         }
+    }
+    const double zeros = group_error(x, 0, 0, levels);
+    if (zeros < best) {
+        best = zeros;
+        *sc = *mn = 0;
     }
     return best;
 }

@@ -11,6 +11,11 @@ double vb_double_of(uint16_t half) {
     return (double)vb_half_to_float(half);
 }
 
+/* How much better a later candidate must be. Numbers that lie on a grid also lie on finer ones: there
+ * candidates differ by rounding alone, and the first, the coarsest, is the one whose scale is a short number.
+ */
+#define BETTER (1.0 + 0x1p-40)
+
 /* Sums over one assignment of codes. */
 typedef struct sums {
     double q, qq, xq;
@@ -41,7 +46,7 @@ static void try_scale(const double *x, int n, double lo, double hi, double s, sc
     const sums t = assign(x, n, 1.0 / s, 0.0, lo, hi);
     if (t.qq <= 0) return;
     const double gain = t.xq * t.xq / t.qq;
-    if (gain > best->gain) {
+    if (gain > best->gain * BETTER) {
         best->gain = gain;
         best->s = t.xq / t.qq;
     }
@@ -98,7 +103,7 @@ static void try_affine(const double *x, int n, double sum_x, double levels, int 
         s_new = t.qq > 0 ? t.xq / t.qq : 0;
     }
     const double gain = s_new * t.xq + o_new * sum_x;
-    if (s_new > 0 && gain > best->gain) *best = (affine_try){gain, s_new, o_new};
+    if (s_new > 0 && gain > best->gain * BETTER) *best = (affine_try){gain, s_new, o_new};
 }
 
 void vb_fit_affine(const double *x, int n, int levels, int o_max_zero, double *s, double *o) {
@@ -112,7 +117,7 @@ void vb_fit_affine(const double *x, int n, int levels, int o_max_zero, double *s
     *s = 0;
     *o = o_max_zero && hi > 0 && lo >= 0 ? 0 : lo;
     if (hi <= lo) return;
-    affine_try best = {-1, 0, 0};
+    affine_try best = {0, 0, 0};
     /* Candidates: lo lands on code a, hi on code levels - b; whole ranges first, for numbers that lie on a
      * grid. */
     for (int k = 1; k < levels; k++) try_affine(x, n, sum_x, levels, o_max_zero, (hi - lo) / k, lo, &best);
@@ -122,7 +127,7 @@ void vb_fit_affine(const double *x, int n, int levels, int o_max_zero, double *s
             try_affine(x, n, sum_x, levels, o_max_zero, step, lo - 0.25 * a * step, &best);
         }
     }
-    for (int round = 0; round < 8 && best.gain >= 0; round++) {
+    for (int round = 0; round < 8 && best.s > 0; round++) {
         const double before = best.gain;
         try_affine(x, n, sum_x, levels, o_max_zero, best.s, best.o, &best);
         if (best.gain <= before) break;
