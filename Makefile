@@ -52,7 +52,7 @@ EXAMPLES := $(EXAMPLE_SRC:%.c=$(BUILD)/%)
 BENCHES := $(BENCH_SRC:%.c=$(BUILD)/%)
 LIB := $(BUILD)/libverbatim.a
 CLI := $(BUILD)/bin/verbatim
-CLI_TESTS := $(wildcard tests/cli/*.sh)
+CLI_TESTS := $(filter-out tests/cli/lib.sh,$(wildcard tests/cli/*.sh))
 # Programs that use threads, for the thread sanitizer.
 TSAN_SRC := $(if $(TEST_SRC),$(shell grep -lE 'vb_pool|n_threads|pthread' $(TEST_SRC)))
 

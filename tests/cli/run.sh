@@ -1,0 +1,131 @@
+#!/bin/sh
+# run.sh - `verbatim run`: promises P2 and P5 as a user sees them, the JSON object, prompts, limits.
+. "$(dirname "$0")/lib.sh"
+P="Once upon a time"
+keep() { cp "$work/out" "$work/$1"; } # for a later comparison
+
+# The JSON object has every field that scripts rely on.
+verbatim run -m "$target" -md "$draft" -p "$P" -n 24 --seed 5 --json
+ok "run --json succeeds" status_is 0
+ok "it is one line" test "$(wc -l <"$work/out")" = 1
+for k in text tokens from_draft logprobs reason seed stats drafted tested accepted acceptance alpha \
+    acceptance_by_position mean_accepted target_calls tokens_per_s seconds prompt draft verify sample model draft_model \
+    kernels; do
+    ok "the object has $k" out_has "\"$k\":"
+done
+ok "24 tokens" test "$(json_count tokens)" = 24
+ok "as many log-probabilities" test "$(json_count logprobs)" = 24
+ok "as many origins" test "$(json_count from_draft)" = 24
+ok "the reason is length" json_is reason length
+ok "the seed is reported" json_is seed 5
+ok "some drafts were accepted" json_more accepted 0
+ok "accepted <= tested" json_less accepted "$(($(json tested) + 1))"
+ok "tested <= drafted" json_less tested "$(($(json drafted) + 1))"
+ok "fewer target calls than tokens" json_less target_calls 24
+ok "the accepted drafts are the tokens from the draft" test "$(json accepted)" = "$(json from_draft | tr ',' '\n' | grep -c true)"
+tokens=$(json tokens) logprobs=$(json logprobs) text=$(json text)
+
+# P2: the same seed, the same tokens, whoever drafts, however far.
+verbatim run -m "$target" -p "$P" -n 24 --seed 5 --json
+ok "the target alone writes the same tokens" json_is tokens "$tokens"
+ok "with the same log-probabilities (P5)" json_is logprobs "$logprobs"
+ok "and the same text" json_is text "$text"
+for d in "-md $draft" "--draft self" "--draft ngram"; do
+    for g in 1 3 8 32; do
+        # shellcheck disable=SC2086
+        verbatim run -m "$target" $d -p "$P" -n 24 --seed 5 --gamma $g --json
+        ok "the same tokens with $(echo "$d" | sed 's|/.*/||') --gamma $g" json_is tokens "$tokens"
+    done
+done
+verbatim run -m "$target" --draft self -p "$P" -n 24 --seed 5 --json
+ok "self drafting accepts everything" test "$(json accepted)" = "$(json drafted)"
+ok "alpha is 1" json_is alpha 1.0
+
+verbatim run -m "$target" -p "$P" -n 24 --temp 0 --json
+greedy=$(json tokens)
+for rule in coupled greedy rejection block; do
+    for d in "-md $draft" "--draft ngram"; do
+        # shellcheck disable=SC2086
+        verbatim run -m "$target" $d -p "$P" -n 24 --temp 0 --accept $rule --gamma 4 --json
+        ok "temperature 0, --accept $rule $(echo "$d" | sed 's|/.*/||'): the greedy tokens" json_is tokens "$greedy"
+    done
+done
+for extra in "--top-k 5 --temp 1.5" "--top-p 0.5 --min-p 0" "--repeat-penalty 1.3 --presence-penalty 0.5 --frequency-penalty 0.5" \
+    "--logit-bias 300=4 --logit-bias 301=-inf" "--activations q16 --kv f32" "--kernels ref" "-t 1" "-t 2" "--batch 3"; do
+    # shellcheck disable=SC2086
+    verbatim run -m "$target" -p "$P" -n 16 --seed 9 $extra --json
+    alone=$(json tokens)
+    # shellcheck disable=SC2086
+    verbatim run -m "$target" -md "$draft" -p "$P" -n 16 --seed 9 $extra --json
+    ok "with and without a draft: $extra" json_is tokens "$alone"
+done
+verbatim run -m "$target" -p "$P" -n 24 --seed 6 --json
+ok "another seed, another text" test "$(json tokens)" != "$tokens"
+verbatim run -m "$target" -p "$P" -n 4 --json
+first=$(json seed)
+verbatim run -m "$target" -p "$P" -n 4 --json
+ok "random seeds differ" test "$(json seed)" != "$first"
+
+# The aliases that other programs use mean the same.
+verbatim run --model "$target" --draft-model "$draft" --prompt "$P" --n-predict 24 --num-draft-tokens 3 --seed 5 --json
+ok "long names" json_is tokens "$tokens"
+verbatim run -m "$target" --model-draft="$draft" -p "$P" --predict=24 --draft-max=3 --temperature=0.8 --ctx-size=128 \
+    --threads=1 --seed=5 --json
+ok "aliases with =" json_is tokens "$tokens"
+ok "gamma was understood" json_is gamma 3
+verbatim run -m "$target" -p "$P" -n 24 --n-draft 7 --draft none --ctx 128 --seed 5 --json
+ok "--draft none, --n-draft" json_is tokens "$tokens"
+
+# Text, statistics, comparison.
+verbatim run -m "$target" -md "$draft" -p "$P" -n 24 --seed 5
+ok "text on standard output" test -s "$work/out"
+ok "no prompt in it" test "$(head -c 16 "$work/out")" != "$P"
+ok "no colours in a pipe" test "$(tr -d '\033' <"$work/out" | wc -c)" = "$(wc -c <"$work/out")"
+ok "statistics on standard error" err_has "alpha"
+ok "the seed among them" err_has "seed 5"
+keep plain
+verbatim run -m "$target" -md "$draft" -p "$P" -n 24 --seed 5 --verbose
+ok "--verbose keeps standard output" same_files "$work/out" "$work/plain"
+for tag in DRAFT VERIFY ACCEPT REJECT; do ok "--verbose has [$tag] lines" err_has "[$tag]"; done
+verbatim run -m "$target" -md "$draft" -p "$P" -n 24 --seed 5 --color always
+ok "--color always: green" grep -q "$(printf '\033')\\[32m" "$work/out"
+ok "--color always: struck out" grep -q "$(printf '\033')\\[9;31m" "$work/out"
+verbatim run -m "$target" -md "$draft" -p "$P" -n 24 --seed 5 --compare
+ok "--compare succeeds" status_is 0
+ok "--compare says that the tokens are identical" err_has "identical tokens: yes (24 of 24)"
+ok "--compare says the speed-up" err_has "speed-up"
+ok "--compare leaves standard output alone" same_files "$work/out" "$work/plain"
+verbatim run -m "$target" -md "$draft" -p "$P" -n 24 --seed 5 --compare --accept block --temp 1.5 --top-k 0 --top-p 1 --min-p 0
+ok "--compare under block succeeds" status_is 0
+ok "--compare under block promises the law only" err_has "identical tokens"
+verbatim run -m "$target" -md "$draft" -p "$P" -n 24 --seed 5 --compare --json
+ok "--compare --json" json_is identical true
+
+# Prompts.
+printf '%s' "$P" >"$work/prompt"
+verbatim run -m "$target" -f "$work/prompt" -n 24 --seed 5
+ok "-f reads the same prompt" same_files "$work/out" "$work/plain"
+# shellcheck disable=SC2086
+printf '%s' "$P" | ${VB_RUNNER:-} "$BUILD/bin/verbatim" run -m "$target" -f - -n 24 --seed 5 >"$work/out" 2>"$work/err"
+rc=$?
+ok "-f - reads standard input" same_files "$work/out" "$work/plain"
+verbatim run -m "$target" -p "" -n 4 --json
+ok "an empty prompt starts from BOS" status_is 0
+verbatim run -m "$work/chat.gguf" -p "" -n 4
+ok "an empty prompt without BOS" fails 1 "the prompt is empty"
+verbatim run -m "$target" -p "$P" -n 0 --json
+ok "-n 0 generates nothing" json_is tokens "[]"
+verbatim run -m "$target" -p "$P $P $P $P" -c 16
+ok "a prompt longer than the context" fails 1 "the context holds 16 positions"
+verbatim run -m "$target" -md "$draft" -p "$P" -c 24 -n -1 --ignore-eos --seed 5 --json
+ok "a full context ends with reason length" json_is reason length
+ok "with some tokens" json_more prompt_tokens 0
+full=$(json tokens)
+verbatim run -m "$target" -p "$P" -c 24 -n -1 --ignore-eos --seed 5 --json
+ok "the same tokens as the target alone up to the end" json_is tokens "$full"
+verbatim run -m "$target" -md "$work/short.gguf" -p "$P" -n 100 --ignore-eos --seed 5 --json
+ok "a draft with a shorter context stops drafting" test "$(json_count tokens)" = 100
+short=$(json tokens)
+verbatim run -m "$target" -p "$P" -n 100 --ignore-eos --seed 5 --json
+ok "and changes nothing" json_is tokens "$short"
+finish
