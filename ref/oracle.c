@@ -1,0 +1,200 @@
+/* oracle.c - the same models in float64: weights dequantised exactly, activations and cache never rounded to
+ * anything narrower. It says how far the contract itself is from the model (docs/numerics.md), so it shares
+ * as little with forward.c as it can: the whole sequence goes through one layer after another, matrices are
+ * read row by row as float64, sums run from first to last. What it shares: the bound tensors, the decoding of
+ * blocks, rope_freq, and the elementary functions of mathf.c (not libm's), so that its bits, too, are the
+ * same everywhere.
+ *
+ * The oracle itself is checked against an independent NumPy program (tests/test_golden.c).
+ *
+ * References: as in forward.c. */
+#include "mathf.h"
+#include "model.h"
+#include "unpack.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Shapes: T tokens, D dim, Q n_heads*head_dim, K n_kv_heads*head_dim, F ffn_dim. */
+typedef struct scratch {
+    double *x;         /* (T, D) residual stream */
+    double *h;         /* (T, D) normalised */
+    double *q;         /* (T, Q) */
+    double *k, *v;     /* (T, K) of the present layer */
+    double *heads;     /* (T, Q) */
+    double *delta;     /* (T, D) */
+    double *gate, *up; /* (T, F) */
+    double *row;       /* (max columns) one row of a matrix */
+    double *scores;    /* (T) */
+} scratch;
+
+static double *row_of(double *base, size_t row, size_t cols) {
+    return base + row * cols;
+}
+
+/* y (T, rows) = x (T, cols) times w transposed, plus bias (rows) if there is one. */
+static void multiply(const vb_matrix *w, const float *bias, const double *x, size_t T, double *row,
+                     double *y) {
+    const size_t rows = (size_t)w->rows, cols = (size_t)w->cols;
+    for (size_t r = 0; r < rows; r++) {
+        vb_dequantize_row_f64(w->type, w->data + r * w->row_bytes, cols, row);
+        for (size_t t = 0; t < T; t++) {
+            double sum = 0.0;
+            for (size_t i = 0; i < cols; i++) sum += row[i] * x[t * cols + i];
+            y[t * rows + r] = sum + (bias ? (double)bias[r] : 0.0);
+        }
+    }
+}
+
+/* y = x / sqrt(mean(x^2) + eps) * w; y may be x. */
+static void rms_norm(const double *x, const float *w, size_t n, double eps, double *y) {
+    double squares = 0.0;
+    for (size_t i = 0; i < n; i++) squares += x[i] * x[i];
+    const double root = sqrt(squares / (double)n + eps);
+    for (size_t i = 0; i < n; i++) y[i] = x[i] / root * (double)w[i];
+}
+
+/* Turns one head by the angles of `position`. */
+static void rotate(const vb_model *m, size_t position, double *head) {
+    const int half = m->rot / 2;
+    for (int j = 0; j < half; j++) {
+        const double angle = (double)position * m->rope_scale * m->rope_freq[j];
+        double s, c;
+        vb_sincos(angle, &s, &c);
+        double *a = m->arch->rope_halves ? head + j : head + 2 * j;
+        double *b = m->arch->rope_halves ? head + j + half : head + 2 * j + 1;
+        const double old_a = *a, old_b = *b;
+        *a = old_a * c - old_b * s;
+        *b = old_a * s + old_b * c;
+    }
+}
+
+/* Norms over heads where the architecture has them, then RoPE, for `heads` heads of one token. */
+static void finish_heads(const vb_model *m, const float *norm, size_t position, int heads, double *x) {
+    const size_t n = (size_t)m->info.head_dim;
+    for (size_t h = 0; h < (size_t)heads; h++) {
+        if (norm) rms_norm(x + h * n, norm, n, (double)m->eps, x + h * n);
+        rotate(m, position, x + h * n);
+    }
+}
+
+/* Head `head` of token t: softmax over its own and all earlier positions, applied to their values. */
+static void attend(const vb_model *m, scratch *s, size_t t, size_t head) {
+    const size_t H = (size_t)m->info.n_heads, G = (size_t)m->info.n_kv_heads, n = (size_t)m->info.head_dim;
+    const size_t group = head * G / H;
+    const double *q = row_of(s->q, t, H * n) + head * n;
+    double *out = row_of(s->heads, t, H * n) + head * n;
+    double max = -(double)INFINITY, total = 0.0;
+    for (size_t j = 0; j <= t; j++) {
+        const double *k = row_of(s->k, j, G * n) + group * n;
+        double dot = 0.0;
+        for (size_t d = 0; d < n; d++) dot += q[d] * k[d];
+        s->scores[j] = dot / sqrt((double)n);
+        if (s->scores[j] > max) max = s->scores[j];
+    }
+    for (size_t j = 0; j <= t; j++) total += s->scores[j] = vb_exp(s->scores[j] - max);
+    for (size_t d = 0; d < n; d++) out[d] = 0.0;
+    for (size_t j = 0; j <= t; j++) {
+        const double weight = s->scores[j] / total, *v = row_of(s->v, j, G * n) + group * n;
+        for (size_t d = 0; d < n; d++) out[d] += weight * v[d];
+    }
+}
+
+static void attention_part(const vb_model *m, const vb_layer *l, scratch *s, size_t T) {
+    const size_t D = (size_t)m->info.dim, n = (size_t)m->info.head_dim;
+    const size_t Q = (size_t)m->info.n_heads * n, K = (size_t)m->info.n_kv_heads * n;
+    for (size_t t = 0; t < T; t++) rms_norm(s->x + t * D, l->attn_norm, D, (double)m->eps, s->h + t * D);
+    multiply(&l->wq, l->bq, s->h, T, s->row, s->q);
+    multiply(&l->wk, l->bk, s->h, T, s->row, s->k);
+    multiply(&l->wv, l->bv, s->h, T, s->row, s->v);
+    for (size_t t = 0; t < T; t++) {
+        finish_heads(m, l->q_norm, t, m->info.n_heads, s->q + t * Q);
+        finish_heads(m, l->k_norm, t, m->info.n_kv_heads, s->k + t * K);
+    }
+    for (size_t t = 0; t < T; t++) {
+        for (size_t head = 0; head < (size_t)m->info.n_heads; head++) attend(m, s, t, head);
+    }
+    multiply(&l->wo, l->bo, s->heads, T, s->row, s->delta);
+    for (size_t i = 0; i < T * D; i++) s->x[i] += s->delta[i];
+}
+
+static void ffn_part(const vb_model *m, const vb_layer *l, scratch *s, size_t T) {
+    const size_t D = (size_t)m->info.dim, F = (size_t)m->info.ffn_dim;
+    for (size_t t = 0; t < T; t++) rms_norm(s->x + t * D, l->ffn_norm, D, (double)m->eps, s->h + t * D);
+    multiply(&l->w_gate, l->b_gate, s->h, T, s->row, s->gate);
+    multiply(&l->w_up, l->b_up, s->h, T, s->row, s->up);
+    for (size_t i = 0; i < T * F; i++) {
+        const double g = s->gate[i];
+        s->gate[i] = g / (1.0 + vb_exp(-g)) * s->up[i];
+    }
+    multiply(&l->w_down, l->b_down, s->gate, T, s->row, s->delta);
+    for (size_t i = 0; i < T * D; i++) s->x[i] += s->delta[i];
+}
+
+static int grab(double **out, size_t rows, size_t cols, vb_error *err) {
+    if (rows > SIZE_MAX / sizeof(double) / cols)
+        return vb_fail(err, VB_ERR_MEMORY, "the oracle needs too much memory: give it fewer tokens");
+    void *p = NULL;
+    int rc = vb_alloc(&p, rows * cols, sizeof(double), "the oracle", err);
+    if (rc == VB_OK) *out = p;
+    return rc;
+}
+
+static void release(scratch *s) {
+    double *const all[] = {s->x,     s->h,    s->q,  s->k,   s->v,     s->heads,
+                           s->delta, s->gate, s->up, s->row, s->scores};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) free(all[i]);
+}
+
+static int reserve(const vb_model *m, scratch *s, size_t T, vb_error *err) {
+    const vb_model_info *i = &m->info;
+    const size_t D = (size_t)i->dim, F = (size_t)i->ffn_dim;
+    const size_t Q = (size_t)(i->n_heads * i->head_dim), K = (size_t)(i->n_kv_heads * i->head_dim);
+    int rc;
+    if ((rc = grab(&s->x, T, D, err)) || (rc = grab(&s->h, T, D, err)) || (rc = grab(&s->q, T, Q, err)) ||
+        (rc = grab(&s->k, T, K, err)) || (rc = grab(&s->v, T, K, err)) || (rc = grab(&s->heads, T, Q, err)) ||
+        (rc = grab(&s->delta, T, D, err)) || (rc = grab(&s->gate, T, F, err)) ||
+        (rc = grab(&s->up, T, F, err)) || (rc = grab(&s->row, 1, D + Q + F, err)) ||
+        (rc = grab(&s->scores, T, 1, err)))
+        return rc;
+    return VB_OK;
+}
+
+int vb_oracle(const vb_model *m, const int32_t *tokens, size_t n, double *logits, vb_error *err) {
+    const size_t D = (size_t)m->info.dim, V = (size_t)m->info.n_vocab;
+    if (n == 0 || n > (size_t)m->info.n_ctx)
+        return vb_fail(err, VB_ERR_ARGUMENT, "%zu tokens: must be 1 to %d, the model's context", n,
+                       m->info.n_ctx);
+    for (size_t t = 0; t < n; t++) {
+        if (tokens[t] < 0 || tokens[t] >= m->info.n_vocab)
+            return vb_fail(err, VB_ERR_ARGUMENT, "token %zu is %d, must be 0 to %d", t, (int)tokens[t],
+                           m->info.n_vocab - 1);
+    }
+    scratch s = {.x = NULL};
+    double *result = NULL; /* logits are untouched on error */
+    int rc = reserve(m, &s, n, err);
+    if (rc == VB_OK) rc = grab(&result, n, V, err);
+    if (rc) goto cleanup;
+
+    for (size_t t = 0; t < n; t++)
+        vb_dequantize_row_f64(m->embd.type, m->embd.data + (size_t)tokens[t] * m->embd.row_bytes, D,
+                              s.x + t * D);
+    for (int layer = 0; layer < m->info.n_layers; layer++) {
+        attention_part(m, &m->layers[layer], &s, n);
+        ffn_part(m, &m->layers[layer], &s, n);
+    }
+    for (size_t t = 0; t < n; t++) rms_norm(s.x + t * D, m->output_norm, D, (double)m->eps, s.h + t * D);
+    multiply(&m->output, NULL, s.h, n, s.row, result);
+    for (size_t i = 0; i < n * V; i++) {
+        if (!isfinite(result[i])) {
+            rc = vb_fail(err, VB_ERR_NUMERIC, "the oracle's logits after token %zu are not finite", i / V);
+            goto cleanup;
+        }
+    }
+    memcpy(logits, result, n * V * sizeof *logits);
+cleanup:
+    free(result);
+    release(&s);
+    return rc;
+}
