@@ -1,0 +1,515 @@
+#include "law.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ------------------------------------------------------------------------------------------------ tables */
+
+static uint32_t mix(uint32_t h, uint32_t x) {
+    h = (h ^ x) * 0x9E3779B1u;
+    h ^= h >> 15;
+    h *= 0x85EBCA6Bu;
+    return h ^ h >> 13;
+}
+
+void law_table_weights(const law_table *t, int n_vocab, const int32_t *prefix, size_t n, uint64_t *w) {
+    uint32_t h = mix(t->seed, (uint32_t)n);
+    for (size_t i = 0; i < n; i++) h = mix(h, (uint32_t)prefix[i] + 1);
+    uint64_t total = 0;
+    int largest = 0;
+    for (int i = 0; i < n_vocab; i++) {
+        const uint32_t r = mix(h, 77u + (uint32_t)i);
+        switch (t->style) {
+        case LAW_GENERIC: w[i] = 1 + r % 6; break;
+        case LAW_ZEROS: w[i] = r % 3 == 0 ? 0 : r / 3 % 6; break;
+        case LAW_SKEWED: w[i] = r % 2 ? 60 : 1; break;
+        case LAW_ONE_HOT: w[i] = (uint32_t)i == h % (uint32_t)n_vocab; break;
+        case LAW_EVEN: w[i] = i % 2 == 0 ? 1 + r % 6 : 0; break;
+        case LAW_ODD: w[i] = i % 2 == 1 ? 1 + r % 6 : 0; break;
+        }
+        total += w[i];
+        if (w[i] > w[largest]) largest = i;
+    }
+    if (total == 0) w[h % (uint32_t)n_vocab] = total = 1;
+    if (t->pow2) {
+        uint64_t power = 1;
+        while (power < total) power *= 2;
+        w[largest] += power - total;
+    }
+}
+
+/* The law of the target after a prefix, penalties included. */
+static void final_weights(const law_case *c, const law_table *t, const int32_t *prefix, size_t n,
+                          uint64_t *w) {
+    law_table_weights(t, c->n_vocab, prefix, n, w);
+    if (!c->penalties) return;
+    for (int i = 0; i < c->n_vocab; i++) {
+        bool recent = false;
+        for (size_t j = n > 2 ? n - 2 : 0; j < n; j++) recent |= prefix[j] == i;
+        if (!recent) w[i] *= 2;
+    }
+}
+
+static void to_dist(const uint64_t *w, int n, const vb_dist_space *space, vb_dist *out) {
+    int32_t kept = 0;
+    uint64_t total = 0;
+    for (int i = 0; i < n; i++) {
+        if (w[i] == 0) continue;
+        space->id[kept] = i;
+        space->w[kept++] = w[i];
+        total += w[i];
+    }
+    *out = (vb_dist){kept, space->id, space->w, total};
+}
+
+/* ------------------------------------------------------------------------------------------------ table
+ * models */
+
+#define TAPE 64
+
+typedef struct table_lm {
+    const law_case *c;
+    const law_table *t;
+    int row_shift;
+    int32_t tokens[TAPE];
+    int n, first; /* tokens held; those from `first` on were in the last call */
+    float rows[TAPE][LAW_VOCAB];
+} table_lm;
+
+static int table_eval(void *self, const int32_t *tokens, size_t n, const uint8_t *want, vb_error *err) {
+    table_lm *m = self;
+    (void)want;
+    if ((size_t)m->n + n > TAPE) return vb_fail(err, VB_ERR_FULL, "the tape is full");
+    m->first = m->n;
+    for (size_t i = 0; i < n; i++) {
+        uint64_t w[LAW_VOCAB];
+        m->tokens[m->n++] = tokens[i];
+        law_table_weights(m->t, m->c->n_vocab, m->tokens, (size_t)m->n, w);
+        for (int j = 0; j < m->c->n_vocab; j++) m->rows[i][j] = (float)w[j];
+    }
+    return VB_OK;
+}
+
+static const float *table_logits(void *self, size_t i) {
+    const table_lm *m = self;
+    const size_t shift = (size_t)m->row_shift;
+    return m->rows[i >= shift ? i - shift : 0];
+}
+
+static int table_truncate(void *self, int n, vb_error *err) {
+    table_lm *m = self;
+    if (n < 0 || n > m->n) return vb_fail(err, VB_ERR_ARGUMENT, "truncate to %d of %d", n, m->n);
+    m->n = n;
+    return VB_OK;
+}
+
+static int table_length(void *self) {
+    const table_lm *m = self;
+    return m->n;
+}
+
+static vb_lm lm_of(table_lm *m, const law_case *c, const law_table *t, int n_ctx, int row_shift) {
+    *m = (table_lm){.c = c, .t = t, .row_shift = row_shift};
+    return (vb_lm){m, c->n_vocab, n_ctx, table_eval, table_logits, table_truncate, table_length};
+}
+
+/* Logits are weights already; penalties come on top, by the prefix that the loop names. */
+typedef struct law_source {
+    const law_case *c;
+    law_env *env;
+    bool without_drafts;
+} law_source;
+
+static int source_at(void *self, const float *logits, int32_t limit, const int32_t *prefix, size_t n_prefix,
+                     const vb_dist_space *space, vb_dist *out, vb_error *err) {
+    const law_source *s = self;
+    uint64_t w[LAW_VOCAB];
+    (void)err;
+    size_t n = s->without_drafts ? s->env->step_n : n_prefix;
+    for (int i = 0; i < limit; i++) {
+        w[i] = (uint64_t)logits[i];
+        bool recent = false;
+        for (size_t j = n > 2 ? n - 2 : 0; j < n; j++) recent |= prefix[j] == i;
+        if (s->c->penalties && !recent) w[i] *= 2;
+    }
+    to_dist(w, limit, space, out);
+    return VB_OK;
+}
+
+void law_q(const law_env *env, const int32_t *prefix, size_t n, const vb_dist_space *space, vb_dist *out) {
+    uint64_t w[LAW_VOCAB];
+    final_weights(env->c, &env->c->q, prefix, n, w);
+    to_dist(w, env->c->limit ? env->c->limit : env->c->n_vocab, space, out);
+}
+
+/* ------------------------------------------------------------------------------------------------ coins */
+
+#define TRAIL 64
+
+/* One answered question: which answer, of how many, what is now known of the coin, and the path's
+ * probability. */
+typedef struct answer {
+    vb_coin_key key;
+    int index, n;  /* index-th of the n possible answers */
+    int32_t value; /* what that answer says */
+    mpq_t lo, hi;  /* the coin lies in [lo, hi) */
+    mpq_t p;       /* of the path up to here */
+} answer;
+
+typedef struct explorer {
+    answer trail[TRAIL];
+    int depth; /* questions asked in this run */
+    int known; /* answers that this run repeats or changes */
+    uint64_t reused;
+    vb_coin_key (*key)(vb_coin_key key);
+    mpq_t lo, hi, a, b, width;
+} explorer;
+
+static void explorer_init(explorer *e, const law_case *c) {
+    memset(e, 0, sizeof *e);
+    e->key = c->key;
+    for (int i = 0; i < TRAIL; i++) mpq_inits(e->trail[i].lo, e->trail[i].hi, e->trail[i].p, NULL);
+    mpq_inits(e->lo, e->hi, e->a, e->b, e->width, NULL);
+}
+
+static void explorer_clear(explorer *e) {
+    for (int i = 0; i < TRAIL; i++) mpq_clears(e->trail[i].lo, e->trail[i].hi, e->trail[i].p, NULL);
+    mpq_clears(e->lo, e->hi, e->a, e->b, e->width, NULL);
+}
+
+static void set_u128(mpz_t z, vb_u128 x) {
+    const uint64_t words[2] = {vb_u128_lo(x), vb_u128_hi(x)};
+    mpz_import(z, 2, -1, sizeof *words, 0, 0, words);
+}
+
+static void set_ratio(mpq_t q, vb_u128 num, vb_u128 den) {
+    set_u128(mpq_numref(q), num);
+    set_u128(mpq_denref(q), den);
+    mpq_canonicalize(q);
+}
+
+/* The question: the coin's interval is cut at at(0)/total, (at(0) + at(1))/total, ...; which part is it in?
+ */
+static int32_t ask(explorer *e, vb_coin_key key, const vb_weights *w) {
+    if (e->key) key = e->key(key);
+    if (e->depth >= TRAIL) abort();
+    answer *now = &e->trail[e->depth];
+    const bool fresh = e->depth >= e->known;
+    if (!fresh && e->depth < e->known - 1) { /* as in the run before */
+        if (memcmp(&now->key, &key, sizeof key)) abort();
+        e->depth++;
+        return now->value;
+    }
+    if (fresh) now->index = 0;
+    now->key = key;
+
+    /* What is known of this coin. */
+    mpq_set_ui(e->lo, 0, 1);
+    mpq_set_ui(e->hi, 1, 1);
+    for (int i = e->depth; i-- > 0;) {
+        if (memcmp(&e->trail[i].key, &key, sizeof key)) continue;
+        mpq_set(e->lo, e->trail[i].lo);
+        mpq_set(e->hi, e->trail[i].hi);
+        e->reused++;
+        break;
+    }
+    /* The parts that are still possible; the index-th one is the answer. */
+    vb_u128 cum = 0;
+    now->n = 0;
+    for (int32_t i = 0; i < w->n; i++) {
+        const vb_u128 x = w->at(w->arg, i);
+        if (x == 0) continue;
+        set_ratio(e->a, cum, w->total);
+        cum += x;
+        set_ratio(e->b, cum, w->total);
+        if (mpq_cmp(e->a, e->lo) < 0) mpq_set(e->a, e->lo);
+        if (mpq_cmp(e->b, e->hi) > 0) mpq_set(e->b, e->hi);
+        if (mpq_cmp(e->a, e->b) >= 0) continue;
+        if (now->n++ == now->index) {
+            mpq_set(now->lo, e->a);
+            mpq_set(now->hi, e->b);
+            now->value = i;
+        }
+    }
+    if (cum > w->total || now->n == 0) abort();
+    /* p = p so far * (hi - lo of the answer) / (hi - lo of what was known) */
+    mpq_sub(e->a, now->hi, now->lo);
+    mpq_sub(e->width, e->hi, e->lo);
+    mpq_div(now->p, e->a, e->width);
+    if (e->depth > 0) mpq_mul(now->p, now->p, e->trail[e->depth - 1].p);
+    e->depth++;
+    if (fresh) e->known = e->depth;
+    return now->value;
+}
+
+static int32_t explorer_pick(void *self, vb_coin_key key, const vb_weights *w, vb_coin *coin) {
+    *coin = (vb_coin){.counter = {key.position, key.offset, key.purpose, 0}};
+    return ask(self, key, w);
+}
+
+static vb_u128 two_parts(void *arg, int32_t i) {
+    const vb_u128 *part = arg;
+    return part[i];
+}
+
+static bool explorer_below(void *self, vb_coin_key key, vb_u128 threshold, vb_u128 bound, vb_coin *coin) {
+    vb_u128 part[2] = {threshold, bound - threshold};
+    const vb_weights w = {2, bound, two_parts, part};
+    *coin = (vb_coin){.counter = {key.position, key.offset, key.purpose, 0}};
+    return ask(self, key, &w) == 0;
+}
+
+/* On to the next path; false when there is none. */
+static bool explorer_next(explorer *e) {
+    int i = e->depth;
+    while (i > 0 && e->trail[i - 1].index + 1 >= e->trail[i - 1].n) i--;
+    if (i == 0) return false;
+    e->trail[i - 1].index++;
+    e->known = i;
+    e->depth = 0;
+    return true;
+}
+
+/* ------------------------------------------------------------------------------------------------ the
+ * drafter */
+
+static int env_sync(void *self, const int32_t *path, size_t n, vb_error *err) {
+    law_env *env = self;
+    env->step_n = n;
+    return env->real.sync(env->real.self, path, n, err);
+}
+
+static int env_draft(void *self, int32_t *path, size_t n, vb_proposal *out, vb_error *err) {
+    law_env *env = self;
+    env->step_n = n;
+    if (env->c->draft) return env->c->draft(env, path, n, out);
+    int rc = env->real.draft(env->real.self, path, n, out, err);
+    if (rc || !env->c->stop_early) return rc;
+    for (int i = 0; i < out->n; i++) { /* a rule that looks at nothing but what it keeps */
+        uint32_t h = 5;
+        for (size_t j = 0; j <= n + (size_t)i; j++) h = mix(h, (uint32_t)path[j]);
+        if (h % 2) out->n = i + 1;
+    }
+    return VB_OK;
+}
+
+static void env_settle(void *self, size_t n) {
+    law_env *env = self;
+    env->real.settle(env->real.self, n);
+}
+
+static void env_close(void *self) {
+    law_env *env = self;
+    env->real.close(env->real.self);
+}
+
+/* ------------------------------------------------------------------------------------------------ runs */
+
+void law_init(law_result *r) {
+    memset(r, 0, sizeof *r);
+    for (int i = 0; i < LAW_CELLS; i++) mpq_init(r->law[i]);
+    mpq_inits(r->tv, r->accepted, r->emitted, NULL);
+}
+
+void law_clear(law_result *r) {
+    for (int i = 0; i < LAW_CELLS; i++) mpq_clear(r->law[i]);
+    mpq_clears(r->tv, r->accepted, r->emitted, NULL);
+}
+
+/* Cell of an output of at most n_tokens tokens: digits token + 1, 0 for nothing. */
+static int cell(const law_case *c, const int32_t *tokens, int n) {
+    int k = 0;
+    for (int i = 0; i < c->n_tokens; i++) k = k * (c->n_vocab + 1) + (i < n ? tokens[i] + 1 : 0);
+    return k;
+}
+
+/* One path through the loop: until n_tokens or a stop token. */
+static bool run(const law_case *c, explorer *e, law_result *r) {
+    table_lm target, draft;
+    law_env env = {.c = c};
+    law_source source = {c, &env, c->prefix_without_drafts}, draft_source = {c, &env, false};
+    const vb_coins coins = {explorer_below, explorer_pick, e};
+    vb_error err = {0};
+    vb_spec *s = NULL;
+    vb_step step;
+    int32_t out[LAW_TOKENS + VB_MAX_GAMMA + 1];
+    int n_out = 0, accepted = -1, emitted = -1;
+
+    env.coins = &coins;
+    const vb_drafter_model_params dp = {
+        .lm = lm_of(&draft, c, &c->q, c->draft_n_ctx ? c->draft_n_ctx : TAPE, 0),
+        .law = {&draft_source, LAW_VOCAB, source_at},
+        .limit = c->limit ? c->limit : c->n_vocab,
+        .choice = c->choice,
+        .coins = &coins,
+        .stop = &c->stop,
+        .n_stop = c->stop >= 0};
+    const vb_drafter drafter = {&env, env_sync, env_draft, env_settle, env_close};
+    const vb_spec_parts parts = {.target = lm_of(&target, c, &c->p, TAPE, c->row_shift),
+                                 .law = {&source, LAW_VOCAB, source_at},
+                                 .drafter = &drafter,
+                                 .coins = &coins,
+                                 .rule = c->rule,
+                                 .gamma = c->gamma,
+                                 .stop = &c->stop,
+                                 .n_stop = c->stop >= 0};
+    const int32_t prompt = 0;
+    if (vb_drafter_model(&env.real, &dp, &err) || vb_spec_assemble(&s, &parts, &err) ||
+        vb_spec_prompt(s, &prompt, 1, &err))
+        goto fail;
+    for (bool stopped = false; n_out < c->n_tokens && !stopped;) {
+        const int missing = c->n_tokens - n_out;
+        if (vb_spec_step(s, c->trim ? (size_t)missing : TAPE, &step, &err)) goto fail;
+        const int taken = c->after ? c->after(&step) : step.n_emitted;
+        if (accepted < 0) accepted = step.n_accepted, emitted = taken;
+        for (int i = 0; i < taken && !stopped; i++) {
+            out[n_out++] = step.emitted[i].id;
+            stopped = step.emitted[i].stop;
+        }
+    }
+    vb_spec_close(s);
+
+    static mpq_t one, x; /* of this run */
+    static bool ready;
+    if (!ready) mpq_inits(one, x, NULL), mpq_set_ui(one, 1, 1), ready = true;
+    mpq_t *p = e->depth ? &e->trail[e->depth - 1].p : &one;
+    const int k = cell(c, out, n_out < c->n_tokens ? n_out : c->n_tokens);
+    mpq_add(r->law[k], r->law[k], *p);
+    mpq_set_ui(x, (unsigned long)accepted, 1);
+    mpq_mul(x, x, *p);
+    mpq_add(r->accepted, r->accepted, x);
+    mpq_set_ui(x, (unsigned long)emitted, 1);
+    mpq_mul(x, x, *p);
+    mpq_add(r->emitted, r->emitted, x);
+    r->paths++;
+    return true;
+fail:
+    printf("%s: %s\n", c->name, err.message);
+    vb_spec_close(s);
+    return false;
+}
+
+/* tv = 1/2 sum |law - p|, walking all outputs of the target alone. */
+static void compare(const law_case *c, law_result *r, int32_t *path, int n, const mpq_t p, mpq_t *rest) {
+    if (n == c->n_tokens || (n > 0 && path[n] == c->stop)) { /* path[0] is the prompt */
+        mpq_t *seen = &r->law[cell(c, path + 1, n)];
+        mpq_t d;
+        mpq_init(d);
+        mpq_sub(d, *seen, p);
+        mpq_sub(*rest, *rest, *seen);
+        mpq_abs(d, d);
+        mpq_add(r->tv, r->tv, d);
+        mpq_clear(d);
+        return;
+    }
+    uint64_t w[LAW_VOCAB], total = 0;
+    mpq_t x;
+    mpq_init(x);
+    final_weights(c, &c->p, path, (size_t)n + 1, w);
+    for (int i = 0; i < c->n_vocab; i++) total += w[i];
+    for (int i = 0; i < c->n_vocab; i++) {
+        set_ratio(x, w[i], total);
+        mpq_mul(x, x, p);
+        path[n + 1] = i;
+        compare(c, r, path, n + 1, x, rest);
+    }
+    mpq_clear(x);
+}
+
+bool law_enumerate(const law_case *c, law_result *r) {
+    static explorer e;
+    bool ok = true;
+    explorer_init(&e, c);
+    do ok = run(c, &e, r);
+    while (ok && explorer_next(&e));
+    r->reused = e.reused;
+
+    mpq_t one, rest;
+    int32_t path[LAW_TOKENS + 1] = {0};
+    mpq_inits(one, rest, NULL);
+    mpq_set_ui(one, 1, 1);
+    for (int i = 0; i < LAW_CELLS; i++) mpq_add(rest, rest, r->law[i]);
+    if (ok && mpq_cmp(rest, one)) {
+        printf("%s: the probabilities of all paths sum to %.17g, not 1\n", c->name, mpq_get_d(rest));
+        ok = false;
+    }
+    compare(c, r, path, 0, one, &rest);
+    mpq_add(r->tv, r->tv, rest); /* outputs that the target never gives */
+    mpq_div_2exp(r->tv, r->tv, 1);
+    mpq_clears(one, rest, NULL);
+    explorer_clear(&e);
+    return ok;
+}
+
+/* ------------------------------------------------------------------------------------------------ formulas
+ */
+
+/* Adds sum over l of E[acceptance of the first l drafts] for drafts that follow path[0..n). weight: the
+ * probability under q of the drafts so far. share: prod min(1, r_i), or P. Written from the formulas with
+ * rationals, not from the code: q on the grid of 2^34 and P rounded down to 2^-32 for block. */
+static void expected(const law_case *c, bool block, int32_t *path, size_t n, int left, const mpq_t weight,
+                     const mpq_t share, mpq_t sum) {
+    uint64_t p[LAW_VOCAB], q[LAW_VOCAB], P = 0, Q = 0;
+    if (left == 0) return;
+    final_weights(c, &c->p, path, n, p);
+    final_weights(c, &c->q, path, n, q);
+    const int limit = c->limit ? c->limit : c->n_vocab;
+    int largest = 0;
+    for (int i = 0; i < c->n_vocab; i++) P += p[i];
+    for (int i = 0; i < limit; i++) {
+        Q += q[i];
+        if (q[i] > q[largest]) largest = i;
+    }
+    if (Q == 0) return;
+    if (block) { /* onto the grid */
+        uint64_t grid = 0;
+        for (int i = 0; i < limit; i++) q[i] = (uint64_t)(((vb_u128)q[i] << 34) / Q), grid += q[i];
+        Q = (uint64_t)1 << 34;
+        q[largest] += Q - grid;
+    }
+    mpq_t px, qx, s, w;
+    mpq_inits(px, qx, s, w, NULL);
+    for (int i = 0; i < limit; i++) {
+        if (q[i] == 0) continue;
+        set_ratio(px, p[i], P);
+        set_ratio(qx, q[i], Q);
+        mpq_div(s, px, qx);
+        if (block) {
+            mpq_mul(s, s, share);
+            if (mpq_cmp_ui(s, 1, 1) > 0) mpq_set_ui(s, 1, 1);
+            mpq_mul_2exp(s, s, 32);
+            mpz_fdiv_q(mpq_numref(s), mpq_numref(s), mpq_denref(s));
+            mpz_set_ui(mpq_denref(s), 1);
+            mpq_div_2exp(s, s, 32);
+        } else {
+            if (mpq_cmp_ui(s, 1, 1) > 0) mpq_set_ui(s, 1, 1);
+            mpq_mul(s, s, share);
+        }
+        mpq_mul(w, weight, qx);
+        mpq_mul(px, w, s); /* this prefix's term */
+        mpq_add(sum, sum, px);
+        path[n] = i;
+        int more = left - 1;
+        if (i == c->stop) more = 0;
+        if (c->stop_early) {
+            uint32_t h = 5;
+            for (size_t j = 0; j <= n; j++) h = mix(h, (uint32_t)path[j]);
+            if (h % 2) more = 0;
+        }
+        expected(c, block, path, n + 1, more, w, s, sum);
+    }
+    mpq_clears(px, qx, s, w, NULL);
+}
+
+void law_expected_accepted(const law_case *c, bool block, mpq_t out) {
+    int32_t path[TAPE] = {0};
+    mpq_t one;
+    mpq_init(one);
+    mpq_set_ui(one, 1, 1);
+    mpq_set_ui(out, 0, 1);
+    int gamma = c->gamma;
+    if (c->trim && gamma > c->n_tokens - 1) gamma = c->n_tokens - 1;
+    expected(c, block, path, 1, gamma, one, one, out);
+    mpq_clear(one);
+}

@@ -1,0 +1,89 @@
+/* law.h - the enumeration of the output law: the speculation loop itself is run once for every outcome of
+ * every coin, each with its exact rational probability, on models that are tables of small integers. No
+ * sampling, no tolerance: a bias of any size is a bias.
+ *
+ * A coin is modelled as a real number, uniform on [0, 1), that belongs to its key: an answer narrows it to an
+ * interval, and when the same key is met again what was learnt still holds. So a program that uses a coin
+ * twice gets the law that such a program really has.
+ */
+#ifndef LAW_H
+#define LAW_H
+
+#include "speculate.h"
+
+#include <gmp.h>
+
+#define LAW_VOCAB  4
+#define LAW_TOKENS 4   /* longest output whose law is taken */
+#define LAW_CELLS  625 /* (LAW_VOCAB + 1)^LAW_TOKENS: tokens, or nothing after a stop token */
+
+/* The weights after a prefix, as a pure function of it; not all 0. */
+typedef enum law_style {
+    LAW_GENERIC, /* 1..6 */
+    LAW_ZEROS,   /* 0..5, about a third of them 0 */
+    LAW_SKEWED,  /* 1 or 60 */
+    LAW_ONE_HOT,
+    LAW_EVEN, /* support on even ids */
+    LAW_ODD   /* support on odd ids */
+} law_style;
+
+typedef struct law_table {
+    law_style style;
+    uint32_t seed;
+    bool pow2; /* the largest weight is raised so that the total is a power of two */
+} law_table;
+
+void law_table_weights(const law_table *t, int n_vocab, const int32_t *prefix, size_t n, uint64_t *w);
+
+typedef struct law_env law_env;
+
+typedef struct law_case {
+    const char *name;
+    int n_vocab, gamma;
+    int n_tokens; /* the law of so many tokens */
+    law_table p, q;
+    vb_rule rule;
+    vb_choice choice;
+    bool trim;       /* ask each step for no more than what is still missing */
+    bool penalties;  /* weights are doubled for ids that are not among the last two tokens of the prefix */
+    int32_t stop;    /* -1: none */
+    int32_t limit;   /* ids that the drafter may draw; 0: all */
+    int draft_n_ctx; /* 0: enough */
+    bool stop_early; /* the drafter stops after some tokens, depending on the prefix that it kept */
+    /* What planted bugs change; NULL: the real thing. */
+    int (*draft)(law_env *env, int32_t *path, size_t n, vb_proposal *out);
+    vb_coin_key (*key)(vb_coin_key key);
+    int row_shift;               /* the logits of row i - row_shift are handed out as row i's */
+    bool prefix_without_drafts;  /* penalties see the path up to the step only */
+    int (*after)(vb_step *step); /* how many of the emitted tokens are taken (a missing bonus) */
+} law_case;
+
+/* What a planted drafter works with. */
+struct law_env {
+    const law_case *c;
+    const vb_coins *coins;
+    vb_drafter real;
+    size_t step_n; /* path length at the start of the step */
+};
+/* q after a prefix, as a distribution of small integers. */
+void law_q(const law_env *env, const int32_t *prefix, size_t n, const vb_dist_space *space, vb_dist *out);
+
+typedef struct law_result {
+    int n_cells;
+    mpq_t law[LAW_CELLS];
+    mpq_t tv;               /* total variation from the target's own law */
+    mpq_t accepted;         /* expected n_accepted of the first step */
+    mpq_t emitted;          /* expected n_emitted of the first step */
+    uint64_t paths, reused; /* coins met again with the same key */
+} law_result;
+
+void law_init(law_result *r);
+void law_clear(law_result *r);
+/* Runs every path. Returns false (and prints why) if the loop reports an error or the probabilities do not
+ * sum to 1. */
+bool law_enumerate(const law_case *c, law_result *r);
+/* E[accepted] of the first step by the formulas of docs/speculation.md: rejection: sum over l of E prod
+ * min(1, r_i); block: sum over l of E_q[P_l]. */
+void law_expected_accepted(const law_case *c, bool block, mpq_t out);
+
+#endif

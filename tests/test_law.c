@@ -1,0 +1,246 @@
+/* P3 by enumeration: on tables of small integers, every outcome of every coin of the real loop, with rational
+ * probabilities. The law of the first tokens equals the target's exactly, the expected number of accepted
+ * drafts equals the formulas, and no coin is used twice. */
+#include "law.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <cmocka.h>
+
+typedef struct shape {
+    const char *name;
+    int n_vocab, gamma, n_tokens;
+    bool trim;
+} shape;
+
+/* Full steps wherever that is affordable; "trim" asks for no more tokens than are still missing. */
+static const shape shapes[] = {
+    {"V2 g1 n4", 2, 1, 4, false}, {"V2 g2 n3", 2, 2, 3, false}, {"V2 g3 n3", 2, 3, 3, false},
+    {"V3 g1 n3", 3, 1, 3, false}, {"V3 g2 n2", 3, 2, 2, false}, {"V3 g2 n3", 3, 2, 3, true},
+    {"V4 g1 n2", 4, 1, 2, false}, {"V3 g3 n4", 3, 3, 4, true},  {"V3 g2 n3 full", 3, 2, 3, false},
+    {"V4 g2 n3", 4, 2, 3, true},  {"V2 g3 n4", 2, 3, 4, false},
+};
+
+static const struct {
+    const char *name;
+    law_style p, q;
+} pairs[] = {
+    {"generic", LAW_GENERIC, LAW_GENERIC},
+    {"skewed", LAW_SKEWED, LAW_SKEWED},
+    {"zeros", LAW_ZEROS, LAW_ZEROS},
+    {"disjoint", LAW_EVEN, LAW_ODD},
+    {"one-hot p", LAW_ONE_HOT, LAW_GENERIC},
+    {"one-hot q", LAW_GENERIC, LAW_ONE_HOT},
+    {"both one-hot", LAW_ONE_HOT, LAW_ONE_HOT},
+};
+
+#define N_SHAPES (sizeof shapes / sizeof *shapes)
+#define N_PAIRS  (sizeof pairs / sizeof *pairs)
+
+typedef struct totals {
+    uint64_t cases, paths;
+} totals;
+
+/* Runs one case and checks everything that the rule promises. */
+static void check(law_case *c, bool block, totals *t, mpq_t accepted) {
+    law_result r;
+    mpq_t formula;
+    law_init(&r);
+    mpq_init(formula);
+    c->rule = block ? vb_rule_block : vb_rule_rejection;
+    c->choice = block ? VB_CHOOSE_GRID : VB_CHOOSE_COIN;
+    assert_true(law_enumerate(c, &r));
+    law_expected_accepted(c, block, formula);
+    if (mpq_sgn(r.tv) || r.reused || mpq_cmp(formula, r.accepted))
+        printf("%s %s: TV %g, accepted %.15g by formula %.15g, %llu coins used twice\n", c->name,
+               block ? "block" : "rejection", mpq_get_d(r.tv), mpq_get_d(r.accepted), mpq_get_d(formula),
+               (unsigned long long)r.reused);
+    assert_int_equal(mpq_sgn(r.tv), 0);
+    assert_int_equal(r.reused, 0);
+    assert_int_equal(mpq_cmp(formula, r.accepted), 0);
+    if (accepted) mpq_set(accepted, r.accepted);
+    t->cases++;
+    t->paths += r.paths;
+    mpq_clear(formula);
+    law_clear(&r);
+}
+
+static void both(law_case *c, totals *t) {
+    check(c, false, t, NULL);
+    check(c, true, t, NULL);
+}
+
+static void all_shapes(void **state) {
+    (void)state;
+    totals t = {0};
+    for (size_t i = 0; i < N_SHAPES; i++) {
+        for (size_t j = 0; j < N_PAIRS; j++) {
+            const shape *s = &shapes[i];
+            char name[64];
+            snprintf(name, sizeof name, "%s %s", s->name, pairs[j].name);
+            law_case c = {.name = name,
+                          .n_vocab = s->n_vocab,
+                          .gamma = s->gamma,
+                          .n_tokens = s->n_tokens,
+                          .trim = s->trim,
+                          .p = {pairs[j].p, 100 + (uint32_t)i, false},
+                          .q = {pairs[j].q, 200 + (uint32_t)i, false},
+                          .stop = -1};
+            both(&c, &t);
+        }
+    }
+    printf("%llu cases, %llu paths: output law = p exactly in every one\n", (unsigned long long)t.cases,
+           (unsigned long long)t.paths);
+}
+
+/* The drafter is the target itself: with rejection everything is accepted. */
+static void equal_models(void **state) {
+    (void)state;
+    totals t = {0};
+    mpq_t accepted;
+    mpq_init(accepted);
+    law_case c = {.name = "equal", .n_vocab = 3, .gamma = 2, .n_tokens = 3, .trim = true, .stop = -1};
+    c.p = c.q = (law_table){LAW_GENERIC, 5, true};
+    check(&c, false, &t, accepted);
+    assert_int_equal(mpq_cmp_ui(accepted, 2, 1), 0);
+    check(&c, true, &t, accepted);
+    assert_int_equal(mpq_cmp_ui(accepted, 2, 1), 0);
+    mpq_clear(accepted);
+}
+
+static void penalties_stops_limits(void **state) {
+    (void)state;
+    totals t = {0};
+    const law_case base = {.n_vocab = 3,
+                           .gamma = 2,
+                           .n_tokens = 3,
+                           .trim = true,
+                           .p = {LAW_GENERIC, 31, false},
+                           .q = {LAW_ZEROS, 32, false},
+                           .stop = -1};
+    law_case c = base;
+    c.name = "penalties over the drafted path", c.penalties = true;
+    both(&c, &t);
+    c = base, c.name = "a stop token", c.stop = 1;
+    both(&c, &t);
+    c = base, c.name = "a drafter that knows two of three ids", c.limit = 2;
+    both(&c, &t);
+    c = base, c.name = "a drafter that stops depending on what it kept", c.stop_early = true, c.gamma = 3;
+    both(&c, &t);
+    c = base, c.name = "a drafter whose context fills up", c.draft_n_ctx = 2;
+    c.n_tokens = 3;
+    law_result r;
+    law_init(&r); /* the formula knows nothing of this one */
+    c.rule = vb_rule_block, c.choice = VB_CHOOSE_GRID;
+    assert_true(law_enumerate(&c, &r));
+    assert_int_equal(mpq_sgn(r.tv), 0);
+    law_clear(&r);
+    c = base, c.name = "penalties, stop token, early stopping, two of four ids";
+    c.n_vocab = 4, c.penalties = true, c.stop = 3, c.stop_early = true, c.limit = 2;
+    both(&c, &t);
+    printf("%llu cases, %llu paths\n", (unsigned long long)t.cases, (unsigned long long)t.paths);
+}
+
+/* E[accepted]: block is never below rejection, equal at gamma 1, and above it where there is something to
+ * gain. Tables whose totals are powers of two, so that both draw from the same q; P is rounded down by less
+ * than 2^-32 a place. */
+static void block_accepts_more(void **state) {
+    (void)state;
+    totals t = {0};
+    mpq_t a, b;
+    int gains = 0;
+    mpq_inits(a, b, NULL);
+    for (uint32_t seed = 0; seed < 12; seed++) {
+        law_case c = {.name = "block against rejection",
+                      .n_vocab = 3,
+                      .gamma = 1 + (int)(seed % 3),
+                      .n_tokens = 1,
+                      .p = {seed % 2 ? LAW_GENERIC : LAW_SKEWED, seed, true},
+                      .q = {LAW_GENERIC, seed + 50, true},
+                      .stop = -1};
+        check(&c, false, &t, a);
+        check(&c, true, &t, b);
+        mpq_sub(b, b, a);
+        const double gain = mpq_get_d(b);
+        assert_true(gain > -3 * 0x1p-32);
+        if (c.gamma == 1) assert_true(gain < 0x1p-32);
+        if (gain > 1e-3) gains++;
+        printf("gamma %d: rejection %.6f, block %+.6f\n", c.gamma, mpq_get_d(a), gain);
+    }
+    assert_true(gains >= 3);
+    mpq_clears(a, b, NULL);
+}
+
+/* Sun et al., section 1: p = (1/3, 2/3), q = (2/3, 1/3) at both of two places: token-wise 10/9, block-wise
+ * 11/9. The tables here depend on context, so the pair is built as a rule-level check. */
+static int fixed_p(void *arg, int i, const vb_dist **out, vb_error *err) {
+    (void)i, (void)err;
+    *out = arg;
+    return VB_OK;
+}
+
+typedef struct count_coins {
+    vb_u128 threshold[2], bound[2];
+    int asked;
+    unsigned answers;
+} count_coins;
+
+static bool count_below(void *self, vb_coin_key key, vb_u128 threshold, vb_u128 bound, vb_coin *coin) {
+    count_coins *c = self;
+    (void)key, (void)coin;
+    c->threshold[c->asked] = threshold;
+    c->bound[c->asked] = bound;
+    return c->answers >> c->asked++ & 1;
+}
+
+static int32_t count_pick(void *self, vb_coin_key key, const vb_weights *w, vb_coin *coin) {
+    (void)self, (void)key, (void)w, (void)coin;
+    return 0;
+}
+
+static double toy(vb_rule rule, uint64_t total_q) {
+    const int32_t ids[2] = {0, 1};
+    const uint64_t pw[2] = {1, 2}, qw[2] = {total_q - total_q / 3, total_q / 3};
+    vb_dist p = {2, ids, pw, 3}, q[2] = {{2, ids, qw, total_q}, {2, ids, qw, total_q}};
+    double expected = 0;
+    for (int xy = 0; xy < 4; xy++) {
+        const int32_t draft[2] = {xy & 1, xy >> 1};
+        const double weight = (double)qw[draft[0]] / (double)total_q * (double)qw[draft[1]] / (double)total_q;
+        for (unsigned answers = 0; answers < 4; answers++) {
+            count_coins state = {.answers = answers};
+            vb_coins coins = {count_below, count_pick, &state};
+            vb_drafted drafted[2] = {{0}};
+            vb_verify v = {
+                .n = 2, .draft = draft, .q = q, .coins = &coins, .p = fixed_p, .arg = &p, .drafted = drafted};
+            assert_int_equal(rule(&v, NULL), 0);
+            double pr = weight;
+            for (int i = 0; i < state.asked; i++) {
+                const double h = (double)state.threshold[i] / (double)state.bound[i];
+                pr *= answers >> i & 1 ? h : 1 - h;
+            }
+            pr /= (double)(1u << (2 - state.asked)); /* answers nobody asked for */
+            expected += pr * v.n_accepted;
+        }
+    }
+    return expected;
+}
+
+static void the_papers_example(void **state) {
+    (void)state;
+    const double token = toy(vb_rule_rejection, 3), block = toy(vb_rule_block, VB_BLOCK_Q);
+    printf("accepted: token-wise %.9f (10/9), block-wise %.9f (11/9)\n", token, block);
+    assert_true(token > 10.0 / 9 - 1e-12 && token < 10.0 / 9 + 1e-12);
+    assert_true(block > 11.0 / 9 - 1e-8 && block < 11.0 / 9 + 1e-8);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(all_shapes),
+        cmocka_unit_test(equal_models),
+        cmocka_unit_test(penalties_stops_limits),
+        cmocka_unit_test(block_accepts_more),
+        cmocka_unit_test(the_papers_example),
+    };
+    return cmocka_run_group_tests_name("law", tests, NULL, NULL);
+}
