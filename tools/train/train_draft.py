@@ -42,24 +42,27 @@ class Taught:
 
 
 class DraftTask:
-    def __init__(self, a, model, target, train, sampled, valid):
+    """Every worker has its own share of the windows, so that none computes hidden states that another has."""
+
+    def __init__(self, a, model, target, train, sampled, valid, rank, workers):
         self.a, self.model, self.tokens_per_step, self.key = a, model, a.batch, None
+        self.rank, self.workers = rank, workers
         count = len(train) // a.context
         ids = train[:count * a.context].reshape(count, a.context)
         if sampled is not None:
             ids = np.concatenate([ids, sampled.reshape(-1, a.context)])
-        self.data = Taught(ids, target)
+        self.data = Taught(ids[rank::workers], target)
         self.head = target.token_embd.detach().bfloat16()
-        self.valid = loop.validation_windows(valid, 32, a.context).numpy()
+        self.valid = loop.validation_windows(valid, 32, a.context)[rank::workers].numpy()
         self.held_out = Taught(self.valid[:, :-1], target)
 
     def rows(self, step):
         """The windows of a step: every epoch visits all of them once, in a new order."""
-        n = self.a.batch // self.a.context
+        n = self.a.batch // self.a.context // self.workers
         steps = len(self.data.ids) // n
         if step // steps != self.key:
             self.key = step // steps
-            self.order = np.random.default_rng([self.a.seed, self.key]).permutation(len(self.data.ids))
+            self.order = np.random.default_rng([self.a.seed, self.key, self.rank]).permutation(len(self.data.ids))
         return np.sort(self.order[step % steps * n:(step % steps + 1) * n])
 
     def tv(self, progress):
@@ -101,7 +104,7 @@ def main():
     a = ap.parse_args()
     if not a.steps and not a.minutes:
         ap.error("give --steps or --minutes")
-    loop.setup(a.seed, a.threads)
+    loop.setup(a.seed)
     tok, train, valid, record = load_ids(a)
     target, state = load_model(a.target)
     for p in target.parameters():
@@ -112,7 +115,7 @@ def main():
           f"{target.c.multiply_adds()} ({target.c.multiply_adds() / c.multiply_adds():.3f} times as many), target at step "
           f"{state['step']}", flush=True)
     sampled = np.load(a.sampled) if a.sampled else None
-    loop.run(DraftTask(a, model, target, train, sampled, valid), a, record)
+    loop.start(lambda rank, workers: DraftTask(a, model, target, train, sampled, valid, rank, workers), model, a, record)
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def common_options(ap):
     ap.add_argument("--steps", type=int, default=0)
     ap.add_argument("--minutes", type=float, default=0.0)
     ap.add_argument("--seed", type=int, default=1)
-    ap.add_argument("--threads", type=int, default=2)
+    ap.add_argument("--workers", type=int, default=2, help="processes that share each batch, one thread each")
     ap.add_argument("--batch", type=int, default=4096, help="tokens a step")
     ap.add_argument("--context", type=int, default=256)
     ap.add_argument("--warmup", type=int, default=150)
@@ -46,14 +46,14 @@ def common_options(ap):
 
 
 class TargetTask:
-    def __init__(self, a, model, train, valid):
-        self.a, self.model, self.tokens_per_step = a, model, a.batch
+    def __init__(self, a, model, train, valid, rank, workers):
+        self.a, self.model, self.tokens_per_step, self.rank, self.workers = a, model, a.batch, rank, workers
         self.windows = loop.Windows(train, a.seed)
-        self.valid = loop.validation_windows(valid, 64, a.context)
+        self.valid = loop.validation_windows(valid, 64, a.context)[rank::workers]
 
     def loss(self, step, progress):
         context = self.a.long_context if progress >= self.a.long_from else self.a.context
-        x, y = self.windows.batch(step, self.a.batch // context, context)
+        x, y = self.windows.batch(step, self.a.batch // context, context, self.rank, self.workers)
         return cross_entropy(self.model(x), self.model.token_embd, y.reshape(-1))
 
     @torch.no_grad()
@@ -78,12 +78,12 @@ def main():
     a = ap.parse_args()
     if not a.steps and not a.minutes:
         ap.error("give --steps or --minutes")
-    loop.setup(a.seed, a.threads)
+    loop.setup(a.seed)
     tok, train, valid, record = load_ids(a)
     c = Config(a.dim, a.layers, a.heads, a.kv_heads, a.ffn, len(tok.tokens), a.long_context)
     model = Llama(c)
     print(f"{sum(p.numel() for p in model.parameters())} parameters, {c.multiply_adds()} multiply-adds a token", flush=True)
-    loop.run(TargetTask(a, model, train, valid), a, record)
+    loop.start(lambda rank, workers: TargetTask(a, model, train, valid, rank, workers), model, a, record)
 
 
 if __name__ == "__main__":
