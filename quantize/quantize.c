@@ -6,6 +6,7 @@
  * bits for any number of threads. */
 #include "encode.h"
 #include "formats.h"
+#include "gguf.h"
 #include "mix.h"
 #include "pool.h"
 #include "unpack.h"
@@ -81,24 +82,18 @@ static bool same_file(const char *a, const char *b) {
     return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
-/* OUT, and the name it has while it is incomplete, must not be the input (by whatever name or link). Other
- * parts of a split input are covered by their number in the name: "...-00002-of-00003.gguf". */
-static int check_output(const vb_gguf *g, const char *in, const char *out, vb_error *err) {
+/* OUT, and the name it has while it is incomplete, must not be (a link to) any part of the input. */
+static int check_output(const vb_gguf *g, const char *out, vb_error *err) {
     void *memory;
-    const size_t len = strlen(out), in_len = strlen(in);
-    int rc = vb_alloc(&memory, len + in_len + 8, 1, "a path", err);
+    const size_t len = strlen(out);
+    const int rc = vb_alloc(&memory, len + 6, 1, "a path", err);
     if (rc) return rc;
-    char *name = memory;
-    snprintf(name, len + 6, "%s.part", out);
-    bool clash = same_file(in, out) || same_file(in, name);
-    for (int i = 1; i <= vb_gguf_splits(g) && vb_gguf_splits(g) > 1 && in_len > 20; i++) {
-        memcpy(name, in, in_len + 1);
-        char digits[8];
-        snprintf(digits, sizeof digits, "%05d", i % 100000);
-        memcpy(name + in_len - 19, digits, 5); /* "00001-of-000NN.gguf" is 19 long */
-        clash = clash || same_file(name, out);
-    }
-    free(name);
+    char *partial = memory;
+    snprintf(partial, len + 6, "%s.part", out);
+    bool clash = false;
+    for (int i = 0; i < g->n_parts; i++)
+        clash = clash || same_file(g->parts[i].path, out) || same_file(g->parts[i].path, partial);
+    free(partial);
     return clash ? vb_fail(err, VB_ERR_ARGUMENT, "%s is the input itself: name another file for the output",
                            out)
                  : VB_OK;
@@ -271,10 +266,10 @@ static int allocate(job *j, vb_error *err) {
     return vb_alloc((void **)&j->results, (size_t)j->batch, sizeof *j->results, "results", err);
 }
 
-static int run(job *j, const char *in, const char *out, vb_error *err) {
+static int run(job *j, const char *out, vb_error *err) {
     int rc;
     if ((rc = check_input(j->in, err))) return rc;
-    if ((rc = check_output(j->in, in, out, err))) return rc;
+    if ((rc = check_output(j->in, out, err))) return rc;
     j->model = vb_mix_model_of(j->in);
     if ((rc = allocate(j, err))) return rc;
     if ((rc = vb_gguf_writer_open(&j->out, out, j->p->force, err))) return rc;
@@ -309,7 +304,7 @@ int vb_quantize(const char *in, const char *out, const vb_quantize_params *p, vb
     int rc = vb_gguf_open(&g, in, err);
     if (rc) goto cleanup;
     j.in = g;
-    if ((rc = run(&j, in, out, err))) goto cleanup;
+    if ((rc = run(&j, out, err))) goto cleanup;
     j.sum.seconds = vb_now() - start;
     if (summary) *summary = j.sum;
 cleanup:
