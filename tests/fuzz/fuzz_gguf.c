@@ -1,10 +1,8 @@
-/* fuzz_gguf.c - libFuzzer entry for the GGUF reader. From the root of the checkout:
+/* fuzz_gguf.c - libFuzzer entry for the GGUF reader: whatever opens is then read to its last byte. `make
+ * fuzz` runs it.
  *
- *   clang -std=c11 -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -Iinclude -Ibase -Igguf -Itests \
- *       tests/fuzz/fuzz_gguf.c gguf/*.c base/base.c -lxxhash -lm -o fuzz_gguf
- *   ./fuzz_gguf -max_len=65536 CORPUS
- *
- * Seeds for CORPUS: small models (gguf_writer.h), a vocabulary, anything from tests/test_gguf_defects.c. */
+ * Seeds in fuzz_gguf.seeds/: sample.gguf is gw_sample() of tests/gguf_writer.h, types.gguf holds one tensor
+ * of 256 random values of every supported type. */
 #include "walk_gguf.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
