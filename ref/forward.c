@@ -131,8 +131,10 @@ static const uint32_t infinite = 0x7f800000u;
 /* 2^53. The squares of 2^20 such numbers add up to less than 2^127, so RMSNorm cannot overflow below. */
 static const uint32_t norm_limit = 0x5a000000u;
 
+/* The first failure is the one that explains. */
 static void fail(vb_workspace *w, failure what) {
-    atomic_store(&w->failed, (int)what);
+    int nothing = NOTHING;
+    atomic_compare_exchange_strong(&w->failed, &nothing, (int)what);
 }
 
 static void each_row(vb_workspace *w, void (*fn)(vb_workspace *w, int row));
@@ -256,8 +258,8 @@ static void store(vb_workspace *w, const vb_row *r, int kv_head, const float *fr
         ((size_t)w->layer * (size_t)i->n_kv_heads + (size_t)kv_head) * (size_t)r->cache->n_ctx +
         (size_t)r->position;
     const size_t n = (size_t)i->head_dim;
+    if (!all_below(from, n, infinite)) fail(w, NOT_FINITE);
     if (r->cache->type == VB_F32) {
-        if (!all_below(from, n, infinite)) fail(w, NOT_FINITE);
         memcpy((float *)to + place * n, from, n * sizeof *from);
         return;
     }
