@@ -64,8 +64,11 @@ def setup(seed, threads=1):
 def start(make_task, model, a, record):
     """Runs a.workers processes, this one included; make_task(rank, workers) makes the task of each around `model`."""
     w = Workers(a.workers, sum(p.numel() for p in model.parameters()))
-    others = [multiprocessing.Process(target=lambda r: run(make_task(r, w.count), a, record, w, r), args=(r,), daemon=True)
-              for r in range(1, w.count)]
+
+    def work(rank):
+        os.setsid()                      # a scheduling group of its own, where the system groups by session
+        run(make_task(rank, w.count), a, record, w, rank)
+    others = [multiprocessing.Process(target=work, args=(r,), daemon=True) for r in range(1, w.count)]
     for p in others:
         p.start()
     run(make_task(0, w.count), a, record, w, 0)

@@ -87,6 +87,15 @@ class DraftTask:
         return {"loss": 1 - overlap, "accept": overlap, "ce": ce / n}
 
 
+@torch.no_grad()
+def borrow_embedding(model, target):
+    """Starts the draft's embedding as the target's, projected on its leading principal directions."""
+    e = target.token_embd.double()
+    _, _, directions = torch.linalg.svd(e - e.mean(0), full_matrices=False)
+    x = e @ directions[:model.c.dim].T
+    model.token_embd.copy_((x * (0.03 / x.std())).float())
+
+
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     common_options(ap)
@@ -111,6 +120,7 @@ def main():
         p.requires_grad_(False)
     c = Config(a.dim, a.layers, a.heads, a.kv_heads, a.ffn, len(tok.tokens), target.c.context)
     model = Llama(c)
+    borrow_embedding(model, target)
     print(f"{sum(p.numel() for p in model.parameters())} parameters, {c.multiply_adds()} multiply-adds a token, target "
           f"{target.c.multiply_adds()} ({target.c.multiply_adds() / c.multiply_adds():.3f} times as many), target at step "
           f"{state['step']}", flush=True)
