@@ -190,11 +190,6 @@ static int open_all(cli_session *s) {
     }
     cli_context_params(o, &p);
     if (vb_context_open(&s->context, s->target.model, &p, &err)) return cli_report(&err);
-    int trained = vb_model_describe(s->target.model)->n_ctx;
-    if (trained > 0 && vb_context_size(s->context) > trained)
-        fprintf(stderr, "verbatim: note: a context of %d positions, and the model was trained for %d\n",
-                vb_context_size(s->context), trained);
-
     vb_spec_defaults(&s->params);
     s->params.accept = accept_rule(o->accept);
     s->params.gamma = (int)o->gamma;

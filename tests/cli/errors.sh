@@ -34,6 +34,8 @@ verbatim doctor -m "$target" -md "$draft" --json
 ok "doctor --json: compatible" json_is compatible true
 verbatim run -m "$target" -p x --kernels warp
 ok "unknown kernels: the error names what is there" fails 1 "ref"
+verbatim run -m "$target" -p x -c 100000
+ok "a context beyond the model's training" fails 1 "512"
 verbatim chat -m "$target"
 ok "chat without a template" fails 1 "--chat-template"
 verbatim tokenize -m "$work/chat.gguf" --add-bos
@@ -76,11 +78,12 @@ ok "and it is said" err_has "went away"
 
 # Ctrl-C: the text so far, the statistics, status 0.
 interrupt() { # interrupt ARGS...: SIGINT once it is generating
+    : >"$work/err" # the one before may have left the word that is waited for
     # shellcheck disable=SC2086
     ${VB_RUNNER:-} "$BUILD/bin/verbatim" "$@" >"$work/out" 2>"$work/err" </dev/null &
     pid=$!
     i=0
-    while [ $i -lt 200 ] && ! grep -q '\[VERIFY\]' "$work/err"; do
+    while [ $i -lt 400 ] && kill -0 $pid 2>/dev/null && ! grep -q '\[VERIFY\]' "$work/err"; do
         sleep 0.05
         i=$((i + 1))
     done
@@ -89,11 +92,11 @@ interrupt() { # interrupt ARGS...: SIGINT once it is generating
     rc=$?
 }
 # A background process of a script starts with SIGINT ignored; the program sets its own handler, so it is heard.
-interrupt run -m "$target" -p "$P" -n -1 -c 100000 --ignore-eos --verbose -t 1
+interrupt run -m "$work/long.gguf" -p "$P" -n -1 -c 32768 --ignore-eos --verbose -t 1
 ok "Ctrl-C: exit status 0" status_is 0
 ok "Ctrl-C: the text so far" test -s "$work/out"
 ok "Ctrl-C: the statistics" err_has "ended: cancelled"
-interrupt run -m "$target" -md "$draft" -p "$P" -n -1 -c 100000 --ignore-eos --verbose --json -t 1
+interrupt run -m "$work/long.gguf" --draft ngram -p "$P" -n -1 -c 32768 --ignore-eos --verbose --json -t 1
 ok "Ctrl-C with --json: exit status 0" status_is 0
 ok "Ctrl-C with --json: the reason" json_is reason cancelled
 finish

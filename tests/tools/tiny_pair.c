@@ -1,6 +1,6 @@
-/* tiny_pair.c - writes small seeded models into a folder, for the command's own tests and for `make demo` while no
- * trained models are there. Their weights are random numbers: they speak no language, but everything that is proved
- * about generation can be seen on them.
+/* tiny_pair.c - writes small seeded models into a folder, for the command's own tests and for `make demo`
+ * while no trained models are there. Their weights are random numbers: they speak no language, but everything
+ * that is proved about generation can be seen on them.
  *
  *   tiny_pair DIR
  *
@@ -8,7 +8,8 @@
  *   draft.gguf   the same weights with noise: agrees with the target most of the time
  *   other.gguf   another vocabulary of the same kind: must be refused as a draft
  *   chat.gguf    qwen2, BPE vocabulary, ChatML template
- *   short.gguf   target's vocabulary, trained for 64 positions only */
+ *   short.gguf   target's vocabulary, trained for 64 positions only
+ *   long.gguf    target with 32768 positions */
 #include "gguf_writer.h"
 
 #include <stdio.h>
@@ -29,20 +30,22 @@ int main(int argc, char **argv) {
         return 2;
     }
     const gw_model_spec target = {.n_ctx = 512, .seed = 7, .type = VB_Q8_0};
-    gw_model_spec draft = target, other = target, small = target;
+    gw_model_spec draft = target, other = target, small = target, large = target;
     draft.noise = 0.15f;
     draft.noise_seed = 1;
     other.vocab_variant = 3;
     small.n_ctx = 64;
     small.noise = 0.15f;
-    const gw_model_spec chat = {.arch = "qwen2",
-                                .n_ctx = 512,
-                                .seed = 11,
-                                .type = VB_Q8_0,
-                                .chat_template = "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + "
-                                                 "message['content'] + '<|im_end|>' + '\\n'}}{% endfor %}"
-                                                 "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"};
+    large.n_ctx = 32768;
+    const gw_model_spec chat = {
+        .arch = "qwen2",
+        .n_ctx = 512,
+        .seed = 11,
+        .type = VB_Q8_0,
+        .chat_template = "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + "
+                         "message['content'] + '<|im_end|>' + '\\n'}}{% endfor %}"
+                         "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"};
     return write_model(argv[1], "target.gguf", &target) || write_model(argv[1], "draft.gguf", &draft) ||
            write_model(argv[1], "other.gguf", &other) || write_model(argv[1], "chat.gguf", &chat) ||
-           write_model(argv[1], "short.gguf", &small);
+           write_model(argv[1], "short.gguf", &small) || write_model(argv[1], "long.gguf", &large);
 }
