@@ -324,70 +324,88 @@ static int cell(const law_case *c, const int32_t *tokens, int n) {
     return k;
 }
 
+typedef struct one_run {
+    int n, accepted, emitted; /* the latter two of the first step */
+    int32_t tokens[LAW_TOKENS + VB_MAX_GAMMA + 1];
+} one_run;
+
 /* One path through the loop: until n_tokens or a stop token. */
-static bool run(const law_case *c, explorer *e, law_result *r) {
+static bool run(const law_case *c, const vb_coins *coins, one_run *o) {
     table_lm target, draft;
     law_env env = {.c = c};
     law_source source = {c, &env, c->prefix_without_drafts}, draft_source = {c, &env, false};
-    const vb_coins coins = {explorer_below, explorer_pick, e};
     vb_error err = {0};
     vb_spec *s = NULL;
     vb_step step;
-    int32_t out[LAW_TOKENS + VB_MAX_GAMMA + 1];
-    int n_out = 0, accepted = -1, emitted = -1;
 
-    env.coins = &coins;
+    env.coins = coins;
     const vb_drafter_model_params dp = {
         .lm = lm_of(&draft, c, &c->q, c->draft_n_ctx ? c->draft_n_ctx : TAPE, 0),
         .law = {&draft_source, LAW_VOCAB, source_at},
         .limit = c->limit ? c->limit : c->n_vocab,
         .choice = c->choice,
-        .coins = &coins,
+        .coins = coins,
         .stop = &c->stop,
         .n_stop = c->stop >= 0};
     const vb_drafter drafter = {&env, env_sync, env_draft, env_settle, env_close};
     const vb_spec_parts parts = {.target = lm_of(&target, c, &c->p, TAPE, c->row_shift),
                                  .law = {&source, LAW_VOCAB, source_at},
                                  .drafter = &drafter,
-                                 .coins = &coins,
+                                 .coins = coins,
                                  .rule = c->rule,
                                  .gamma = c->gamma,
                                  .stop = &c->stop,
                                  .n_stop = c->stop >= 0};
     const int32_t prompt = 0;
+    *o = (one_run){.accepted = -1};
     if (vb_drafter_model(&env.real, &dp, &err) || vb_spec_assemble(&s, &parts, &err) ||
         vb_spec_prompt(s, &prompt, 1, &err))
         goto fail;
-    for (bool stopped = false; n_out < c->n_tokens && !stopped;) {
-        const int missing = c->n_tokens - n_out;
+    for (bool stopped = false; o->n < c->n_tokens && !stopped;) {
+        const int missing = c->n_tokens - o->n;
         if (vb_spec_step(s, c->trim ? (size_t)missing : TAPE, &step, &err)) goto fail;
         const int taken = c->after ? c->after(&step) : step.n_emitted;
-        if (accepted < 0) accepted = step.n_accepted, emitted = taken;
+        if (o->accepted < 0) o->accepted = step.n_accepted, o->emitted = taken;
         for (int i = 0; i < taken && !stopped; i++) {
-            out[n_out++] = step.emitted[i].id;
+            o->tokens[o->n++] = step.emitted[i].id;
             stopped = step.emitted[i].stop;
         }
     }
+    if (o->n > c->n_tokens) o->n = c->n_tokens;
     vb_spec_close(s);
-
-    static mpq_t one, x; /* of this run */
-    static bool ready;
-    if (!ready) mpq_inits(one, x, NULL), mpq_set_ui(one, 1, 1), ready = true;
-    mpq_t *p = e->depth ? &e->trail[e->depth - 1].p : &one;
-    const int k = cell(c, out, n_out < c->n_tokens ? n_out : c->n_tokens);
-    mpq_add(r->law[k], r->law[k], *p);
-    mpq_set_ui(x, (unsigned long)accepted, 1);
-    mpq_mul(x, x, *p);
-    mpq_add(r->accepted, r->accepted, x);
-    mpq_set_ui(x, (unsigned long)emitted, 1);
-    mpq_mul(x, x, *p);
-    mpq_add(r->emitted, r->emitted, x);
-    r->paths++;
     return true;
 fail:
     printf("%s: %s\n", c->name, err.message);
     vb_spec_close(s);
     return false;
+}
+
+int law_sample(const law_case *c, uint64_t seed) {
+    const vb_coins coins = vb_coins_philox(&seed);
+    one_run o;
+    return run(c, &coins, &o) ? cell(c, o.tokens, o.n) : -1;
+}
+
+/* Runs one path and adds it, with its probability, to the result. */
+static bool add_path(const law_case *c, explorer *e, law_result *r) {
+    const vb_coins coins = {explorer_below, explorer_pick, e};
+    one_run o;
+    mpq_t one, x;
+    if (!run(c, &coins, &o)) return false;
+    mpq_inits(one, x, NULL);
+    mpq_set_ui(one, 1, 1);
+    mpq_t *p = e->depth ? &e->trail[e->depth - 1].p : &one;
+    const int k = cell(c, o.tokens, o.n);
+    mpq_add(r->law[k], r->law[k], *p);
+    mpq_set_ui(x, (unsigned long)o.accepted, 1);
+    mpq_mul(x, x, *p);
+    mpq_add(r->accepted, r->accepted, x);
+    mpq_set_ui(x, (unsigned long)o.emitted, 1);
+    mpq_mul(x, x, *p);
+    mpq_add(r->emitted, r->emitted, x);
+    r->paths++;
+    mpq_clears(one, x, NULL);
+    return true;
 }
 
 /* tv = 1/2 sum |law - p|, walking all outputs of the target alone. */
@@ -421,7 +439,7 @@ bool law_enumerate(const law_case *c, law_result *r) {
     static explorer e;
     bool ok = true;
     explorer_init(&e, c);
-    do ok = run(c, &e, r);
+    do ok = add_path(c, &e, r);
     while (ok && explorer_next(&e));
     r->reused = e.reused;
 
