@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Draws curve.jsonl files of training runs as one SVG picture.
 
-  curve.py OUT.svg "held-out loss of the target, nats a token=TARGET/curve.jsonl:loss" "...=DRAFT/curve.jsonl:accept" ...
+  curve.py OUT.svg "loss of the target, nats a token=TARGET/curve.jsonl:loss,train" "...=DRAFT/curve.jsonl:accept"
 
 Each argument is TITLE=FILE:KEY[,KEY...]; every one becomes a panel over millions of training tokens.
 """
@@ -14,7 +14,7 @@ COLOURS = ("#1b5e9e", "#c2571a", "#3b7d3b")
 
 def ticks(low, high):
     """At most eight round values between low and high."""
-    step = 10.0 ** -6
+    step = 10.0**-6
     for factor in [2, 2.5, 2] * 8:
         if (high - low) / step <= 8:
             break
@@ -33,22 +33,34 @@ def panel(top, title, path, keys):
     low -= 0.05 * (high - low)
 
     def at(x, y):
-        return (LEFT + (WIDTH - LEFT - RIGHT) * x / max(xs),
-                top + TOP + (HEIGHT - TOP - BOTTOM) * (high - y) / (high - low))
+        return (
+            LEFT + (WIDTH - LEFT - RIGHT) * x / max(xs),
+            top + TOP + (HEIGHT - TOP - BOTTOM) * (high - y) / (high - low),
+        )
+
     out = [f'<text x="{LEFT}" y="{top + 20}" font-weight="bold">{title}</text>']
     for v in ticks(low, high):
         y = at(0, v)[1]
-        out.append(f'<line x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}" stroke="#ddd"/>'
-                   f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{v:.4g}</text>')
+        out.append(
+            f'<line x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}" stroke="#ddd"/>'
+            f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{v:.4g}</text>'
+        )
     for v in ticks(0, max(xs)):
-        out.append(f'<text x="{at(v, low)[0]:.1f}" y="{top + HEIGHT - BOTTOM + 16}" text-anchor="middle">{v:.4g}</text>')
-    out.append(f'<text x="{WIDTH - RIGHT}" y="{top + HEIGHT - 8}" text-anchor="end">million training tokens</text>')
+        out.append(
+            f'<text x="{at(v, low)[0]:.1f}" y="{top + HEIGHT - BOTTOM + 16}" '
+            f'text-anchor="middle">{v:.4g}</text>'
+        )
+    out.append(
+        f'<text x="{WIDTH - RIGHT}" y="{top + HEIGHT - 8}" text-anchor="end">million training tokens</text>'
+    )
     for n, (k, colour) in enumerate(zip(keys, COLOURS)):
         points = " ".join("{:.1f},{:.1f}".format(*at(x, r[k])) for x, r in zip(xs, rows))
         out.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.8"/>')
         if len(keys) > 1:
-            out.append(f'<text x="{WIDTH - RIGHT - 90 * (len(keys) - n - 1)}" y="{top + 20}" text-anchor="end" '
-                       f'fill="{colour}">{k}</text>')
+            out.append(
+                f'<text x="{WIDTH - RIGHT - 90 * (len(keys) - n - 1)}" y="{top + 20}" text-anchor="end" '
+                f'fill="{colour}">{k}</text>'
+            )
     return out
 
 
@@ -62,9 +74,11 @@ def main():
         body += panel(i * HEIGHT, title, path, keys.split(","))
     height = HEIGHT * (len(sys.argv) - 2)
     with open(sys.argv[1], "w", encoding="utf-8") as f:
-        f.write(f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" '
-                f'viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" font-size="12">\n'
-                f'<rect width="{WIDTH}" height="{height}" fill="white"/>\n' + "\n".join(body) + "\n</svg>\n")
+        f.write(
+            f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" '
+            f'viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" font-size="12">\n'
+            f'<rect width="{WIDTH}" height="{height}" fill="white"/>\n' + "\n".join(body) + "\n</svg>\n"
+        )
 
 
 if __name__ == "__main__":

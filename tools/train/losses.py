@@ -1,7 +1,8 @@
 """Loss functions over the vocabulary: value and gradient in one pass, a few hundred rows at a time.
 
-The logits of a batch would be the largest array of the training step by far; here they exist only for one piece of rows
-and are overwritten in place by the gradient. Each function is differentiable in the hidden states and the output head.
+The logits of a batch would be the largest array of the training step by far; here they exist only for one
+piece of rows and are overwritten in place by the gradient. Each function is differentiable in the hidden
+states and the output head.
 """
 import torch
 
@@ -9,7 +10,8 @@ PIECE = 512
 
 
 class HeadLoss(torch.autograd.Function):
-    """mean over rows of loss(h @ head.T). gradient(z, rows) overwrites z by d loss/d z and returns the summed loss."""
+    """mean over rows of loss(h @ head.T). gradient(z, rows) overwrites z by d loss/d z and returns the summed
+    loss."""
 
     @staticmethod
     def forward(ctx, h, head, gradient):
@@ -41,34 +43,39 @@ def softmax_(z):
 
 def cross_entropy(h, head, targets):
     """-log softmax(z)[target], mean over rows, in nats."""
+
     def gradient(z, rows):
         t = targets[rows, None]
         picked = z.gather(1, t).sum().item()
         norm = softmax_(z).sum().item()
         z.scatter_add_(1, t, torch.full(t.shape, -1.0))
         return norm - picked
+
     return HeadLoss.apply(h, head, gradient)
 
 
 def distil(h, head, teacher_h, teacher_head, tv, counts=None):
-    """(1 - tv) * KL(p || q) + tv * TV(p, q), mean over rows, for the teacher's p and the student's q = softmax(h @ head.T).
+    """(1 - tv) * KL(p || q) + tv * TV(p, q), mean over rows, for the teacher's p and the student's q =
+    softmax(h @ head.T).
 
-    KL(p || q) = sum p log(p/q), d/dz = q - p. TV = 1 - sum min(p, q) and d/dz_i = q_i (sum_j q_j b_j - b_i) with
-    b = [q < p], because d min(p, q)/dq is 1 where q < p and 0 elsewhere. counts, a list, gets the sum of min(p, q).
+    KL(p || q) = sum p log(p/q), d/dz = q - p. TV = 1 - sum min(p, q) and d/dz_i = q_i (sum_j q_j b_j - b_i)
+    with b = [q < p], because d min(p, q)/dq is 1 where q < p and 0 elsewhere. counts, a list, gets the sum of
+    min(p, q).
     """
+
     def gradient(z, rows):
         t = teacher_h[rows]
         p = (t @ teacher_head.to(t.dtype).T).float()
         softmax_(p)
         kl = 0.0
         if tv < 1:
-            cross = torch.dot(p.flatten(), z.flatten()).item()            # sum p*z; KL = log Z - sum p*z + sum p log p
+            cross = torch.dot(p.flatten(), z.flatten()).item()  # sum p*z; KL = log Z - sum p*z + sum p log p
         norm = softmax_(z).sum().item()
         overlap = torch.minimum(p, z).sum().item()
         if counts is not None:
             counts.append(overlap)
         if tv == 0:
-            kl = norm - cross                                             # without the teacher's entropy, a constant
+            kl = norm - cross  # without the teacher's entropy, a constant
             z.sub_(p)
             return kl
         below = (z < p).float().mul_(z)
@@ -78,4 +85,5 @@ def distil(h, head, teacher_h, teacher_head, tv, counts=None):
             grad.mul_(tv).add_(z, alpha=1 - tv).sub_(p, alpha=1 - tv)
         z.copy_(grad)
         return (1 - tv) * kl + tv * (len(z) - overlap)
+
     return HeadLoss.apply(h, head, gradient)

@@ -1,9 +1,10 @@
 """The llama architecture in torch, written for training on a few CPU cores.
 
 Parameters are float32. With `fast` on, matrix products and attention run in bfloat16 (about twice as fast on
-processors with AVX512-BF16) and the residual stream stays float32; with it off everything has the parameters' own
-precision, so that `model.double()` gives float64 logits. Pre-norm blocks, RMS norms, rotary positions on adjacent pairs
-of values (GGUF's `llama` order), grouped-query attention, SwiGLU, no biases, and the embedding matrix is the output head.
+processors with AVX512-BF16) and the residual stream stays float32; with it off everything has the parameters'
+own precision, so that `model.double()` gives float64 logits. Pre-norm blocks, RMS norms, rotary positions on
+adjacent pairs of values (GGUF's `llama` order), grouped-query attention, SwiGLU, no biases, and the embedding
+matrix is the output head.
 """
 import dataclasses
 import math
@@ -29,7 +30,8 @@ class Config:
         return self.dim // self.heads
 
     def multiply_adds(self):
-        """Multiply-adds for one token in all matrices, the tied output head included (attention scores are not)."""
+        """Multiply-adds for one token in all matrices, the tied output head included (attention scores are
+        not)."""
         kv = self.kv_heads * self.head_dim
         layer = 2 * self.dim * self.dim + 2 * self.dim * kv + 3 * self.dim * self.ffn
         return self.layers * layer + self.dim * self.vocab
@@ -40,7 +42,9 @@ class RmsNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x, w, eps):
-        r = torch.rsqrt(torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(eps))
+        r = torch.rsqrt(
+            torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(eps)
+        )
         ctx.save_for_backward(x, w, r)
         return (x * r).mul_(w).bfloat16()
 
@@ -55,7 +59,8 @@ class RmsNorm(torch.autograd.Function):
 
 
 class SwiGlu(torch.autograd.Function):
-    """silu(gate) * up for gu = [gate, up] along the last dimension: (rows, 2*ffn) -> (rows, ffn), bfloat16."""
+    """silu(gate) * up for gu = [gate, up] along the last dimension: (rows, 2*ffn) -> (rows, ffn),
+    bfloat16."""
 
     @staticmethod
     def forward(ctx, gu):
@@ -71,12 +76,13 @@ class SwiGlu(torch.autograd.Function):
         out = torch.empty_like(gu)
         n, silu = g.shape[-1], g * s
         out[:, n:] = gy * silu
-        out[:, :n] = gy.mul_(u).mul_(silu.mul_(1 - s).add_(s))    # d silu/dg = s + g*s*(1 - s)
+        out[:, :n] = gy.mul_(u).mul_(silu.mul_(1 - s).add_(s))  # d silu/dg = s + g*s*(1 - s)
         return out
 
 
 class Attention(torch.autograd.Function):
-    """softmax(q k^T + mask) v. q: (B, G*T, D), scaled; k, v: (B, T, D), B over batch and key heads, G queries a key."""
+    """softmax(q k^T + mask) v. q: (B, G*T, D), scaled; k, v: (B, T, D), B over batch and key heads, G queries
+    a key."""
 
     @staticmethod
     def forward(ctx, q, k, v, mask):
@@ -101,12 +107,13 @@ class Block(torch.nn.Module):
 
         def matrix(rows, cols, scale=1.0):
             return torch.nn.Parameter(torch.randn(rows, cols) * 0.02 * math.sqrt(256 / c.dim) * scale)
-        deep = 1 / math.sqrt(2 * c.layers)                       # the residual stream adds 2*layers such terms
+
+        deep = 1 / math.sqrt(2 * c.layers)  # the residual stream adds 2*layers such terms
         self.attn_norm = torch.nn.Parameter(torch.ones(c.dim))
-        self.attn_qkv = matrix(c.dim + 2 * kv, c.dim)            # rows: queries, keys, values
+        self.attn_qkv = matrix(c.dim + 2 * kv, c.dim)  # rows: queries, keys, values
         self.attn_output = matrix(c.dim, c.dim, deep)
         self.ffn_norm = torch.nn.Parameter(torch.ones(c.dim))
-        self.ffn_gate_up = matrix(2 * c.ffn, c.dim)              # rows: gate, up
+        self.ffn_gate_up = matrix(2 * c.ffn, c.dim)  # rows: gate, up
         self.ffn_down = matrix(c.dim, c.ffn, deep)
 
 
@@ -118,8 +125,10 @@ class Llama(torch.nn.Module):
         self.blocks = torch.nn.ModuleList(Block(c) for _ in range(c.layers))
         self.output_norm = torch.nn.Parameter(torch.ones(c.dim))
         i = torch.arange(0, c.head_dim, 2, dtype=torch.float64) / c.head_dim
-        angle = torch.outer(torch.arange(c.context, dtype=torch.float64), c.rope_base ** -i)
-        self.turn = torch.polar(torch.ones_like(angle), angle)   # (context, head_dim/2): e^(i*position*frequency)
+        angle = torch.outer(torch.arange(c.context, dtype=torch.float64), c.rope_base**-i)
+        self.turn = torch.polar(
+            torch.ones_like(angle), angle
+        )  # (context, head_dim/2): e^(i*position*frequency)
 
     def norm(self, x, w):
         if self.fast:
@@ -136,17 +145,25 @@ class Llama(torch.nn.Module):
         c, (n, t, _) = self.c, x.shape
         h = self.norm(x.reshape(n * t, c.dim), b.attn_norm)
         qkv = F.linear(h, b.attn_qkv.to(h.dtype)).view(n, t, c.heads + 2 * c.kv_heads, c.head_dim)
-        qk, v = qkv[:, :, :c.heads + c.kv_heads], qkv[:, :, c.heads + c.kv_heads:]
+        qk, v = qkv[:, :, : c.heads + c.kv_heads], qkv[:, :, c.heads + c.kv_heads :]
         wide = torch.float32 if self.fast else x.dtype
-        turn = self.turn[at:at + t].to(torch.complex64 if self.fast or x.dtype == torch.float32 else torch.complex128)
+        turn = self.turn[at : at + t].to(
+            torch.complex64 if self.fast or x.dtype == torch.float32 else torch.complex128
+        )
         qk = self.rotate(qk.to(wide), turn).to(h.dtype)
-        return qk[:, :, :c.heads], qk[:, :, c.heads:], v
+        return qk[:, :, : c.heads], qk[:, :, c.heads :], v
 
     def attend(self, q, k, v, mask):
-        """q: (batch, T, heads, D), k, v: (batch, S, kv_heads, D), mask (T, S) or None. Returns (batch, T, dim)."""
+        """q: (batch, T, heads, D), k, v: (batch, S, kv_heads, D), mask (T, S) or None. Returns (batch, T,
+        dim)."""
         c, (n, t, _, d) = self.c, q.shape
         g = c.heads // c.kv_heads
-        q = (q * d ** -0.5).view(n, t, c.kv_heads, g, d).permute(0, 2, 3, 1, 4).reshape(n * c.kv_heads, g * t, d)
+        q = (
+            (q * d**-0.5)
+            .view(n, t, c.kv_heads, g, d)
+            .permute(0, 2, 3, 1, 4)
+            .reshape(n * c.kv_heads, g * t, d)
+        )
         k = k.transpose(1, 2).reshape(n * c.kv_heads, -1, d)
         v = v.transpose(1, 2).reshape(n * c.kv_heads, -1, d)
         mask = torch.zeros(t, k.shape[1], dtype=q.dtype) if mask is None else mask
@@ -165,7 +182,8 @@ class Llama(torch.nn.Module):
         return x + F.linear(a, b.ffn_down.to(a.dtype)).view(x.shape).to(x.dtype)
 
     def forward(self, ids, cache=None, at=0):
-        """ids (batch, tokens) -> normed last hidden states (batch*tokens, dim); logits are these @ token_embd.T.
+        """ids (batch, tokens) -> normed last hidden states (batch*tokens, dim); logits are these @
+        token_embd.T.
 
         cache: None, or Cache(...) holding positions 0..at-1, which is extended by these tokens.
         """
@@ -190,13 +208,15 @@ class Llama(torch.nn.Module):
 
 
 class Cache:
-    """Keys and values of a batch of sequences of equal length, (batch, kv_heads, length, head_dim) for each layer."""
+    """Keys and values of a batch of sequences of equal length, (batch, kv_heads, length, head_dim) for each
+    layer."""
 
     def __init__(self, c, batch, dtype, length=None):
         self.data = torch.zeros(c.layers, 2, batch, c.kv_heads, length or c.context, c.head_dim, dtype=dtype)
 
     def extend(self, layer, k, v, at):
-        """Stores k and v (batch, tokens, kv_heads, head_dim) at positions at, at+1, ...; returns all so far."""
+        """Stores k and v (batch, tokens, kv_heads, head_dim) at positions at, at+1, ...; returns all so
+        far."""
         end = at + k.shape[1]
         both = self.data[layer, :, :, :, :end]
         both[0, :, :, at:], both[1, :, :, at:] = k.transpose(1, 2), v.transpose(1, 2)

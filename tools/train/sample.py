@@ -3,8 +3,9 @@
 
   sample.py CHECKPOINT.pt OUT.npy --corpus TALES.txt --tokenizer TOKENIZER.json --sequences 2048 --length 512
 
-Writes token ids (sequences, length) for training the draft where it will be used: on the target's own text. Each sequence
-starts with --prompt tokens of the corpus (a quarter of them with the beginning of a tale); temperatures take turns.
+Writes token ids (sequences, length) for training the draft where it will be used: on the target's own text.
+Each sequence starts with --prompt tokens of the corpus (a quarter of them with the beginning of a tale);
+temperatures take turns.
 """
 import argparse
 
@@ -26,7 +27,8 @@ def load_model(path):
 
 
 def choose(logits, temperature, generator):
-    """Next ids (batch,) from logits (batch, vocab): the softmax at a temperature, or the largest at temperature 0."""
+    """Next ids (batch,) from logits (batch, vocab): the softmax at a temperature, or the largest at
+    temperature 0."""
     if temperature == 0:
         return logits.argmax(-1)
     p = torch.softmax(logits.float() / temperature, -1)
@@ -45,7 +47,7 @@ def generate(model, prompts, length, temperature, seed):
     for at in range(n, length):
         out[:, at] = choose(logits, temperature, g)
         if at + 1 < length:
-            logits = model.logits(out[:, at:at + 1], cache, at)[:, -1]
+            logits = model.logits(out[:, at : at + 1], cache, at)[:, -1]
     return out
 
 
@@ -55,7 +57,7 @@ def corpus_prompts(ids, eot, count, length, rng):
     docs = docs[docs < len(ids) - length]
     starts = rng.integers(len(ids) - length, size=count)
     starts[::4] = rng.choice(docs, size=len(starts[::4]))
-    return torch.from_numpy(np.stack([ids[s:s + length] for s in starts]).astype(np.int64))
+    return torch.from_numpy(np.stack([ids[s : s + length] for s in starts]).astype(np.int64))
 
 
 def main():
@@ -81,9 +83,14 @@ def main():
     for i in range(0, a.sequences, a.batch):
         t = temperatures[i // a.batch % len(temperatures)]
         prompts = corpus_prompts(ids, tok.eot, a.batch, a.prompt, rng)
-        parts.append(generate(model, prompts, a.length, t, a.seed + i).to(torch.int16).numpy().astype(np.uint16))
+        parts.append(
+            generate(model, prompts, a.length, t, a.seed + i).to(torch.int16).numpy().astype(np.uint16)
+        )
         np.save(a.out, np.concatenate(parts))
-        print(f"{i + a.batch} sequences, temperature {t}: {tok.decode(parts[-1][0].tolist())[:300]!r}", flush=True)
+        print(
+            f"{i + a.batch} sequences, temperature {t}: {tok.decode(parts[-1][0].tolist())[:300]!r}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -3,13 +3,14 @@
 
   tokenizer.py CORPUS.txt OUT.json [--vocab 4096]
 
-The form is the one that GGUF calls `gpt2`: every byte is written as one printable character (the byte-to-unicode table
-published with GPT-2), tokens are strings of those characters, merges are "left right" pairs in order of rank. Text is
-first cut into words by the pattern published with GPT-2; no merge crosses a cut. Ids 0..255 are the bytes, then one id
-for each merge in order, and last the special token <|endoftext|>, which both opens and separates documents.
+The form is the one that GGUF calls `gpt2`: every byte is written as one printable character (the
+byte-to-unicode table published with GPT-2), tokens are strings of those characters, merges are "left right"
+pairs in order of rank. Text is first cut into words by the pattern published with GPT-2; no merge crosses a
+cut. Ids 0..255 are the bytes, then one id for each merge in order, and last the special token <|endoftext|>,
+which both opens and separates documents.
 
-Documents of a corpus file are separated by lines that hold only <|endoftext|>. Needs the Python module `regex`, because
-the pattern uses Unicode classes.
+Documents of a corpus file are separated by lines that hold only <|endoftext|>. Needs the Python module
+`regex`, because the pattern uses Unicode classes.
 """
 import argparse
 import collections
@@ -26,7 +27,8 @@ SPECIAL = "<|endoftext|>"
 
 
 def byte_characters():
-    """The 256 characters that stand for the bytes: printable ones stand for themselves, the others for 256, 257, ..."""
+    """The 256 characters that stand for the bytes: printable ones stand for themselves, the others for 256,
+    257, ..."""
     plain = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     table, spare = {b: chr(b) for b in plain}, 256
     for b in range(256):
@@ -51,7 +53,8 @@ class Pairs:
     """Counts of adjacent token pairs over a table of words, kept up to date while pairs are merged.
 
     words[i] is a list of tokens that occurs freq[i] times; where[pair] holds the words that contain (or once
-    contained) the pair. The heap holds stale entries too: one is good only if its count is still the pair's count.
+    contained) the pair. The heap holds stale entries too: one is good only if its count is still the pair's
+    count.
     """
 
     def __init__(self, words, freq):
@@ -143,7 +146,7 @@ class Tokenizer:
             rank, at = min((self.rank.get(p, len(self.rank)), i) for i, p in enumerate(zip(parts, parts[1:])))
             if rank == len(self.rank):
                 break
-            parts[at:at + 2] = [parts[at] + parts[at + 1]]
+            parts[at : at + 2] = [parts[at] + parts[at + 1]]
         self.cache[text] = out = [self.ids[p] for p in parts]
         return out
 
@@ -152,13 +155,17 @@ class Tokenizer:
         return [i for w in regex.findall(PATTERN, text) for i in self.word(w)]
 
     def decode(self, ids):
-        """Text of ids. Bytes that are no UTF-8 become U+FFFD; <|endoftext|> is written out on a line of its own."""
-        out = b"".join(b"\n" + SPECIAL.encode() + b"\n" if i == self.eot
-                       else bytes(self.byte[c] for c in self.tokens[i]) for i in ids)
+        """Text of ids. Bytes that are no UTF-8 become U+FFFD; <|endoftext|> is written out on a line of its
+        own."""
+        out = b"".join(
+            b"\n" + SPECIAL.encode() + b"\n" if i == self.eot else bytes(self.byte[c] for c in self.tokens[i])
+            for i in ids
+        )
         return out.decode("utf-8", errors="replace")
 
     def encode_corpus(self, path):
-        """(ids of the whole file as uint16, its size in bytes without separators): each document after <|endoftext|>."""
+        """(ids of the whole file as uint16, its size in bytes without separators): each document after
+        <|endoftext|>."""
         out, size = [], 0
         for doc in documents(path):
             out.append(self.eot)
@@ -177,14 +184,20 @@ def main():
     merges = train(a.corpus, a.vocab)
     tok = Tokenizer(merges)
     with open(a.out, "w", encoding="utf-8") as f:
-        json.dump({"pattern": PATTERN, "corpus_sha256": sha256(a.corpus), "merges": [" ".join(m) for m in merges]}, f,
-                  ensure_ascii=False, indent=0)
+        json.dump(
+            {"pattern": PATTERN, "corpus_sha256": sha256(a.corpus), "merges": [" ".join(m) for m in merges]},
+            f,
+            ensure_ascii=False,
+            indent=0,
+        )
     ids, size = tok.encode_corpus(a.corpus)
     for doc in documents(a.corpus)[:50]:
         if tok.decode(tok.encode(doc)) != doc:
             raise SystemExit("decoding does not give the text back")
-    print(f"{len(tok.tokens)} tokens, {len(ids)} tokens in the corpus, {size / len(ids):.3f} bytes each, "
-          f"{time.time() - start:.0f} s")
+    print(
+        f"{len(tok.tokens)} tokens, {len(ids)} tokens in the corpus, {size / len(ids):.3f} bytes each, "
+        f"{time.time() - start:.0f} s"
+    )
 
 
 if __name__ == "__main__":

@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """Trains the draft model to say what the target says (distillation).
 
-  train_draft.py --target TARGET/best.pt --sampled SAMPLED.npy --corpus ... --valid ... --tokenizer ... --out FOLDER --minutes 30
+  train_draft.py --target TARGET/best.pt --sampled SAMPLED.npy --corpus TALES.txt --valid TALES-VALID.txt
+                 --tokenizer TOKENIZER.json --out FOLDER --minutes 30
 
-Speculation accepts a drafted token with probability sum over i of min(p_i, q_i) (target p, draft q), so that is what the
-draft is trained for: first KL(p || q) over the whole vocabulary, which learns fast, later mostly the total variation
-1 - sum min(p, q) itself. The text is the corpus and, where the draft will be used, text sampled from the target.
+Speculation accepts a drafted token with probability sum over i of min(p_i, q_i) (target p, draft q), so that
+is what the draft is trained for: first KL(p || q) over the whole vocabulary, which learns fast, later mostly
+the total variation 1 - sum min(p, q) itself. The text is the corpus and, where the draft will be used, text
+sampled from the target.
 
-The target's last hidden states are computed when a window is first met and kept (512 bytes a token), so that later epochs
-cost only the target's output head.
+The target's last hidden states are computed when a window is first met and kept (512 bytes a token), so that
+later epochs cost only the target's output head.
 """
 import argparse
 
@@ -48,7 +50,7 @@ class DraftTask:
         self.a, self.model, self.tokens_per_step, self.key = a, model, a.batch, None
         self.rank, self.workers = rank, workers
         count = len(train) // a.context
-        ids = train[:count * a.context].reshape(count, a.context)
+        ids = train[: count * a.context].reshape(count, a.context)
         if sampled is not None:
             ids = np.concatenate([ids, sampled.reshape(-1, a.context)])
         self.data = Taught(ids[rank::workers], target)
@@ -62,8 +64,10 @@ class DraftTask:
         steps = len(self.data.ids) // n
         if step // steps != self.key:
             self.key = step // steps
-            self.order = np.random.default_rng([self.a.seed, self.key, self.rank]).permutation(len(self.data.ids))
-        return np.sort(self.order[step % steps * n:(step % steps + 1) * n])
+            self.order = np.random.default_rng([self.a.seed, self.key, self.rank]).permutation(
+                len(self.data.ids)
+            )
+        return np.sort(self.order[step % steps * n : (step % steps + 1) * n])
 
     def tv(self, progress):
         """Weight of the total variation: 0 up to --tv-from, then rising to --tv within a tenth of the run."""
@@ -81,8 +85,9 @@ class DraftTask:
             ids, hidden = self.held_out.get(rows)
             h = self.model(ids)
             distil(h, self.model.token_embd, hidden, self.head, 1.0, counts)
-            ce += cross_entropy(h, self.model.token_embd,
-                                torch.from_numpy(self.valid[rows, 1:]).reshape(-1)).item() * len(rows)
+            ce += cross_entropy(
+                h, self.model.token_embd, torch.from_numpy(self.valid[rows, 1:]).reshape(-1)
+            ).item() * len(rows)
         overlap = sum(counts) / self.valid[:, 1:].size
         return {"loss": 1 - overlap, "accept": overlap, "ce": ce / n}
 
@@ -92,7 +97,7 @@ def borrow_embedding(model, target):
     """Starts the draft's embedding as the target's, projected on its leading principal directions."""
     e = target.token_embd.double()
     _, _, directions = torch.linalg.svd(e - e.mean(0), full_matrices=False)
-    x = e @ directions[:model.c.dim].T
+    x = e @ directions[: model.c.dim].T
     model.token_embd.copy_((x * (0.03 / x.std())).float())
 
 
@@ -101,7 +106,9 @@ def main():
     common_options(ap)
     ap.set_defaults(context=512)
     ap.add_argument("--target", required=True)
-    ap.add_argument("--sampled", help="ids written by sample.py; their length must be a multiple of --context")
+    ap.add_argument(
+        "--sampled", help="ids written by sample.py; their length must be a multiple of --context"
+    )
     ap.add_argument("--lr", type=float, default=4e-3)
     ap.add_argument("--tv", type=float, default=0.8)
     ap.add_argument("--tv-from", type=float, default=0.5)
@@ -121,11 +128,19 @@ def main():
     c = Config(a.dim, a.layers, a.heads, a.kv_heads, a.ffn, len(tok.tokens), target.c.context)
     model = Llama(c)
     borrow_embedding(model, target)
-    print(f"{sum(p.numel() for p in model.parameters())} parameters, {c.multiply_adds()} multiply-adds a token, target "
-          f"{target.c.multiply_adds()} ({target.c.multiply_adds() / c.multiply_adds():.3f} times as many), target at step "
-          f"{state['step']}", flush=True)
+    print(
+        f"{sum(p.numel() for p in model.parameters())} parameters, {c.multiply_adds()} multiply-adds a token, target "
+        f"{target.c.multiply_adds()} ({target.c.multiply_adds() / c.multiply_adds():.3f} times as many), target at step "
+        f"{state['step']}",
+        flush=True,
+    )
     sampled = np.load(a.sampled) if a.sampled else None
-    loop.start(lambda rank, workers: DraftTask(a, model, target, train, sampled, valid, rank, workers), model, a, record)
+    loop.start(
+        lambda rank, workers: DraftTask(a, model, target, train, sampled, valid, rank, workers),
+        model,
+        a,
+        record,
+    )
 
 
 if __name__ == "__main__":

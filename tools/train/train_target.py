@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Trains the target model on a corpus by next-token cross-entropy.
 
-  train_target.py --corpus TALES.txt --valid TALES-VALID.txt --tokenizer TOKENIZER.json --out FOLDER --minutes 60
+  train_target.py --corpus TALES.txt --valid TALES-VALID.txt --tokenizer TOKENIZER.json --out FOLDER
+                  --minutes 60
 
-Give --steps, --minutes or both; whichever runs out first ends the run. Batches have --batch tokens, in windows of --context
-tokens, and of --long-context tokens in the last part of the run, so that the model has seen all the positions it declares.
+Give --steps, --minutes or both; whichever runs out first ends the run. Batches have --batch tokens, in
+windows of --context tokens, and of --long-context tokens in the last part of the run, so that the model has
+seen all the positions it declares.
 """
 import argparse
 
@@ -21,10 +23,17 @@ def load_ids(a):
     tok = Tokenizer.load(a.tokenizer)
     train, _ = tok.encode_corpus(a.corpus)
     valid, size = tok.encode_corpus(a.valid)
-    record = {"corpus_sha256": sha256(a.corpus), "valid_sha256": sha256(a.valid),
-              "tokenizer_sha256": sha256(a.tokenizer), "options": vars(a)}
-    print(f"corpus {record['corpus_sha256']}\nvalid  {record['valid_sha256']}\n{len(train)} training tokens, "
-          f"{len(valid)} held-out tokens, {size / len(valid):.3f} bytes each", flush=True)
+    record = {
+        "corpus_sha256": sha256(a.corpus),
+        "valid_sha256": sha256(a.valid),
+        "tokenizer_sha256": sha256(a.tokenizer),
+        "options": vars(a),
+    }
+    print(
+        f"corpus {record['corpus_sha256']}\nvalid  {record['valid_sha256']}\n{len(train)} training tokens, "
+        f"{len(valid)} held-out tokens, {size / len(valid):.3f} bytes each",
+        flush=True,
+    )
     return tok, train, valid, record
 
 
@@ -60,7 +69,9 @@ class TargetTask:
     def validate(self):
         total = 0.0
         for w in self.valid.split(16):
-            total += cross_entropy(self.model(w[:, :-1]), self.model.token_embd, w[:, 1:].reshape(-1)).item() * len(w)
+            total += cross_entropy(
+                self.model(w[:, :-1]), self.model.token_embd, w[:, 1:].reshape(-1)
+            ).item() * len(w)
         return {"loss": total / len(self.valid)}
 
 
@@ -82,7 +93,10 @@ def main():
     tok, train, valid, record = load_ids(a)
     c = Config(a.dim, a.layers, a.heads, a.kv_heads, a.ffn, len(tok.tokens), a.long_context)
     model = Llama(c)
-    print(f"{sum(p.numel() for p in model.parameters())} parameters, {c.multiply_adds()} multiply-adds a token", flush=True)
+    print(
+        f"{sum(p.numel() for p in model.parameters())} parameters, {c.multiply_adds()} multiply-adds a token",
+        flush=True,
+    )
     loop.start(lambda rank, workers: TargetTask(a, model, train, valid, rank, workers), model, a, record)
 
 
