@@ -54,7 +54,7 @@ typedef enum failure { NOTHING = 0, NOT_FINITE, KV_RANGE } failure;
 /* ---------------------------------------------------------------------- memory */
 
 static int grab(vb_workspace *w, void *out, size_t rows, size_t cols, size_t size, vb_error *err) {
-    uint64_t values, bytes;
+    uint64_t values = 0, bytes = 0;
     if (!vb_mul_u64(rows, cols, &values) || !vb_mul_u64(values, size, &bytes) || bytes > SIZE_MAX / 2)
         return vb_fail(err, VB_ERR_MEMORY, "the workspace is too large: ask for a smaller batch or context");
     void *p = NULL;
