@@ -190,6 +190,11 @@ static void unpack_q5_k(const uint8_t *row, size_t group, vb_block32 *out) {
     for (int l = 0; l < 32; l++) out->q[l] = (int8_t)(out->q[l] | (b->qh[l] >> g & 1) << 4);
 }
 
+/* Two's complement. */
+static int32_t signed_byte(uint8_t b) {
+    return (b ^ 0x80) - 0x80;
+}
+
 static void unpack_q6_k(const uint8_t *row, size_t group, vb_block32 *out) {
     const vb_block_q6_k *b = (const vb_block_q6_k *)row + group / 8;
     const size_t g = group % 8;
@@ -202,8 +207,8 @@ static void unpack_q6_k(const uint8_t *row, size_t group, vb_block32 *out) {
         out->q[l] = (int8_t)((low | out->q[l] << 4) - 32);
     }
     out->d = half_at(b->d);
-    out->scale[0] = (int8_t)b->scales[2 * g];
-    out->scale[1] = (int8_t)b->scales[2 * g + 1];
+    out->scale[0] = signed_byte(b->scales[2 * g]);
+    out->scale[1] = signed_byte(b->scales[2 * g + 1]);
     no_minimum(out);
 }
 
@@ -263,8 +268,9 @@ void vb_dequantize_row(vb_type type, const void *row, size_t n, float *out) {
         unpack(row, group, &b);
         /* scale*q has at most 13 bits and m*min is exact, so that fmaf rounds the exact value, once. */
         for (int i = 0; i < 32; i++) {
-            const float minimum = b.m * (float)b.min[i / 16];
-            *out++ = fmaf(b.d, (float)(b.scale[i / 16] * b.q[i]), -minimum);
+            const int half = i / 16;
+            const float minimum = b.m * (float)b.min[half];
+            *out++ = fmaf(b.d, (float)(b.scale[half] * b.q[i]), -minimum);
         }
     }
 }
@@ -279,8 +285,9 @@ void vb_dequantize_row_f64(vb_type type, const void *row, size_t n, double *out)
         vb_block32 b;
         unpack(row, group, &b);
         for (int i = 0; i < 32; i++) {
-            const double minimum = (double)b.m * b.min[i / 16];
-            *out++ = (double)b.d * (b.scale[i / 16] * b.q[i]) - minimum;
+            const int half = i / 16;
+            const double minimum = (double)b.m * b.min[half];
+            *out++ = (double)b.d * (b.scale[half] * b.q[i]) - minimum;
         }
     }
 }

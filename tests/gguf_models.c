@@ -97,7 +97,10 @@ static void vocab_spm(vocab *v, int variant) {
         vocab_add(v, text, 6, VB_TOKEN_BYTE);
     }
     vocab_add(v, "\xe2\x96\x81", 3, VB_TOKEN_NORMAL);
-    for (char c = '!'; c <= '~'; c++) vocab_add(v, &c, 1, VB_TOKEN_NORMAL);
+    for (int c = '!'; c <= '~'; c++) {
+        const char text = (char)c;
+        vocab_add(v, &text, 1, VB_TOKEN_NORMAL);
+    }
     vocab_words(v, "\xe2\x96\x81", variant);
 }
 
@@ -143,7 +146,8 @@ static int write_vocab(gw *w, const gw_model_spec *s) {
     }
     for (int i = 0; s->vocab_size > 0 && v.n < (size_t)s->vocab_size; i++) {
         char text[32];
-        vocab_add(&v, text, (size_t)snprintf(text, sizeof text, "[PAD%d]", i), VB_TOKEN_UNUSED);
+        const int len = snprintf(text, sizeof text, "[PAD%d]", i);
+        vocab_add(&v, text, (size_t)len, VB_TOKEN_UNUSED);
     }
     const int n = (int)v.n;
     gw_str(w, "tokenizer.ggml.model", spm ? "llama" : "gpt2");
@@ -194,8 +198,8 @@ static bool add_matrix(gw *w, const gw_model_spec *s, const char *name, int rows
     const size_t values = (size_t)vb_type_block_values((int)s->type), n = (size_t)rows * (size_t)cols;
     if (!values || (size_t)cols % values) return false;
     const size_t bytes = n / values * (size_t)vb_type_block_bytes((int)s->type);
-    float *x = must(calloc(n, sizeof *x));
-    uint8_t *data = must(calloc(bytes, 1));
+    float *x = must(calloc(n ? n : 1, sizeof *x));
+    uint8_t *data = must(calloc(bytes ? bytes : 1, 1));
     gw_rng r = named_rng(s->seed, name), noise = named_rng(s->noise_seed ^ 0x5eed, name);
     for (size_t i = 0; i < n; i++) {
         x[i] = std * gw_normal(&r);

@@ -245,7 +245,8 @@ static void compare_type(vb_type type, gw_rng *r) {
         memset(&u, 0x5a, sizeof u);
         vb_unpack32(type, row, group, &u);
         for (int i = 0; i < 32; i++) {
-            const double v = (double)u.d * u.scale[i / 16] * u.q[i] - (double)u.m * u.min[i / 16];
+            const int half = i / 16;
+            const double v = (double)u.d * u.scale[half] * u.q[i] - (double)u.m * u.min[half];
             assert_true(v == f64[32 * group + (size_t)i]);
         }
         assert_true(u.scale[0] >= -128 && u.scale[0] <= 127 && u.min[0] >= 0 && u.min[0] <= 15);

@@ -38,7 +38,8 @@ static void magic_ggjt(gw *w) {
 static void patch_lfs(gw *w, uint8_t *b, size_t *n) {
     (void)w;
     (void)n;
-    memcpy(b, "version https://git-lfs.github.com/spec/v1", 42);
+    static const char pointer[] = "version https://git-lfs.github.com/spec/v1\n";
+    memcpy(b, pointer, sizeof pointer);
 }
 static void patch_empty(gw *w, uint8_t *b, size_t *n) {
     (void)w;

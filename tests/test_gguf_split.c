@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -26,10 +27,7 @@ static int make_folder(void **state) {
     if (!f) return -1;
     gw_temp_path(f->path);
     unlink(f->path);
-    strcat(f->path, ".d");
-    char command[300];
-    snprintf(command, sizeof command, "mkdir '%s'", f->path);
-    if (system(command)) return -1;
+    if (mkdir(f->path, 0700)) return -1;
     for (int i = 0; i < PARTS; i++) name_part(f, i, PARTS, f->part[i]);
     *state = f;
     return 0;
@@ -37,9 +35,8 @@ static int make_folder(void **state) {
 
 static int remove_folder(void **state) {
     folder *f = *state;
-    char command[300];
-    snprintf(command, sizeof command, "rm -r '%s'", f->path);
-    const int failed = system(command);
+    for (int i = 0; i < PARTS; i++) unlink(f->part[i]);
+    const int failed = rmdir(f->path);
     free(f);
     return failed;
 }
