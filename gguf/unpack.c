@@ -295,16 +295,41 @@ void vb_dequantize_row_f64(vb_type type, const void *row, size_t n, double *out)
 /* ---------------------------------------------------------------------------------------------- validation
  */
 
-/* First of n 16-bit numbers, `stride` bytes apart, whose exponent bits are all ones; n if there is none. A
- * first pass over a stretch only collects whether there is one, without branches. */
-static uint64_t find_all_ones(const uint8_t *p, uint64_t n, size_t stride, uint16_t exponent) {
+/* A float is not finite when its exponent bits are all ones. Adding the lowest exponent bit then carries into
+ * the place of the sign, which the mask has cleared: (x & exponent) + lowest has the sign bit set. That also
+ * works on several numbers side by side in one word, for no carry goes further. */
+
+/* First of n float16 numbers, `stride` bytes apart, that is not finite; n if there is none. A first pass over
+ * a stretch only collects whether there is one, without branches. */
+static uint64_t find_bad_half(const uint8_t *p, uint64_t n, size_t stride) {
     for (uint64_t start = 0; start < n; start += 1024) {
         const uint64_t end = n - start < 1024 ? n : start + 1024;
         unsigned any = 0;
-        for (uint64_t i = start; i < end; i++) any |= (vb_load_le16(p + i * stride) & exponent) == exponent;
-        if (!any) continue;
+        for (uint64_t i = start; i < end; i++) any |= (vb_load_le16(p + i * stride) & 0x7c00u) + 0x0400u;
+        if (!(any & 0x8000u)) continue;
         for (uint64_t i = start; i < end; i++) {
-            if ((vb_load_le16(p + i * stride) & exponent) == exponent) return i;
+            if ((vb_load_le16(p + i * stride) & 0x7c00u) == 0x7c00u) return i;
+        }
+    }
+    return n;
+}
+
+/* First of n numbers of `bytes` bytes each, side by side, that is not finite; n if there is none. `exponent`
+ * and `lowest` are 64-bit words of the masks above; a stretch of 4096 bytes at a time. */
+static uint64_t find_bad_value(const uint8_t *p, uint64_t n, size_t bytes, uint64_t exponent,
+                               uint64_t lowest) {
+    const uint64_t sign = exponent + lowest;
+    const uint64_t per_stretch = 4096 / bytes;
+    for (uint64_t start = 0; start < n; start += per_stretch) {
+        uint64_t word[512], any = 0;
+        const uint64_t count = n - start < per_stretch ? n - start : per_stretch;
+        if (count < per_stretch) memset(word, 0, sizeof word);
+        memcpy(word, p + start * bytes, (size_t)count * bytes);
+        for (int i = 0; i < 512; i++) any |= (word[i] & exponent) + lowest;
+        for (uint64_t i = 0; (any & sign) && i < count; i++) {
+            const uint64_t shift = 8 * bytes * (i % (8 / bytes));
+            const uint64_t x = (word[i * bytes / 8] & exponent) + lowest;
+            if (x & sign & ((UINT64_C(1) << (8 * bytes)) - 1) << shift) return start + i;
         }
     }
     return n;
@@ -339,11 +364,11 @@ int64_t vb_validate_blocks(vb_type type, const void *data, uint64_t n_blocks, co
     const char *field = "value";
     uint64_t bad = n_blocks;
     if (type == VB_F32) {
-        bad = find_all_ones(p + 2, n_blocks, 4, 0x7f80);
+        bad = find_bad_value(p, n_blocks, 4, UINT64_C(0x7f8000007f800000), UINT64_C(0x0080000000800000));
     } else if (type == VB_BF16) {
-        bad = find_all_ones(p, n_blocks, 2, 0x7f80);
+        bad = find_bad_value(p, n_blocks, 2, UINT64_C(0x7f807f807f807f80), UINT64_C(0x0080008000800080));
     } else if (type == VB_F16) {
-        bad = find_all_ones(p, n_blocks, 2, 0x7c00);
+        bad = find_bad_value(p, n_blocks, 2, UINT64_C(0x7c007c007c007c00), UINT64_C(0x0400040004000400));
     } else if (type == VB_MXFP4) {
         field = "scale e";
         bad = find_bad_e8m0(p, n_blocks);
@@ -352,9 +377,9 @@ int64_t vb_validate_blocks(vb_type type, const void *data, uint64_t n_blocks, co
         int d, second;
         scale_offsets(type, &d, &second);
         field = "scale d";
-        bad = find_all_ones(p + d, n_blocks, stride, 0x7c00);
+        bad = find_bad_half(p + d, n_blocks, stride);
         if (second != NONE) {
-            const uint64_t bad2 = find_all_ones(p + second, bad, stride, 0x7c00);
+            const uint64_t bad2 = find_bad_half(p + second, bad, stride);
             if (bad2 < bad) {
                 bad = bad2;
                 field = type == VB_Q4_1 || type == VB_Q5_1 ? "minimum m" : "minimum dmin";
