@@ -1,0 +1,105 @@
+/* test_pool.c - every task runs exactly once, whatever the number of threads, and a job is finished when
+ * vb_pool_run returns. */
+#include "pool.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+enum { MAX_TASKS = 300, MAX_THREADS = 9 };
+
+typedef struct job {
+    atomic_int hits[MAX_TASKS];
+    atomic_int outside; /* a worker number or index out of range */
+    atomic_int busy[MAX_THREADS];
+    atomic_int overlap; /* two tasks at once with one worker number */
+    int threads, n;
+    int plain[MAX_TASKS]; /* not atomic: the caller must see it without help */
+} job;
+
+static void task(void *arg, int index, int worker) {
+    job *j = arg;
+    if (index < 0 || index >= j->n || worker < 0 || worker >= j->threads) {
+        atomic_fetch_add(&j->outside, 1);
+        return;
+    }
+    if (atomic_fetch_add(&j->busy[worker], 1) != 0) atomic_fetch_add(&j->overlap, 1);
+    atomic_fetch_add(&j->hits[index], 1);
+    j->plain[index] += index + 1;
+    atomic_fetch_sub(&j->busy[worker], 1);
+}
+
+static void check(vb_pool *p, job *j, int n) {
+    memset(j, 0, sizeof *j);
+    j->threads = vb_pool_threads(p);
+    j->n = n;
+    vb_pool_run(p, n, task, j);
+    for (int i = 0; i < MAX_TASKS; i++) {
+        assert_int_equal(atomic_load(&j->hits[i]), i < n);
+        assert_int_equal(j->plain[i], i < n ? i + 1 : 0);
+    }
+    assert_int_equal(atomic_load(&j->outside), 0);
+    assert_int_equal(atomic_load(&j->overlap), 0);
+}
+
+static void test_every_task_once(void **state) {
+    (void)state;
+    static job j;
+    for (int threads = 1; threads < MAX_THREADS; threads += threads < 4 ? 1 : 4) {
+        vb_pool *p = NULL;
+        assert_int_equal(vb_pool_open(&p, threads, NULL), 0);
+        assert_int_equal(vb_pool_threads(p), threads);
+        for (int round = 0; round < 2000; round++) check(p, &j, round % 50);
+        check(p, &j, MAX_TASKS);
+        vb_pool_close(p);
+    }
+    check(NULL, &j, 20); /* no pool: here, in order */
+    assert_int_equal(vb_pool_threads(NULL), 1);
+}
+
+static void slow(void *arg, int index, int worker) {
+    (void)worker;
+    volatile double x = 1.0;
+    for (int i = 0; i < 200000; i++) x = x * 1.0000001;
+    ((double *)arg)[index] = x;
+}
+
+/* Long tasks and long pauses: both sides get to the point where they sleep. */
+static void test_sleepers_wake(void **state) {
+    (void)state;
+    vb_pool *p = NULL;
+    double out[16];
+    assert_int_equal(vb_pool_open(&p, 4, NULL), 0);
+    for (int round = 0; round < 10; round++) {
+        memset(out, 0, sizeof out);
+        vb_pool_run(p, 16, slow, out);
+        for (int i = 0; i < 16; i++) assert_true(out[i] > 1.0);
+        const double until = vb_now() + 0.002;
+        while (vb_now() < until) {
+        }
+    }
+    vb_pool_close(p);
+}
+
+static void test_errors(void **state) {
+    (void)state;
+    vb_pool *p = (vb_pool *)&p;
+    vb_error err = {.code = VB_OK};
+    assert_int_equal(vb_pool_open(&p, 0, &err), VB_ERR_ARGUMENT);
+    assert_int_equal(vb_pool_open(&p, 100000, NULL), VB_ERR_ARGUMENT);
+    assert_ptr_equal(p, &p);
+    vb_pool_close(NULL);
+    assert_true(vb_physical_cores() >= 1);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_task_once),
+        cmocka_unit_test(test_sleepers_wake),
+        cmocka_unit_test(test_errors),
+    };
+    return cmocka_run_group_tests_name("pool", tests, NULL, NULL);
+}
