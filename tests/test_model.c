@@ -193,8 +193,10 @@ static void missing_bias(gw *w) {
     rename_tensor(w, "blk.1.attn_k.bias", "blk.1.attn_output.bias");
 }
 static void drop_last(gw *w) {
-    w->tensors_len--;
+    const gw_tensor_entry *last = &w->tensors[--w->tensors_len];
     w->n_tensors--;
+    free(last->name);
+    free(last->data);
 }
 static void missing_layer(gw *w) {
     hide(w, "llama.block_count");
