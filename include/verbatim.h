@@ -461,6 +461,29 @@ int vb_spec_step(vb_spec *s, size_t max_emit, vb_step *step, vb_error *err);
 const int32_t *vb_spec_tokens(const vb_spec *s, size_t *n);
 void vb_spec_stats(const vb_spec *s, vb_stats *out);
 
+/* ------------------------------------------------------------------------------------------------ traces */
+
+/* A record of a generation from which every decision can be derived again without the models: one line of JSON per
+ * step, chained by hashes (docs/trace.md). The same generation gives the same bytes on every machine. */
+typedef struct vb_trace vb_trace;
+
+typedef struct vb_trace_params {
+    /* Takes one line, newline included. Returns 0; anything else becomes VB_ERR_IO. */
+    int (*write)(void *user, const char *line, size_t len);
+    void *user;
+    const vb_tokenizer *tokenizer; /* for the texts of ids; NULL: no texts */
+    const char *target, *draft;    /* names of the models, or NULL */
+    bool full;                     /* also all weights of p and q, and the hash of each row of logits */
+} vb_trace_params;
+
+/* Writes the header line. Errors: VB_ERR_IO, VB_ERR_MEMORY. The vb_spec must outlive the trace. */
+int vb_trace_open(vb_trace **out, const vb_spec *s, const vb_trace_params *p, vb_error *err);
+/* Writes a step, right after vb_spec_step and before anything else is done with the vb_spec; in front of it the tokens
+ * that were given as text since the last one. */
+int vb_trace_step(vb_trace *t, const vb_step *step, vb_error *err);
+/* Writes the last line and frees the trace, also on error. */
+int vb_trace_close(vb_trace *t, vb_error *err);
+
 /* ------------------------------------------------------------------------------------------------ quantising */
 
 /* How far vb_quantize is, and with `done` what became of a tensor. */
