@@ -16,7 +16,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { CHUNK = 1 << 15, CHUNKS_PER_THREAD = 4, MAX_THREADS = 256 };
 
@@ -197,6 +199,22 @@ static int report_fault(const job *j, const chunk_result *r, vb_error *err) {
                    (unsigned long long)column, (double)value, vb_type_name((int)j->type));
 }
 
+/* Lets go of the pages of the mapped input that hold the `count` chunks before first_chunk: they stay in the
+ * system's cache, but no longer count as this process's memory, which would otherwise grow to the size of the
+ * model. */
+static void release_input(const job *j, int count) {
+#ifdef MADV_DONTNEED
+    const vb_part *part = &j->in->parts[j->tensor->split];
+    const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    const uint64_t chunk_bytes = CHUNK * (uint64_t)vb_type_block_bytes((int)j->tensor->type);
+    const uint64_t data = (uint64_t)(j->tensor->data - part->data);
+    const uint64_t to = (data + j->first_chunk * chunk_bytes) / page * page;
+    const uint64_t from = (data + (j->first_chunk - (uint64_t)count) * chunk_bytes) / page * page;
+    if (part->mapped && from < to && to <= part->size)
+        madvise(part->data + from, (size_t)(to - from), MADV_DONTNEED);
+#endif
+}
+
 /* One round over `count` chunks: encode, look for faults in order, write, add up. */
 static int work_batch(job *j, int count, double *error, double *square, vb_error *err) {
     vb_pool_run(j->pool, count, work_chunk, j);
@@ -233,6 +251,7 @@ static int work_tensor(job *j, size_t index, vb_error *err) {
         const int rc = work_batch(j, count, &error, &square, err);
         if (rc) return rc;
         j->first_chunk += (uint64_t)count;
+        release_input(j, count);
         progress.fraction = (double)j->first_chunk / (double)chunks;
         if (j->p->progress && j->first_chunk < chunks) j->p->progress(j->p->user, &progress);
     }
