@@ -200,10 +200,10 @@ static json_t *summary_json(const vb_gguf *g, const summary *s) {
             json_object_set_new(types, vb_type_name(t),
                                 json_pack("{sI sI}", "tensors", (json_int_t)s->type_tensors[t], "bytes",
                                           (json_int_t)s->type_bytes[t]));
-    if (s->kv_values && s->ctx)
-        kv = json_pack("{sI sI sI}", "positions", (json_int_t)s->ctx, "f16",
-                       (json_int_t)(2 * s->kv_values * s->ctx), "f32",
-                       (json_int_t)(4 * s->kv_values * s->ctx));
+    const uint64_t f16 = 2 * s->kv_values * s->ctx, f32 = 2 * f16;
+    if (f16)
+        kv = json_pack("{sI sI sI}", "positions", (json_int_t)s->ctx, "f16", (json_int_t)f16, "f32",
+                       (json_int_t)f32);
     const char *path = vb_gguf_path(g);
     return json_pack("{so si sI si sI so s{sI so} so so}", "file", cli_json_text(path, strlen(path)),
                      "version", vb_gguf_version(g), "file_bytes", (json_int_t)vb_gguf_file_bytes(g), "parts",

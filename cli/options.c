@@ -93,7 +93,7 @@ const cli_option CLI_OPTIONS[] = {
      COMPUTE, CLI_STRING, AT(kernels), 0, 0, NULL},
     {"--json", NULL, "print one JSON object instead of text", CMD_RUN | CMD_INSPECT | CMD_DOCTOR, CLI_FLAG,
      AT(json), 0, 0, NULL},
-    {"--trace", "FILE", "write every step as one line of JSON (docs/speculation.md)", CMD_RUN, CLI_STRING,
+    {"--trace", "FILE", "write every step as one line of JSON (docs/trace.md)", CMD_RUN, CLI_STRING,
      AT(trace), 0, 0, NULL},
     {"--trace-full", NULL,
      "the trace also holds the weights of p and q, so that it can be re-derived without a model", CMD_RUN,

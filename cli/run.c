@@ -11,6 +11,8 @@ typedef struct run_state {
     size_t n_prompt;
     vb_spec *spec;
     cli_stream stream;
+    vb_trace *trace;
+    cli_file trace_file;
     cli_result result;
     cli_result alone; /* --compare: the target without a draft */
     bool compared;
@@ -51,18 +53,63 @@ static int read_prompt(run_state *r) {
     return CLI_OK;
 }
 
-/* Evaluates the prompt and generates. A cancelled prompt is a cancelled generation of no tokens. */
-static int generate(run_state *r, const vb_spec_params *params, cli_step_fn fn, void *user,
-                    cli_result *result) {
+static int write_trace(void *user, const char *line, size_t n) {
+    return cli_file_write(user, line, n);
+}
+
+/* A failed write is reported when the file is closed, anything else here. */
+static int trace_failed(const run_state *r, const vb_error *err) {
+    return r->trace_file.error ? CLI_FAIL : cli_report(err);
+}
+
+/* Names in a trace leave the folder out: the same generation gives the same bytes on every machine. */
+static const char *file_name(const char *path) {
+    const char *slash = path ? strrchr(path, '/') : NULL;
+    return slash ? slash + 1 : path;
+}
+
+static int open_trace(run_state *r) {
+    const cli_options *o = r->session.o;
+    vb_error err = {0};
+    if (!o->trace) return CLI_OK;
+    if (cli_file_open(&r->trace_file, o->trace)) return CLI_FAIL;
+    vb_trace_params p = {.write = write_trace,
+                         .user = &r->trace_file,
+                         .tokenizer = r->session.target.tokenizer,
+                         .target = file_name(o->model),
+                         .draft = file_name(o->draft_model),
+                         .full = o->trace_full};
+    return vb_trace_open(&r->trace, r->spec, &p, &err) ? trace_failed(r, &err) : CLI_OK;
+}
+
+/* Puts the trace in place if all went well so far. Returns rc, or what went wrong now. */
+static int close_trace(run_state *r, int rc) {
+    vb_error err = {0};
+    if (r->trace && vb_trace_close(r->trace, &err) && !rc) rc = trace_failed(r, &err);
+    r->trace = NULL;
+    int closed = cli_file_close(&r->trace_file, rc == CLI_OK);
+    return rc ? rc : closed;
+}
+
+static int on_step(void *user, const vb_step *step) {
+    run_state *r = user;
+    vb_error err = {0};
+    if (r->trace && vb_trace_step(r->trace, step, &err)) return trace_failed(r, &err);
+    return cli_stream_step(&r->stream, step);
+}
+
+/* Evaluates the prompt and generates, shown and traced unless `quiet`. A cancelled prompt is a cancelled
+ * generation of no tokens. */
+static int generate(run_state *r, const vb_spec_params *params, bool quiet, cli_result *result) {
     vb_error err = {0};
     int rc = vb_spec_open(&r->spec, r->session.context, &r->session.sampling, params, &err);
     if (!rc) rc = vb_spec_prompt(r->spec, r->prompt, r->n_prompt, &err);
-    int status = CLI_OK;
-    if (!rc || rc == VB_ERR_CANCELLED)
-        status = cli_generate(&r->session, r->spec, r->session.o->n_predict, fn, user, result);
-    else
-        status = cli_report(&err);
-    return status;
+    if (rc && rc != VB_ERR_CANCELLED) return cli_report(&err);
+    int status = quiet ? CLI_OK : open_trace(r);
+    if (!status)
+        status =
+            cli_generate(&r->session, r->spec, r->session.o->n_predict, quiet ? NULL : on_step, r, result);
+    return quiet ? status : close_trace(r, status);
 }
 
 /* The target alone, same seed, same everything, in the same context. */
@@ -74,7 +121,7 @@ static int run_alone(run_state *r) {
     vb_spec_close(r->spec);
     r->spec = NULL;
     if (vb_context_truncate(r->session.context, 0, &err)) return cli_report(&err);
-    int rc = generate(r, &params, NULL, NULL, &r->alone);
+    int rc = generate(r, &params, true, &r->alone);
     r->compared = !rc && strcmp(r->alone.reason, "cancelled") != 0;
     return rc;
 }
@@ -172,7 +219,7 @@ static int run_checked(run_state *r, const cli_options *o) {
     if (rc) return rc;
     /* With --verbose the text comes after the step lines, in one piece. */
     cli_stream_init(&r->stream, &r->session, !o->json && !o->verbose);
-    rc = generate(r, &r->session.params, cli_stream_step, &r->stream, &r->result);
+    rc = generate(r, &r->session.params, false, &r->result);
     cli_stream_end(&r->stream);
     if (!rc && o->compare && strcmp(r->result.reason, "cancelled")) rc = run_alone(r);
     if (rc) return rc;

@@ -30,7 +30,9 @@ void cli_token_quote(const vb_tokenizer *t, int32_t id, char *out, size_t size) 
     if (size < 8) return;
     out[0] = '"';
     cli_escape(text ? text : "", text ? n : 0, out + 1, size - 2);
-    strcat(out, "\"");
+    n = strlen(out);
+    out[n] = '"';
+    out[n + 1] = 0;
 }
 
 void cli_context_params(const cli_options *o, vb_context_params *p) {

@@ -14,7 +14,8 @@ verbatim() {
     rc=$?
     return 0
 }
-models=$work
+verbatim --version
+[ "$rc" = 0 ] || { echo "not ok 1 - $BUILD/bin/verbatim does not run"; exit 1; }
 # shellcheck disable=SC2086
 ${VB_RUNNER:-} "$BUILD/tests/tools/tiny_pair" "$work" || { echo "not ok 1 - cannot write the models"; exit 1; }
 target=$work/target.gguf draft=$work/draft.gguf
@@ -51,7 +52,7 @@ err_has() { grep -qF -- "$1" "$work/err"; }
 out_empty() { [ ! -s "$work/out" ]; }
 # fails STATUS TEXT: ended with that status, a message that has the text on standard error, nothing on standard output
 fails() { [ "$rc" = "$1" ] && [ ! -s "$work/out" ] && grep -qF -- "$2" "$work/err"; }
-same_files() { cmp -s "$1" "$2"; }
+same_files() { [ -s "$1" ] && cmp -s "$1" "$2"; } # two empty ones prove nothing
 
 # json KEY: the value of a key in the one-line object on standard output; arrays whole. Keys are unique enough: the
 # first one counts. text, the only value that may hold quotes and brackets, comes out with its escapes.
@@ -66,7 +67,7 @@ json() {
         print substr(s, 1, RLENGTH)
     }' "$work/out"
 }
-json_is() { [ "$(json "$1")" = "$2" ]; }
+json_is() { [ -n "$2" ] && [ "$(json "$1")" = "$2" ]; }
 json_less() { awk -v a="$(json "$1")" -v b="$2" 'BEGIN { exit !(a != "" && a + 0 < b + 0) }'; }
 json_more() { awk -v a="$(json "$1")" -v b="$2" 'BEGIN { exit !(a != "" && a + 0 > b + 0) }'; }
 # elements of an array

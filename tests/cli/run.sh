@@ -101,6 +101,18 @@ ok "--compare under block promises the law only" err_has "identical tokens"
 verbatim run -m "$target" -md "$draft" -p "$P" -n 24 --seed 5 --compare --json
 ok "--compare --json" json_is identical true
 
+# Traces.
+verbatim run -m "$target" -md "$draft" -p "$P" -n 24 --seed 5 --trace "$work/trace"
+ok "--trace succeeds" status_is 0
+ok "--trace changes nothing" same_files "$work/out" "$work/plain"
+ok "a trace is lines of JSON objects" test "$(grep -c '^{.*}$' "$work/trace")" = "$(wc -l <"$work/trace" | tr -d ' ')"
+ok "several of them" test "$(wc -l <"$work/trace")" -gt 4
+verbatim run -m "$target" -md "$draft" -p "$P" -n 24 --seed 5 --trace "$work/trace2" -t 2 --batch 3
+ok "the same generation, the same bytes" same_files "$work/trace" "$work/trace2"
+verbatim run -m "$target" -md "$draft" -p "$P" -n 24 --seed 5 --trace "$work/full" --trace-full
+ok "--trace-full holds more" test "$(wc -c <"$work/full")" -gt $((2 * $(wc -c <"$work/trace")))
+ok "no partial file stays" test "$(ls "$work" | grep -c partial)" = 0
+
 # Prompts.
 printf '%s' "$P" >"$work/prompt"
 verbatim run -m "$target" -f "$work/prompt" -n 24 --seed 5
