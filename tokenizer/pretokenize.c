@@ -46,7 +46,7 @@ struct vb_splitter {
 /* \s becomes the code points of White_Space, \S their complement (which none of our patterns needs inside a
  * class). */
 static int rewrite(const char *pattern, vb_string *out) {
-    if (strcmp(pattern, "\\s+$") == 0) vb_string_puts(out, "(?<!\\s)");
+    if (strcmp(pattern, "\\s+$") == 0) vb_string_puts(out, "(?<![" WHITE_SPACE "])");
     bool in_class = false;
     for (const char *p = pattern; *p; p++) {
         if (*p == '\\' && (p[1] == 's' || p[1] == 'S')) {
