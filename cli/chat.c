@@ -313,7 +313,9 @@ static int find_template(chat *c) {
         }
         return cli_usage("--chat-template %s: expected one of %s", wanted, list);
     }
-    return vb_chat_detect(c->session.target.gguf, &c->template, &err) ? cli_report(&err) : CLI_OK;
+    if (!vb_chat_detect(c->session.target.gguf, &c->template, &err)) return CLI_OK;
+    cli_report(&err);
+    return cli_error("the option is --chat-template NAME");
 }
 
 int cli_chat(cli_options *o) {

@@ -110,7 +110,7 @@ ok "several of them" test "$(wc -l <"$work/trace")" -gt 4
 verbatim run -m "$target" -md "$draft" -p "$P" -n 24 --seed 5 --trace "$work/trace2" -t 2 --batch 3
 ok "the same generation, the same bytes" same_files "$work/trace" "$work/trace2"
 verbatim run -m "$target" -md "$draft" -p "$P" -n 24 --seed 5 --trace "$work/full" --trace-full
-ok "--trace-full holds more" test "$(wc -c <"$work/full")" -gt $((2 * $(wc -c <"$work/trace")))
+ok "--trace-full holds more" test "$(wc -c <"$work/full")" -gt $(($(wc -c <"$work/trace") + 1000))
 ok "no partial file stays" test "$(ls "$work" | grep -c partial)" = 0
 
 # Prompts.
