@@ -1,6 +1,8 @@
 /* args.c - parses a command line by the table in options.c. */
 #include "options.h"
 
+#include "cli.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <math.h>
@@ -202,22 +204,21 @@ bool cli_given(const cli_options *o, const char *long_name) {
 /* Prints words with line breaks before column 100, continuing at column `indent`; `column` is where the pen
  * is. */
 static void print_wrapped(const char *text, int indent, int column) {
+    bool first = true;
     while (*text) {
-        size_t n = strcspn(text, " ");
-        if (column + (int)n + 1 > 100) {
-            printf("\n%*s", indent, "");
+        int n = (int)strcspn(text, " ");
+        if (!first && column + 1 + n > 100) {
+            cli_outf("\n%*s", indent, "");
             column = indent;
+            first = true;
         }
-        printf("%.*s", (int)n, text);
-        column += (int)n;
+        cli_outf("%s%.*s", first ? "" : " ", n, text);
+        column += n + !first;
+        first = false;
         text += n;
-        if (*text == ' ') {
-            putchar(' ');
-            column++;
-            text++;
-        }
+        text += strspn(text, " ");
     }
-    putchar('\n');
+    cli_outf("\n");
 }
 
 static void help_option(const cli_option *opt) {
@@ -237,17 +238,14 @@ static void help_option(const cli_option *opt) {
         snprintf(head + used, sizeof head - used, " %s", opt->arg);
     }
     snprintf(text, sizeof text, "%s%s%s%s", opt->help, also[0] ? " (also " : "", also, also[0] ? ")" : "");
-    int column = printf("  %-*s", COLUMN - 2, head);
-    if (column > COLUMN - 1) {
-        printf("\n%*s", COLUMN, "");
-        column = COLUMN;
-    }
-    print_wrapped(text, COLUMN, column);
+    cli_outf("  %-*s", COLUMN - 2, head);
+    if (strlen(head) > COLUMN - 3) cli_outf("\n%*s", COLUMN, "");
+    print_wrapped(text, COLUMN, COLUMN);
 }
 
 void cli_help(const cli_command *command) {
-    printf("usage: verbatim %s %s\n\n%s\n\n", command->name, command->usage, command->summary);
+    cli_outf("usage: verbatim %s %s\n\n%s\n\n", command->name, command->usage, command->summary);
     for (size_t i = 0; i < CLI_N_OPTIONS; i++)
         if (CLI_OPTIONS[i].commands & command->bit) help_option(&CLI_OPTIONS[i]);
-    if (command->notes) printf("\n%s\n", command->notes);
+    if (command->notes) cli_outf("\n%s\n", command->notes);
 }
