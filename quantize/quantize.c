@@ -212,6 +212,9 @@ static void release_input(const job *j, int count) {
     const uint64_t from = (data + (j->first_chunk - (uint64_t)count) * chunk_bytes) / page * page;
     if (part->mapped && from < to && to <= part->size)
         madvise(part->data + from, (size_t)(to - from), MADV_DONTNEED);
+#else
+    (void)j;
+    (void)count;
 #endif
 }
 
