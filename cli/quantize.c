@@ -79,6 +79,7 @@ int cli_quantize(cli_options *o) {
     const int rc = vb_quantize(o->words[0], o->words[1], &p, &summary, &err);
     clear_live(&r);
     if (rc) {
+        if (cli_out_failed()) return cli_out_finish(); /* that is what it was cancelled for */
         cli_out_flush();
         return cli_report(&err);
     }

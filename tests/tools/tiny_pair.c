@@ -9,7 +9,8 @@
  *   other.gguf   another vocabulary of the same kind: must be refused as a draft
  *   chat.gguf    qwen2, BPE vocabulary, ChatML template
  *   short.gguf   target's vocabulary, trained for 64 positions only
- *   long.gguf    target with 32768 positions */
+ *   long.gguf    target with 32768 positions
+ *   float.gguf   F32, rows of 192 and 1024 values: something to quantise */
 #include "gguf_writer.h"
 
 #include <stdio.h>
@@ -45,7 +46,9 @@ int main(int argc, char **argv) {
         .chat_template = "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + "
                          "message['content'] + '<|im_end|>' + '\\n'}}{% endfor %}"
                          "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"};
+    const gw_model_spec floats = {.dim = 192, .ffn = 1024, .n_ctx = 512, .seed = 13};
     return write_model(argv[1], "target.gguf", &target) || write_model(argv[1], "draft.gguf", &draft) ||
            write_model(argv[1], "other.gguf", &other) || write_model(argv[1], "chat.gguf", &chat) ||
-           write_model(argv[1], "short.gguf", &small) || write_model(argv[1], "long.gguf", &large);
+           write_model(argv[1], "short.gguf", &small) || write_model(argv[1], "long.gguf", &large) ||
+           write_model(argv[1], "float.gguf", &floats);
 }
