@@ -154,7 +154,8 @@ static bool encode_affine_k(const float *x, int levels, uint8_t *d_at, uint8_t *
     store_le16(dmin_at, k.dmin);
     store_scales(&k, scales);
     for (int i = 0; i < SUPER; i++) {
-        const double D = vb_double_of(k.d) * k.sc[i / GROUP], M = vb_double_of(k.dmin) * k.mn[i / GROUP];
+        const int g = i / GROUP;
+        const double D = vb_double_of(k.d) * k.sc[g], M = vb_double_of(k.dmin) * k.mn[g];
         q[i] = (uint8_t)vb_code((wide[i] + M) * (D != 0 ? 1.0 / D : 0.0), 0, levels);
     }
     return true;
@@ -262,7 +263,8 @@ bool vb_encode_q6_k(const float *x, uint8_t *out) {
     if (widen(x, wide) > 65504.0 * 128 * 32) return false;
     fit_scale_k(wide, &k);
     for (int i = 0; i < SUPER; i++) {
-        const double D = vb_double_of(k.d) * k.sc[i / GROUP6];
+        const int g = i / GROUP6;
+        const double D = vb_double_of(k.d) * k.sc[g];
         q[i] = (uint8_t)(32 + (int)vb_code(wide[i] * (D != 0 ? 1.0 / D : 0.0), -32, 31));
     }
     store_le16(b->d, k.d);
