@@ -14,7 +14,8 @@ FUZZ_SECONDS ?= 20
 FIXTURES ?= ../shared/fixtures
 PKG_CONFIG ?= pkg-config
 PKGS = libpcre2-8 libutf8proc libxxhash jansson
-WARN = -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror
+# Warnings are errors in `make lint`, for the compilers we know; another one's new warnings stop nobody's build.
+WARN = -Wall -Wextra -Wpedantic -Wshadow -Wconversion $(WERROR)
 
 # Bit identity (P1): nothing is contracted, reassociated or widened. docs/numerics.md says why. Comes last, so that no
 # CFLAGS from outside undoes it.
