@@ -1,16 +1,53 @@
 /* dispatch.c - which set of kernels runs. The sets differ in speed only (P1). */
-#include "kernels.h"
+#include "cpu.h"
+#include "simd.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+typedef struct set {
+    const vb_kernels *kernels;
+    unsigned needs; /* VB_CPU_* */
+} set;
+
 /* Best last. */
-static const vb_kernels *const sets[] = {&vb_kernels_ref};
+static const set sets[] = {
+    {&vb_kernels_ref, 0},
+#if VB_X86
+    {&vb_kernels_avx2, VB_CPU_AVX2},
+    {&vb_kernels_avx512, VB_CPU_AVX2 | VB_CPU_AVX512},
+#endif
+};
 enum { N_SETS = sizeof sets / sizeof sets[0] };
 
+static bool can_run(const set *s) {
+    return (s->needs & ~vb_cpu_features()) == 0;
+}
+
+/* Each set needs what the one before it needs and more, so those that can run are the first few. */
 const char *const *vb_kernel_names(void) {
-    static const char *const names[] = {"ref", NULL};
-    return names;
+#if VB_X86
+    static const char *const names[N_SETS][N_SETS + 1] = {
+        {"ref"}, {"ref", "avx2"}, {"ref", "avx2", "avx512"}};
+#else
+    static const char *const names[N_SETS][N_SETS + 1] = {{"ref"}};
+#endif
+    int n = 1;
+    while (n < N_SETS && can_run(&sets[n])) n++;
+    return names[n - 1];
+}
+
+static int refuse(const char *name, const char *from, vb_error *err) {
+    char there[128] = "auto";
+    bool built = false;
+    for (int i = 0; i < N_SETS; i++) {
+        const size_t used = strlen(there);
+        if (can_run(&sets[i])) snprintf(there + used, sizeof there - used, ", %s", sets[i].kernels->name);
+        built = built || !strcmp(name, sets[i].kernels->name);
+    }
+    return vb_fail(err, VB_ERR_UNSUPPORTED, "%s asks for kernels \"%.64s\"%s; this CPU and build have: %s",
+                   from, name, built ? ", which need instructions that this CPU lacks" : "", there);
 }
 
 int vb_kernels_choose(const char *name, const vb_kernels **out, vb_error *err) {
@@ -19,16 +56,12 @@ int vb_kernels_choose(const char *name, const vb_kernels **out, vb_error *err) {
         name = getenv("VERBATIM_KERNELS");
         from = "VERBATIM_KERNELS";
     }
-    if (!name || !*name || !strcmp(name, "auto")) {
-        *out = sets[N_SETS - 1];
-        return VB_OK;
-    }
-    for (int i = 0; i < N_SETS; i++) {
-        if (!strcmp(name, sets[i]->name)) {
-            *out = sets[i];
+    const bool best = !name || !*name || !strcmp(name, "auto");
+    for (int i = N_SETS - 1; i >= 0; i--) {
+        if (can_run(&sets[i]) && (best || !strcmp(name, sets[i].kernels->name))) {
+            *out = sets[i].kernels;
             return VB_OK;
         }
     }
-    return vb_fail(err, VB_ERR_UNSUPPORTED,
-                   "%s asks for kernels \"%.64s\"; this CPU and build have: auto, ref", from, name);
+    return refuse(name, from, err);
 }

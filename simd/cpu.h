@@ -1,0 +1,16 @@
+/* cpu.h - what this CPU can run, as the operating system lets it. */
+#ifndef VB_CPU_H
+#define VB_CPU_H
+
+#include "base.h"
+
+enum {
+    VB_CPU_AVX2 = 1, /* AVX2, FMA, F16C, and registers of 256 bits saved by the system */
+    VB_CPU_AVX512 =
+        2 /* the above, AVX-512 F, BW, VL, DQ and VNNI, and registers of 512 bits and masks saved */
+};
+
+/* A set of VB_CPU_*. */
+unsigned vb_cpu_features(void);
+
+#endif

@@ -1,0 +1,32 @@
+/* kernels_avx2.c - the kernel table for AVX2 with FMA and F16C. The text is in *_body.h, the words it is
+ * written in are vec_avx2.h's. */
+#include "simd.h"
+
+#if VB_X86
+
+#include "formats.h"
+#include "repack.h"
+#include "tile.h"
+
+#include <math.h>
+#include <string.h>
+
+#ifdef __clang__
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
+#else
+#pragma GCC target("avx2,fma,f16c")
+#endif
+
+#include "vec_avx2.h"
+
+#include "matmul_body.h"
+#include "float_body.h"
+#include "ops_body.h"
+#include "table_body.h"
+
+const vb_kernels vb_kernels_avx2 = VB_TABLE("avx2");
+
+#ifdef __clang__
+#pragma clang attribute pop
+#endif
+#endif

@@ -1,0 +1,34 @@
+/* kernels_avx512.c - the kernel table for AVX-512 with VNNI (F, BW, VL, DQ, VNNI). The text is in *_body.h,
+ * the words it is written in are vec_avx512.h's. */
+#include "simd.h"
+
+#if VB_X86
+
+#include "formats.h"
+#include "repack.h"
+#include "tile.h"
+
+#include <math.h>
+#include <string.h>
+
+#ifdef __clang__
+#pragma clang attribute push(                                                                                \
+    __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c"))),                  \
+    apply_to = function)
+#else
+#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")
+#endif
+
+#include "vec_avx512.h"
+
+#include "matmul_body.h"
+#include "float_body.h"
+#include "ops_body.h"
+#include "table_body.h"
+
+const vb_kernels vb_kernels_avx512 = VB_TABLE("avx512");
+
+#ifdef __clang__
+#pragma clang attribute pop
+#endif
+#endif

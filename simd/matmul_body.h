@@ -1,0 +1,417 @@
+/* matmul_body.h - block-quantised matrices times activation vectors, written once for every instruction set:
+ * the names in here (ivec, dot, ...) are those of vec_*.h. The formula is vb_matmul_fn's (ref/kernels.h); the
+ * layout of the weights is repack.h's, so that int32 lane r is row r and a vector holds 4 neighbouring values
+ * of each of ROWS rows.
+ *
+ * One pass over the weights serves all tokens: a group is unpacked into 8 vectors, then a loop over the
+ * tokens does the dot instructions and the float step on each. Weights are unsigned there (u = q + offset),
+ * and isum starts from -offset*xsum instead of 0: sum (u - offset)*x = sum u*x - offset*sum x, exactly. */
+
+#define EACH(i, n) VB_UNROLL for (int i = 0; i < (n); i++)
+
+/* Scales of ROWS rows: of one group, or of the 8 groups of a superblock. */
+typedef struct scales {
+    fvec d[8], m[8]; /* d_w and m_w of each group */
+    ivec s0[8], s1[8], n0[8],
+        n1[8]; /* multipliers of the two halves of each group, where the format has them */
+} scales;
+
+INLINE ivec mask8(ivec v, int bits) {
+    return i_and(v, i_set8(bits));
+}
+/* Byte i of each lane as an integer. */
+INLINE ivec byte_of(ivec v, int i) {
+    return i_and(i_right(v, 8 * i), i_set(255));
+}
+INLINE ivec signed_byte_of(ivec v, int i) {
+    return i_right_signed(i_left(v, 24 - 8 * i), 24);
+}
+
+/* ---------------------------------------------------------------------- scales
+ *
+ * p is where row 0 of this vector stands in the packed block: word v of the block is at p + 64*v, after the
+ * head. */
+
+/* 2^(e - 128) from E8M0 bytes: an exponent from e = 2 on, below that one of the top mantissa bits. */
+INLINE fvec e8m0_halves(const uint8_t *p) {
+    const ivec e = i_bytes(p);
+    return f_of_bits(i_if_ge(e, i_set(2), i_left(i_sub(e, i_set(1)), 23), i_left_each(i_set(0x200000), e)));
+}
+
+/* sc and mn of the 8 groups of Q4_K and Q5_K (the drawing is in gguf/formats.h). */
+INLINE void k4_scales(const uint8_t *p, scales *s) {
+    const ivec head = i_load(p), a = i_load(p + 64), b = i_load(p + 128), c = i_load(p + 192);
+    const fvec d = f_low_half(head), dmin = f_high_half(head);
+    const ivec sc[2] = {mask8(a, 63), i_or(mask8(c, 15), mask8(i_right(a, 2), 48))};
+    const ivec mn[2] = {mask8(b, 63), i_or(mask8(i_right(c, 4), 15), mask8(i_right(b, 2), 48))};
+    EACH(g, 8) {
+        s->d[g] = f_mul(d, f_of_int(byte_of(sc[g / 4], g % 4)));
+        s->m[g] = f_mul(dmin, f_of_int(byte_of(mn[g / 4], g % 4)));
+    }
+}
+
+INLINE void q2_k_scales(const uint8_t *p, scales *s) {
+    const ivec head = i_load(p + 20 * 64);
+    const fvec d = f_low_half(head), dmin = f_high_half(head);
+    EACH(g, 8) {
+        const ivec v = i_load(p + g / 2 * 64), sc = mask8(v, 15), mn = mask8(i_right(v, 4), 15);
+        s->d[g] = d;
+        s->m[g] = dmin;
+        s->s0[g] = byte_of(sc, g % 2 * 2);
+        s->s1[g] = byte_of(sc, g % 2 * 2 + 1);
+        s->n0[g] = byte_of(mn, g % 2 * 2);
+        s->n1[g] = byte_of(mn, g % 2 * 2 + 1);
+    }
+}
+
+INLINE void q3_k_scales(const uint8_t *head, const uint8_t *p, scales *s) {
+    const fvec d = f_halves(head);
+    const ivec a = i_load(p + 24 * 64), b = i_load(p + 25 * 64), high = i_load(p + 26 * 64);
+    EACH(g, 8) {
+        const ivec low = g / 2 % 2 ? b : a;
+        const ivec four = mask8(g < 4 ? low : i_right(low, 4), 15);
+        const ivec two = mask8(i_right(high, g / 2 * 2), 3);
+        const ivec sc = i_sub8(i_or(four, i_left(two, 4)), i_set8(32));
+        s->d[g] = d;
+        s->s0[g] = signed_byte_of(sc, g % 2 * 2);
+        s->s1[g] = signed_byte_of(sc, g % 2 * 2 + 1);
+    }
+}
+
+INLINE void q6_k_scales(const uint8_t *head, const uint8_t *p, scales *s) {
+    const fvec d = f_halves(head);
+    EACH(g, 8) {
+        const ivec v = i_load(p + (48 + g / 2) * 64);
+        s->d[g] = d;
+        s->s0[g] = signed_byte_of(v, g % 2 * 2);
+        s->s1[g] = signed_byte_of(v, g % 2 * 2 + 1);
+    }
+}
+
+INLINE void iq4_xs_scales(const uint8_t *p, scales *s) {
+    const ivec head = i_load(p), low = i_load(p + 64);
+    const fvec d = f_low_half(head);
+    EACH(g, 8) {
+        const ivec four = i_and(i_right(low, 4 * g), i_set(15)),
+                   two = i_and(i_right(head, 16 + 2 * g), i_set(3));
+        s->d[g] = f_mul(d, f_of_int(i_sub(i_or(four, i_left(two, 4)), i_set(32))));
+    }
+}
+
+/* head: of the first row of this vector; p: its first word. */
+INLINE void read_scales(vb_type type, const uint8_t *head, const uint8_t *p, scales *s) {
+    switch (type) {
+    case VB_Q8_0:
+    case VB_Q4_0:
+    case VB_Q5_0:
+    case VB_IQ4_NL: s->d[0] = f_halves(head); break;
+    case VB_MXFP4: s->d[0] = e8m0_halves(head); break;
+    case VB_Q4_1:
+    case VB_Q5_1:
+        s->d[0] = f_low_half(i_load(p));
+        s->m[0] = f_high_half(i_xor(i_load(p), i_set(INT32_MIN))); /* m_w = -(file's m) */
+        break;
+    case VB_Q4_K:
+    case VB_Q5_K: k4_scales(p, s); break;
+    case VB_Q6_K: q6_k_scales(head, p, s); break;
+    case VB_Q3_K: q3_k_scales(head, p, s); break;
+    case VB_Q2_K: q2_k_scales(p, s); break;
+    case VB_IQ4_XS: iq4_xs_scales(p, s); break;
+    default: break;
+    }
+}
+
+/* ---------------------------------------------------------------------- weights */
+
+/* Four vectors in pair order at p: low nibbles are quads 0-3, high nibbles quads 4-7. */
+INLINE void nibbles(const uint8_t *p, ivec w[8]) {
+    EACH(k, 4) {
+        const ivec v = i_load(p + 64 * k);
+        w[k] = mask8(v, 15);
+        w[k + 4] = mask8(i_right(v, 4), 15);
+    }
+}
+
+INLINE void look_up(const int8_t *table, int offset, ivec w[8]) {
+    EACH(k, 8) w[k] = i_look_up(table, offset, w[k]);
+}
+
+/* Bits of the largest weight, unsigned or signed as unpack() gives them. */
+INLINE int bits_of(vb_type type) {
+    switch (type) {
+    case VB_Q8_0:
+    case VB_IQ4_NL:
+    case VB_IQ4_XS: return 8;
+    case VB_Q6_K: return 6;
+    case VB_Q5_0:
+    case VB_Q5_1:
+    case VB_Q5_K:
+    case VB_MXFP4: return 5;
+    default: return 4;
+    }
+}
+
+/* q = u - offset. Where SIGNED_WEIGHTS, 8-bit weights stay signed. */
+INLINE int offset_of(vb_type type) {
+    switch (type) {
+    case VB_Q8_0:
+    case VB_IQ4_NL:
+    case VB_IQ4_XS: return SIGNED_WEIGHTS ? 0 : 128;
+    case VB_Q4_0: return 8;
+    case VB_Q5_0: return 16;
+    case VB_MXFP4: return 12;
+    case VB_Q6_K: return 32;
+    case VB_Q3_K: return 4;
+    case VB_Q2_K: return -1; /* no offset: the tile's a, b are the sums themselves, for the minimum */
+    default: return 0;
+    }
+}
+
+/* Groups of a superblock that are code of their own, because their bits stand at different places: the group
+ * is j0 + j, j0 a multiple of this number and j known when compiled. */
+INLINE int variants(vb_type type) {
+    switch (type) {
+    case VB_Q4_K:
+    case VB_Q5_K: return 2;
+    case VB_Q6_K:
+    case VB_Q3_K:
+    case VB_Q2_K: return 4;
+    default: return 1;
+    }
+}
+
+/* Group j0 + j of the packed block whose words start at p. */
+INLINE void unpack(vb_type type, const uint8_t *p, int j0, const int j, ivec w[8]) {
+    switch (type) {
+    case VB_Q8_0:
+        EACH(k, 8) {
+            w[k] = i_load(p + 64 * k);
+            if (SIGNED_WEIGHTS) w[k] = i_xor(w[k], i_set8(128));
+        }
+        break;
+    case VB_Q4_0: nibbles(p, w); break;
+    case VB_Q4_1: nibbles(p + 64, w); break;
+    case VB_IQ4_NL:
+        nibbles(p, w);
+        look_up(vb_iq4_table, offset_of(type), w);
+        break;
+    case VB_MXFP4:
+        nibbles(p, w);
+        look_up(vb_e2m1_twice, offset_of(type), w);
+        break;
+    case VB_IQ4_XS:
+        nibbles(p + 64 * (2 + 4 * j0), w);
+        look_up(vb_iq4_table, offset_of(type), w);
+        break;
+    case VB_Q5_0:
+    case VB_Q5_1: {
+        const uint8_t *at = p + (type == VB_Q5_0 ? 0 : 64);
+        const ivec fifth = i_load(at);
+        nibbles(at + 64, w);
+        EACH(k, 8) w[k] = i_or_bits(w[k], fifth, 4 - k, 16);
+        break;
+    }
+    case VB_Q4_K:
+    case VB_Q5_K: {
+        const uint8_t *qs = p + 64 * (type == VB_Q4_K ? 4 : 12) + 256 * j0;
+        EACH(k, 8) {
+            const ivec v = i_load(qs + 64 * k);
+            w[k] = mask8(j ? i_right(v, 4) : v, 15);
+            if (type == VB_Q5_K) w[k] = i_or_bits(w[k], i_load(p + 64 * (4 + k)), 4 - j0 - j, 16);
+        }
+        break;
+    }
+    case VB_Q6_K: {
+        const uint8_t *ql = p + 64 * (4 * j0 + 8 * (j % 2)), *qh = p + 64 * (32 + 2 * j0);
+        EACH(k, 8) {
+            const ivec v = i_load(ql + 64 * k);
+            w[k] = mask8(j / 2 ? i_right(v, 4) : v, 15);
+            w[k] = i_or_bits(w[k], i_load(qh + 64 * k), 4 - 2 * j, 48);
+        }
+        break;
+    }
+    case VB_Q2_K: EACH(k, 8) w[k] = mask8(i_right(i_load(p + 64 * (4 + 2 * j0 + k)), 2 * j), 3); break;
+    case VB_Q3_K:
+        EACH(k, 8) {
+            w[k] = mask8(i_right(i_load(p + 64 * (8 + 2 * j0 + k)), 2 * j), 3);
+            w[k] = i_or_bits(w[k], i_load(p + 64 * k), 2 - j0 - j, 4);
+        }
+        break;
+    default: break;
+    }
+}
+
+/* ---------------------------------------------------------------------- one group, some tokens */
+
+INLINE vb_tile_kind kind_of(vb_type type) {
+    if (type == VB_Q4_1 || type == VB_Q5_1 || type == VB_Q4_K || type == VB_Q5_K) return VB_TILE_FLOAT;
+    return type == VB_Q6_K || type == VB_Q3_K || type == VB_Q2_K ? VB_TILE_HALVES : VB_TILE_OFFSET;
+}
+
+/* start[i] + the whole integers' dot product; with two planes 128*hi + lo. start = NULL: 0. */
+INLINE void dots(const int n, int planes, ivec *acc, const int32_t *start, const quads *w, int bits,
+                 const int32_t *x, int k0, int k1) {
+    const size_t stride = 8 * (size_t)planes;
+    EACH(i, n) acc[i] = planes == 1 && start ? i_set(start[i]) : i_zero();
+    dot(n, acc, w, bits, x, stride, k0, k1);
+    if (planes == 1) return;
+    EACH(i, n) acc[i] = i_left(acc[i], 7);
+    if (start) EACH(i, n) acc[i] = i_add(acc[i], i_set(start[i]));
+    dot(n, acc, w, bits, x + 8, stride, k0, k1);
+}
+
+INLINE ivec mul_add(ivec a, ivec b, ivec c, ivec d) {
+    return i_add(i_mul(a, b), i_mul(c, d));
+}
+
+/* The step of the contract for n tokens, the first of them at `record`:
+ * acc[i] = fmaf(d_x, fmaf(d_w, isum, -(m_w*msum)), acc[i]). */
+INLINE void step(vb_type type, const int n, int planes, const quads *w, const scales *s, int g,
+                 const vb_tile *x, size_t record, fvec *acc) {
+    const vb_tile_kind kind = kind_of(type);
+    const bool min = type == VB_Q2_K;
+    const int bits = bits_of(type);
+    const int32_t *q = x->q + 8 * record * (size_t)planes;
+    const int32_t *a = x->a + record, *b = x->b + record;
+    ivec isum[STEP], half[STEP];
+    fvec inner[STEP];
+    if (kind == VB_TILE_HALVES) {
+        dots(n, planes, isum, min ? NULL : a, w, bits, q, 0, 4);
+        dots(n, planes, half, min ? NULL : b, w, bits, q, 4, 8);
+        EACH(i, n) isum[i] = mul_add(s->s0[g], isum[i], s->s1[g], half[i]);
+    } else {
+        dots(n, planes, isum, kind == VB_TILE_OFFSET && offset_of(type) ? a : NULL, w, bits, q, 0, 8);
+    }
+    EACH(i, n) {
+        const fvec sum = f_of_int(isum[i]);
+        if (kind == VB_TILE_FLOAT) {
+            inner[i] = f_fms(s->d[g], sum, f_mul(s->m[g], f_of_bits(i_set(a[i]))));
+        } else if (min) {
+            const ivec msum = mul_add(s->n0[g], i_set(a[i]), s->n1[g], i_set(b[i]));
+            inner[i] = f_fms(s->d[g], sum, f_mul(s->m[g], f_of_int(msum)));
+        } else {
+            inner[i] = f_mul(s->d[g], sum);
+        }
+    }
+    EACH(i, n) acc[i] = f_fma(f_set(x->d[record + (size_t)i]), inner[i], acc[i]);
+}
+
+/* Group j0 + j of the block at p for all tokens. */
+INLINE void group(vb_type type, int planes, const uint8_t *p, int j0, const int j, const scales *s,
+                  const vb_tile *x, size_t record, fvec *acc) {
+    quads w;
+    unpack(type, p, j0, j, w.u);
+    prepare(&w, bits_of(type));
+    int t = 0;
+    for (; t + STEP <= x->tokens; t += STEP)
+        step(type, STEP, planes, &w, s, j0 + j, x, record + (size_t)t, acc + t);
+    for (; t < x->tokens; t++) step(type, 1, planes, &w, s, j0 + j, x, record + (size_t)t, acc + t);
+}
+
+/* ---------------------------------------------------------------------- slices of rows */
+
+/* `groups` groups of VB_LANES rows at p, the tile's groups from `first` on, into the accumulators:
+ * acc[v*tokens + t] for rows v*ROWS .. and token t. */
+INLINE void slice(vb_type type, int planes, const uint8_t *p, int groups, int first, const vb_tile *x,
+                  fvec *acc) {
+    const vb_interleave l = vb_interleave_of(type);
+    const size_t head = (size_t)(VB_LANES * l.head_bytes), size = head + (size_t)(64 * l.words);
+    const size_t tokens = (size_t)x->tokens;
+    scales s;
+    for (int g = 0; g < groups; p += size) {
+        const size_t record = (size_t)(first + g) * tokens;
+        g += l.groups;
+        for (int v = 0; v < VB_LANES / ROWS; v++) {
+            const uint8_t *words = p + head + 4 * ROWS * v;
+            fvec *to = acc + (size_t)v * tokens;
+            read_scales(type, p + v * ROWS * l.head_bytes, words, &s);
+            for (int j0 = 0; j0 < l.groups; j0 += variants(type)) EACH(j, variants(type))
+            group(type, planes, words, j0, j, &s, x, record + (size_t)(j0 + j) * tokens, to);
+        }
+    }
+}
+
+typedef enum move { CLEAR, LOAD, STORE } move;
+
+/* Accumulators of rows [from, to) of the VB_LANES at y, from and to relative to y; others are cleared, and
+ * never stored. */
+INLINE void move_rows(const vb_tile *x, fvec *acc, float *y, size_t ldy, int from, int to, move what) {
+    for (int v = 0; v < VB_LANES / ROWS; v++, from -= ROWS, to -= ROWS, y += ROWS, acc += x->tokens) {
+        const int a = from < 0 ? 0 : from, b = to > ROWS ? ROWS : to;
+        if (a >= b && what == STORE) continue;
+        for (int t = 0; t < x->tokens; t++) {
+            if (what == STORE)
+                f_store_part(y + (size_t)t * ldy, acc[t], a, b);
+            else
+                acc[t] = what == CLEAR || a >= b ? f_zero() : f_load_part(y + (size_t)t * ldy, a, b);
+        }
+    }
+}
+
+typedef void slice_fn(const uint8_t *p, int groups, int first, const vb_tile *x, fvec *acc);
+
+/* Weights as mapped are interleaved a few groups at a time, on the way into the kernel. */
+enum { ON_THE_FLY = 8 };
+
+static void slice_mapped(slice_fn *fn, const vb_matrix *w, int row, int g0, const vb_tile *x, fvec *acc) {
+    _Alignas(64) uint8_t buffer[ON_THE_FLY * 34 * VB_LANES]; /* Q8_0 is the widest */
+    const int per = vb_interleave_of(w->type).groups;
+    for (int g = 0; g < x->groups; g += ON_THE_FLY) {
+        const int n = x->groups - g < ON_THE_FLY ? x->groups - g : ON_THE_FLY;
+        vb_pack(w, row, (size_t)((g0 + g) / per), (size_t)(n / per), buffer);
+        fn(buffer, n, g, x, acc);
+    }
+}
+
+static void matmul(slice_fn *fn, const vb_matrix *w, const vb_acts *x, int row0, int row1, float *y,
+                   size_t ldy) {
+    const int groups = w->cols / 32;
+    vb_tile tile;
+    fvec acc[VB_TILE_TOKENS * (VB_LANES / ROWS)];
+    for (int t0 = 0; t0 < x->rows; t0 += VB_TILE_TOKENS) {
+        const int tokens = x->rows - t0 < VB_TILE_TOKENS ? x->rows - t0 : VB_TILE_TOKENS;
+        const int most = vb_tile_groups(tokens, x->planes);
+        for (int g0 = 0; g0 < groups; g0 += most) {
+            vb_tile_fill(&tile, x, t0, tokens, g0, groups - g0 < most ? groups - g0 : most, kind_of(w->type),
+                         offset_of(w->type));
+            for (int row = row0 / VB_LANES * VB_LANES; row < row1; row += VB_LANES) {
+                float *out = y + (size_t)t0 * ldy + row;
+                move_rows(&tile, acc, out, ldy, row0 - row, row1 - row, g0 == 0 ? CLEAR : LOAD);
+                if (w->packed) {
+                    const size_t before = w->row_bytes * (size_t)g0 / (size_t)groups;
+                    fn((const uint8_t *)w->packed + (size_t)row * w->row_bytes + before * VB_LANES,
+                       tile.groups, 0, &tile, acc);
+                } else {
+                    slice_mapped(fn, w, row, g0, &tile, acc);
+                }
+                move_rows(&tile, acc, out, ldy, row0 - row, row1 - row, STORE);
+            }
+        }
+    }
+}
+
+#define KERNEL(name, type)                                                                                   \
+    static void slice_##name##_1(const uint8_t *p, int groups, int first, const vb_tile *x, fvec *acc) {     \
+        slice(type, 1, p, groups, first, x, acc);                                                            \
+    }                                                                                                        \
+    static void slice_##name##_2(const uint8_t *p, int groups, int first, const vb_tile *x, fvec *acc) {     \
+        slice(type, 2, p, groups, first, x, acc);                                                            \
+    }                                                                                                        \
+    static void matmul_##name(const vb_matrix *w, const vb_acts *x, int row0, int row1, float *y,            \
+                              size_t ldy) {                                                                  \
+        matmul(x->planes == 2 ? slice_##name##_2 : slice_##name##_1, w, x, row0, row1, y, ldy);              \
+    }
+
+KERNEL(q4_0, VB_Q4_0)
+KERNEL(q4_1, VB_Q4_1)
+KERNEL(q5_0, VB_Q5_0)
+KERNEL(q5_1, VB_Q5_1)
+KERNEL(q8_0, VB_Q8_0)
+KERNEL(q2_k, VB_Q2_K)
+KERNEL(q3_k, VB_Q3_K)
+KERNEL(q4_k, VB_Q4_K)
+KERNEL(q5_k, VB_Q5_K)
+KERNEL(q6_k, VB_Q6_K)
+KERNEL(iq4_nl, VB_IQ4_NL)
+KERNEL(iq4_xs, VB_IQ4_XS)
+KERNEL(mxfp4, VB_MXFP4)

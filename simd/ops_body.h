@@ -1,0 +1,221 @@
+/* ops_body.h - everything of the kernel table but the matrices, written once for every instruction set
+ * (names: vec_*.h). The formulas are those of ref/kernels.h and ref/mathf.c, operation for operation; 16
+ * lanes are the contract's. */
+
+INLINE v16 load_upto(const float *p, int n) {
+    return n >= 16 ? v16_load(p) : v16_load_part(p, n);
+}
+INLINE void store_upto(float *p, v16 a, int n) {
+    if (n >= 16)
+        v16_store(p, a);
+    else
+        v16_store_part(p, a, n);
+}
+
+/* ---------------------------------------------------------------------- activations */
+
+static int quantize(const float *x, int n, int planes, int8_t *q, size_t plane_stride, float *d,
+                    int32_t *sum16) {
+    const int limit = planes == 2 ? 16256 : 127;
+    for (int b = 0; b < n / 32; b++, x += 32, q += 32, sum16 += 2) {
+        const uint32_t max = largest_bits(x);
+        if (max >= 0x7f800000u) return VB_ERR_NUMERIC;
+        const bool zero = max < 0x0d800000u; /* 2^-100 */
+        float a;
+        memcpy(&a, &max, sizeof a);
+        const float inverse = zero ? 0.0f : (float)limit / a;
+        d[b] = zero ? 0.0f : a / (float)limit;
+        int8_t *lo = planes == 2 ? q + plane_stride : NULL;
+        sum16[0] = round16(x, inverse, limit, q, lo);
+        sum16[1] = round16(x + 16, inverse, limit, q + 16, lo ? lo + 16 : NULL);
+    }
+    return VB_OK;
+}
+
+/* ---------------------------------------------------------------------- norms and the rest */
+
+static void rmsnorm(const float *x, const float *w, int n, float eps, float *y) {
+    v16 lane = v16_zero();
+    for (int i = 0; i < n; i += 16) {
+        const v16 a = load_upto(x + i, n - i), sum = v16_fma(a, a, lane);
+        lane = n - i >= 16 ? sum : v16_part(sum, lane, n - i);
+    }
+    const v16 r = v16_set(1.0f / sqrtf(v16_tree(lane) / (float)n + eps));
+    for (int i = 0; i < n; i += 16)
+        store_upto(y + i, v16_mul(v16_mul(load_upto(x + i, n - i), r), load_upto(w + i, n - i)), n - i);
+}
+
+static void rope(float *x, int heads, int head_dim, int rot, bool halves, const float *cosine,
+                 const float *sine) {
+    const int half = rot / 2;
+    for (int h = 0; h < heads; h++) {
+        float *head = x + (size_t)h * (size_t)head_dim;
+        if (!halves) {
+            for (int j = 0; j < half; j++) {
+                const float a = head[2 * j], b = head[2 * j + 1], c = cosine[j], s = sine[j];
+                head[2 * j] = fmaf(a, c, -(b * s));
+                head[2 * j + 1] = fmaf(a, s, b * c);
+            }
+            continue;
+        }
+        for (int j = 0; j < half; j += 16) {
+            const int n = half - j;
+            const v16 a = load_upto(head + j, n), b = load_upto(head + half + j, n);
+            const v16 c = load_upto(cosine + j, n), s = load_upto(sine + j, n);
+            store_upto(head + j, v16_fma(a, c, v16_neg(v16_mul(b, s))), n);
+            store_upto(head + half + j, v16_fma(a, s, v16_mul(b, c)), n);
+        }
+    }
+}
+
+/* vb_expf (ref/mathf.c) */
+INLINE v16 exp16(v16 x) {
+    const v16 magic = v16_set(0x1.8p+23f);
+    const v16 t = v16_fma(x, v16_set(0x1.715476p+0f), magic);
+    const v16 n = v16_sub(t, magic);
+    v16 r = v16_fma(n, v16_set(-0x1.62e43p-1f), x);
+    r = v16_fma(n, v16_set(0x1.05c61p-29f), r);
+    v16 q = v16_set(0x1.9dfbe4p-13f);
+    q = v16_fma(q, r, v16_set(0x1.6d4cc8p-10f));
+    q = v16_fma(q, r, v16_set(0x1.11130ep-7f));
+    q = v16_fma(q, r, v16_set(0x1.5554e8p-5f));
+    q = v16_fma(q, r, v16_set(0x1.555554p-3f));
+    q = v16_fma(q, r, v16_set(0x1.0p-1f));
+    const v16 p = v16_fma(v16_mul(r, r), q, r);
+    const v16 y = v16_add_exponent(v16_add(v16_set(1.0f), p), t);
+    const v16 low = v16_if_less(x, v16_set(-0x1.5d589ep+6f), v16_zero(), y);
+    const v16 high = v16_if_less(v16_set(0x1.62e42ep+6f), x, v16_set(INFINITY), low);
+    return v16_if_nan(x, v16_add(x, x), high);
+}
+
+static void swiglu(const float *g, const float *u, int n, float *h) {
+    for (int i = 0; i < n; i += 16) {
+        const v16 a = load_upto(g + i, n - i), b = load_upto(u + i, n - i);
+        const v16 gate = v16_div(a, v16_add(v16_set(1.0f), exp16(v16_neg(a))));
+        store_upto(h + i, v16_mul(gate, b), n - i);
+    }
+}
+
+static void add(const float *x, int n, float *y) {
+    for (int i = 0; i < n; i += 16)
+        store_upto(y + i, v16_add(load_upto(y + i, n - i), load_upto(x + i, n - i)), n - i);
+}
+
+static void to_half(const float *x, int n, uint16_t *y) {
+    for (int i = 0; i < n; i += 16)
+        v16_store_half_part(y + i, load_upto(x + i, n - i), n - i < 16 ? n - i : 16);
+}
+
+/* ---------------------------------------------------------------------- attention */
+
+INLINE v16 kv_load(vb_type type, const void *p, size_t i, int n) {
+    if (type == VB_F32) return load_upto((const float *)p + i, n);
+    const uint16_t *h = (const uint16_t *)p + i;
+    return n >= 16 ? v16_load_half(h) : v16_load_half_part(h, n);
+}
+
+/* lane[d mod 16] = fmaf(q_d, k_d, lane[d mod 16]) for `keys` positions from j on, into acc. */
+INLINE void key_lanes(vb_type type, const vb_attention *a, const int keys, int j, v16 *acc) {
+    EACH(k, keys) acc[k] = v16_zero();
+    for (int i = 0; i < a->head_dim; i += 16) {
+        const int n = a->head_dim - i;
+        const v16 q = load_upto(a->q + i, n);
+        EACH(k, keys) {
+            const v16 sum =
+                v16_fma(q, kv_load(type, a->k, (size_t)(j + k) * a->stride + (size_t)i, n), acc[k]);
+            acc[k] = n >= 16 ? sum : v16_part(sum, acc[k], n);
+        }
+    }
+}
+
+/* s_j = tree16(q, k_j)*scale for all j, 16 at a time; returns their maximum. */
+INLINE float score(vb_type type, const vb_attention *a) {
+    v16 acc[16], max = v16_set(-INFINITY);
+    int j = 0;
+    for (; j + 16 <= a->n; j += 16) {
+        for (int k = 0; k < 16; k += KEYS) key_lanes(type, a, KEYS, j + k, acc + k);
+        const v16 s = v16_mul(v16_trees(acc), v16_set(a->scale));
+        v16_store(a->scores + j, s);
+        max = v16_max(max, s);
+    }
+    float largest = v16_largest(max);
+    for (; j < a->n; j++) {
+        key_lanes(type, a, 1, j, acc);
+        a->scores[j] = v16_tree(acc[0]) * a->scale;
+        if (a->scores[j] > largest) largest = a->scores[j];
+    }
+    return largest;
+}
+
+/* scores: e_j = vb_expf(s_j - max); returns the sum of the contract's 16 lanes. */
+INLINE float exponentials(const vb_attention *a, float max) {
+    v16 lane = v16_zero();
+    for (int j = 0; j < a->n; j += 16) {
+        const int n = a->n - j;
+        const v16 e = exp16(v16_sub(load_upto(a->scores + j, n), v16_set(max)));
+        store_upto(a->scores + j, e, n);
+        lane = n >= 16 ? v16_add(lane, e) : v16_part(v16_add(lane, e), lane, n);
+    }
+    return v16_tree(lane);
+}
+
+/* out_d = (sum over j, in order, of e_j*v_j[d]) / sum for `vectors` times 16 dimensions from d on, the last
+ * of which may hold fewer. */
+INLINE void values(vb_type type, const vb_attention *a, const int vectors, int d, float sum) {
+    v16 acc[DIMS];
+    EACH(i, vectors) acc[i] = v16_zero();
+    const int n = a->head_dim - d;
+    for (int j = 0; j < a->n; j++) {
+        const v16 e = v16_set(a->scores[j]);
+        const size_t at = (size_t)j * a->stride + (size_t)d;
+        EACH(i, vectors) acc[i] = v16_fma(e, kv_load(type, a->v, at + (size_t)(16 * i), n - 16 * i), acc[i]);
+    }
+    EACH(i, vectors) store_upto(a->out + d + 16 * i, v16_div(acc[i], v16_set(sum)), n - 16 * i);
+}
+
+INLINE void attend(vb_type type, const vb_attention *a) {
+    const float sum = exponentials(a, score(type, a));
+    int d = 0;
+    for (; d + 16 * DIMS <= a->head_dim; d += 16 * DIMS) values(type, a, DIMS, d, sum);
+    for (; d < a->head_dim; d += 16) values(type, a, 1, d, sum);
+}
+
+static void attention(const vb_attention *a) {
+    if (a->kv_type == VB_F32)
+        attend(VB_F32, a);
+    else
+        attend(VB_F16, a);
+}
+
+/* ---------------------------------------------------------------------- the integer law */
+
+/* 2^40 * vb_exp (ref/mathf.c) of z <= 0, the fraction dropped. */
+INLINE void exp_weights_vector(const double *z, uint64_t *w) {
+    const dvec x = d_load(z), magic = d_set(0x1.8p+52);
+    const dvec t = d_add(d_mul(x, d_set(0x1.71547652b82fep+0)), magic);
+    const dvec n = d_sub(t, magic);
+    const dvec r =
+        d_sub(d_sub(x, d_mul(n, d_set(0x1.62e42fefa4000p-1))), d_mul(n, d_set(-0x1.8432a1b0e2634p-43)));
+    static const double c[] = {0x1.af66cc8df50ecp-26, 0x1.27e5927ce898ap-22,
+                               0x1.71ddf37f3a856p-19, 0x1.a01a01502f121p-16,
+                               0x1.a01a01b1e74a1p-13, 0x1.6c16c16c275c2p-10,
+                               0x1.111111110f162p-7,  0x1.5555555555530p-5,
+                               0x1.555555555555ap-3,  0x1.0p-1};
+    dvec q = d_set(0x1.1e5df021d9b02p-29);
+    EACH(i, 10) q = d_add(d_mul(q, r), d_set(c[i]));
+    const dvec e = d_add(d_set(1.0), d_add(r, d_mul(d_mul(r, r), q)));
+    const dvec y = d_zero_if_less(x, d_set(-0x1.6232bdd7abcd2p+9), d_add_exponent(e, t));
+    d_store_integers(w, d_mul(d_set(0x1p40), y));
+}
+
+static void exp_weights(const double *z, int n, uint64_t *w) {
+    int i = 0;
+    for (; i + DOUBLES <= n; i += DOUBLES) exp_weights_vector(z + i, w + i);
+    if (i < n) {
+        double last[DOUBLES] = {0};
+        uint64_t out[DOUBLES];
+        memcpy(last, z + i, (size_t)(n - i) * sizeof *z);
+        exp_weights_vector(last, out);
+        memcpy(w + i, out, (size_t)(n - i) * sizeof *w);
+    }
+}

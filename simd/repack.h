@@ -1,0 +1,64 @@
+/* repack.h - weights interleaved for the SIMD kernels: the file's own bytes, 16 rows side by side.
+ *
+ * A SIMD kernel wants one row per int32 lane: then the exact sum of a group needs no horizontal additions and
+ * the float step of the contract (ref/kernels.h) works on 16 rows at once. So the rows are taken 16 at a
+ * time, and block b of these 16 rows is laid down as
+ *
+ *   head    16 x the odd bytes of the block (a float16 d, or the E8M0 byte of MXFP4); absent where a block is
+ * whole words word v  16 x 4 bytes: word v of the block of row 0, of row 1, ... of row 15          v = 0, 1,
+ * ..., words - 1
+ *
+ *     byte of the packed block
+ *     0                    2*16 or 16 or 0          + 64                     + 128
+ *     | head: d of rows 0-15 | word 0: r0 r1 ... r15 | word 1: r0 r1 ... r15 | ...
+ *
+ * Nothing is decoded and nothing grows: packed size = rows (rounded up to 16; missing rows are zero) *
+ * row_bytes. A word is 4 bytes, so each 64-byte vector holds 4 (8-bit), 8 (nibbles) or 16 (2-bit planes)
+ * values of each of 16 rows, and dot instructions that add 4 neighbouring bytes into an int32 lane (VNNI,
+ * NEON dotprod, AMX) take it as it lies. AVX2 takes each vector as two halves of 8 rows. Two changes are made
+ * so that kernels need not: Q8_0        every q is stored as q + 128 (dot instructions want one unsigned
+ * side) Q5_0, Q5_1  the 32 fifth bits: bit i of value 4k + i%4 moves from bit 4k + i to bit 8i + k, i < 4, k
+ * < 8, so that shifting the word brings a whole quad of fifth bits to bit 4 of its bytes
+ */
+#ifndef VB_REPACK_H
+#define VB_REPACK_H
+
+#include "kernels.h"
+
+enum { VB_LANES = 16 }; /* rows side by side */
+
+typedef struct vb_interleave {
+    int groups; /* groups of 32 values in a block, 1 or 8; 0 for types that are read as mapped: F32, F16, BF16
+                 */
+    int head_at, head_bytes; /* the odd bytes of a block: 0, 1 or 2 */
+    int words_at, words;     /* its 4-byte words */
+} vb_interleave;
+
+/* A function, so that kernels written for one type know it when they are compiled. */
+static inline vb_interleave vb_interleave_of(vb_type type) {
+    switch (type) {
+    case VB_Q4_0:
+    case VB_IQ4_NL: return (vb_interleave){1, 0, 2, 2, 4};
+    case VB_Q4_1: return (vb_interleave){1, 0, 0, 0, 5};
+    case VB_Q5_0: return (vb_interleave){1, 0, 2, 2, 5};
+    case VB_Q5_1: return (vb_interleave){1, 0, 0, 0, 6};
+    case VB_Q8_0: return (vb_interleave){1, 0, 2, 2, 8};
+    case VB_MXFP4: return (vb_interleave){1, 0, 1, 1, 4};
+    case VB_Q2_K: return (vb_interleave){8, 0, 0, 0, 21};
+    case VB_Q3_K: return (vb_interleave){8, 108, 2, 0, 27};
+    case VB_Q4_K: return (vb_interleave){8, 0, 0, 0, 36};
+    case VB_Q5_K: return (vb_interleave){8, 0, 0, 0, 44};
+    case VB_Q6_K: return (vb_interleave){8, 208, 2, 0, 52};
+    case VB_IQ4_XS: return (vb_interleave){8, 0, 0, 0, 34};
+    default: return (vb_interleave){0, 0, 0, 0, 0};
+    }
+}
+
+/* Bytes of w's packed form; 0 for types that have none. */
+size_t vb_packed_bytes(const vb_matrix *w);
+
+/* Packs blocks [block0, block0 + blocks) of rows [row, row + 16) of w, row a multiple of 16. */
+typedef void vb_pack_fn(const vb_matrix *w, int row, size_t block0, size_t blocks, uint8_t *out);
+vb_pack_fn vb_pack; /* plain C; SIMD sets have their own, same bytes */
+
+#endif

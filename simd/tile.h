@@ -1,0 +1,38 @@
+/* tile.h - activations cut to a tile that stays in the L1 and L2 caches while many rows of weights pass by.
+ * Shared by the SIMD sets; plain C.
+ *
+ * A record is one group of 32 values of one token. Records lie in the order in which a kernel reads them: all
+ * tokens of group 0, all tokens of group 1, ... Besides the integers and d each record holds one or two words
+ * `a`, `b`, made from the exact sums of the activations' integers, that undo the unsigned storage of weights
+ * or multiply their minimum. */
+#ifndef VB_TILE_H
+#define VB_TILE_H
+
+#include "kernels.h"
+
+enum {
+    VB_TILE_RECORDS = 1024, /* of one plane; half as many of two */
+    VB_TILE_TOKENS = 64     /* 8 groups of 64 tokens in two planes fill a tile */
+};
+
+/* What a and b hold, with s[0], s[1] the sums of the two halves of the group. */
+typedef enum vb_tile_kind {
+    VB_TILE_OFFSET, /* a = -offset*(s[0] + s[1]) */
+    VB_TILE_FLOAT,  /* a = the bits of (float)(s[0] + s[1]), which is exact */
+    VB_TILE_HALVES  /* a = -offset*s[0], b = -offset*s[1] */
+} vb_tile_kind;
+
+typedef struct vb_tile {
+    int tokens, groups, planes;
+    _Alignas(64) int32_t q[VB_TILE_RECORDS * 8]; /* (groups, tokens, planes, 8 words of 4 integers) */
+    float d[VB_TILE_RECORDS];                    /* (groups, tokens) */
+    int32_t a[VB_TILE_RECORDS], b[VB_TILE_RECORDS];
+} vb_tile;
+
+/* Most groups, a multiple of 8, that fit with so many tokens (at most VB_TILE_TOKENS). */
+int vb_tile_groups(int tokens, int planes);
+/* Copies tokens [t0, t0 + tokens), groups [g0, g0 + groups). */
+void vb_tile_fill(vb_tile *tile, const vb_acts *x, int t0, int tokens, int g0, int groups, vb_tile_kind kind,
+                  int offset);
+
+#endif
