@@ -11,11 +11,11 @@ tok=$out/tokenizer.json
 data="--corpus $corpus --valid $valid --tokenizer $tok --resume"
 
 [ -f "$tok" ] || "$python" "$here/tokenizer.py" "$corpus" "$tok"
-"$python" "$here/train_target.py" $data --out "$out/target" --minutes "${TARGET_MINUTES:-66}"
+"$python" "$here/train_target.py" $data --out "$out/target" --minutes "${TARGET_MINUTES:-60}"
 [ -f "$out/sampled.npy" ] || "$python" "$here/sample.py" "$out/target/best.pt" "$out/sampled.npy" --corpus "$corpus" \
-    --tokenizer "$tok" --sequences "${SEQUENCES:-1280}"
+    --tokenizer "$tok" --sequences "${SEQUENCES:-768}"
 "$python" "$here/train_draft.py" $data --target "$out/target/best.pt" --sampled "$out/sampled.npy" --out "$out/draft" \
-    --minutes "${DRAFT_MINUTES:-30}"
+    --minutes "${DRAFT_MINUTES:-38}"
 for m in target draft; do
     "$python" "$here/export.py" "$out/$m/best.pt" "$out/tales-$m-f32.gguf" --tokenizer "$tok" --name "Verbatim Tales $m" \
         --description "A small $m model for demonstrating speculative decoding, trained from nothing on public-domain fairy tales"

@@ -72,7 +72,7 @@ def main():
     ap.add_argument("--batch", type=int, default=128)
     ap.add_argument("--temperatures", default="1,0.8,1,0.8,0")
     ap.add_argument("--seed", type=int, default=1)
-    ap.add_argument("--threads", type=int, default=2)
+    ap.add_argument("--threads", type=int, default=1)
     a = ap.parse_args()
     loop.setup(a.seed, a.threads)
     tok = Tokenizer.load(a.tokenizer)

@@ -104,12 +104,12 @@ def borrow_embedding(model, target):
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     common_options(ap)
-    ap.set_defaults(context=512)
+    ap.set_defaults(context=512, batch=2048, every=200)
     ap.add_argument("--target", required=True)
     ap.add_argument(
         "--sampled", help="ids written by sample.py; their length must be a multiple of --context"
     )
-    ap.add_argument("--lr", type=float, default=4e-3)
+    ap.add_argument("--lr", type=float, default=3e-3)
     ap.add_argument("--tv", type=float, default=0.8)
     ap.add_argument("--tv-from", type=float, default=0.5)
     ap.add_argument("--dim", type=int, default=128)
