@@ -1,0 +1,367 @@
+#!/usr/bin/env python3
+"""Writes GGUF models with seeded random weights at the dimensions of known models, for measurements and for tests at
+scale without downloads. What an engine does with the bytes costs the same as with trained ones; the text is gibberish.
+
+  mkmodel.py big.gguf   --preset qwen2.5-3b                         an F16 model of these dimensions
+  mkmodel.py small.gguf --preset qwen2.5-0.5b --seed 7              another
+  mkmodel.py big.gguf   --preset qwen2.5-3b --embed-draft "--preset qwen2.5-0.5b --seed 7" --noise 0.1
+                                                                    a target that computes small.gguf's function plus
+                                                                    noise, at the full cost of its own dimensions
+  verbatim quantize big.gguf big-q4_k_m.gguf Q4_K_M                 fewer bits
+
+Presets give the dimensions; options given beside a preset win. The vocabulary is made up (--vocab-size words) unless
+--vocab-from names a GGUF file or a tokenizer.json to take it from. Needs numpy. The same arguments give the same bytes
+(with the same version of numpy); each tensor's numbers depend on the seed and its name alone, and one tensor is held in
+memory at a time.
+"""
+import argparse
+import hashlib
+import json
+import os
+import struct
+import sys
+
+import numpy as np
+
+# Dimensions as published with the models (config.json).
+PRESETS = {
+    "qwen2.5-0.5b": "--arch qwen2 --dim 896 --layers 24 --heads 14 --kv-heads 2 --ffn 4864 --tied "
+                    "--rope-base 1000000 --ctx 32768 --vocab-size 151936",
+    "qwen2.5-1.5b": "--arch qwen2 --dim 1536 --layers 28 --heads 12 --kv-heads 2 --ffn 8960 --tied "
+                    "--rope-base 1000000 --ctx 32768 --vocab-size 151936",
+    "qwen2.5-3b": "--arch qwen2 --dim 2048 --layers 36 --heads 16 --kv-heads 2 --ffn 11008 --tied "
+                  "--rope-base 1000000 --ctx 32768 --vocab-size 151936",
+    "llama-3.2-1b": "--arch llama --dim 2048 --layers 16 --heads 32 --kv-heads 8 --ffn 8192 --tied "
+                    "--rope-base 500000 --rope-freqs 32,1,4,8192 --ctx 131072 --vocab-size 128256",
+    "tinyllama-1.1b": "--arch llama --dim 2048 --layers 22 --heads 32 --kv-heads 4 --ffn 5632 "
+                      "--rope-base 10000 --ctx 2048 --vocab-size 32000",
+}
+
+U8, I8, U16, I16, U32, I32, F32, BOOL, STR, ARR, U64, I64, F64 = range(13)
+FORMAT = {U8: "B", I8: "b", U16: "H", I16: "h", U32: "I", I32: "i", F32: "f", BOOL: "B", U64: "Q", I64: "q", F64: "d"}
+TENSOR_F32, TENSOR_F16 = 0, 1
+ALIGNMENT = 32
+
+
+# ---------------------------------------------------------------------------------------------------- GGUF
+
+
+def read_metadata(path):
+    """The key-value pairs of a GGUF file: {key: (type, value)}; an array's value is (element type, list)."""
+    with open(path, "rb") as f:
+        def read(fmt):
+            return struct.unpack("<" + fmt, f.read(struct.calcsize("<" + fmt)))[0]
+
+        def value(kind):
+            if kind == STR:
+                return f.read(read("Q"))
+            if kind == ARR:
+                elem, n = read("I"), read("Q")
+                return elem, [value(elem) for _ in range(n)]
+            return read(FORMAT[kind])
+
+        if f.read(4) != b"GGUF":
+            sys.exit(f"{path}: not a GGUF file")
+        read("I"), read("Q")
+        out = {}
+        for _ in range(read("Q")):
+            key = f.read(read("Q")).decode()
+            kind = read("I")
+            out[key] = (kind, value(kind))
+        return out
+
+
+def encode_string(s):
+    b = s if isinstance(s, bytes) else s.encode()
+    return struct.pack("<Q", len(b)) + b
+
+
+def encode_value(kind, v):
+    if kind == STR:
+        return encode_string(v)
+    if kind == ARR:
+        elem, items = v
+        return struct.pack("<IQ", elem, len(items)) + b"".join(encode_value(elem, x) for x in items)
+    return struct.pack("<" + FORMAT[kind], v)
+
+
+def write_gguf(path, metadata, tensors, make):
+    """tensors: (name, shape with the row length last, kind, type). make(name, shape, kind) gives each one's numbers."""
+    head = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(metadata))
+    for key, kind, v in metadata:
+        head += encode_string(key) + struct.pack("<I", kind) + encode_value(kind, v)
+    offset, offsets = 0, []
+    for name, shape, _, gtype in tensors:
+        head += encode_string(name) + struct.pack("<I", len(shape))
+        head += b"".join(struct.pack("<Q", d) for d in reversed(shape)) + struct.pack("<IQ", gtype, offset)
+        offsets.append(offset)
+        offset += int(np.prod(shape)) * (4 if gtype == TENSOR_F32 else 2)
+        offset += -offset % ALIGNMENT
+    part = path + ".part"
+    with open(part, "wb") as f:
+        f.write(head + b"\0" * (-len(head) % ALIGNMENT))
+        base = f.tell()
+        for (name, shape, kind, gtype), at in zip(tensors, offsets):
+            f.write(b"\0" * (base + at - f.tell()))
+            f.write(np.ascontiguousarray(make(name, shape, kind), "<f4" if gtype == TENSOR_F32 else "<f2").tobytes())
+        f.write(b"\0" * (-f.tell() % ALIGNMENT))
+    os.replace(part, path)
+
+
+# ---------------------------------------------------------------------------------------------------- vocabulary
+
+
+def made_up_vocabulary(n):
+    """Bytes, letters and words " w0", " w1", ... in the SPM kind, which needs no merge table."""
+    tokens, types = ["<unk>", "<s>", "</s>"], [2, 3, 3]
+    tokens += [f"<0x{b:02X}>" for b in range(256)]
+    types += [6] * 256
+    tokens += ["\u2581"] + [chr(c) for c in range(33, 127)]
+    types += [1] * 95
+    tokens += [f"\u2581w{i}" for i in range(n - len(tokens))]
+    types += [1] * (n - len(types))
+    if len(tokens) != n:
+        sys.exit(f"--vocab-size {n}: must be at least {len(tokens)}")
+    return [("tokenizer.ggml.model", STR, "llama"), ("tokenizer.ggml.tokens", ARR, (STR, tokens)),
+            ("tokenizer.ggml.scores", ARR, (F32, [-float(i) for i in range(n)])),
+            ("tokenizer.ggml.token_type", ARR, (I32, types)), ("tokenizer.ggml.bos_token_id", U32, 1),
+            ("tokenizer.ggml.eos_token_id", U32, 2), ("tokenizer.ggml.unknown_token_id", U32, 0),
+            ("tokenizer.ggml.add_bos_token", BOOL, 1)], n
+
+
+def json_vocabulary(path, pre, pad_to):
+    """A byte-level BPE tokenizer.json; the chat template from a tokenizer_config.json beside it, if there is one."""
+    with open(path, encoding="utf-8") as f:
+        source = json.load(f)
+    text = {i: t for t, i in source["model"]["vocab"].items()}
+    kind = dict.fromkeys(text, 1)
+    for t in source.get("added_tokens", []):
+        text[t["id"]] = t["content"]
+        kind[t["id"]] = 3 if t["special"] or t["content"].startswith("<|") and t["content"].endswith("|>") else 4
+    n = max(max(text) + 1, pad_to)
+    merges = [m if isinstance(m, str) else " ".join(m) for m in source["model"]["merges"]]
+    out = [("tokenizer.ggml.model", STR, "gpt2"), ("tokenizer.ggml.pre", STR, pre),
+           ("tokenizer.ggml.tokens", ARR, (STR, [text.get(i, f"[PAD{i}]") for i in range(n)])),
+           ("tokenizer.ggml.token_type", ARR, (I32, [kind.get(i, 5) for i in range(n)])),
+           ("tokenizer.ggml.merges", ARR, (STR, merges))]
+    ids = {t: i for i, t in text.items()}
+    for key, names in (("eos", ("<|im_end|>", "<|eot_id|>", "<|endoftext|>", "</s>")),
+                       ("bos", ("<|begin_of_text|>", "<|endoftext|>", "<s>"))):
+        found = [ids[name] for name in names if name in ids]
+        if found:
+            out.append((f"tokenizer.ggml.{key}_token_id", U32, found[0]))
+    out.append(("tokenizer.ggml.add_bos_token", BOOL, int(pre == "llama-bpe")))
+    config = os.path.join(os.path.dirname(path), "tokenizer_config.json")
+    if os.path.exists(config):
+        with open(config, encoding="utf-8") as f:
+            template = json.load(f).get("chat_template")
+        if isinstance(template, str):
+            out.append(("tokenizer.chat_template", STR, template))
+    return out, n
+
+
+def vocabulary(a):
+    if not a.vocab_from:
+        return made_up_vocabulary(a.vocab_size or 32000)
+    if a.vocab_from.endswith(".gguf"):
+        pairs = [(k, t, v) for k, (t, v) in read_metadata(a.vocab_from).items() if k.startswith("tokenizer.")]
+        return pairs, len(next(v for k, _, v in pairs if k == "tokenizer.ggml.tokens")[1])
+    return json_vocabulary(a.vocab_from, a.pre, a.pad_vocab)
+
+
+# ---------------------------------------------------------------------------------------------------- weights
+
+
+def shapes(a, n_vocab):
+    """(name, shape, kind) in file order; a matrix is (outputs, inputs). Kinds: norm, bias, embedding, output, rope, in
+    (reads the residual stream or a hidden layer) and branch (writes to the residual stream)."""
+    d, q, kv = a.dim, a.heads * a.head_dim, a.kv_heads * a.head_dim
+    out = [("token_embd.weight", (n_vocab, d), "embedding")]
+    for i in range(a.layers):
+        p = f"blk.{i}."
+        out += [(p + "attn_norm.weight", (d,), "norm"), (p + "attn_q.weight", (q, d), "in"),
+                (p + "attn_k.weight", (kv, d), "in"), (p + "attn_v.weight", (kv, d), "in"),
+                (p + "attn_output.weight", (d, q), "branch")]
+        if a.arch == "qwen2":
+            out += [(p + "attn_q.bias", (q,), "bias"), (p + "attn_k.bias", (kv,), "bias"),
+                    (p + "attn_v.bias", (kv,), "bias")]
+        if a.arch == "qwen3":
+            out += [(p + "attn_q_norm.weight", (a.head_dim,), "norm"), (p + "attn_k_norm.weight", (a.head_dim,), "norm")]
+        out += [(p + "ffn_norm.weight", (d,), "norm"), (p + "ffn_gate.weight", (a.ffn, d), "in"),
+                (p + "ffn_up.weight", (a.ffn, d), "in"), (p + "ffn_down.weight", (d, a.ffn), "branch")]
+    out.append(("output_norm.weight", (d,), "norm"))
+    if not a.tied:
+        out.append(("output.weight", (n_vocab, d), "output"))
+    if a.rope_freqs:
+        out.append(("rope_freqs.weight", (a.head_dim // 2,), "rope"))
+    return out
+
+
+def rope_factors(a):
+    """What divides each RoPE frequency in a Llama 3.x model: 1 for short waves, FACTOR for long ones, a blend between."""
+    factor, low, high, old = (float(x) for x in a.rope_freqs.split(","))
+    wave = 2 * np.pi * a.rope_base ** (np.arange(a.head_dim // 2) * 2 / a.head_dim)
+    s = np.clip((old / wave - low) / (high - low), 0, 1)
+    return (1 / ((1 - s) / factor + s)).astype("f4")
+
+
+def random_tensor(a, name, shape, kind):
+    key = hashlib.sha256(f"{a.seed} {name}".encode()).digest()
+    rng = np.random.default_rng(int.from_bytes(key[:16], "little"))
+    if kind == "rope":
+        return rope_factors(a)
+    x = rng.standard_normal(shape, dtype="f4")
+    if kind == "norm":
+        return 1 + np.float32(0.1) * x
+    if kind == "bias":
+        return np.float32(0.1) * x
+    if kind == "output" or kind == "embedding" and a.tied:
+        return x * np.float32(a.logit_scale / np.sqrt(a.dim))
+    if kind == "embedding":
+        return x
+    return x * np.float32((a.branch if kind == "branch" else 1.0) / np.sqrt(shape[-1]))
+
+
+def head_places(a, da):
+    """Where the values of one of the draft's heads lie in a head of the target: pairs that RoPE turns stay pairs and keep
+    their frequency (dimension j*m of a head m times as wide turns like dimension j)."""
+    m, half = a.head_dim // da.head_dim, np.arange(da.head_dim // 2)
+    if a.arch == "llama":
+        return np.stack([half * m * 2, half * m * 2 + 1], 1).reshape(-1)
+    return np.concatenate([half * m, a.head_dim // 2 + half * m])
+
+
+def embedded_tensor(a, da, name, shape, kind):
+    """A tensor of a target that computes the draft `da` plus noise: the first da.dim values of the residual stream hold
+    the draft's, the rest is zero; the target's further heads, hidden units and layers add noise of relative size
+    a.noise. RMSNorm averages over more values, so norms are scaled by sqrt(da.dim/a.dim)."""
+    d, dd, r = a.dim, da.dim, np.float32(np.sqrt(da.dim / a.dim))
+    x = random_tensor(a, name, shape, kind)
+    layer = int(name.split(".")[1]) if name.startswith("blk.") else -1
+
+    def draft(n, s, k):
+        return random_tensor(da, n, s, k)
+
+    def widen(y):
+        return np.concatenate([y, np.zeros(y.shape[:-1] + (d - dd,), "f4")], -1)
+
+    if kind == "embedding":
+        return widen(draft(name, (shape[0], dd), kind))
+    if kind == "output":
+        tied = draft("token_embd.weight", (shape[0], dd), "embedding") if da.tied else draft(name, (shape[0], dd), kind)
+        return widen(tied)
+    if kind == "rope":
+        return x
+    if kind == "branch":
+        x *= np.float32(a.noise)
+        x[dd:] = 0
+    if layer >= da.layers:  # further layers come last: noise early on would be amplified
+        return x
+    part = name.split(".")[-2]
+    places, group, dgroup = head_places(a, da), a.heads // a.kv_heads, da.heads // da.kv_heads
+    if kind == "norm":
+        x[:dd] = draft(name, (dd,), kind) * r
+    elif part in ("attn_q", "attn_k", "attn_v"):
+        heads, dheads = (a.heads, da.heads) if part == "attn_q" else (a.kv_heads, da.kv_heads)
+        scale = np.float32(1.0 if part == "attn_v" else (a.head_dim / da.head_dim) ** 0.25)
+        rows = x.reshape((heads, a.head_dim) + x.shape[1:])
+        y = draft(name, (dheads * da.head_dim,) + ((dd,) if x.ndim == 2 else ()), kind) * scale
+        y = (widen(y) if x.ndim == 2 else y).reshape((dheads, da.head_dim) + x.shape[1:])
+        for h in range(dheads):
+            t = h // dgroup * group + h % dgroup if part == "attn_q" else h
+            rows[t] = 0
+            rows[t][places] = y[h]
+    elif part == "attn_output":
+        columns = x.reshape(d, a.heads, a.head_dim)
+        y = draft(name, (dd, da.heads * da.head_dim), kind).reshape(dd, da.heads, da.head_dim)
+        for h in range(da.heads):
+            t = h // dgroup * group + h % dgroup
+            columns[:, t] = 0
+            columns[:dd, t, places] = y[:, h]
+    elif part in ("ffn_gate", "ffn_up"):
+        x[:da.ffn] = widen(draft(name, (da.ffn, dd), kind))
+    elif part == "ffn_down":
+        x[:, :da.ffn] = 0
+        x[:dd, :da.ffn] = draft(name, (dd, da.ffn), kind)
+    return x
+
+
+def check_embedding(a, da):
+    def need(condition, what):
+        if not condition:
+            sys.exit(f"--embed-draft: {what}")
+
+    need(a.arch == da.arch, f"target is {a.arch}, draft {da.arch}")
+    need(a.arch != "qwen3", "qwen3 normalises each head over its own width, so heads cannot be widened")
+    need(a.dim >= da.dim and a.layers >= da.layers and a.ffn >= da.ffn, "the draft is larger than the target")
+    need(a.head_dim % da.head_dim == 0, "head_dim of the target must be a multiple of the draft's")
+    need(a.kv_heads >= da.kv_heads and a.heads // a.kv_heads >= da.heads // da.kv_heads,
+         "each KV head of the target must serve at least as many heads as the draft's")
+    need(a.rope_freqs == "" or a.head_dim == da.head_dim, "with --rope-freqs both need the same head_dim")
+    need(a.rope_base == da.rope_base and a.rope_freqs == da.rope_freqs, "both need the same RoPE")
+
+
+# ---------------------------------------------------------------------------------------------------- command line
+
+
+def add_dimensions(p):
+    p.add_argument("--preset", choices=sorted(PRESETS))
+    p.add_argument("--arch", default="llama", choices=("llama", "qwen2", "qwen3"))
+    for name, default in (("dim", 256), ("layers", 2), ("heads", 4), ("kv-heads", 2), ("head-dim", 0), ("ffn", 512),
+                          ("seed", 1), ("ctx", 4096), ("vocab-size", 0)):
+        p.add_argument("--" + name, type=int, default=default, metavar="N")
+    p.add_argument("--tied", action="store_true", help="the embedding is the output matrix")
+    p.add_argument("--logit-scale", type=float, default=3.0, help="standard deviation of the logits, about")
+    p.add_argument("--branch", type=float, default=1.0, help="size of what a layer adds")
+    p.add_argument("--rope-base", type=float, default=10000.0)
+    p.add_argument("--rope-freqs", default="", metavar="FACTOR,LOW,HIGH,OLD_CTX", help="as in Llama 3.x")
+
+
+def parse(p, words):
+    """Options, with those of a preset in front so that what is given beside it wins."""
+    first, _ = p.parse_known_args(words)
+    a = p.parse_args((PRESETS[first.preset].split() if first.preset else []) + words)
+    a.head_dim = a.head_dim or a.dim // a.heads
+    return a
+
+
+def metadata(a, vocab, n_vocab):
+    k = a.arch + "."
+    out = [("general.architecture", STR, a.arch), ("general.name", STR, a.name or f"seeded {a.preset or a.arch}"),
+           ("general.file_type", U32, 0 if a.f32 else 1), (k + "context_length", U32, a.ctx),
+           (k + "embedding_length", U32, a.dim), (k + "block_count", U32, a.layers),
+           (k + "feed_forward_length", U32, a.ffn), (k + "attention.head_count", U32, a.heads),
+           (k + "attention.head_count_kv", U32, a.kv_heads), (k + "attention.layer_norm_rms_epsilon", F32, 1e-6),
+           (k + "rope.freq_base", F32, a.rope_base), (k + "rope.dimension_count", U32, a.head_dim)]
+    if a.head_dim * a.heads != a.dim or a.arch == "qwen3":
+        out += [(k + "attention.key_length", U32, a.head_dim), (k + "attention.value_length", U32, a.head_dim)]
+    return out + [(k + "vocab_size", U32, n_vocab)] + vocab
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("out")
+    add_dimensions(p)
+    p.add_argument("--vocab-from", default="", metavar="FILE", help="a GGUF file or a tokenizer.json")
+    p.add_argument("--pre", default="qwen2", help="pre-tokenizer of a tokenizer.json")
+    p.add_argument("--pad-vocab", type=int, default=0, metavar="N", help="ids at least, with a tokenizer.json")
+    p.add_argument("--embed-draft", default="", metavar="ARGS", help="the draft's own arguments, as one string")
+    p.add_argument("--noise", type=float, default=0.1, help="with --embed-draft: 0 agrees always, 1 hardly ever")
+    p.add_argument("--f32", action="store_true", help="matrices in F32 instead of F16")
+    p.add_argument("--name", default="")
+    a = parse(p, sys.argv[1:])
+    make = lambda name, shape, kind: random_tensor(a, name, shape, kind)
+    if a.embed_draft:
+        dp = argparse.ArgumentParser(prog="--embed-draft")
+        add_dimensions(dp)
+        da = parse(dp, a.embed_draft.split())
+        check_embedding(a, da)
+        make = lambda name, shape, kind: embedded_tensor(a, da, name, shape, kind)
+    vocab, n_vocab = vocabulary(a)
+    tensors = [(n, s, k, TENSOR_F32 if len(s) == 1 or a.f32 else TENSOR_F16) for n, s, k in shapes(a, n_vocab)]
+    write_gguf(a.out, metadata(a, vocab, n_vocab), tensors, make)
+    print(f"{a.out}: {n_vocab} ids, {sum(int(np.prod(s)) for _, s, _, _ in tensors)} weights")
+
+
+if __name__ == "__main__":
+    main()
