@@ -86,11 +86,11 @@ def main():
         parts.append(
             generate(model, prompts, a.length, t, a.seed + i).to(torch.int16).numpy().astype(np.uint16)
         )
-        np.save(a.out, np.concatenate(parts))
         print(
             f"{i + a.batch} sequences, temperature {t}: {tok.decode(parts[-1][0].tolist())[:300]!r}",
             flush=True,
         )
+    np.save(a.out, np.concatenate(parts))
 
 
 if __name__ == "__main__":
