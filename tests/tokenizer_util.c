@@ -100,7 +100,7 @@ void expect_ids(const vb_tokenizer *t, const char *text, size_t len, unsigned fl
     int32_t *got = NULL;
     size_t k = 0;
     if (vb_tokenize(t, text, len, flags, &got, &k, &err)) fail_msg("'%s': %s", text, err.message);
-    bool same = k == n && memcmp(got, ids, n * sizeof *ids) == 0;
+    bool same = k == n && (n == 0 || memcmp(got, ids, n * sizeof *ids) == 0);
     if (!same) {
         print_message("'%s': got", text);
         for (size_t i = 0; i < k; i++) print_message(" %d", (int)got[i]);

@@ -289,18 +289,10 @@ static size_t decode(const vb_tokenizer *t, int32_t id, char *out) {
     return n;
 }
 
+/* After load_bytes, which saw to it that byte tokens are well spelled. */
 static int load_texts(vb_tokenizer *t, const vb_gguf *g, vb_error *err) {
     uint64_t total = 0;
-    for (int32_t id = 0; id < t->n; id++) {
-        total += t->raw_len[id];
-        if (t->kind[id] == VB_TOKEN_BYTE && byte_token(t->raw[id], t->raw_len[id]) < 0) {
-            char shown[80];
-            return vb_fail(err, VB_ERR_FORMAT,
-                           "%s: " KEY "tokens: byte token %d is '%s', not <0xHH> with two hex digits",
-                           vb_gguf_path(g), (int)id,
-                           vb_escape(t->raw[id], t->raw_len[id], shown, sizeof shown));
-        }
-    }
+    for (int32_t id = 0; id < t->n; id++) total += t->raw_len[id];
     if (total > UINT32_MAX) return bad_key(g, "tokens", "more than 4 GiB of text", err);
     int rc;
     if ((rc = vb_alloc((void **)&t->text, (size_t)total, 1, "the vocabulary", err)) ||
@@ -308,6 +300,27 @@ static int load_texts(vb_tokenizer *t, const vb_gguf *g, vb_error *err) {
         return rc;
     for (int32_t id = 0; id < t->n; id++)
         t->text_at[id + 1] = t->text_at[id] + (uint32_t)decode(t, id, t->text + t->text_at[id]);
+    return VB_OK;
+}
+
+/* Byte tokens are spelled <0xHH> in either kind of tokenizer; SPM falls back on them. */
+static int load_byte_tokens(vb_tokenizer *t, const vb_gguf *g, vb_error *err) {
+    for (int32_t id = 0; id < t->n; id++) {
+        if (t->kind[id] != VB_TOKEN_BYTE) continue;
+        int b = byte_token(t->raw[id], t->raw_len[id]);
+        if (b < 0) {
+            char shown[80];
+            return vb_fail(err, VB_ERR_FORMAT,
+                           "%s: " KEY "tokens: byte token %d is '%s', not <0xHH> with two hex digits",
+                           vb_gguf_path(g), (int)id,
+                           vb_escape(t->raw[id], t->raw_len[id], shown, sizeof shown));
+        }
+        if (!t->spm) continue;
+        if (t->byte_id[b] >= 0)
+            return vb_fail(err, VB_ERR_FORMAT, "%s: " KEY "tokens: tokens %d and %d stand for the same byte",
+                           vb_gguf_path(g), (int)t->byte_id[b], (int)id);
+        t->byte_id[b] = id;
+    }
     return VB_OK;
 }
 
@@ -322,15 +335,7 @@ static int load_bytes(vb_tokenizer *t, const vb_gguf *g, vb_error *err) {
         int32_t id = vb_text_find(t, c, t->byte_char_len[b]);
         if (id >= 0 && (t->kind[id] == VB_TOKEN_NORMAL || t->kind[id] == VB_TOKEN_USER)) t->byte_id[b] = id;
     }
-    for (int32_t id = 0; t->spm && id < t->n; id++) {
-        if (t->kind[id] != VB_TOKEN_BYTE) continue;
-        int b = byte_token(t->raw[id], t->raw_len[id]);
-        if (t->byte_id[b] >= 0)
-            return vb_fail(err, VB_ERR_FORMAT, "%s: " KEY "tokens: tokens %d and %d stand for the same byte",
-                           vb_gguf_path(g), (int)t->byte_id[b], (int)id);
-        t->byte_id[b] = id;
-    }
-    return VB_OK;
+    return load_byte_tokens(t, g, err);
 }
 
 /* ------------------------------------------------------------------------------------------------ ids, flags
