@@ -20,7 +20,7 @@ WARN = -Wall -Wextra -Wpedantic -Wshadow -Wconversion $(WERROR)
 # Bit identity (P1): nothing is contracted, reassociated or widened. docs/numerics.md says why. Comes last, so that no
 # CFLAGS from outside undoes it.
 EXACT = -std=c11 -ffp-contract=off -fno-fast-math
-INCLUDES = -Iinclude -Ibase -Igguf -Itokenizer -Iref -Isimd -Isampling -Ioffload -Iquantize -Itests
+INCLUDES = -Iinclude -Ibase -Igguf -Itokenizer -Iref -Isimd -Isampling -Ioffload -Iquantize -Iprove -Itests
 # Recursive, not :=, so that the flags are right after tools/deps has installed the packages. $(eval) caches them.
 PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null))$(PKG_CFLAGS)
 PKG_LIBS = $(eval PKG_LIBS := $$(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null))$(PKG_LIBS)
@@ -31,6 +31,9 @@ TEST_LIBS = -lcmocka -lgmp
 
 LIB_DIRS = base gguf tokenizer ref simd sampling offload quantize
 LIB_SRC := $(foreach d,$(LIB_DIRS),$(wildcard $(d)/*.c))
+# Tools above the library: the command and the tests link them, libverbatim.a does not hold them.
+TOOL_DIRS = prove
+TOOL_SRC := $(foreach d,$(TOOL_DIRS),$(wildcard $(d)/*.c))
 CLI_SRC := $(wildcard cli/*.c)
 TEST_SRC := $(wildcard tests/test_*.c)
 TEST_LIB_SRC := $(filter-out $(TEST_SRC),$(wildcard tests/*.c))
@@ -39,10 +42,11 @@ FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 EXAMPLE_SRC := $(wildcard examples/*.c)
 BENCH_SRC := $(wildcard bench/bench_*.c)
 BENCH_LIB_SRC := $(filter-out $(BENCH_SRC),$(wildcard bench/*.c))
-ALL_SRC := $(LIB_SRC) $(CLI_SRC) $(TEST_SRC) $(TEST_LIB_SRC) $(TEST_TOOL_SRC) $(EXAMPLE_SRC) $(BENCH_SRC) $(BENCH_LIB_SRC)
-ALL_HDR := $(foreach d,include $(LIB_DIRS) cli tests examples bench,$(wildcard $(d)/*.h))
+ALL_SRC := $(LIB_SRC) $(TOOL_SRC) $(CLI_SRC) $(TEST_SRC) $(TEST_LIB_SRC) $(TEST_TOOL_SRC) $(EXAMPLE_SRC) $(BENCH_SRC) $(BENCH_LIB_SRC)
+ALL_HDR := $(foreach d,include $(LIB_DIRS) $(TOOL_DIRS) cli tests examples bench,$(wildcard $(d)/*.h))
 
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o)
+TOOL_OBJ := $(TOOL_SRC:%.c=$(BUILD)/%.o)
 CLI_OBJ := $(CLI_SRC:%.c=$(BUILD)/%.o)
 TEST_LIB_OBJ := $(TEST_LIB_SRC:%.c=$(BUILD)/%.o)
 BENCH_LIB_OBJ := $(BENCH_LIB_SRC:%.c=$(BUILD)/%.o)
@@ -52,6 +56,7 @@ FUZZERS := $(FUZZ_SRC:%.c=$(BUILD)/%)
 EXAMPLES := $(EXAMPLE_SRC:%.c=$(BUILD)/%)
 BENCHES := $(BENCH_SRC:%.c=$(BUILD)/%)
 LIB := $(BUILD)/libverbatim.a
+TOOL_LIB := $(BUILD)/libtools.a
 TEST_LIB := $(BUILD)/tests/libtest.a
 CLI := $(BUILD)/bin/verbatim
 CLI_TESTS := $(filter-out tests/cli/lib.sh,$(wildcard tests/cli/*.sh))
@@ -87,16 +92,20 @@ $(LIB): $(LIB_OBJ)
 	@rm -f $@
 	$(AR) rcs $@ $^
 
+$(TOOL_LIB): $(TOOL_OBJ)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
 # An archive, so that a program takes what it uses and `make demo` needs none of the tests' libraries.
 $(TEST_LIB): $(TEST_LIB_OBJ)
 	@rm -f $@
 	$(AR) rcs $@ $^
 
-$(CLI): $(CLI_OBJ) $(LIB)
+$(CLI): $(CLI_OBJ) $(TOOL_LIB) $(LIB)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDFLAGS) $(LIBS)
 
-$(TESTS): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_LIB) $(LIB)
+$(TESTS): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_LIB) $(TOOL_LIB) $(LIB)
 	$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDFLAGS) $(TEST_LIBS) $(LIBS)
 
 $(TEST_TOOLS): $(BUILD)/tests/tools/%: $(BUILD)/tests/tools/%.o $(TEST_LIB) $(LIB)
@@ -108,7 +117,7 @@ $(EXAMPLES): $(BUILD)/examples/%: $(BUILD)/examples/%.o $(LIB)
 $(BENCHES): $(BUILD)/bench/%: $(BUILD)/bench/%.o $(BENCH_LIB_OBJ) $(TEST_LIB) $(LIB)
 	$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDFLAGS) $(LIBS)
 
-$(FUZZERS): $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(TEST_LIB) $(LIB)
+$(FUZZERS): $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(TEST_LIB) $(TOOL_LIB) $(LIB)
 	$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer $^ -o $@ $(LDFLAGS) $(LIBS)
 
 bin/verbatim: build/bin/verbatim
@@ -180,8 +189,7 @@ bench:
 	@tools/deps build
 	@$(MAKE) --no-print-directory bench-run
 bench-run: all $(BENCHES) $(BUILD)/tests/tools/tiny_pair
-	@for b in $(BENCHES); do echo "== $$b"; $$b || exit 1; done
-	@FIXTURES='$(FIXTURES)' tools/demo bench
+	@TARGET='$(TARGET)' DRAFT='$(DRAFT)' FIXTURES='$(FIXTURES)' BENCH=$(BUILD)/bench/bench_eval tools/demo bench
 
 # ---------------------------------------------------------------------------------------------------- installing
 
