@@ -116,13 +116,13 @@ int vb_vocab_compatible(const vb_tokenizer *target, const vb_tokenizer *draft, i
     int32_t common, differences = compare(target, draft, &common, &report);
     int rc = VB_OK;
     if (differences > 0) {
-        rc = vb_fail(
-            err, VB_ERR_VOCAB,
-            "the draft's vocabulary (%d tokens) is not the target's (%d): %d ids mean different things%s, "
-            "target "
-            "and draft: %s; use a draft of the same family and release, or one that needs no model (n-grams)",
-            (int)draft->n, (int)target->n, (int)differences, differences > SHOWN ? ", the first" : "",
-            report.s ? report.s : "");
+        rc = vb_fail(err, VB_ERR_VOCAB,
+                     "the draft's vocabulary (%d tokens) is not the target's (%d): ids that mean different "
+                     "things: %d%s, "
+                     "target and draft: %s; use a draft of the same family and release, or one that needs no "
+                     "model (n-grams)",
+                     (int)draft->n, (int)target->n, (int)differences,
+                     differences > SHOWN ? ", the first" : "", report.s ? report.s : "");
     } else if (!target->spm && !same_rules(target->pre_def, draft->pre_def)) {
         rc = vb_fail(
             err, VB_ERR_VOCAB,
