@@ -20,19 +20,19 @@ WARN = -Wall -Wextra -Wpedantic -Wshadow -Wconversion $(WERROR)
 # Bit identity (P1): nothing is contracted, reassociated or widened. docs/numerics.md says why. Comes last, so that no
 # CFLAGS from outside undoes it.
 EXACT = -std=c11 -ffp-contract=off -fno-fast-math
-INCLUDES = -Iinclude -Ibase -Igguf -Itokenizer -Iref -Isimd -Isampling -Ioffload -Iquantize -Iprove -Itests
+INCLUDES = -Iinclude -Ibase -Igguf -Itokenizer -Iref -Isimd -Isampling -Ioffload -Iquantize -Iprove -Iconformance -Itests
 # Recursive, not :=, so that the flags are right after tools/deps has installed the packages. $(eval) caches them.
 PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null))$(PKG_CFLAGS)
 PKG_LIBS = $(eval PKG_LIBS := $$(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null))$(PKG_LIBS)
 ALL_CPPFLAGS = -D_GNU_SOURCE $(INCLUDES) $(PKG_CFLAGS) $(CPPFLAGS)
 ALL_CFLAGS = $(OPT) -g $(WARN) -pthread $(SAN) $(CFLAGS) $(EXACT)
-LIBS = $(PKG_LIBS) -lm -pthread
+LIBS = $(PKG_LIBS) -lm -ldl -pthread
 TEST_LIBS = -lcmocka -lgmp
 
 LIB_DIRS = base gguf tokenizer ref simd sampling offload quantize
-LIB_SRC := $(foreach d,$(LIB_DIRS),$(wildcard $(d)/*.c))
+LIB_SRC := $(filter-out offload/openblas.c,$(foreach d,$(LIB_DIRS),$(wildcard $(d)/*.c)))
 # Tools above the library: the command and the tests link them, libverbatim.a does not hold them.
-TOOL_DIRS = prove
+TOOL_DIRS = prove conformance
 TOOL_SRC := $(foreach d,$(TOOL_DIRS),$(wildcard $(d)/*.c))
 CLI_SRC := $(wildcard cli/*.c)
 TEST_SRC := $(wildcard tests/test_*.c)
@@ -55,6 +55,10 @@ TEST_TOOLS := $(TEST_TOOL_SRC:%.c=$(BUILD)/%)
 FUZZERS := $(FUZZ_SRC:%.c=$(BUILD)/%)
 EXAMPLES := $(EXAMPLE_SRC:%.c=$(BUILD)/%)
 BENCHES := $(BENCH_SRC:%.c=$(BUILD)/%)
+# Offload backends are libraries of their own: OpenBLAS's is built where it is installed, the others are for the tests.
+OPENBLAS := $(BUILD)/bin/verbatim-openblas.so
+PLUGINS := $(patsubst %.c,$(BUILD)/%.so,$(wildcard tests/plugins/*.c)) \
+    $(if $(shell $(PKG_CONFIG) --exists openblas 2>/dev/null && echo yes),$(OPENBLAS))
 LIB := $(BUILD)/libverbatim.a
 TOOL_LIB := $(BUILD)/libtools.a
 TEST_LIB := $(BUILD)/tests/libtest.a
@@ -72,6 +76,7 @@ help:
 	@echo 'make same-model draft-comparison temperature-demo    demonstrations (TARGET=, DRAFT= choose models)'
 	@echo 'make bench        speeds on this machine'
 	@echo 'make test-extended FIXTURES=DIR    also the tests that compare with other programs'"'"' results'
+	@echo 'make offload-openblas    the backend for --offload openblas (docs/offload.md)'
 	@echo 'make asan tsan lint fuzz test-arm64    sanitizers, style and warnings, fuzzers, the tests on emulated aarch64'
 	@echo 'make install uninstall    under PREFIX=$(PREFIX)'
 	@echo 'make clean'
@@ -117,6 +122,18 @@ $(EXAMPLES): $(BUILD)/examples/%: $(BUILD)/examples/%.o $(LIB)
 $(BENCHES): $(BUILD)/bench/%: $(BUILD)/bench/%.o $(BENCH_LIB_OBJ) $(TEST_LIB) $(LIB)
 	$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDFLAGS) $(LIBS)
 
+$(BUILD)/tests/plugins/%.so: tests/plugins/%.c offload/offload.h $(BUILD)/.flags
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -fPIC -shared $< -o $@ $(LDFLAGS) -lm
+
+$(OPENBLAS): offload/openblas.c offload/offload.h $(BUILD)/.flags
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CPPFLAGS) $$($(PKG_CONFIG) --cflags openblas) $(ALL_CFLAGS) -fPIC -shared $< -o $@ $(LDFLAGS) \
+	    $$($(PKG_CONFIG) --libs openblas)
+# Beside the program, where --offload openblas finds it.
+offload-openblas: $(OPENBLAS) all
+	$(if $(filter build,$(BUILD)),cp $(OPENBLAS) bin/)
+
 $(FUZZERS): $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(TEST_LIB) $(TOOL_LIB) $(LIB)
 	$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer $^ -o $@ $(LDFLAGS) $(LIBS)
 
@@ -128,7 +145,7 @@ libverbatim.a: build/libverbatim.a
 
 objects: $(ALL_SRC:%.c=$(BUILD)/%.o)
 examples: $(EXAMPLES)
-programs: all $(TESTS) $(TEST_TOOLS) $(EXAMPLES) $(CLI) $(LIB)
+programs: all $(TESTS) $(TEST_TOOLS) $(PLUGINS) $(EXAMPLES) $(CLI) $(LIB)
 
 # ---------------------------------------------------------------------------------------------------- tests
 
@@ -148,11 +165,11 @@ test-extended:
 asan:
 	@tools/deps build test
 	@ASAN_OPTIONS=detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1 $(MAKE) --no-print-directory check \
-	    BUILD=build/asan OPT='-O1 -fno-omit-frame-pointer' SAN='-fsanitize=address,undefined -fno-sanitize-recover=all'
+	    BUILD=build/asan OPT='-O2 -fno-omit-frame-pointer' SAN='-fsanitize=address,undefined -fno-sanitize-recover=all'
 
 tsan:
 	@tools/deps build test
-	@$(MAKE) --no-print-directory tsan-check BUILD=build/tsan OPT=-O1 SAN=-fsanitize=thread
+	@$(MAKE) --no-print-directory tsan-check BUILD=build/tsan OPT=-O2 SAN=-fsanitize=thread
 tsan-check: $(TSAN_SRC:%.c=$(BUILD)/%) $(CLI)
 	@BUILD=$(BUILD) TSAN_OPTIONS=halt_on_error=1 tests/run $(TSAN_SRC:%.c=$(BUILD)/%)
 
@@ -201,7 +218,7 @@ Version: $(shell sed -n 's/^#define VB_VERSION "\(.*\)"/\1/p' include/verbatim.h
 Cflags: -I$${prefix}/include
 Libs: -L$${prefix}/lib -lverbatim
 Requires.private: $(PKGS)
-Libs.private: -lm -pthread
+Libs.private: -lm -ldl -pthread
 endef
 export PC
 
@@ -222,5 +239,5 @@ clean:
 .SECONDARY:
 -include $(patsubst %.c,$(BUILD)/%.d,$(ALL_SRC) $(FUZZ_SRC))
 FORCE:
-.PHONY: all help objects examples programs test check test-extended asan tsan tsan-check lint fuzz fuzz-check test-arm64 \
+.PHONY: all help objects examples offload-openblas programs test check test-extended asan tsan tsan-check lint fuzz fuzz-check test-arm64 \
     demo same-model draft-comparison temperature-demo bench bench-run install uninstall clean FORCE
