@@ -18,7 +18,9 @@ enum {
     CMD_INSPECT = 16,
     CMD_DOCTOR = 32,
     CMD_CPU = 64,
-    CMD_QUANTIZE = 128
+    CMD_QUANTIZE = 128,
+    CMD_TRACE_CHECK = 256,
+    CMD_PROVE = 512
 };
 
 typedef struct cli_list {

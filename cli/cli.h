@@ -22,6 +22,7 @@ int cli_inspect(cli_options *o);
 int cli_doctor(cli_options *o);
 int cli_cpu(cli_options *o);
 int cli_quantize(cli_options *o);
+int cli_trace_check(cli_options *o);
 
 /* ---------------------------------------------------------------------------------------- output (output.c)
  */

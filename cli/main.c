@@ -29,6 +29,12 @@ static const cli_command COMMANDS[] = {
      "Q4_K or Q4_0; docs/quantize.md says what each does. OUT appears when it is complete.\n"
      "Example: verbatim quantize model-f16.gguf model-q4_k_m.gguf Q4_K_M",
      3, cli_quantize},
+    {"trace-check", CMD_TRACE_CHECK, "FILE [--json]",
+     "Derive every decision of a trace again from its p, q and coins, without a model.",
+     "FILE was written by `run --trace FILE --trace-full`; - is standard input. Without --trace-full the whole "
+     "laws\nare missing, and only what does not need them is checked. The exit status is 0 if everything "
+     "follows, 1 if not.",
+     1, cli_trace_check},
     {"cpu", CMD_CPU, "", "List the kernels of this build that this CPU can run, and the one chosen.", NULL, 0,
      cli_cpu},
 };
@@ -39,7 +45,7 @@ static void print_overview(FILE *to) {
             "verbatim %s: exact speculative decoding of GGUF language models\n\nusage: verbatim COMMAND "
             "[options]\n\n",
             VB_VERSION);
-    for (int i = 0; i < N_COMMANDS; i++) fprintf(to, "  %-10s %s\n", COMMANDS[i].name, COMMANDS[i].summary);
+    for (int i = 0; i < N_COMMANDS; i++) fprintf(to, "  %-11s %s\n", COMMANDS[i].name, COMMANDS[i].summary);
     fprintf(to, "\n`verbatim COMMAND --help` lists the options of a command; `verbatim --version` prints the "
                 "version.\n");
 }
@@ -52,8 +58,8 @@ static const cli_command *find_command(const char *name) {
 
 static int unknown_command(const char *name) {
     if (name[0] == '-')
-        return cli_usage("a command comes first: run, chat, tokenize, logits, inspect, doctor, quantize or "
-                         "cpu; as in `verbatim run "
+        return cli_usage("a command comes first: run, chat, tokenize, logits, inspect, doctor, quantize, "
+                         "trace-check or cpu; as in `verbatim run "
                          "-m MODEL -p TEXT`");
     const char *best = NULL;
     int least = 3;

@@ -91,8 +91,8 @@ const cli_option CLI_OPTIONS[] = {
      0, 0, "f16|f32"},
     {"--kernels", "NAME", "auto (default), ref, avx2, avx512, amx, neon. The output does not depend on it",
      COMPUTE, CLI_STRING, AT(kernels), 0, 0, NULL},
-    {"--json", NULL, "print one JSON object instead of text", CMD_RUN | CMD_INSPECT | CMD_DOCTOR, CLI_FLAG,
-     AT(json), 0, 0, NULL},
+    {"--json", NULL, "print one JSON object instead of text",
+     CMD_RUN | CMD_INSPECT | CMD_DOCTOR | CMD_TRACE_CHECK, CLI_FLAG, AT(json), 0, 0, NULL},
     {"--trace", "FILE", "write every step as one line of JSON (docs/trace.md)", CMD_RUN, CLI_STRING,
      AT(trace), 0, 0, NULL},
     {"--trace-full", NULL,
@@ -110,7 +110,8 @@ const cli_option CLI_OPTIONS[] = {
      AT(pure), 0, 0, NULL},
     {"--force", NULL, "replace OUT if it exists", CMD_QUANTIZE, CLI_FLAG, AT(force), 0, 0, NULL},
     {"-h|--help", NULL, "show this help",
-     CMD_RUN | CMD_CHAT | CMD_LOGITS | CMD_TOKENIZE | CMD_INSPECT | CMD_DOCTOR | CMD_CPU | CMD_QUANTIZE,
+     CMD_RUN | CMD_CHAT | CMD_LOGITS | CMD_TOKENIZE | CMD_INSPECT | CMD_DOCTOR | CMD_CPU | CMD_QUANTIZE |
+         CMD_TRACE_CHECK,
      CLI_FLAG, AT(help), 0, 0, NULL},
 };
 const size_t CLI_N_OPTIONS = sizeof CLI_OPTIONS / sizeof CLI_OPTIONS[0];
