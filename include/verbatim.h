@@ -195,7 +195,8 @@ const char *vb_token_text(const vb_tokenizer *t, int32_t id, bool special, size_
 /* The id whose raw text is exactly this; -1 if there is none. */
 int32_t vb_token_find(const vb_tokenizer *t, const char *raw, size_t len);
 
-/* Text to ids. *ids is allocated (vb_free). Never fails on content, only for memory or a missing BOS. */
+/* Text to ids. *ids is allocated (vb_free). Never fails on content that the vocabulary can express (docs/tokenizers.md),
+ * only for memory or a missing BOS. */
 int vb_tokenize(const vb_tokenizer *t, const char *text, size_t len, unsigned flags, int32_t **ids, size_t *n,
                 vb_error *err);
 /* Ids to text, *text allocated and NUL-terminated (vb_free). The leading space that SPM adds is taken off when the
@@ -259,6 +260,42 @@ int vb_model_open(vb_model **out, const vb_gguf *g, vb_error *err);
 void vb_model_close(vb_model *m);
 const vb_model_info *vb_model_describe(const vb_model *m);
 
+/* ------------------------------------------------------------------------------------------------ offloading */
+
+/* A backend that computes matrix products elsewhere (docs/offload.md). It must outlive the contexts that use it; several
+ * may, from several threads (their products then wait for each other). */
+typedef struct vb_offload vb_offload;
+
+typedef enum vb_offload_class {
+    VB_OFFLOAD_BITWISE = 0, /* the bits of the contract: P1 to P6 hold as without it */
+    VB_OFFLOAD_BOUNDED      /* other bits, within what float32 sums in another order give; P2 holds relative to the backend
+                               and a width (vb_context_params.offload_width), P1 does not */
+} vb_offload_class;
+
+const char *vb_offload_class_name(vb_offload_class c);
+
+typedef struct vb_offload_info {
+    const char *name, *description, *path;
+    vb_offload_class class_; /* as found on random weights when it was loaded */
+    double error;            /* bounded: the largest |y - contract| / sum_i |w_i*x_i| that was measured there */
+    uint64_t types;          /* bit t: it computed a product of weights of vb_type t there */
+    uint64_t products;       /* compared there */
+} vb_offload_info;
+
+/* Loads a backend: the path of a library (with a slash, or ending in .so), or NAME for verbatim-NAME.so in the folder
+ * VERBATIM_OFFLOAD_PATH, beside the program, or in ../lib/verbatim. Compares it with the reference and classes it. Errors:
+ * VB_ERR_IO (missing, cannot be loaded), VB_ERR_UNSUPPORTED (another version of the interface, does not start, refused). */
+int vb_offload_open(vb_offload **out, const char *name, vb_error *err);
+void vb_offload_close(vb_offload *o);
+const vb_offload_info *vb_offload_describe(const vb_offload *o);
+
+typedef struct vb_offload_stats {
+    uint64_t products; /* asked for; the others below are parts of it */
+    uint64_t computed; /* by the backend */
+    uint64_t declined, failed; /* computed by the CPU instead */
+    int width;                 /* vectors per call; 0: as they come */
+} vb_offload_stats;
+
 /* ------------------------------------------------------------------------------------------------ context */
 
 typedef struct vb_context vb_context;
@@ -281,6 +318,11 @@ typedef struct vb_context_params {
      * row i belongs to position `position` + i. layer is -1 outside the layers. May be NULL. */
     void (*observe)(void *user, const char *what, int layer, int position, int rows, int cols, const float *values);
     void *user;
+    vb_offload *offload; /* computes what it accepts; NULL (default): the CPU computes all */
+    /* With a bounded backend: every product is padded or cut to this many vectors, so that the same tokens give the same bits
+     * however they are cut into calls. Speculation needs it. 0 (default): as they come. At most `batch`. */
+    int offload_width;
+    bool offload_check_all; /* compute everything on the CPU as well, not just a part, and compare */
 } vb_context_params;
 
 /* Fills in the defaults. */
@@ -295,6 +337,8 @@ int vb_context_length(const vb_context *c); /* positions it holds */
 uint64_t vb_context_bytes(const vb_context *c);
 const char *vb_context_kernels(const vb_context *c); /* the name of the kernels chosen */
 int vb_context_threads(const vb_context *c);
+const vb_offload *vb_context_offload(const vb_context *c); /* NULL: none */
+void vb_context_offload_stats(const vb_context *c, vb_offload_stats *out);
 
 /* Evaluates tokens[0..n) at positions length..length+n-1 and appends them. want[i] != 0 asks for the logits after
  * token i; want = NULL asks for the last one only. Any split of a sequence into calls gives the same bits (P1).
