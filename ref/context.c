@@ -86,7 +86,7 @@ int vb_context_open(vb_context **out, const vb_model *m, const vb_context_params
     c->params.kernels = c->kernels->name;
     if ((rc = open_cache(c, err)) != 0) goto cleanup;
     if (c->params.n_threads > 1 && (rc = vb_pool_open(&c->pool, c->params.n_threads, err)) != 0) goto cleanup;
-    const vb_workspace_params wp = {.kernels = c->kernels,
+    vb_workspace_params wp = {.kernels = c->kernels,
                                     .pool = c->pool,
                                     .max_rows = c->params.batch,
                                     .n_ctx = c->params.n_ctx,
@@ -94,6 +94,12 @@ int vb_context_open(vb_context **out, const vb_model *m, const vb_context_params
                                     .cancel = c->params.cancel,
                                     .observe = c->params.observe,
                                     .user = c->params.user};
+    if (c->params.offload) {
+        rc = vb_offload_session_open(&c->offload, c->params.offload, m, &wp, c->params.offload_width,
+                                     c->params.offload_check_all, err);
+        if (rc) goto cleanup;
+        wp.offload = vb_offload_session_hook(c->offload);
+    }
     if ((rc = vb_workspace_open(&c->workspace, m, &wp, err)) != 0) goto cleanup;
     rc = vb_alloc((void **)&c->rows, (size_t)c->params.batch, sizeof *c->rows, "the context", err);
     if (rc) goto cleanup;
@@ -110,6 +116,7 @@ cleanup:
 void vb_context_close(vb_context *c) {
     if (!c) return;
     vb_workspace_close(c->workspace);
+    vb_offload_session_close(c->offload);
     vb_pool_close(c->pool);
     free(c->cache.k);
     free(c->cache.v);
@@ -137,8 +144,17 @@ int vb_context_threads(const vb_context *c) {
     return c->params.n_threads;
 }
 
+const vb_offload *vb_context_offload(const vb_context *c) {
+    return c->params.offload;
+}
+void vb_context_offload_stats(const vb_context *c, vb_offload_stats *out) {
+    *out = (vb_offload_stats){0};
+    if (c->offload) vb_offload_session_stats(c->offload, out);
+}
+
 uint64_t vb_context_bytes(const vb_context *c) {
     return sizeof *c + c->cache_bytes + vb_workspace_bytes(c->workspace) +
+           (c->offload ? vb_offload_session_bytes(c->offload) : 0) +
            (uint64_t)c->params.batch * sizeof *c->rows + (uint64_t)c->params.n_ctx * sizeof *c->slot +
            (uint64_t)c->logits_rows * (uint64_t)c->model->info.n_vocab * sizeof *c->logits;
 }

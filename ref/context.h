@@ -2,7 +2,7 @@
 #ifndef VB_CONTEXT_H
 #define VB_CONTEXT_H
 
-#include "forward.h"
+#include "session.h"
 
 struct vb_context {
     const vb_model *model;
@@ -10,6 +10,7 @@ struct vb_context {
     const vb_kernels *kernels;
     vb_pool *pool;
     vb_workspace *workspace;
+    vb_offload_session *offload; /* NULL: none */
     vb_cache cache;
     uint64_t cache_bytes; /* of keys and values together */
     int length;           /* positions held */

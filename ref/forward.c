@@ -203,11 +203,16 @@ static void multiply(vb_workspace *w, const vb_matrix *a, float *ya, const vb_ma
     product p = {.w = w, .matrix = {a, b, c}, .y = {ya, yb, yc}};
     const int threads = vb_pool_threads(w->p.pool);
     int64_t total = 0;
-    for (int i = 0; i < 3 && p.matrix[i]; i++) total += p.matrix[i]->rows;
+    bool elsewhere[3] = {false, false, false}; /* computed by the offload hook */
+    for (int i = 0; i < 3 && p.matrix[i]; i++) {
+        if (w->p.offload.multiply)
+            elsewhere[i] = w->p.offload.multiply(w->p.offload.self, p.matrix[i], &w->acts, p.y[i]);
+        if (!elsewhere[i]) total += p.matrix[i]->rows;
+    }
     const int64_t share = threads == 1 ? total : total / (4 * (int64_t)threads);
     p.chunk = (int)(share < 16 ? 16 : share / 16 * 16);
     for (int i = 0; i < 3; i++) {
-        const int rows = p.matrix[i] ? p.matrix[i]->rows : 0;
+        const int rows = p.matrix[i] && !elsewhere[i] ? p.matrix[i]->rows : 0;
         p.ldy[i] = (size_t)rows;
         p.first_task[i + 1] = p.first_task[i] + (rows + p.chunk - 1) / p.chunk;
     }
@@ -355,6 +360,8 @@ static void after_ffn_row(vb_workspace *w, int row) {
 /* ---------------------------------------------------------------------- the end: wanted rows only */
 
 static int check(vb_workspace *w, vb_error *err) {
+    int rc = w->p.offload.check ? w->p.offload.check(w->p.offload.self, err) : VB_OK;
+    if (rc) return rc;
     switch ((failure)atomic_load(&w->failed)) {
     case NOTHING: break;
     case NOT_FINITE:

@@ -22,6 +22,15 @@ typedef struct vb_row {
     vb_cache *cache;
 } vb_row;
 
+/* Where a whole product may be computed instead (offload/). */
+typedef struct vb_product_hook {
+    void *self;
+    /* True: y (x->rows, w->rows) is filled. False: y is not to be read; the kernels compute it. */
+    bool (*multiply)(void *self, const vb_matrix *w, const vb_acts *x, float *y);
+    /* VB_OK, or why no result of this workspace is to be believed any more. */
+    int (*check)(void *self, vb_error *err);
+} vb_product_hook;
+
 typedef struct vb_workspace_params {
     const vb_kernels *kernels;
     vb_pool *pool;              /* NULL: one thread */
@@ -34,6 +43,7 @@ typedef struct vb_workspace_params {
     void (*observe)(void *user, const char *what, int layer, int position, int rows, int cols,
                     const float *values);
     void *user;
+    vb_product_hook offload; /* multiply may be NULL */
 } vb_workspace_params;
 
 typedef struct vb_workspace vb_workspace;
