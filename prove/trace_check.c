@@ -56,7 +56,7 @@ typedef struct checker {
         return false;                                                                                        \
     } while (0)
 
-/* ------------------------------------------------------------------------------------------------ values */
+/* ---------------------------------------------------------------------- values */
 
 static bool integer(checker *c, const json_t *line, const char *name, json_int_t lo, json_int_t hi,
                     json_int_t *out) {
@@ -206,8 +206,7 @@ static int32_t race(checker *c, const law *l, json_int_t position) {
     return winner;
 }
 
-/* ------------------------------------------------------------------------------------------------ the rules
- */
+/* ---------------------------------------------------------------------- the rules */
 
 static bool is(const char *a, const char *b) {
     return !strcmp(a, b);
@@ -377,7 +376,7 @@ static bool check_block(checker *c) {
     return residual(c, tau, P_tau, &sum) && check_final(c, 3, &c->p[tau], c->w);
 }
 
-/* ------------------------------------------------------------------------------------------------ a step */
+/* ---------------------------------------------------------------------- a step */
 
 static bool is_stop(const checker *c, int32_t id) {
     for (size_t i = 0; i < c->n_stop; i++)
@@ -478,7 +477,7 @@ static bool check_step(checker *c, const json_t *line) {
                                     : check_coupled(c);
 }
 
-/* ------------------------------------------------------------------------------------------------ lines */
+/* ---------------------------------------------------------------------- lines */
 
 static bool one_of(const char *word, const char *const *list) {
     for (; word && *list; list++)
@@ -545,8 +544,7 @@ static bool check_line(checker *c, const json_t *line) {
     return true;
 }
 
-/* ------------------------------------------------------------------------------------------------ the chain
- */
+/* ---------------------------------------------------------------------- the chain */
 
 static const char chain_key[] = ",\"chain\":\"";
 #define TAIL (sizeof chain_key - 1 + 32 + 2) /* ,"chain":"32 digits"} */

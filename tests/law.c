@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ------------------------------------------------------------------------------------------------ tables */
+/* ---------------------------------------------------------------------- tables */
 
 static uint32_t mix(uint32_t h, uint32_t x) {
     h = (h ^ x) * 0x9E3779B1u;
@@ -63,8 +63,7 @@ static void to_dist(const uint64_t *w, int n, const vb_dist_space *space, vb_dis
     *out = (vb_dist){kept, space->id, space->w, total};
 }
 
-/* ------------------------------------------------------------------------------------------------ table
- * models */
+/* ---------------------------------------------------------------------- table models */
 
 #define TAPE 64
 
@@ -114,6 +113,12 @@ static vb_lm lm_of(table_lm *m, const law_case *c, const law_table *t, int n_ctx
     return (vb_lm){m, c->n_vocab, n_ctx, table_eval, table_logits, table_truncate, table_length};
 }
 
+typedef struct law_env {
+    const law_case *c;
+    vb_drafter real;
+    size_t step_n; /* path length at the start of the step */
+} law_env;
+
 /* Logits are weights already; penalties come on top, by the prefix that the loop names. */
 typedef struct law_source {
     const law_case *c;
@@ -137,13 +142,7 @@ static int source_at(void *self, const float *logits, int32_t limit, const int32
     return VB_OK;
 }
 
-void law_q(const law_env *env, const int32_t *prefix, size_t n, const vb_dist_space *space, vb_dist *out) {
-    uint64_t w[LAW_VOCAB];
-    final_weights(env->c, &env->c->q, prefix, n, w);
-    to_dist(w, env->c->limit ? env->c->limit : env->c->n_vocab, space, out);
-}
-
-/* ------------------------------------------------------------------------------------------------ coins */
+/* ---------------------------------------------------------------------- coins */
 
 #define TRAIL 64
 
@@ -162,13 +161,11 @@ typedef struct explorer {
     int depth; /* questions asked in this run */
     int known; /* answers that this run repeats or changes */
     uint64_t reused;
-    vb_coin_key (*key)(vb_coin_key key);
     mpq_t lo, hi, a, b, width;
 } explorer;
 
-static void explorer_init(explorer *e, const law_case *c) {
+static void explorer_init(explorer *e) {
     memset(e, 0, sizeof *e);
-    e->key = c->key;
     for (int i = 0; i < TRAIL; i++) mpq_inits(e->trail[i].lo, e->trail[i].hi, e->trail[i].p, NULL);
     mpq_inits(e->lo, e->hi, e->a, e->b, e->width, NULL);
 }
@@ -192,7 +189,6 @@ static void set_ratio(mpq_t q, vb_u128 num, vb_u128 den) {
 /* The question: the coin's interval is cut at at(0)/total, (at(0) + at(1))/total, ...; which part is it in?
  */
 static int32_t ask(explorer *e, vb_coin_key key, const vb_weights *w) {
-    if (e->key) key = e->key(key);
     if (e->depth >= TRAIL) abort();
     answer *now = &e->trail[e->depth];
     const bool fresh = e->depth >= e->known;
@@ -271,8 +267,7 @@ static bool explorer_next(explorer *e) {
     return true;
 }
 
-/* ------------------------------------------------------------------------------------------------ the
- * drafter */
+/* ---------------------------------------------------------------------- the drafter */
 
 static int env_sync(void *self, const int32_t *path, size_t n, vb_error *err) {
     law_env *env = self;
@@ -283,8 +278,8 @@ static int env_sync(void *self, const int32_t *path, size_t n, vb_error *err) {
 static int env_draft(void *self, int32_t *path, size_t n, vb_proposal *out, vb_error *err) {
     law_env *env = self;
     env->step_n = n;
-    if (env->c->draft) return env->c->draft(env, path, n, out);
     int rc = env->real.draft(env->real.self, path, n, out, err);
+    if (env->c->wrong && !rc) vb_wrong_trim(env->c->wrong, out);
     if (rc || !env->c->stop_early) return rc;
     for (int i = 0; i < out->n; i++) { /* a rule that looks at nothing but what it keeps */
         uint32_t h = 5;
@@ -304,7 +299,7 @@ static void env_close(void *self) {
     env->real.close(env->real.self);
 }
 
-/* ------------------------------------------------------------------------------------------------ runs */
+/* ---------------------------------------------------------------------- runs */
 
 void law_init(law_result *r) {
     memset(r, 0, sizeof *r);
@@ -330,7 +325,7 @@ typedef struct one_run {
 } one_run;
 
 /* One path through the loop: until n_tokens or a stop token. */
-static bool run(const law_case *c, const vb_coins *coins, one_run *o) {
+static bool run(const law_case *c, const vb_coins *right, one_run *o) {
     table_lm target, draft;
     law_env env = {.c = c};
     law_source source = {c, &env, c->prefix_without_drafts}, draft_source = {c, &env, false};
@@ -338,21 +333,23 @@ static bool run(const law_case *c, const vb_coins *coins, one_run *o) {
     vb_spec *s = NULL;
     vb_step step;
 
-    env.coins = coins;
+    vb_wrong_coins space;
+    const vb_coins planted = c->wrong ? vb_wrong_coins_on(&space, c->wrong, right) : *right,
+                   *coins = &planted;
     const vb_drafter_model_params dp = {
         .lm = lm_of(&draft, c, &c->q, c->draft_n_ctx ? c->draft_n_ctx : TAPE, 0),
         .law = {&draft_source, LAW_VOCAB, source_at},
         .limit = c->limit ? c->limit : c->n_vocab,
-        .choice = c->choice,
+        .choice = c->wrong ? c->wrong->choice : c->choice,
         .coins = coins,
         .stop = &c->stop,
         .n_stop = c->stop >= 0};
     const vb_drafter drafter = {&env, env_sync, env_draft, env_settle, env_close};
-    const vb_spec_parts parts = {.target = lm_of(&target, c, &c->p, TAPE, c->row_shift),
+    const vb_spec_parts parts = {.target = lm_of(&target, c, &c->p, TAPE, c->wrong ? c->wrong->row_shift : 0),
                                  .law = {&source, LAW_VOCAB, source_at},
                                  .drafter = &drafter,
                                  .coins = coins,
-                                 .rule = c->rule,
+                                 .rule = c->wrong ? c->wrong->rule : c->rule,
                                  .gamma = c->gamma,
                                  .stop = &c->stop,
                                  .n_stop = c->stop >= 0};
@@ -438,7 +435,7 @@ static void compare(const law_case *c, law_result *r, int32_t *path, int n, cons
 bool law_enumerate(const law_case *c, law_result *r) {
     static explorer e;
     bool ok = true;
-    explorer_init(&e, c);
+    explorer_init(&e);
     do ok = add_path(c, &e, r);
     while (ok && explorer_next(&e));
     r->reused = e.reused;
@@ -460,8 +457,7 @@ bool law_enumerate(const law_case *c, law_result *r) {
     return ok;
 }
 
-/* ------------------------------------------------------------------------------------------------ formulas
- */
+/* ---------------------------------------------------------------------- formulas */
 
 /* Adds sum over l of E[acceptance of the first l drafts] for drafts that follow path[0..n). weight: the
  * probability under q of the drafts so far. share: prod min(1, r_i), or P. Written from the formulas with

@@ -10,6 +10,7 @@
 #define LAW_H
 
 #include "speculate.h"
+#include "wrong_rules.h"
 
 #include <gmp.h>
 
@@ -35,8 +36,6 @@ typedef struct law_table {
 
 void law_table_weights(const law_table *t, int n_vocab, const int32_t *prefix, size_t n, uint64_t *w);
 
-typedef struct law_env law_env;
-
 typedef struct law_case {
     const char *name;
     int n_vocab, gamma;
@@ -51,22 +50,10 @@ typedef struct law_case {
     int draft_n_ctx; /* 0: enough */
     bool stop_early; /* the drafter stops after some tokens, depending on the prefix that it kept */
     /* What planted bugs change; NULL: the real thing. */
-    int (*draft)(law_env *env, int32_t *path, size_t n, vb_proposal *out);
-    vb_coin_key (*key)(vb_coin_key key);
-    int row_shift;               /* the logits of row i - row_shift are handed out as row i's */
+    const vb_wrong *wrong;       /* goes before rule and choice */
     bool prefix_without_drafts;  /* penalties see the path up to the step only */
     int (*after)(vb_step *step); /* how many of the emitted tokens are taken (a missing bonus) */
 } law_case;
-
-/* What a planted drafter works with. */
-struct law_env {
-    const law_case *c;
-    const vb_coins *coins;
-    vb_drafter real;
-    size_t step_n; /* path length at the start of the step */
-};
-/* q after a prefix, as a distribution of small integers. */
-void law_q(const law_env *env, const int32_t *prefix, size_t n, const vb_dist_space *space, vb_dist *out);
 
 typedef struct law_result {
     int n_cells;
