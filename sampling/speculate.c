@@ -44,8 +44,7 @@ struct vb_spec {
     bool opened;
 };
 
-/* ------------------------------------------------------------------------------------------------ parameters
- */
+/* ---------------------------------------------------------------------- parameters */
 
 const char *vb_accept_name(vb_accept a) {
     switch (a) {
@@ -99,6 +98,16 @@ static int check_params(const vb_context *target, const vb_sampling *s, const vb
         if (p->stop[i] < 0 || p->stop[i] >= n_vocab)
             return vb_fail(err, VB_ERR_ARGUMENT, "stop[%zu]: id %d is outside the vocabulary of %d", i,
                            (int)p->stop[i], n_vocab);
+    const vb_offload *offload = vb_context_offload(target);
+    vb_offload_stats products;
+    vb_context_offload_stats(target, &products);
+    if (p->draft != VB_DRAFT_NONE && offload && products.width == 0 &&
+        vb_offload_describe(offload)->class_ != VB_OFFLOAD_BITWISE)
+        return vb_fail(err, VB_ERR_ARGUMENT,
+                       "speculation under the offload backend %.64s, classed %s, needs a width (offload_width): without one, a "
+                       "draft would change the target's last bits",
+                       vb_offload_describe(offload)->name,
+                       vb_offload_class_name(vb_offload_describe(offload)->class_));
     if (p->n_history != (size_t)vb_context_length(target))
         return vb_fail(
             err, VB_ERR_ARGUMENT,
@@ -112,7 +121,7 @@ static int check_params(const vb_context *target, const vb_sampling *s, const vb
     return VB_OK;
 }
 
-/* ------------------------------------------------------------------------------------------------ opening */
+/* ---------------------------------------------------------------------- opening */
 
 static int allocate(vb_spec *s, vb_error *err) {
     const size_t gamma = (size_t)s->p.gamma, capacity = (size_t)s->p.law.capacity, n_laws = 2 * gamma + 1;
@@ -271,7 +280,7 @@ void vb_spec_close(vb_spec *s) {
     free(s);
 }
 
-/* ------------------------------------------------------------------------------------------------ prompt */
+/* ---------------------------------------------------------------------- prompt */
 
 int vb_spec_prompt(vb_spec *s, const int32_t *tokens, size_t n, vb_error *err) {
     const vb_lm *target = &s->p.target;
@@ -302,7 +311,7 @@ int vb_spec_prompt(vb_spec *s, const int32_t *tokens, size_t n, vb_error *err) {
     return VB_OK;
 }
 
-/* ------------------------------------------------------------------------------------------------ a step */
+/* ---------------------------------------------------------------------- a step */
 
 /* The target's law after i drafts, computed when first asked for. */
 static int target_law(void *arg, int i, const vb_dist **out, vb_error *err) {
