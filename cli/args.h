@@ -20,7 +20,9 @@ enum {
     CMD_CPU = 64,
     CMD_QUANTIZE = 128,
     CMD_TRACE_CHECK = 256,
-    CMD_PROVE = 512
+    CMD_PROVE = 512,
+    CMD_RECORD = 1024,
+    CMD_CHECK = 2048
 };
 
 typedef struct cli_list {
@@ -34,9 +36,10 @@ typedef struct cli_options {
     int64_t n_predict, gamma, top_k, repeat_last_n, seed, ctx, threads, batch;
     double temperature, top_p, min_p, repeat_penalty, presence_penalty, frequency_penalty;
     cli_list logit_bias;
-    const char *accept, *activations, *kv, *kernels, *color, *trace, *tokens, *out, *system, *chat_template;
+    const char *accept, *activations, *kv, *kernels, *color, *trace, *tokens, *out, *system, *chat_template,
+        *texts, *name;
     bool trace_full, json, compare, verbose, ignore_eos, oracle, ids, pieces, no_special, add_bos, pure,
-        force, help;
+        force, manifest, quick, help;
     const char *words[3]; /* arguments that are no options: FILE of `inspect`, IN OUT TYPE of `quantize` */
     int n_words;
     uint64_t given; /* bit i: option i of the table was on the command line */

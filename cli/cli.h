@@ -1,4 +1,5 @@
-/* cli.h - what the commands of `verbatim` share. Only include/verbatim.h stands below it. */
+/* cli.h - what the commands of `verbatim` share. include/verbatim.h stands below it, and for the commands
+ * about vectors conformance/. */
 #ifndef VERBATIM_CLI_H
 #define VERBATIM_CLI_H
 
@@ -22,6 +23,9 @@ int cli_inspect(cli_options *o);
 int cli_doctor(cli_options *o);
 int cli_cpu(cli_options *o);
 int cli_quantize(cli_options *o);
+int cli_trace_check(cli_options *o);
+int cli_record(cli_options *o);
+int cli_check(cli_options *o);
 int cli_trace_check(cli_options *o);
 
 /* ---------------------------------------------------------------------------------------- output (output.c)
@@ -76,6 +80,10 @@ int cli_file_close(cli_file *f, bool keep);
 
 /* Reads a whole file ("-": standard input). *bytes is allocated (free) and NUL-terminated. */
 int cli_read_file(const char *path, char **bytes, size_t *n);
+
+/* "1,2,3", "1 2 3" or "@FILE" with the same inside, as --tokens takes it. *ids is allocated (free). Returns
+ * CLI_OK, CLI_FAIL or CLI_USAGE (after a message). */
+int cli_parse_tokens(const char *spec, int32_t **ids, size_t *n);
 
 /* Seconds on a clock that never goes back. */
 double cli_now(void);

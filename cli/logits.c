@@ -6,8 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* "1,2,3", "1 2 3" or "@FILE" with the same inside. *ids is allocated (free). */
-static int parse_tokens(const char *spec, int32_t **ids, size_t *n) {
+int cli_parse_tokens(const char *spec, int32_t **ids, size_t *n) {
     char *file = NULL;
     size_t len = strlen(spec), count = 0;
     int rc = CLI_FAIL;
@@ -141,7 +140,7 @@ int cli_logits(cli_options *o) {
     if (!o->model) return cli_usage("no model: give one with -m FILE");
     if (!o->tokens) return cli_usage("no tokens: give --tokens 1,2,3 or --tokens @FILE");
     if (!o->out) return cli_usage("no output: give --out FILE");
-    int rc = parse_tokens(o->tokens, &ids, &n);
+    int rc = cli_parse_tokens(o->tokens, &ids, &n);
     if (rc) return rc;
     cli_interrupt_install();
     vb_error err = {0};

@@ -31,10 +31,26 @@ static const cli_command COMMANDS[] = {
      3, cli_quantize},
     {"trace-check", CMD_TRACE_CHECK, "FILE [--json]",
      "Derive every decision of a trace again from its p, q and coins, without a model.",
-     "FILE was written by `run --trace FILE --trace-full`; - is standard input. Without --trace-full the whole "
-     "laws\nare missing, and only what does not need them is checked. The exit status is 0 if everything "
-     "follows, 1 if not.",
+     "FILE was written by `run --trace FILE --trace-full`; - is standard input. Without --trace-full the "
+     "whole "
+     "laws\n"
+     "are missing, and only what does not need them is checked. The exit status is 0 if everything follows, "
+     "1 "
+     "if not.",
      1, cli_trace_check},
+    {"check", CMD_CHECK, "[DIR] [--quick]",
+     "Make the golden vectors of DIR (vectors) again with this build, in every way, and compare bytes.",
+     "Every set of kernels that this CPU runs, 1, 2 and 4 threads, 1, 2, 3, 8 and all tokens per call. A "
+     "changed "
+     "bit\nanywhere is named. docs/vectors.md describes the files.",
+     1, cli_check},
+    {"record", CMD_RECORD, "--out DIR [-m MODEL] [-md DRAFT] [options]",
+     "Write golden vectors: of the block formats, or of a model.",
+     "Without -m: the blocks and dots of every tensor type. With -m and -p or --tokens: everything that the "
+     "model computes,\nunder q8 and q16. With -md also: speculative traces under every rule. With -m and "
+     "--texts: "
+     "token ids.\nExample: verbatim record -m model.gguf -p \"Once upon a time\" --out mine",
+     0, cli_record},
     {"cpu", CMD_CPU, "", "List the kernels of this build that this CPU can run, and the one chosen.", NULL, 0,
      cli_cpu},
 };
@@ -59,7 +75,7 @@ static const cli_command *find_command(const char *name) {
 static int unknown_command(const char *name) {
     if (name[0] == '-')
         return cli_usage("a command comes first: run, chat, tokenize, logits, inspect, doctor, quantize, "
-                         "trace-check or cpu; as in `verbatim run "
+                         "trace-check, check, record or cpu; as in `verbatim run "
                          "-m MODEL -p TEXT`");
     const char *best = NULL;
     int least = 3;

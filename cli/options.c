@@ -6,7 +6,7 @@
 #define AT(field) offsetof(cli_options, field)
 #define GENERATE  (CMD_RUN | CMD_CHAT)
 #define COMPUTE   (CMD_RUN | CMD_CHAT | CMD_LOGITS)
-#define MODEL     (COMPUTE | CMD_TOKENIZE | CMD_DOCTOR | CMD_INSPECT)
+#define MODEL     (COMPUTE | CMD_TOKENIZE | CMD_DOCTOR | CMD_INSPECT | CMD_RECORD)
 #define MAX_CTX   16777216.0
 #define BIG       1e9
 
@@ -14,14 +14,14 @@ const cli_option CLI_OPTIONS[] = {
     {"-m|--model", "FILE", "the target model, a GGUF file (of a split model: the first part)", MODEL,
      CLI_STRING, AT(model), 0, 0, NULL},
     {"-md|--draft-model|--model-draft", "FILE",
-     "a smaller model of the same vocabulary that drafts for the target", GENERATE | CMD_DOCTOR, CLI_STRING,
-     AT(draft_model), 0, 0, NULL},
+     "a smaller model of the same vocabulary that drafts for the target", GENERATE | CMD_DOCTOR | CMD_RECORD,
+     CLI_STRING, AT(draft_model), 0, 0, NULL},
     {"--draft|--drafter", "KIND",
      "who drafts: none, self (the target itself), ngram (prompt lookup) or model (with -md); default: model "
      "if -md "
      "is given, else none",
      GENERATE, CLI_CHOICE, AT(draft), 0, 0, "none|self|ngram|model"},
-    {"-p|--prompt", "TEXT", "the text to continue", CMD_RUN, CLI_STRING, AT(prompt), 0, 0, NULL},
+    {"-p|--prompt", "TEXT", "the text to continue", CMD_RUN | CMD_RECORD, CLI_STRING, AT(prompt), 0, 0, NULL},
     {"-f|--file", "FILE", "read the text to continue from a file, byte for byte; - is standard input",
      CMD_RUN, CLI_STRING, AT(file), 0, 0, NULL},
     {"--system|--system-prompt", "TEXT", "the system message of the conversation", CMD_CHAT, CLI_STRING,
@@ -30,8 +30,8 @@ const cli_option CLI_OPTIONS[] = {
      "the family of chat template, when the model's own is missing or not recognised", CMD_CHAT, CLI_STRING,
      AT(chat_template), 0, 0, NULL},
     {"-n|--n-predict|--predict|--max-tokens", "N",
-     "tokens to generate at most; -1: until the context is full. Default: run 128, chat -1", GENERATE,
-     CLI_INT, AT(n_predict), -1, BIG, NULL},
+     "tokens to generate at most; -1: until the context is full. Default: run 128, chat -1, record 12",
+     GENERATE | CMD_RECORD, CLI_INT, AT(n_predict), -1, BIG, NULL},
     {"--gamma|--num-draft-tokens|--n-draft|--draft-max|--draft-n", "K",
      "tokens drafted per step, 1 to 32. Default 5", GENERATE, CLI_INT, AT(gamma), 1, 32, NULL},
     {"--accept", "RULE",
@@ -62,10 +62,19 @@ const cli_option CLI_OPTIONS[] = {
      -1, 1e19, NULL},
     {"--ignore-eos", NULL, "do not stop at the model's end-of-text tokens", GENERATE, CLI_FLAG,
      AT(ignore_eos), 0, 0, NULL},
-    {"--tokens", "IDS", "token ids separated by commas or spaces, or @FILE", CMD_LOGITS, CLI_STRING,
-     AT(tokens), 0, 0, NULL},
+    {"--tokens", "IDS", "token ids separated by commas or spaces, or @FILE", CMD_LOGITS | CMD_RECORD,
+     CLI_STRING, AT(tokens), 0, 0, NULL},
     {"-o|--out|--output", "FILE", "where the logits go: float32, little endian, positions x vocabulary",
      CMD_LOGITS, CLI_STRING, AT(out), 0, 0, NULL},
+    {"-o|--out|--output", "DIR", "the folder of the vectors", CMD_RECORD, CLI_STRING, AT(out), 0, 0, NULL},
+    {"--name", "NAME", "what the files are called; default: the model's file name without .gguf", CMD_RECORD,
+     CLI_STRING, AT(name), 0, 0, NULL},
+    {"--texts", "FILE", "record the token ids of these texts (a file below DIR, docs/vectors.md)", CMD_RECORD,
+     CLI_STRING, AT(texts), 0, 0, NULL},
+    {"--manifest", NULL, "write DIR/manifest.jsonl over all files that are there", CMD_RECORD, CLI_FLAG,
+     AT(manifest), 0, 0, NULL},
+    {"--quick", NULL, "make every file again once only, with the best kernels", CMD_CHECK, CLI_FLAG,
+     AT(quick), 0, 0, NULL},
     {"--oracle", NULL, "compute in float64 with unquantised activations (slow)", CMD_LOGITS, CLI_FLAG,
      AT(oracle), 0, 0, NULL},
     {"--ids", NULL, "print ids separated by spaces (default)", CMD_TOKENIZE, CLI_FLAG, AT(ids), 0, 0, NULL},
@@ -111,7 +120,7 @@ const cli_option CLI_OPTIONS[] = {
     {"--force", NULL, "replace OUT if it exists", CMD_QUANTIZE, CLI_FLAG, AT(force), 0, 0, NULL},
     {"-h|--help", NULL, "show this help",
      CMD_RUN | CMD_CHAT | CMD_LOGITS | CMD_TOKENIZE | CMD_INSPECT | CMD_DOCTOR | CMD_CPU | CMD_QUANTIZE |
-         CMD_TRACE_CHECK,
+         CMD_TRACE_CHECK | CMD_RECORD | CMD_CHECK,
      CLI_FLAG, AT(help), 0, 0, NULL},
 };
 const size_t CLI_N_OPTIONS = sizeof CLI_OPTIONS / sizeof CLI_OPTIONS[0];
@@ -122,7 +131,7 @@ _Static_assert(sizeof CLI_OPTIONS / sizeof CLI_OPTIONS[0] <= 64,
 
 void cli_defaults(unsigned command, cli_options *o) {
     memset(o, 0, sizeof *o);
-    o->n_predict = command == CMD_CHAT ? -1 : 128;
+    o->n_predict = command == CMD_CHAT ? -1 : command == CMD_RECORD ? 12 : 128;
     o->gamma = 5;
     o->accept = "coupled";
     o->temperature = 0.8;

@@ -1,0 +1,306 @@
+/* manifest.c - the list of all files with their hashes. One XXH3-128 for each file, and XXH3-64 of every
+ * piece of 16 KiB, so that a change can be placed; the last line is a hash of the manifest itself. These are
+ * checksums: they show damage, not forgery. */
+#include "conformance.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <xxhash.h>
+
+enum { PIECE = 16384 };
+
+/* ------------------------------------------------------------------------------------------------ the files
+ */
+
+static bool ends_with(const char *s, const char *end) {
+    const size_t n = strlen(s), m = strlen(end);
+    return n >= m && !strcmp(s + n - m, end);
+}
+
+static int compare_names(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+typedef struct names {
+    char **name;
+    size_t n;
+} names;
+
+static void names_free(names *l) {
+    for (size_t i = 0; i < l->n; i++) free(l->name[i]);
+    free(l->name);
+}
+
+/* All .jsonl and .gguf files below dir/below but the manifest, as paths below dir. */
+static int list_files(const char *dir, const char *below, int depth, names *out, vb_error *err) {
+    char *path = *below ? cf_path(dir, below) : strdup(dir);
+    DIR *d = path ? opendir(path) : NULL;
+    int rc = VB_OK;
+    if (!d) {
+        rc = vb_fail(err, VB_ERR_IO, "%s: %s", path ? path : dir, strerror(errno));
+        free(path);
+        return rc;
+    }
+    for (struct dirent *e; !rc && (e = readdir(d)) != NULL;) {
+        struct stat st;
+        if (e->d_name[0] == '.') continue;
+        char *name = *below ? cf_path(below, e->d_name) : strdup(e->d_name), *full = cf_path(path, e->d_name);
+        if (!name || !full || stat(full, &st)) {
+            rc = vb_fail(err, VB_ERR_IO, "%s/%s: %s", path, e->d_name, strerror(errno));
+        } else if (S_ISDIR(st.st_mode)) {
+            if (depth < 8) rc = list_files(dir, name, depth + 1, out, err);
+        } else if ((ends_with(name, ".jsonl") || ends_with(name, ".gguf")) &&
+                   strcmp(name, CF_MANIFEST) != 0) {
+            char **grown = realloc(out->name, (out->n + 1) * sizeof *grown);
+            if (grown) {
+                out->name = grown;
+                out->name[out->n++] = name;
+                name = NULL;
+            } else {
+                rc = vb_fail(err, VB_ERR_MEMORY, "out of memory for file names");
+            }
+        }
+        free(name);
+        free(full);
+    }
+    closedir(d);
+    free(path);
+    return rc;
+}
+
+/* ------------------------------------------------------------------------------------------------ writing */
+
+static const char *text_of(const json_t *o, const char *key, const char *otherwise) {
+    const char *s = json_string_value(json_object_get(o, key));
+    return s ? s : otherwise;
+}
+
+/* The first line of a JSON Lines file; NULL if it is not JSON. */
+static json_t *first_line(const char *bytes, size_t n) {
+    const char *end = memchr(bytes, '\n', n);
+    return json_loadb(bytes, end ? (size_t)(end - bytes) : n, 0, NULL);
+}
+
+/* What models/sources.jsonl says of a model. */
+static json_t *source_of(const char *dir, const char *name) {
+    char *path = cf_path(dir, "models/sources.jsonl"), *bytes = NULL;
+    size_t n = 0;
+    json_t *found = NULL;
+    if (!path || cf_read_file(path, &bytes, &n, NULL)) goto cleanup;
+    for (char *at = bytes; !found && *at;) {
+        const size_t len = strcspn(at, "\n");
+        json_t *line = json_loadb(at, len, 0, NULL);
+        if (!strcmp(text_of(line, "model", ""), name))
+            found = line;
+        else
+            json_decref(line);
+        at += len + (at[len] == '\n');
+    }
+cleanup:
+    free(bytes);
+    free(path);
+    return found;
+}
+
+static int add_entry(cf_text *out, const char *dir, const char *name, vb_error *err) {
+    char *path = cf_path(dir, name), *bytes = NULL, hash[33], command[512];
+    size_t n = 0;
+    cf_text pieces = {0};
+    json_t *head = NULL;
+    int rc = path ? cf_read_file(path, &bytes, &n, err)
+                  : vb_fail(err, VB_ERR_MEMORY, "out of memory for a file name");
+    if (rc) goto cleanup;
+    const bool model = ends_with(name, ".gguf");
+    head = model ? source_of(dir, name) : first_line(bytes, n);
+    if (!head) {
+        rc = model ? vb_fail(err, VB_ERR_FORMAT,
+                             "%s: models/sources.jsonl has no line for %s: add its licence and command", dir,
+                             name)
+                   : vb_fail(err, VB_ERR_FORMAT, "%s: line 1 is not a JSON object", path);
+        goto cleanup;
+    }
+    const bool trace = json_object_get(head, "trace") != NULL;
+    const char *kind = model ? "weights" : trace ? "trace" : text_of(head, "kind", "source");
+    if (trace && json_is_string(json_object_get(head, "draft_model")))
+        snprintf(command, sizeof command, "verbatim record -m %s -md %s --out DIR",
+                 text_of(head, "target", "?"), text_of(head, "draft_model", "?"));
+    else
+        snprintf(command, sizeof command, "%s", text_of(head, "command", "by hand"));
+    cf_hash128(bytes, n, hash);
+    for (size_t at = 0; at < n; at += PIECE) {
+        char piece[17];
+        cf_hash64(bytes + at, n - at < PIECE ? n - at : PIECE, piece);
+        cf_add(&pieces, piece, 16);
+    }
+    if ((rc = cf_text_done(&pieces, err))) goto cleanup;
+    cf_add_json(out, json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:s, s:s}", "file", name, "kind", kind,
+                               "origin", text_of(head, "origin", trace ? "contract" : "source"), "licence",
+                               text_of(head, "licence", CF_LICENCE), "command", command, "bytes",
+                               (json_int_t)n, "xxh3", hash, "pieces", pieces.data ? pieces.data : ""));
+cleanup:
+    json_decref(head);
+    cf_text_free(&pieces);
+    free(bytes);
+    free(path);
+    return rc;
+}
+
+/* The last line: a hash of all bytes before it. */
+static void last_line(const char *bytes, size_t n, char out[64]) {
+    char hash[33];
+    cf_hash128(bytes, n, hash);
+    snprintf(out, 64, "{\"manifest_xxh3\":\"%s\"}\n", hash);
+}
+
+int cf_write_manifest(const char *dir, vb_error *err) {
+    names l = {0};
+    cf_text out = {0};
+    char *path = NULL, last[64];
+    int rc = list_files(dir, "", 0, &l, err);
+    if (rc) goto cleanup;
+    if (l.n) qsort(l.name, l.n, sizeof *l.name, compare_names);
+    cf_add_json(&out, json_pack("{s:s, s:i, s:s, s:i, s:I}", "verbatim", "manifest", "version", CF_VERSION,
+                                "library", VB_VERSION, "piece", PIECE, "files", (json_int_t)l.n));
+    for (size_t i = 0; i < l.n && !rc; i++) rc = add_entry(&out, dir, l.name[i], err);
+    if (!rc) rc = cf_text_done(&out, err);
+    if (rc) goto cleanup;
+    last_line(out.data, out.len, last);
+    cf_add(&out, last, strlen(last));
+    if (!(path = cf_path(dir, CF_MANIFEST)))
+        rc = vb_fail(err, VB_ERR_MEMORY, "out of memory for a file name");
+    if (!rc) rc = cf_text_done(&out, err);
+    if (!rc) rc = cf_write_file(path, out.data, out.len, err);
+cleanup:
+    free(path);
+    cf_text_free(&out);
+    names_free(&l);
+    return rc;
+}
+
+/* ------------------------------------------------------------------------------------------------ reading */
+
+/* Files of the folder that the manifest does not list. */
+static int check_unlisted(const char *dir, const json_t *lines, vb_error *err) {
+    names l = {0};
+    int rc = list_files(dir, "", 0, &l, err);
+    for (size_t i = 0; i < l.n && !rc; i++) {
+        bool listed = false;
+        for (size_t k = 0; k < json_array_size(lines) && !listed; k++)
+            listed = !strcmp(text_of(json_array_get(lines, k), "file", ""), l.name[i]);
+        if (!listed)
+            rc = vb_fail(err, VB_ERR_FORMAT,
+                         "%s/%s is not in the manifest: `verbatim record --manifest --out %s` writes it anew",
+                         dir, l.name[i], dir);
+    }
+    names_free(&l);
+    return rc;
+}
+
+int cf_read_manifest(const char *dir, json_t **lines, vb_error *err) {
+    char *path = cf_path(dir, CF_MANIFEST), *bytes = NULL, last[64];
+    size_t n = 0;
+    json_t *found = json_array(), *head = NULL;
+    int rc = path && found ? VB_OK : vb_fail(err, VB_ERR_MEMORY, "out of memory for the manifest");
+    if (!rc) rc = cf_read_file(path, &bytes, &n, err);
+    if (rc) goto cleanup;
+    const size_t tail = sizeof "{\"manifest_xxh3\":\"\"}\n" - 1 + 32;
+    if (n < tail) {
+        rc = vb_fail(err, VB_ERR_FORMAT, "%s: cut off: it ends with its own hash", path);
+        goto cleanup;
+    }
+    last_line(bytes, n - tail, last);
+    if (memcmp(bytes + n - tail, last, tail) != 0) {
+        rc = vb_fail(
+            err, VB_ERR_FORMAT,
+            "%s: the last line is not the hash of the lines before it: the manifest was changed or cut off",
+            path);
+        goto cleanup;
+    }
+    head = first_line(bytes, n);
+    if (strcmp(text_of(head, "verbatim", ""), "manifest") != 0 ||
+        json_integer_value(json_object_get(head, "version")) != CF_VERSION ||
+        json_integer_value(json_object_get(head, "piece")) != PIECE) {
+        rc = vb_fail(err, VB_ERR_UNSUPPORTED, "%s: line 1: not a manifest of version %d", path, CF_VERSION);
+        goto cleanup;
+    }
+    int number = 2;
+    for (const char *at = memchr(bytes, '\n', n); at && at + 1 < bytes + n - tail; number++) {
+        const char *start = at + 1;
+        at = memchr(start, '\n', (size_t)(bytes + n - start));
+        json_t *line = at ? json_loadb(start, (size_t)(at - start), 0, NULL) : NULL;
+        if (!json_is_object(line) || json_array_append_new(found, line)) {
+            json_decref(line);
+            rc = vb_fail(err, VB_ERR_FORMAT, "%s: line %d is not a JSON object", path, number);
+            goto cleanup;
+        }
+    }
+    if ((rc = check_unlisted(dir, found, err))) goto cleanup;
+    *lines = found;
+    found = NULL;
+cleanup:
+    json_decref(head);
+    json_decref(found);
+    free(bytes);
+    free(path);
+    return rc;
+}
+
+/* The one bit whose change gives the piece its hash back: bit index, or -1. */
+static int64_t changed_bit(char *piece, size_t n, uint64_t hash) {
+    for (size_t bit = 0; bit < 8 * n; bit++) {
+        piece[bit / 8] = (char)(piece[bit / 8] ^ 1 << bit % 8);
+        const bool found = XXH3_64bits(piece, n) == hash;
+        piece[bit / 8] = (char)(piece[bit / 8] ^ 1 << bit % 8);
+        if (found) return (int64_t)bit;
+    }
+    return -1;
+}
+
+static size_t line_number(const char *bytes, size_t at) {
+    size_t n = 1;
+    for (size_t i = 0; i < at; i++) n += bytes[i] == '\n';
+    return n;
+}
+
+int cf_verify_file(const char *dir, const json_t *entry, vb_error *err) {
+    const char *name = text_of(entry, "file", ""), *pieces = text_of(entry, "pieces", "");
+    const json_int_t size = json_integer_value(json_object_get(entry, "bytes"));
+    char *path = cf_path(dir, name), *bytes = NULL, hash[33], where[64] = "";
+    size_t n = 0;
+    int rc = path ? cf_read_file(path, &bytes, &n, err)
+                  : vb_fail(err, VB_ERR_MEMORY, "out of memory for a file name");
+    if (rc) goto cleanup;
+    if ((json_int_t)n != size || strlen(pieces) != (n + PIECE - 1) / PIECE * 16) {
+        rc = vb_fail(err, VB_ERR_FORMAT, "%s: %zu bytes, the manifest says %lld", name, n, (long long)size);
+        goto cleanup;
+    }
+    cf_hash128(bytes, n, hash);
+    if (!strcmp(hash, text_of(entry, "xxh3", ""))) goto cleanup;
+    rc = VB_ERR_FORMAT;
+    for (size_t at = 0; at < n; at += PIECE) {
+        const size_t m = n - at < PIECE ? n - at : PIECE;
+        char piece[17];
+        cf_hash64(bytes + at, m, piece);
+        if (!memcmp(piece, pieces + at / PIECE * 16, 16)) continue;
+        char digits[17] = "";
+        memcpy(digits, pieces + at / PIECE * 16, 16);
+        const int64_t bit = changed_bit(bytes + at, m, strtoull(digits, NULL, 16));
+        const size_t byte = at + (size_t)(bit < 0 ? 0 : bit / 8);
+        if (!ends_with(name, ".gguf")) snprintf(where, sizeof where, "line %zu, ", line_number(bytes, byte));
+        if (bit >= 0)
+            vb_fail(err, rc, "%s: %sbyte %zu: bit %d was changed", name, where, byte, (int)(bit % 8));
+        else
+            vb_fail(err, rc, "%s: %sbytes %zu to %zu differ from the manifest's hash", name, where, at,
+                    at + m - 1);
+        goto cleanup;
+    }
+    vb_fail(err, rc, "%s: the hash of the file differs from the manifest's, those of its pieces do not",
+            name);
+cleanup:
+    free(bytes);
+    free(path);
+    return rc;
+}
