@@ -10,7 +10,7 @@
  *
  * so that every product and sum below stays under 2^127. */
 
-/* ------------------------------------------------------------------------------------------------ coins */
+/* ---------------------------------------------------------------------- coins */
 
 static bool below(const vb_verify *v, uint32_t offset, vb_u128 threshold, vb_u128 bound, vb_drafted *d) {
     /* No coin where the outcome is certain. The first case includes 0 of 0: see vb_rule_block. */
@@ -55,8 +55,7 @@ static void start(vb_verify *v) {
     v->has_final_coin = false;
 }
 
-/* ------------------------------------------------------------------------------------------------ coupled,
- * greedy */
+/* ---------------------------------------------------------------------- coupled, greedy */
 
 /* The target's own choice y, made with noise that the drafts had no influence on. A draft is accepted iff it
  * is y; y is emitted either way. So the output is that of the target alone, whoever drafted (P2). */
@@ -81,8 +80,7 @@ int vb_rule_coupled(vb_verify *v, vb_error *err) {
     return VB_OK;
 }
 
-/* ------------------------------------------------------------------------------------------------ rejection
- */
+/* ---------------------------------------------------------------------- rejection */
 
 static uint64_t matching(vb_residual *walk, int32_t i) {
     if (i == 0) walk->j = 0;
@@ -135,7 +133,7 @@ int vb_rule_rejection(vb_verify *v, vb_error *err) {
     return v->ends ? VB_OK : draw_bonus(v, err);
 }
 
-/* ------------------------------------------------------------------------------------------------ block */
+/* ---------------------------------------------------------------------- block */
 
 uint64_t vb_block_next(uint64_t P, uint64_t w, const vb_dist *p, uint64_t v) {
     /* P*p/q = P*w*2^34 / (v*W): numerator at most 2^106, denominator at most 2^94 */

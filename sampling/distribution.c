@@ -26,8 +26,7 @@ struct vb_law {
 
 #define BUCKETS 2048
 
-/* ------------------------------------------------------------------------------------------------ parameters
- */
+/* ---------------------------------------------------------------------- parameters */
 
 void vb_sampling_defaults(vb_sampling *s) {
     *s = (vb_sampling){.temperature = 0.8,
@@ -129,8 +128,7 @@ int32_t vb_law_capacity(const vb_law *l) {
     return l->s.top_k > 0 ? l->s.top_k : l->n_vocab;
 }
 
-/* ------------------------------------------------------------------------------------------------ bias,
- * penalties */
+/* ---------------------------------------------------------------------- bias, penalties */
 
 static adjusted *adjust(vb_law *l, const float *logits, int32_t id) {
     if (l->slot[id] == 0) {
@@ -187,7 +185,7 @@ static int check_finite(const float *logits, int32_t n, vb_error *err) {
     return VB_OK;
 }
 
-/* ------------------------------------------------------------------------------------------------ top-k */
+/* ---------------------------------------------------------------------- top-k */
 
 /* Is a a worse candidate than b: smaller x, or the higher id among equals. */
 static inline bool worse(const vb_law *l, const float *logits, int32_t a, int32_t b) {
@@ -249,7 +247,7 @@ static int32_t select_top_k(vb_law *l, const float *logits, int32_t limit) {
     return n;
 }
 
-/* ------------------------------------------------------------------------------------------------ weights */
+/* ---------------------------------------------------------------------- weights */
 
 /* vb_exp(z)*2^40 < 1 for every z below this: the weight is 0 without asking (40*ln 2 = 27.73). */
 #define Z_ZERO (-28.0)
@@ -330,8 +328,7 @@ static int32_t keep_min_p(const vb_law *l, const vb_dist_space *d, int32_t n) {
     return kept;
 }
 
-/* ------------------------------------------------------------------------------------------------ all
- * together */
+/* ---------------------------------------------------------------------- all together */
 
 int vb_law_distribution(vb_law *l, const float *logits, int32_t limit, const int32_t *prefix, size_t n_prefix,
                         const vb_dist_space *space, vb_dist *out, vb_error *err) {

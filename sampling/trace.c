@@ -30,7 +30,7 @@ static void append(vb_trace *t, json_t *array, json_t *value) {
     if (json_array_append_new(array, value)) t->failed = true;
 }
 
-/* ------------------------------------------------------------------------------------------------ values */
+/* ---------------------------------------------------------------------- values */
 
 static json_t *u128_value(vb_u128 x) {
     char text[40];
@@ -108,7 +108,7 @@ static json_t *tokens_value(vb_trace *t, const int32_t *tokens, size_t n) {
     return a;
 }
 
-/* ------------------------------------------------------------------------------------------------ lines */
+/* ---------------------------------------------------------------------- lines */
 
 /* Takes `line` over. The chain is XXH3-128 of the previous chain's 32 hex digits and this line's text up to
  * the comma in front of "chain". */
@@ -217,7 +217,7 @@ int vb_trace_open(vb_trace **out, const vb_spec *s, const vb_trace_params *p, vb
     return VB_OK;
 }
 
-/* ------------------------------------------------------------------------------------------------ a step */
+/* ---------------------------------------------------------------------- a step */
 
 static json_t *drafted_value(vb_trace *t, const vb_drafted *d) {
     json_t *o = json_object();

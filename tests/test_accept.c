@@ -26,8 +26,7 @@ static void set_u128(mpz_t z, vb_u128 x) {
     mpz_import(z, 2, -1, sizeof *words, 0, 0, words);
 }
 
-/* ------------------------------------------------------------------------------------------------ wide
- * numbers */
+/* ---------------------------------------------------------------------- wide numbers */
 
 /* Distributions of n ids with weights up to 2^40. */
 typedef struct pair {
@@ -136,8 +135,7 @@ static void wide_residuals(void **state) {
     }
 }
 
-/* ------------------------------------------------------------------------------------------------ certain
- * outcomes */
+/* ---------------------------------------------------------------------- certain outcomes */
 
 typedef struct given {
     const vb_dist *p;
@@ -189,8 +187,7 @@ static void one_hot_laws(void **state) {
     }
 }
 
-/* ------------------------------------------------------------------------------------------------ the race
- */
+/* ---------------------------------------------------------------------- the race */
 
 /* The definition, with a logarithm for every id. */
 static int32_t race_by_definition(const vb_dist *d, uint64_t seed, uint32_t position) {
