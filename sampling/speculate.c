@@ -104,7 +104,8 @@ static int check_params(const vb_context *target, const vb_sampling *s, const vb
     if (p->draft != VB_DRAFT_NONE && offload && products.width == 0 &&
         vb_offload_describe(offload)->class_ != VB_OFFLOAD_BITWISE)
         return vb_fail(err, VB_ERR_ARGUMENT,
-                       "speculation under the offload backend %.64s, classed %s, needs a width (offload_width): without one, a "
+                       "speculation under the offload backend %.64s, classed %s, needs a width "
+                       "(offload_width): without one, a "
                        "draft would change the target's last bits",
                        vb_offload_describe(offload)->name,
                        vb_offload_class_name(vb_offload_describe(offload)->class_));
