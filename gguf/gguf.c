@@ -299,6 +299,24 @@ void vb_gguf_prefetch(const vb_gguf *g) {
     }
 }
 
+/* Whole pages only: what lies around the range may be in use. */
+void vb_gguf_release(const vb_gguf *g, const uint8_t *from, size_t n) {
+#ifdef MADV_DONTNEED
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    for (int i = 0; i < g->n_parts; i++) {
+        const vb_part *part = &g->parts[i];
+        if (!part->mapped || from < part->data || (uint64_t)(from - part->data) > part->size ||
+            n > part->size - (uint64_t)(from - part->data))
+            continue;
+        const uintptr_t begin = ((uintptr_t)from + page - 1) / page * page;
+        const uintptr_t end = ((uintptr_t)from + n) / page * page;
+        if (begin < end) madvise((void *)begin, end - begin, MADV_DONTNEED);
+    }
+#else
+    (void)g, (void)from, (void)n;
+#endif
+}
+
 /* ---------------------------------------------------------------------------------------------- accessors */
 
 const char *vb_gguf_path(const vb_gguf *g) {

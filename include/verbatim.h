@@ -260,6 +260,23 @@ int vb_model_open(vb_model **out, const vb_gguf *g, vb_error *err);
 void vb_model_close(vb_model *m);
 const vb_model_info *vb_model_describe(const vb_model *m);
 
+typedef struct vb_repack_params {
+    const char *kernels; /* as in vb_context_params */
+    int threads;         /* 0: one per physical core */
+    /* Called between pieces with the bytes done and to do; true stops with VB_ERR_CANCELLED. May be NULL. */
+    bool (*progress)(void *user, uint64_t done, uint64_t total);
+    void *user;
+} vb_repack_params;
+
+/* Copies the block-quantised matrices into memory, 16 rows interleaved, as the SIMD kernels like them best; without it
+ * they interleave on the way, a little slower. The pages of the file are given back as it goes, so the weights are not
+ * held twice. The output does not change by a bit (P1). To be called once, after vb_model_open and before anything else
+ * uses the model; p = NULL: defaults. Does nothing for the reference kernels. Errors: VB_ERR_MEMORY, VB_ERR_UNSUPPORTED
+ * (kernels), VB_ERR_CANCELLED; the model then is as before. */
+int vb_model_repack(vb_model *m, const vb_repack_params *p, vb_error *err);
+/* Bytes of the interleaved copies; 0 without them. */
+uint64_t vb_model_packed_bytes(const vb_model *m);
+
 /* ------------------------------------------------------------------------------------------------ offloading */
 
 /* A backend that computes matrix products elsewhere (docs/offload.md). It must outlive the contexts that use it; several

@@ -304,6 +304,7 @@ cleanup:
 
 void vb_model_close(vb_model *m) {
     if (!m) return;
+    if (m->packed) m->free_packed(m->packed, m->packed_bytes);
     free(m->layers);
     free(m->rope_freq);
     free(m->name);

@@ -47,6 +47,11 @@ struct vb_model {
     vb_matrix output;         /* (n_vocab, dim); embd where the file ties them */
     const float *output_norm; /* (dim) */
     vb_layer *layers;         /* (n_layers) */
+
+    /* The interleaved copies that the matrices' `packed` point into (simd/repack_model.c), or NULL. */
+    void *packed;
+    uint64_t packed_bytes;
+    void (*free_packed)(void *packed, uint64_t bytes);
 };
 
 /* cos and sin of the angles (position*rope_scale)*rope_freq[j], computed in float64, each rounded once:

@@ -9,14 +9,15 @@
 typedef struct set {
     const vb_kernels *kernels;
     unsigned needs; /* VB_CPU_* */
+    vb_pack_fn *pack;
 } set;
 
 /* Best last. */
 static const set sets[] = {
-    {&vb_kernels_ref, 0},
+    {&vb_kernels_ref, 0, NULL},
 #if VB_X86
-    {&vb_kernels_avx2, VB_CPU_AVX2},
-    {&vb_kernels_avx512, VB_CPU_AVX2 | VB_CPU_AVX512},
+    {&vb_kernels_avx2, VB_CPU_AVX2, vb_pack_avx2},
+    {&vb_kernels_avx512, VB_CPU_AVX2 | VB_CPU_AVX512, vb_pack_avx512},
 #endif
 };
 enum { N_SETS = sizeof sets / sizeof sets[0] };
@@ -64,4 +65,11 @@ int vb_kernels_choose(const char *name, const vb_kernels **out, vb_error *err) {
         }
     }
     return refuse(name, from, err);
+}
+
+vb_pack_fn *vb_packer(const vb_kernels *kernels) {
+    for (int i = 0; i < N_SETS; i++) {
+        if (sets[i].kernels == kernels) return sets[i].pack;
+    }
+    return NULL;
 }

@@ -5,7 +5,6 @@
 #if VB_X86
 
 #include "formats.h"
-#include "repack.h"
 #include "tile.h"
 
 #include <math.h>
@@ -19,10 +18,15 @@
 
 #include "vec_avx2.h"
 
+#include "pack_body.h"
 #include "matmul_body.h"
 #include "float_body.h"
 #include "ops_body.h"
 #include "table_body.h"
+
+void vb_pack_avx2(const vb_matrix *w, int row, size_t block0, size_t blocks, uint8_t *out) {
+    pack(w, row, block0, blocks, out);
+}
 
 const vb_kernels vb_kernels_avx2 = VB_TABLE("avx2");
 

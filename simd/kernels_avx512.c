@@ -5,7 +5,6 @@
 #if VB_X86
 
 #include "formats.h"
-#include "repack.h"
 #include "tile.h"
 
 #include <math.h>
@@ -21,10 +20,15 @@
 
 #include "vec_avx512.h"
 
+#include "pack_body.h"
 #include "matmul_body.h"
 #include "float_body.h"
 #include "ops_body.h"
 #include "table_body.h"
+
+void vb_pack_avx512(const vb_matrix *w, int row, size_t block0, size_t blocks, uint8_t *out) {
+    pack(w, row, block0, blocks, out);
+}
 
 const vb_kernels vb_kernels_avx512 = VB_TABLE("avx512");
 

@@ -7,8 +7,6 @@
  * tokens does the dot instructions and the float step on each. Weights are unsigned there (u = q + offset),
  * and isum starts from -offset*xsum instead of 0: sum (u - offset)*x = sum u*x - offset*sum x, exactly. */
 
-#define EACH(i, n) VB_UNROLL for (int i = 0; i < (n); i++)
-
 /* Scales of ROWS rows: of one group, or of the 8 groups of a superblock. */
 typedef struct scales {
     fvec d[8], m[8]; /* d_w and m_w of each group */
@@ -353,12 +351,22 @@ typedef void slice_fn(const uint8_t *p, int groups, int first, const vb_tile *x,
 /* Weights as mapped are interleaved a few groups at a time, on the way into the kernel. */
 enum { ON_THE_FLY = 8 };
 
+/* Groups [g, g + n) of `groups` of a row block: the same share of the next block's bytes is asked for. 16
+ * rows are too many streams for a CPU to notice by itself. */
+static void prefetch_part(const uint8_t *p, size_t bytes, int g, int n, int groups) {
+    const size_t from = bytes * (size_t)g / (size_t)groups, to = bytes * (size_t)(g + n) / (size_t)groups;
+    for (size_t i = from; i < to; i += 64) prefetch(p + i);
+}
+
 static void slice_mapped(slice_fn *fn, const vb_matrix *w, int row, int g0, const vb_tile *x, fvec *acc) {
     _Alignas(64) uint8_t buffer[ON_THE_FLY * 34 * VB_LANES]; /* Q8_0 is the widest */
-    const int per = vb_interleave_of(w->type).groups;
+    const int per = vb_interleave_of(w->type).groups, groups = w->cols / 32;
+    const uint8_t *next = w->data + (size_t)(row + VB_LANES) * w->row_bytes;
+    const bool more = row + 2 * VB_LANES <= w->rows;
     for (int g = 0; g < x->groups; g += ON_THE_FLY) {
         const int n = x->groups - g < ON_THE_FLY ? x->groups - g : ON_THE_FLY;
-        vb_pack(w, row, (size_t)((g0 + g) / per), (size_t)(n / per), buffer);
+        if (more) prefetch_part(next, VB_LANES * w->row_bytes, g0 + g, n, groups);
+        pack(w, row, (size_t)((g0 + g) / per), (size_t)(n / per), buffer);
         fn(buffer, n, g, x, acc);
     }
 }

@@ -4,7 +4,7 @@
 #ifndef VB_SIMD_H
 #define VB_SIMD_H
 
-#include "kernels.h"
+#include "repack.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #define VB_X86 1
@@ -21,8 +21,15 @@
 #define VB_UNROLL
 #endif
 
+/* for (int i = 0; i < n; i++), unrolled. */
+#define EACH(i, n) VB_UNROLL for (int i = 0; i < (n); i++)
+
+/* How this set interleaves rows; NULL if it reads them as mapped. */
+vb_pack_fn *vb_packer(const vb_kernels *set);
+
 #if VB_X86
 extern const vb_kernels vb_kernels_avx2, vb_kernels_avx512;
+vb_pack_fn vb_pack_avx2, vb_pack_avx512;
 #endif
 
 #endif

@@ -22,6 +22,9 @@ typedef __m256 fvec;
 INLINE ivec i_load(const uint8_t *p) {
     return _mm256_loadu_si256((const __m256i *)(const void *)p);
 }
+INLINE void i_store(uint8_t *p, ivec a) {
+    _mm256_storeu_si256((__m256i *)(void *)p, a);
+}
 INLINE ivec i_zero(void) {
     return _mm256_setzero_si256();
 }
@@ -167,8 +170,25 @@ INLINE void dot(const int n, ivec *acc, const quads *w, int bits, const int32_t 
     }
 }
 
+/* Four words of 8 rows, row r at p + r*row_bytes, to four vectors of one word of each row. */
+INLINE ivec two_rows(const uint8_t *p, size_t apart) {
+    const ivec v = _mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)p));
+    return _mm256_inserti128_si256(v, _mm_loadu_si128((const __m128i *)(const void *)(p + apart)), 1);
+}
+INLINE void interleave4(const uint8_t *p, size_t row_bytes, ivec out[4]) {
+    ivec a[4]; /* 16-byte lane m of a[k] is row 4m + k */
+    VB_UNROLL
+    for (int k = 0; k < 4; k++) a[k] = two_rows(p + (size_t)k * row_bytes, 4 * row_bytes);
+    const ivec b = _mm256_unpacklo_epi32(a[0], a[1]), c = _mm256_unpackhi_epi32(a[0], a[1]);
+    const ivec d = _mm256_unpacklo_epi32(a[2], a[3]), e = _mm256_unpackhi_epi32(a[2], a[3]);
+    out[0] = _mm256_unpacklo_epi64(b, d);
+    out[1] = _mm256_unpackhi_epi64(b, d);
+    out[2] = _mm256_unpacklo_epi64(c, e);
+    out[3] = _mm256_unpackhi_epi64(c, e);
+}
+
 INLINE void prefetch(const void *p) {
-    _mm_prefetch((const char *)p, _MM_HINT_T0);
+    _mm_prefetch((const char *)p, _MM_HINT_T1);
 }
 
 /* ---------------------------------------------------------------------- the contract's 16 lanes */

@@ -22,6 +22,9 @@ typedef __m512 fvec;
 INLINE ivec i_load(const uint8_t *p) {
     return _mm512_loadu_si512((const void *)p);
 }
+INLINE void i_store(uint8_t *p, ivec a) {
+    _mm512_storeu_si512((void *)p, a);
+}
 INLINE ivec i_zero(void) {
     return _mm512_setzero_si512();
 }
@@ -146,8 +149,28 @@ INLINE void dot(const int n, ivec *acc, const quads *w, int bits, const int32_t 
     }
 }
 
+/* Four words of 16 rows, row r at p + r*row_bytes, to four vectors of one word of each row. */
+INLINE ivec four_rows(const uint8_t *p, size_t apart) {
+    const __m128i a = _mm_loadu_si128((const __m128i *)(const void *)p);
+    ivec v = _mm512_castsi128_si512(a);
+    v = _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i *)(const void *)(p + apart)), 1);
+    v = _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i *)(const void *)(p + 2 * apart)), 2);
+    return _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i *)(const void *)(p + 3 * apart)), 3);
+}
+INLINE void interleave4(const uint8_t *p, size_t row_bytes, ivec out[4]) {
+    ivec a[4]; /* 16-byte lane m of a[k] is row 4m + k */
+    VB_UNROLL
+    for (int k = 0; k < 4; k++) a[k] = four_rows(p + (size_t)k * row_bytes, 4 * row_bytes);
+    const ivec b = _mm512_unpacklo_epi32(a[0], a[1]), c = _mm512_unpackhi_epi32(a[0], a[1]);
+    const ivec d = _mm512_unpacklo_epi32(a[2], a[3]), e = _mm512_unpackhi_epi32(a[2], a[3]);
+    out[0] = _mm512_unpacklo_epi64(b, d);
+    out[1] = _mm512_unpackhi_epi64(b, d);
+    out[2] = _mm512_unpacklo_epi64(c, e);
+    out[3] = _mm512_unpackhi_epi64(c, e);
+}
+
 INLINE void prefetch(const void *p) {
-    _mm_prefetch((const char *)p, _MM_HINT_T0);
+    _mm_prefetch((const char *)p, _MM_HINT_T1);
 }
 
 /* ---------------------------------------------------------------------- the contract's 16 lanes */

@@ -1,0 +1,139 @@
+/* repack_model.c - interleaves the weights of a model when it is opened (repack.h has the layout). All
+ * threads work on one piece at a time; then the piece's pages of the file are given back, so that the process
+ * never holds much more than the weights once. */
+#include "simd.h"
+
+#include "gguf.h"
+#include "model.h"
+#include "pool.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+enum { PIECE = 32 << 20, ROWS_PER_TASK = 4 * VB_LANES, ALIGN = 4096 };
+
+typedef struct job {
+    vb_pack_fn *pack;
+    const vb_matrix *w;
+    uint8_t *to;     /* of the whole matrix */
+    int first, last; /* rows of the piece */
+} job;
+
+static void pack_task(void *arg, int index, int worker) {
+    (void)worker;
+    const job *j = arg;
+    const size_t blocks = j->w->row_bytes / (size_t)vb_type_block_bytes((int)j->w->type);
+    const int from = j->first + index * ROWS_PER_TASK;
+    const int to = j->last - from < ROWS_PER_TASK ? j->last : from + ROWS_PER_TASK;
+    for (int row = from; row < to; row += VB_LANES)
+        j->pack(j->w, row, 0, blocks, j->to + (size_t)row * j->w->row_bytes);
+}
+
+typedef struct repack {
+    vb_model *m;
+    const vb_repack_params *p;
+    vb_pool *pool;
+    vb_pack_fn *pack;
+    uint64_t done;
+} repack;
+
+/* The matrices that kernels multiply by, one after another; NULL at the end. token_embd is read row by row
+ * and stays as mapped, unless it is the output matrix too (m->output is then a copy of its description). */
+static vb_matrix *matrix(vb_model *m, int i) {
+    if (i >= 7 * m->info.n_layers) return i == 7 * m->info.n_layers ? &m->output : NULL;
+    vb_layer *l = &m->layers[i / 7];
+    vb_matrix *const all[7] = {&l->wq, &l->wk, &l->wv, &l->wo, &l->w_gate, &l->w_up, &l->w_down};
+    return all[i % 7];
+}
+
+static uint64_t aligned(uint64_t n) {
+    return (n + ALIGN - 1) / ALIGN * ALIGN;
+}
+
+static int pack_matrix(repack *r, vb_matrix *w, uint8_t *to, vb_error *err) {
+    const int64_t most = PIECE / (int64_t)w->row_bytes / ROWS_PER_TASK * ROWS_PER_TASK;
+    const int step = (int)(most < ROWS_PER_TASK ? ROWS_PER_TASK : most);
+    for (int row = 0; row < w->rows; row += step) {
+        const int last = w->rows - row < step ? w->rows : row + step;
+        if (r->p->progress && r->p->progress(r->p->user, r->done, r->m->packed_bytes))
+            return vb_fail(err, VB_ERR_CANCELLED, "cancelled");
+        job j = {.pack = r->pack, .w = w, .to = to, .first = row, .last = last};
+        vb_pool_run(r->pool, (last - row + ROWS_PER_TASK - 1) / ROWS_PER_TASK, pack_task, &j);
+        const size_t bytes = (size_t)(last - row) * w->row_bytes;
+        vb_gguf_release(r->m->gguf, w->data + (size_t)row * w->row_bytes, bytes);
+        r->done += bytes;
+    }
+    return VB_OK;
+}
+
+static void unmap(void *p, uint64_t bytes) {
+    munmap(p, (size_t)bytes);
+}
+
+/* Pages of 2 MiB where the system has them: fewer misses of the TLB. */
+static int reserve(vb_model *m, uint64_t bytes, vb_error *err) {
+    void *p = mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED)
+        return vb_fail(err, VB_ERR_MEMORY,
+                       "out of memory (%llu bytes for interleaved weights): use them as mapped",
+                       (unsigned long long)bytes);
+#ifdef MADV_HUGEPAGE
+    madvise(p, (size_t)bytes, MADV_HUGEPAGE);
+#endif
+    m->packed = p;
+    m->packed_bytes = bytes;
+    m->free_packed = unmap;
+    return VB_OK;
+}
+
+static int pack_all(repack *r, vb_error *err) {
+    uint64_t at = 0;
+    vb_matrix *w;
+    for (int i = 0; (w = matrix(r->m, i)) != NULL; i++) {
+        const size_t bytes = vb_packed_bytes(w);
+        if (!bytes) continue;
+        uint8_t *to = (uint8_t *)r->m->packed + at;
+        const int rc = pack_matrix(r, w, to, err);
+        if (rc) return rc;
+        w->packed = to;
+        at += aligned(bytes);
+    }
+    return VB_OK;
+}
+
+static void forget(vb_model *m) {
+    vb_matrix *w;
+    for (int i = 0; (w = matrix(m, i)) != NULL; i++) w->packed = NULL;
+    m->free_packed(m->packed, m->packed_bytes);
+    m->packed = NULL;
+    m->packed_bytes = 0;
+}
+
+int vb_model_repack(vb_model *m, const vb_repack_params *p, vb_error *err) {
+    static const vb_repack_params defaults = {0};
+    repack r = {.m = m, .p = p ? p : &defaults};
+    const vb_kernels *kernels = NULL;
+    int rc = vb_kernels_choose(r.p->kernels, &kernels, err);
+    if (rc) return rc;
+    if (r.p->threads < 0)
+        return vb_fail(err, VB_ERR_ARGUMENT, "threads is %d, must be 0 or more", r.p->threads);
+    if (m->packed) return vb_fail(err, VB_ERR_ARGUMENT, "the weights of this model are interleaved already");
+    r.pack = vb_packer(kernels);
+    uint64_t bytes = 0;
+    const vb_matrix *w;
+    for (int i = 0; (w = matrix(m, i)) != NULL; i++) bytes += aligned(vb_packed_bytes(w));
+    if (!r.pack || !bytes) return VB_OK;
+    const int threads = r.p->threads ? r.p->threads : vb_physical_cores();
+    if (threads > 1 && (rc = vb_pool_open(&r.pool, threads, err)) != 0) return rc;
+    rc = reserve(m, bytes, err);
+    if (rc) goto cleanup;
+    rc = pack_all(&r, err);
+    if (rc) forget(m);
+cleanup:
+    vb_pool_close(r.pool);
+    return rc;
+}
+
+uint64_t vb_model_packed_bytes(const vb_model *m) {
+    return m->packed_bytes;
+}
