@@ -22,7 +22,8 @@ enum {
     CMD_TRACE_CHECK = 256,
     CMD_PROVE = 512,
     CMD_RECORD = 1024,
-    CMD_CHECK = 2048
+    CMD_CHECK = 2048,
+    CMD_BENCH = 4096
 };
 
 typedef struct cli_list {
@@ -32,6 +33,8 @@ typedef struct cli_list {
 
 /* Every option of every command. Strings point into argv. */
 typedef struct cli_options {
+    const char *offload, *lengths, *gammas, *positions; /* the last three: numbers with commas between */
+    int64_t offload_width, reps;
     const char *model, *draft_model, *draft, *prompt, *file;
     int64_t n_predict, gamma, top_k, repeat_last_n, seed, ctx, threads, batch;
     double temperature, top_p, min_p, repeat_penalty, presence_penalty, frequency_penalty;

@@ -23,6 +23,7 @@ int cli_inspect(cli_options *o);
 int cli_doctor(cli_options *o);
 int cli_cpu(cli_options *o);
 int cli_quantize(cli_options *o);
+int cli_bench(cli_options *o);
 int cli_trace_check(cli_options *o);
 int cli_record(cli_options *o);
 int cli_check(cli_options *o);
@@ -118,6 +119,7 @@ void cli_token_quote(const vb_tokenizer *t, int32_t id, char *out, size_t size);
 typedef struct cli_session {
     const cli_options *o;
     cli_model target, draft_file;
+    vb_offload *offload; /* of both contexts; NULL: none */
     vb_context *context, *draft_context;
     vb_sampling sampling;
     vb_spec_params params;
@@ -159,6 +161,23 @@ void cli_result_free(cli_result *r);
 /* The statistics for people, on standard error, and for programs. */
 void cli_print_stats(const cli_session *s, const cli_result *r);
 json_t *cli_json_stats(const cli_result *r);
+/* What the offload backend did for the target, if there is one. */
+void cli_print_offload(const cli_session *s, FILE *to);
+json_t *cli_json_offload(const cli_session *s);
+
+/* ---------------------------------------------------------------------------------------- memory (bandwidth.c)
+ */
+
+typedef struct cli_bandwidth {
+    double bytes_per_s; /* read, the best of 5 passes */
+    uint64_t bytes;     /* per pass: 2 GiB, or less where memory is short */
+    int threads;
+    const char *vectors; /* "512-bit" */
+    uint64_t checksum;
+} cli_bandwidth;
+
+/* With a thread per CPU and the widest loads. Returns CLI_OK or CLI_FAIL (after a message). */
+int cli_read_bandwidth(cli_bandwidth *out);
 
 /* ---------------------------------------------------------------------------------------- streaming
  * (stream.c) */

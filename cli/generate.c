@@ -116,6 +116,28 @@ json_t *cli_json_stats(const cli_result *r) {
                      "generation", cli_json_real(r->seconds));
 }
 
+void cli_print_offload(const cli_session *s, FILE *to) {
+    vb_offload_stats t;
+    if (!s->offload) return;
+    const vb_offload_info *i = vb_offload_describe(s->offload);
+    vb_context_offload_stats(s->context, &t);
+    fprintf(to, "offload %s, %s", i->name, vb_offload_class_name(i->class_));
+    if (i->class_ != VB_OFFLOAD_BITWISE) fprintf(to, " (error %.1e, width %d)", i->error, t.width);
+    fprintf(to, ": of %llu products %llu computed there, %llu declined, %llu failed\n", (unsigned long long)t.products,
+            (unsigned long long)t.computed, (unsigned long long)t.declined, (unsigned long long)t.failed);
+}
+
+json_t *cli_json_offload(const cli_session *s) {
+    vb_offload_stats t;
+    if (!s->offload) return json_null();
+    const vb_offload_info *i = vb_offload_describe(s->offload);
+    vb_context_offload_stats(s->context, &t);
+    return json_pack("{ss ss so si sI sI sI sI}", "name", i->name, "class", vb_offload_class_name(i->class_), //
+                     "error", cli_json_real(i->error), "width", t.width,                                      //
+                     "products", (json_int_t)t.products, "computed", (json_int_t)t.computed,                  //
+                     "declined", (json_int_t)t.declined, "failed", (json_int_t)t.failed);
+}
+
 void cli_print_stats(const cli_session *s, const cli_result *r) {
     const vb_stats *t = &r->stats;
     fprintf(stderr, "%zu tokens in %.3f s: %.1f tokens/s; ended: %s%s; prompt: %llu tokens in %.3f s\n", r->n,
@@ -138,6 +160,7 @@ void cli_print_stats(const cli_session *s, const cli_result *r) {
             fprintf(stderr, " %.3f", ratio(t->accepted_at[i], t->tested_at[i]));
         fputc('\n', stderr);
     }
+    cli_print_offload(s, stderr);
     fprintf(stderr, "time: drafting %.3f s, verifying %.3f s, sampling %.3f s\n", t->draft_s, t->verify_s,
             t->sample_s);
 }

@@ -51,6 +51,9 @@ static const cli_command COMMANDS[] = {
      "--texts: "
      "token ids.\nExample: verbatim record -m model.gguf -p \"Once upon a time\" --out mine",
      0, cli_record},
+    {"bench", CMD_BENCH, "-m MODEL [-md DRAFT] [options]",
+     "Measure speed: decoding, prompts, verifying 1 to 16 tokens together, speculation, memory.",
+     "docs/bench.md says what the numbers mean.", 0, cli_bench},
     {"cpu", CMD_CPU, "", "List the kernels of this build that this CPU can run, and the one chosen.", NULL, 0,
      cli_cpu},
 };

@@ -5,7 +5,7 @@
 
 #define AT(field) offsetof(cli_options, field)
 #define GENERATE  (CMD_RUN | CMD_CHAT)
-#define COMPUTE   (CMD_RUN | CMD_CHAT | CMD_LOGITS)
+#define COMPUTE   (CMD_RUN | CMD_CHAT | CMD_LOGITS | CMD_BENCH)
 #define MODEL     (COMPUTE | CMD_TOKENIZE | CMD_DOCTOR | CMD_INSPECT | CMD_RECORD)
 #define MAX_CTX   16777216.0
 #define BIG       1e9
@@ -14,16 +14,17 @@ const cli_option CLI_OPTIONS[] = {
     {"-m|--model", "FILE", "the target model, a GGUF file (of a split model: the first part)", MODEL,
      CLI_STRING, AT(model), 0, 0, NULL},
     {"-md|--draft-model|--model-draft", "FILE",
-     "a smaller model of the same vocabulary that drafts for the target", GENERATE | CMD_DOCTOR | CMD_RECORD,
-     CLI_STRING, AT(draft_model), 0, 0, NULL},
+     "a smaller model of the same vocabulary that drafts for the target",
+     GENERATE | CMD_DOCTOR | CMD_RECORD | CMD_BENCH, CLI_STRING, AT(draft_model), 0, 0, NULL},
     {"--draft|--drafter", "KIND",
      "who drafts: none, self (the target itself), ngram (prompt lookup) or model (with -md); default: model "
      "if -md "
      "is given, else none",
-     GENERATE, CLI_CHOICE, AT(draft), 0, 0, "none|self|ngram|model"},
-    {"-p|--prompt", "TEXT", "the text to continue", CMD_RUN | CMD_RECORD, CLI_STRING, AT(prompt), 0, 0, NULL},
+     GENERATE | CMD_BENCH, CLI_CHOICE, AT(draft), 0, 0, "none|self|ngram|model"},
+    {"-p|--prompt", "TEXT", "the text to continue", CMD_RUN | CMD_RECORD | CMD_BENCH, CLI_STRING, AT(prompt),
+     0, 0, NULL},
     {"-f|--file", "FILE", "read the text to continue from a file, byte for byte; - is standard input",
-     CMD_RUN, CLI_STRING, AT(file), 0, 0, NULL},
+     CMD_RUN | CMD_BENCH, CLI_STRING, AT(file), 0, 0, NULL},
     {"--system|--system-prompt", "TEXT", "the system message of the conversation", CMD_CHAT, CLI_STRING,
      AT(system), 0, 0, NULL},
     {"--chat-template", "NAME",
@@ -31,22 +32,22 @@ const cli_option CLI_OPTIONS[] = {
      AT(chat_template), 0, 0, NULL},
     {"-n|--n-predict|--predict|--max-tokens", "N",
      "tokens to generate at most; -1: until the context is full. Default: run 128, chat -1, record 12",
-     GENERATE | CMD_RECORD, CLI_INT, AT(n_predict), -1, BIG, NULL},
+     GENERATE | CMD_RECORD | CMD_BENCH, CLI_INT, AT(n_predict), -1, BIG, NULL},
     {"--gamma|--num-draft-tokens|--n-draft|--draft-max|--draft-n", "K",
      "tokens drafted per step, 1 to 32. Default 5", GENERATE, CLI_INT, AT(gamma), 1, 32, NULL},
     {"--accept", "RULE",
      "coupled: with a seed, token for token what the target alone gives (default); greedy: the same at "
      "temperature 0; "
      "rejection, block: exactly the target's distribution",
-     GENERATE, CLI_CHOICE, AT(accept), 0, 0, "coupled|greedy|rejection|block"},
-    {"--temp|--temperature", "T", "0 is greedy. Default 0.8", GENERATE, CLI_REAL, AT(temperature), 0, BIG,
-     NULL},
-    {"--top-k", "K", "keep the K likeliest tokens; 0: off. Default 40", GENERATE, CLI_INT, AT(top_k), 0, BIG,
-     NULL},
-    {"--top-p", "P", "keep the likeliest tokens that make up P; 1: off. Default 0.95", GENERATE, CLI_REAL,
-     AT(top_p), 0, 1, NULL},
-    {"--min-p", "P", "drop tokens less likely than P times the likeliest; 0: off. Default 0.05", GENERATE,
-     CLI_REAL, AT(min_p), 0, 1, NULL},
+     GENERATE | CMD_BENCH, CLI_CHOICE, AT(accept), 0, 0, "coupled|greedy|rejection|block"},
+    {"--temp|--temperature", "T", "0 is greedy. Default 0.8", GENERATE | CMD_BENCH, CLI_REAL, AT(temperature),
+     0, BIG, NULL},
+    {"--top-k", "K", "keep the K likeliest tokens; 0: off. Default 40", GENERATE | CMD_BENCH, CLI_INT,
+     AT(top_k), 0, BIG, NULL},
+    {"--top-p", "P", "keep the likeliest tokens that make up P; 1: off. Default 0.95", GENERATE | CMD_BENCH,
+     CLI_REAL, AT(top_p), 0, 1, NULL},
+    {"--min-p", "P", "drop tokens less likely than P times the likeliest; 0: off. Default 0.05",
+     GENERATE | CMD_BENCH, CLI_REAL, AT(min_p), 0, 1, NULL},
     {"--repeat-penalty|--repetition-penalty", "X",
      "divides positive logits of tokens seen lately; 1: off (default)", GENERATE, CLI_REAL,
      AT(repeat_penalty), 0, BIG, NULL},
@@ -58,8 +59,8 @@ const cli_option CLI_OPTIONS[] = {
      AT(repeat_last_n), -1, BIG, NULL},
     {"--logit-bias", "ID=B", "add B to the logit of token ID (-inf bans it); may be repeated", GENERATE,
      CLI_LIST, AT(logit_bias), 0, 0, NULL},
-    {"-s|--seed", "S", "seed of the noise; -1 (default): random, and printed", GENERATE, CLI_INT, AT(seed),
-     -1, 1e19, NULL},
+    {"-s|--seed", "S", "seed of the noise; -1 (default): random, and printed", GENERATE | CMD_BENCH, CLI_INT,
+     AT(seed), -1, 1e19, NULL},
     {"--ignore-eos", NULL, "do not stop at the model's end-of-text tokens", GENERATE, CLI_FLAG,
      AT(ignore_eos), 0, 0, NULL},
     {"--tokens", "IDS", "token ids separated by commas or spaces, or @FILE", CMD_LOGITS | CMD_RECORD,
@@ -100,8 +101,27 @@ const cli_option CLI_OPTIONS[] = {
      0, 0, "f16|f32"},
     {"--kernels", "NAME", "auto (default), ref, avx2, avx512, amx, neon. The output does not depend on it",
      COMPUTE, CLI_STRING, AT(kernels), 0, 0, NULL},
+    {"--offload", "NAME",
+     "a backend that computes matrix products elsewhere: a NAME such as openblas, or the path of a library "
+     "(docs/offload.md)",
+     GENERATE | CMD_BENCH, CLI_STRING, AT(offload), 0, 0, NULL},
+    {"--offload-width", "N",
+     "vectors per product under a backend that is not bitwise, so that the output does not depend on drafts; "
+     "0: as they "
+     "come (no drafts). Default 16",
+     GENERATE | CMD_BENCH, CLI_INT, AT(offload_width), 0, 4096, NULL},
+    {"--reps", "N", "repetitions, of which the median counts. Default 5", CMD_BENCH, CLI_INT, AT(reps), 1,
+     100, NULL},
+    {"--lengths", "LIST", "lengths of prompts. Default 128,512", CMD_BENCH, CLI_STRING, AT(lengths), 0, 0,
+     NULL},
+    {"--gammas", "LIST", "tokens drafted per step. Default 1,3,5,7", CMD_BENCH, CLI_STRING, AT(gammas), 0, 0,
+     NULL},
+    {"--at", "LIST",
+     "positions that the context holds when single tokens are measured; the first one also for tokens "
+     "together. Default 128",
+     CMD_BENCH, CLI_STRING, AT(positions), 0, 0, NULL},
     {"--json", NULL, "print one JSON object instead of text",
-     CMD_RUN | CMD_INSPECT | CMD_DOCTOR | CMD_TRACE_CHECK, CLI_FLAG, AT(json), 0, 0, NULL},
+     CMD_RUN | CMD_INSPECT | CMD_DOCTOR | CMD_TRACE_CHECK | CMD_BENCH, CLI_FLAG, AT(json), 0, 0, NULL},
     {"--trace", "FILE", "write every step as one line of JSON (docs/trace.md)", CMD_RUN, CLI_STRING,
      AT(trace), 0, 0, NULL},
     {"--trace-full", NULL,
@@ -120,7 +140,7 @@ const cli_option CLI_OPTIONS[] = {
     {"--force", NULL, "replace OUT if it exists", CMD_QUANTIZE, CLI_FLAG, AT(force), 0, 0, NULL},
     {"-h|--help", NULL, "show this help",
      CMD_RUN | CMD_CHAT | CMD_LOGITS | CMD_TOKENIZE | CMD_INSPECT | CMD_DOCTOR | CMD_CPU | CMD_QUANTIZE |
-         CMD_TRACE_CHECK | CMD_RECORD | CMD_CHECK,
+         CMD_TRACE_CHECK | CMD_RECORD | CMD_CHECK | CMD_BENCH,
      CLI_FLAG, AT(help), 0, 0, NULL},
 };
 const size_t CLI_N_OPTIONS = sizeof CLI_OPTIONS / sizeof CLI_OPTIONS[0];
@@ -132,6 +152,12 @@ _Static_assert(sizeof CLI_OPTIONS / sizeof CLI_OPTIONS[0] <= 64,
 void cli_defaults(unsigned command, cli_options *o) {
     memset(o, 0, sizeof *o);
     o->n_predict = command == CMD_CHAT ? -1 : command == CMD_RECORD ? 12 : 128;
+    if (command == CMD_BENCH) o->n_predict = 64;
+    o->offload_width = 16;
+    o->reps = 5;
+    o->lengths = "128,512";
+    o->gammas = "1,3,5,7";
+    o->positions = "128";
     o->gamma = 5;
     o->accept = "coupled";
     o->temperature = 0.8;

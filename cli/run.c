@@ -209,6 +209,7 @@ static json_t *result_json(const run_state *r) {
     json_object_set_new(o, "kv", json_string(s->o->kv));
     json_object_set_new(o, "kernels", json_string(vb_context_kernels(s->context)));
     json_object_set_new(o, "threads", json_integer(vb_context_threads(s->context)));
+    if (s->offload) json_object_set_new(o, "offload", cli_json_offload(s));
     json_object_set_new(o, "version", json_string(VB_VERSION));
     return o;
 }

@@ -46,6 +46,14 @@ void cli_context_params(const cli_options *o, vb_context_params *p) {
     p->cancel = cli_interrupt_callback;
 }
 
+/* A width that the batch holds. Small batches are asked for where memory is short, not to say anything about backends. */
+static void offload_params(const cli_session *s, vb_context_params *p) {
+    const cli_options *o = s->o;
+    p->offload = s->offload;
+    p->offload_width = (int)o->offload_width;
+    if (!cli_given(o, "--offload-width") && p->batch > 0 && p->batch < p->offload_width) p->offload_width = p->batch;
+}
+
 /* Options that contradict each other: nothing is ignored that would change the output (P6). */
 static int check_options(const cli_options *o) {
     if (!o->model) return cli_usage("no model: give one with -m FILE");
@@ -59,6 +67,8 @@ static int check_options(const cli_options *o) {
             "--accept greedy is the rule of temperature 0, and the temperature is %g: add --temp 0, or use "
             "--accept coupled",
             o->temperature);
+    if (cli_given(o, "--offload-width") && !o->offload)
+        return cli_usage("--offload-width says how a backend is called: add --offload NAME");
     if (o->trace_full && !o->trace)
         return cli_usage("--trace-full says what a trace holds: add --trace FILE");
     return CLI_OK;
@@ -163,6 +173,7 @@ static int open_draft(cli_session *s) {
     }
     vb_context_params p;
     cli_context_params(o, &p);
+    offload_params(s, &p);
     p.n_ctx = vb_context_size(s->context);
     int trained = vb_model_describe(model)->n_ctx;
     if (o->draft_model && trained > 0 && p.n_ctx > trained) {
@@ -190,7 +201,9 @@ static int open_all(cli_session *s) {
         cli_report(&err);
         return CLI_USAGE;
     }
+    if (o->offload && vb_offload_open(&s->offload, o->offload, &err)) return cli_report(&err);
     cli_context_params(o, &p);
+    offload_params(s, &p);
     if (vb_context_open(&s->context, s->target.model, &p, &err)) return cli_report(&err);
     vb_spec_defaults(&s->params);
     s->params.accept = accept_rule(o->accept);
@@ -212,6 +225,7 @@ int cli_session_open(cli_session *s, const cli_options *o) {
 void cli_session_close(cli_session *s) {
     vb_context_close(s->draft_context);
     vb_context_close(s->context);
+    vb_offload_close(s->offload);
     cli_model_close(&s->draft_file);
     cli_model_close(&s->target);
     free(s->bias);
