@@ -74,7 +74,7 @@ help:
 	@echo 'make demo         install what is missing, build, generate text with a draft model, check it'
 	@echo 'make test         install what is missing, build, run every test'
 	@echo 'make same-model draft-comparison temperature-demo    demonstrations (TARGET=, DRAFT= choose models)'
-	@echo 'make bench        speeds on this machine'
+	@echo 'make bench        speeds on this machine; make plots draws them'
 	@echo 'make test-extended FIXTURES=DIR    also the tests that compare with other programs'"'"' results'
 	@echo 'make offload-openblas    the backend for --offload openblas (docs/offload.md)'
 	@echo 'make asan tsan lint fuzz test-arm64    sanitizers, style and warnings, fuzzers, the tests on emulated aarch64'
@@ -208,6 +208,12 @@ bench:
 bench-run: all $(BENCHES) $(BUILD)/tests/tools/tiny_pair
 	@TARGET='$(TARGET)' DRAFT='$(DRAFT)' FIXTURES='$(FIXTURES)' BENCH=$(BUILD)/bench/bench_eval tools/demo bench
 
+# docs/bench-cost.svg and docs/bench-speedup.svg from a measurement on this machine.
+plots:
+	@tools/deps build
+	@$(MAKE) --no-print-directory all build/tests/tools/tiny_pair
+	@TARGET='$(TARGET)' DRAFT='$(DRAFT)' tools/demo plots
+
 # ---------------------------------------------------------------------------------------------------- installing
 
 define PC
@@ -240,4 +246,4 @@ clean:
 -include $(patsubst %.c,$(BUILD)/%.d,$(ALL_SRC) $(FUZZ_SRC))
 FORCE:
 .PHONY: all help objects examples offload-openblas programs test check test-extended asan tsan tsan-check lint fuzz fuzz-check test-arm64 \
-    demo same-model draft-comparison temperature-demo bench bench-run install uninstall clean FORCE
+    demo same-model draft-comparison temperature-demo bench bench-run plots install uninstall clean FORCE
