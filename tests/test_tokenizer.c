@@ -188,7 +188,7 @@ static void test_bpe_merges(void **state) {
                   ga = vocab_add(&v, G "a", VB_TOKEN_NORMAL, 0), aa = vocab_add(&v, "aa", VB_TOKEN_NORMAL, 0),
                   cab = vocab_add(&v, "cab", VB_TOKEN_NORMAL, 0),
                   end = vocab_add(&v, "<|end|>", VB_TOKEN_CONTROL, 0);
-    static const char *const merges[] = {"a b", "b c", "ab c", G " a", "a a", "c ab"};
+    static const char *const merges[] = {"a b", "b c", "ab c", "\xC4\xA0 a", "a a", "c ab"};
     gw *w = bpe_writer(&v, "gpt-2", merges, 6);
     gw_u32(w, "tokenizer.ggml.eos_token_id", (uint32_t)end);
     vb_gguf *g;

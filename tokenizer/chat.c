@@ -64,16 +64,12 @@ static size_t attribute(const char *s, size_t n, vb_string *out) {
 static void normal_tag(const char *s, size_t n, vb_string *out) {
     if (n > 0 && s[0] == '-') s++, n--;
     if (n > 0 && s[n - 1] == '-') n--;
-    for (size_t i = 0, k; i < n; i += k) {
-        k = 1;
-        if (s[i] == '\'' || s[i] == '"') {
-            k = normal_string(s + i, n - i, out);
-        } else if (s[i] == '.' && (k = attribute(s + i, n - i, out)) > 0) {
-            continue;
-        } else {
-            k = 1;
-            if (!blank(s[i])) vb_string_add(out, s + i, 1);
-        }
+    for (size_t i = 0; i < n;) {
+        size_t k = 0;
+        if (s[i] == '\'' || s[i] == '"') k = normal_string(s + i, n - i, out);
+        if (s[i] == '.') k = attribute(s + i, n - i, out);
+        if (k == 0 && !blank(s[i])) vb_string_add(out, s + i, 1);
+        i += k > 0 ? k : 1;
     }
 }
 

@@ -17,11 +17,15 @@
             "'<|im_start|>assistant\n'"},                                                                    \
     .lacks = {"trim", "strip(", "loop.lastandadd_generation_prompt", "<think>", "<|im_sep|>"},               \
     .render = vb_render_chatml, .chatml = true
+#define LLAMA3_TURN                                                                                          \
+    "'<|start_header_id|>'+message['role']+'<|end_header_id|>\n\n'+message['content']|trim+'<|eot_id|>'"
+#define PHI35_SYSTEM                                                                                         \
+    "{%ifmessage['role']=='system'andmessage['content']%}{{'<|system|>\n'+message['content']+'<|end|>\n'}}"
 #define ASSISTANT_THEN_EOS  "message['content']+eos_token"
 #define SYSTEM_IN_LAST_TURN "loop.lastandsystem_messageisdefined"
 
 const vb_chat_family vb_chat_families[] = {
-    {.name = "chatml", CHATML}, /* OpenHermes, Yi, SmolLM, Qwen3-Instruct-2507, ... */
+    {.name = "chatml", CHATML}, /* OpenHermes, SmolLM, ... */
     {.name = "qwen1.5", .text = "You are a helpful assistant", CHATML},
     {.name = "qwen2", .text = "You are a helpful assistant.", CHATML},
     {.name = "qwen2.5",
@@ -47,17 +51,14 @@ const vb_chat_family vb_chat_families[] = {
      .render = vb_render_llama2},
     {.name = "llama3", /* Meta-Llama-3-8B-Instruct */
      .bos = "<|begin_of_text|>",
-     .has = {"'<|start_header_id|>'+message['role']+'<|end_header_id|>\n\n'+message['content']|trim+'<|eot_"
-             "id|>'",
-             "'<|start_header_id|>assistant<|end_header_id|>\n\n'"},
+     .has = {LLAMA3_TURN, "'<|start_header_id|>assistant<|end_header_id|>\n\n'"},
      .lacks = {"Cutting Knowledge Date", "system"},
      .render = vb_render_llama3},
     {.name = "llama3.1", /* Llama-3.1-8B-Instruct, 3.2, 3.3 */
      .bos = "<|begin_of_text|>",
-     .has = {"'<|start_header_id|>'+message['role']+'<|end_header_id|>\n\n'+message['content']|trim+'<|eot_"
-             "id|>'",
-             "'<|start_header_id|>system<|end_header_id|>\n\n'", "'Cutting Knowledge Date: December 2023\n'",
-             "'Today Date: '+date_string+'\n\n'", "'26 Jul 2024'"},
+     .has = {LLAMA3_TURN, "'<|start_header_id|>system<|end_header_id|>\n\n'",
+             "'Cutting Knowledge Date: December 2023\n'", "'Today Date: '+date_string+'\n\n'",
+             "'26 Jul 2024'"},
      .render = vb_render_llama31},
     {.name = "mistral", /* Mistral-7B-Instruct-v0.2 */
      .bos = "<s>",
@@ -128,9 +129,7 @@ const vb_chat_family vb_chat_families[] = {
      .render = vb_render_phi31},
     {.name = "phi3.5", /* Phi-3.5-mini-instruct */
      .eos = "<|endoftext|>",
-     .has = {"{%ifmessage['role']=='system'andmessage['content']%}{{'<|system|>\n'+message['content']+'<|end|"
-             ">\n'}}",
-             "{%elifmessage['role']=='user'%}{{'<|user|>\n'+message['content']+'<|end|>\n'}}",
+     .has = {PHI35_SYSTEM, "{%elifmessage['role']=='user'%}{{'<|user|>\n'+message['content']+'<|end|>\n'}}",
              "{%elifmessage['role']=='assistant'%}{{'<|assistant|>\n'+message['content']+'<|end|>\n'}}",
              "{%ifadd_generation_prompt%}{{'<|assistant|>\n'}}{%else%}{{eos_token}}{%endif%}"},
      .render = vb_render_phi35},

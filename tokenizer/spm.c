@@ -9,8 +9,8 @@
 
 #include <string.h>
 
-#define END   UINT32_MAX
-#define SPACE "\xE2\x96\x81" /* U+2581, written for a space */
+#define END UINT32_MAX
+static const char SPACE[3] = {'\xE2', '\x96', '\x81'}; /* U+2581, written for a space */
 
 /* Ascending as the score descends. The score's bits as an unsigned number in the order of floats, inverted.
  */
@@ -132,10 +132,10 @@ static int normalise(vb_work *w, const char *text, size_t len, bool prefix, size
     int rc = vb_grow((void **)&w->norm, &w->norm_cap, len + 3 * spaces, 1, "text", err);
     if (rc) return rc;
     char *p = w->norm;
-    if (prefix) memcpy(p, SPACE, 3), p += 3;
+    if (prefix) memcpy(p, SPACE, sizeof SPACE), p += 3;
     for (size_t i = 0; i < len; i++) {
         if (text[i] == ' ') {
-            memcpy(p, SPACE, 3);
+            memcpy(p, SPACE, sizeof SPACE);
             p += 3;
         } else {
             *p++ = text[i];
@@ -159,7 +159,7 @@ int vb_spm_encode(const vb_tokenizer *t, vb_work *w, const char *text, size_t le
         if (t->words_stand_alone) {
             bool word = false; /* past the leading spaces */
             for (end = at; end < n; end++) {
-                bool space = end + 3 <= n && memcmp(w->norm + end, SPACE, 3) == 0;
+                bool space = end + 3 <= n && memcmp(w->norm + end, SPACE, sizeof SPACE) == 0;
                 if (space && word) break;
                 if (space) end += 2;
                 word = !space;

@@ -101,10 +101,10 @@ char *vb_escape(const char *s, size_t len, char *out, size_t size) {
         size_t k = c;
         if (c == 0 || b < 0x20 || b == 0x7F) {
             static const char digit[] = "0123456789ABCDEF";
-            memcpy(e, "\\x", 2);
+            e[0] = '\\', e[1] = 'x';
             e[2] = digit[b >> 4], e[3] = digit[b & 15];
             k = 4, c = 1;
-            if (b == '\n') memcpy(e, "\\n", k = 2);
+            if (b == '\n') e[1] = 'n', k = 2;
         } else {
             memcpy(e, s + i, k);
         }
