@@ -35,6 +35,7 @@ typedef struct cli_list {
 typedef struct cli_options {
     const char *offload, *lengths, *gammas, *positions; /* the last three: numbers with commas between */
     int64_t offload_width, reps;
+    double bandwidth;
     const char *model, *draft_model, *draft, *prompt, *file;
     int64_t n_predict, gamma, top_k, repeat_last_n, seed, ctx, threads, batch;
     double temperature, top_p, min_p, repeat_penalty, presence_penalty, frequency_penalty;

@@ -26,7 +26,7 @@ typedef struct spec_run {
 typedef struct bench {
     cli_session session;
     const cli_options *o;
-    int reps;
+    int reps, rounds; /* rounds: of speculation */
     list lengths, gammas, positions;
     int32_t *filler; /* tokens to evaluate where any will do */
     int32_t *prompt; /* vb_free */
@@ -48,6 +48,11 @@ static void progress(const char *format, ...) {
     vfprintf(stderr, format, ap);
     fputc('\n', stderr);
     va_end(ap);
+}
+
+/* What is over quickly is repeated for a second. */
+static bool more(int done, int reps, double start) {
+    return done < reps || (done < MOST_REPS && cli_now() - start < 1.0);
 }
 
 static int by_value(const void *a, const void *b) {
@@ -103,15 +108,16 @@ static int fill(const bench *b, vb_context *c, int at) {
 static int time_decode(const bench *b, vb_context *c, int at, double *seconds) {
     double times[MOST_REPS];
     vb_error err = {0};
-    int rc = fill(b, c, at);
-    for (int rep = 0; rep < b->reps && !rc; rep++) {
+    int rc = fill(b, c, at), reps = 0;
+    const double begin = cli_now();
+    for (; more(reps, b->reps, begin) && !rc; reps++) {
         const double start = cli_now();
         for (int i = 0; i < DECODE_TOKENS && !rc; i++)
             if (vb_eval(c, b->filler + i, 1, NULL, &err)) rc = cli_report(&err);
-        times[rep] = (cli_now() - start) / DECODE_TOKENS;
+        times[reps] = (cli_now() - start) / DECODE_TOKENS;
         if (!rc && vb_context_truncate(c, at, &err)) rc = cli_report(&err);
     }
-    if (!rc) *seconds = median(times, b->reps);
+    if (!rc) *seconds = median(times, reps);
     return rc;
 }
 
@@ -131,9 +137,10 @@ static int measure_prompt(bench *b) {
         const size_t n = (size_t)b->lengths.at[i];
         progress("a prompt of %zu tokens", n);
         rc = fill(b, b->session.context, 0);
-        for (int rep = 0; rep < b->reps && !rc; rep++)
-            rc = time_tokens(b->session.context, b->filler, n, 0, false, &times[rep]);
-        if (!rc) b->prompt_rate[i] = (double)n / median(times, b->reps);
+        int reps = 0;
+        for (const double begin = cli_now(); more(reps, b->reps, begin) && !rc; reps++)
+            rc = time_tokens(b->session.context, b->filler, n, 0, false, &times[reps]);
+        if (!rc) b->prompt_rate[i] = (double)n / median(times, reps);
     }
     return rc;
 }
@@ -144,12 +151,12 @@ static int measure_cost(bench *b) {
     double times[MOST_TOKENS + 1][MOST_REPS];
     const int at = b->positions.at[0];
     progress("1 to 16 tokens together");
-    int rc = fill(b, b->session.context, at);
-    for (int rep = -1; rep < b->reps && !rc; rep++) /* the first round warms up */
+    int rc = fill(b, b->session.context, at), reps = -1; /* the first round warms up */
+    for (const double begin = cli_now(); more(reps, b->reps, begin) && !rc; reps++)
         for (int t = 1; t <= MOST_TOKENS && !rc; t++)
-            rc =
-                time_tokens(b->session.context, b->filler, (size_t)t, at, true, &times[t][rep < 0 ? 0 : rep]);
-    for (int t = 1; t <= MOST_TOKENS && !rc; t++) b->cost[t] = median(times[t], b->reps);
+            rc = time_tokens(b->session.context, b->filler, (size_t)t, at, true,
+                             &times[t][reps < 0 ? 0 : reps]);
+    for (int t = 1; t <= MOST_TOKENS && !rc; t++) b->cost[t] = median(times[t], reps);
     return rc;
 }
 
@@ -213,11 +220,12 @@ static int measure_speculation(bench *b) {
         progress("one token at a time, the draft");
         rc = time_decode(b, b->session.draft_context, b->positions.at[0], &b->draft_token);
     }
-    for (int rep = 0; rep < b->reps && !rc; rep++) {
-        progress("speculation and the target alone, in turn: %d of %d", rep + 1, b->reps);
+    progress("speculation and the target alone, in turn");
+    const double begin = cli_now();
+    for (; more(b->rounds, b->reps, begin) && !rc; b->rounds++) {
         for (int i = 0; i <= b->gammas.n && !rc; i++) {
             int32_t *tokens = i ? b->alone + n : b->alone;
-            rc = generate(b, &b->runs[i], rep, tokens);
+            rc = generate(b, &b->runs[i], b->rounds, tokens);
             if (!rc && i && memcmp(tokens, b->alone, n * sizeof *tokens) != 0) b->runs[i].identical = false;
         }
     }
@@ -235,8 +243,17 @@ static double predicted(const bench *b, const spec_run *r) {
 /* The median over repetitions of how much faster than the target alone in the same round. */
 static double speed_up(const bench *b, const spec_run *r) {
     double ratios[MOST_REPS];
-    for (int i = 0; i < b->reps; i++) ratios[i] = b->runs[0].seconds[i] / r->seconds[i];
-    return median(ratios, b->reps);
+    for (int i = 0; i < b->rounds; i++) ratios[i] = b->runs[0].seconds[i] / r->seconds[i];
+    return median(ratios, b->rounds);
+}
+
+static int measure_bandwidth(bench *b) {
+    if (b->o->bandwidth > 0) {
+        b->bandwidth = (cli_bandwidth){.bytes_per_s = b->o->bandwidth * 1e9, .vectors = "given"};
+        return CLI_OK;
+    }
+    progress("the bandwidth of the memory");
+    return cli_read_bandwidth(&b->bandwidth);
 }
 
 /* ---------------------------------------------------------------------------------------- preparing */
@@ -340,7 +357,7 @@ static json_t *speculation_json(const bench *b) {
     json_t *o = json_object();
     for (int i = 0; i <= b->gammas.n; i++) {
         const spec_run *r = &b->runs[i];
-        const double rate = (double)b->o->n_predict / median(r->seconds, b->reps);
+        const double rate = (double)b->o->n_predict / median(r->seconds, b->rounds);
         char key[16];
         snprintf(key, sizeof key, "%d", r->gamma);
         if (i == 0) {
@@ -410,7 +427,7 @@ static void print_speculation(const bench *b) {
              "acceptance", "per step", "identical");
     for (int i = 0; i <= b->gammas.n; i++) {
         const spec_run *r = &b->runs[i];
-        const double rate = (double)b->o->n_predict / median(r->seconds, b->reps);
+        const double rate = (double)b->o->n_predict / median(r->seconds, b->rounds);
         const vb_stats *s = &r->stats;
         if (i == 0) {
             cli_outf("  alone      %8.2f\n", rate);
@@ -429,9 +446,13 @@ static void print_result(const bench *b) {
     cli_outf("%s: %s of weights read per token, kernels %s, %d threads, activations %s\n", b->o->model,
              cli_bytes(b->read_bytes, size), vb_context_kernels(s->context), vb_context_threads(s->context),
              b->o->activations);
-    cli_outf("read bandwidth %.1f GB/s (best of 5, %.1f GB, %d threads, %s loads); peak memory %s\n\n",
-             b->bandwidth.bytes_per_s * 1e-9, (double)b->bandwidth.bytes * 1e-9, b->bandwidth.threads,
-             b->bandwidth.vectors, cli_bytes((uint64_t)b->peak_rss, rss));
+    cli_outf("read bandwidth %.1f GB/s (", b->bandwidth.bytes_per_s * 1e-9);
+    if (b->bandwidth.bytes)
+        cli_outf("best of 5, %.1f GB, %d threads, %s loads", (double)b->bandwidth.bytes * 1e-9,
+                 b->bandwidth.threads, b->bandwidth.vectors);
+    else
+        cli_outf("given");
+    cli_outf("); peak memory %s\n\n", cli_bytes((uint64_t)b->peak_rss, rss));
     for (int i = 0; i < b->positions.n; i++)
         cli_outf("decode behind %-5d  %9.2f tokens/s  %3.0f %% of the bandwidth\n", b->positions.at[i],
                  1.0 / b->decode[i], 100.0 / against_bandwidth(b, b->decode[i]));
@@ -469,8 +490,7 @@ int cli_bench(cli_options *o) {
     if (!rc) rc = measure_prompt(b);
     if (!rc) rc = measure_speculation(b);
     b->peak_rss = peak_rss(); /* before the memory that the bandwidth is measured on */
-    if (!rc) progress("the bandwidth of the memory");
-    if (!rc) rc = cli_read_bandwidth(&b->bandwidth);
+    if (!rc) rc = measure_bandwidth(b);
     if (!rc && o->json) {
         rc = cli_out_json(result_json(b));
     } else if (!rc) {

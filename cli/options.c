@@ -116,6 +116,10 @@ const cli_option CLI_OPTIONS[] = {
      NULL},
     {"--gammas", "LIST", "tokens drafted per step. Default 1,3,5,7", CMD_BENCH, CLI_STRING, AT(gammas), 0, 0,
      NULL},
+    {"--bandwidth", "G",
+     "read bandwidth of the memory in GB/s, from an earlier run; 0 (default): measured, on 2 GiB if there is "
+     "room",
+     CMD_BENCH, CLI_REAL, AT(bandwidth), 0, 1e6, NULL},
     {"--at", "LIST",
      "positions that the context holds when single tokens are measured; the first one also for tokens "
      "together. Default 128",

@@ -1,0 +1,58 @@
+#!/bin/sh
+# bench.sh - `verbatim bench` and --offload as people run them.
+. "$(dirname "$0")/lib.sh"
+quick="--reps 1 --lengths 8 --at 8 -n 12 --bandwidth 10"
+
+# shellcheck disable=SC2086
+verbatim bench -m "$target" -md "$draft" $quick --gammas 2,4 --json
+ok "bench --json" status_is 0
+ok "one object on one line" [ "$(wc -l <"$work/out")" = 1 ]
+for key in decode tokens_per_s bandwidth_share prompt cost v speculation memory bandwidth kernels; do
+    ok "bench --json has $key" out_has "\"$key\":"
+done
+ok "c(1)/c(1) is 1" out_has '"cost":{"1":1.0,'
+ok "16 tokens together" out_has '"16":'
+ok "both draft lengths" out_has '"4":{"tokens_per_s"'
+ok "speculation gives the same tokens" json_is identical true
+ok "the bandwidth given is the one used" out_has '"bytes_per_s":10000000000.0'
+ok "what it does is said" err_has "bench: 1 to 16 tokens together"
+# shellcheck disable=SC2086
+verbatim bench -m "$target" $quick
+ok "bench as a table" out_has "c(T)/c(1)"
+ok "no draft, no speculation" [ "$(grep -c gamma "$work/out")" = 0 ]
+# shellcheck disable=SC2086
+verbatim bench -m "$target" --draft ngram $quick --gammas 3
+ok "bench with prompt lookup" out_has "gamma 3"
+verbatim bench -m "$target" --gammas 3,x
+ok "a list with a word in it" fails 2 "--gammas"
+verbatim bench -m "$target" --lengths 0
+ok "a length of 0" fails 2 "--lengths"
+verbatim bench
+ok "bench without a model" fails 2 "-m"
+
+verbatim run -m "$target" -p x --offload no-such-backend
+ok "an unknown backend: where it was looked for" fails 1 "verbatim-no-such-backend.so"
+verbatim run -m "$target" -p x --offload "$target"
+ok "a backend that is no library" fails 1 "target.gguf"
+verbatim run -m "$target" -p x --offload-width 4
+ok "a width without a backend" fails 2 "--offload"
+good=$BUILD/tests/plugins/good.so
+if [ -r "$good" ]; then
+    verbatim run -m "$work/float.gguf" -p "Once upon" -n 20 --seed 1
+    cp "$work/out" "$work/plain"
+    verbatim run -m "$work/float.gguf" -p "Once upon" -n 20 --seed 1 --offload "$(cd "$(dirname "$good")" && pwd)/good.so"
+    ok "a bitwise backend: the same text" same_files "$work/out" "$work/plain"
+    ok "its class stands in the statistics" err_has "offload good, bitwise"
+else
+    skip "a bitwise backend" "$good is not built"
+fi
+if [ -r "$BUILD/bin/verbatim-openblas.so" ]; then
+    verbatim run -m "$target" -md "$draft" -p "Once upon" -n 30 --seed 1 --offload openblas --compare --json
+    ok "openblas: speculation gives the target's tokens" json_is identical true
+    ok "its class stands in the JSON" json_is class bounded
+    verbatim run -m "$target" -md "$draft" -p x -n 4 --offload openblas --offload-width 0
+    ok "openblas without a width: no drafts" fails 1 "width"
+else
+    skip "openblas" "$BUILD/bin/verbatim-openblas.so is not built: OpenBLAS is not installed"
+fi
+finish
