@@ -39,6 +39,8 @@ typedef struct cli_options {
     const char *model, *draft_model, *draft, *prompt, *file;
     int64_t n_predict, gamma, top_k, repeat_last_n, seed, ctx, threads, batch;
     double temperature, top_p, min_p, repeat_penalty, presence_penalty, frequency_penalty;
+    int64_t depth, cells; /* prove: tokens, cells per depth */
+    const char *samples;  /* prove: a number or a file */
     cli_list logit_bias;
     const char *accept, *activations, *kv, *kernels, *color, *trace, *tokens, *out, *system, *chat_template,
         *texts, *name;

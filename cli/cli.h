@@ -25,6 +25,7 @@ int cli_cpu(cli_options *o);
 int cli_quantize(cli_options *o);
 int cli_bench(cli_options *o);
 int cli_trace_check(cli_options *o);
+int cli_prove(cli_options *o);
 int cli_record(cli_options *o);
 int cli_check(cli_options *o);
 int cli_trace_check(cli_options *o);

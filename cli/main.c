@@ -29,6 +29,16 @@ static const cli_command COMMANDS[] = {
      "Q4_K or Q4_0; docs/quantize.md says what each does. OUT appears when it is complete.\n"
      "Example: verbatim quantize model-f16.gguf model-q4_k_m.gguf Q4_K_M",
      3, cli_quantize},
+    {"prove", CMD_PROVE, "-m MODEL [-md DRAFT | --draft KIND] [--accept RULE] [options]",
+     "Sample many short completions and compare them with the target's exact law (docs/prove.md).",
+     "Rules that are WRONG ON PURPOSE, to see that they are found (with -md or --draft self):\n"
+     "  argmax-draft-pq truncated-draft discarding-draft shared-coin restarted-coin row-shift\n"
+     "  index-residual residual-p unnormalised-residual accept-argmax at-most bonus-row-before\n"
+     "  block-break block-p-tau-one block-round-up block-textbook block-at-most block-bonus-before\n"
+     "  block-position-coin block-one-coin block-shared-coin block-discarding-draft block-row-shift\n"
+     "The exit status is 0 if nothing speaks against the law, 1 if it is wrong, 2 for a wrong command line.\n"
+     "Example: verbatim prove -m target.gguf -md draft.gguf --accept rejection --temp 1 --top-k 0",
+     0, cli_prove},
     {"trace-check", CMD_TRACE_CHECK, "FILE [--json]",
      "Derive every decision of a trace again from its p, q and coins, without a model.",
      "FILE was written by `run --trace FILE --trace-full`; - is standard input. Without --trace-full the "
@@ -78,7 +88,7 @@ static const cli_command *find_command(const char *name) {
 static int unknown_command(const char *name) {
     if (name[0] == '-')
         return cli_usage("a command comes first: run, chat, tokenize, logits, inspect, doctor, quantize, "
-                         "trace-check, check, record or cpu; as in `verbatim run "
+                         "prove, trace-check, check, record or cpu; as in `verbatim run "
                          "-m MODEL -p TEXT`");
     const char *best = NULL;
     int least = 3;

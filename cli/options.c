@@ -4,8 +4,9 @@
 #include <string.h>
 
 #define AT(field) offsetof(cli_options, field)
-#define GENERATE  (CMD_RUN | CMD_CHAT)
-#define COMPUTE   (CMD_RUN | CMD_CHAT | CMD_LOGITS | CMD_BENCH)
+#define TALK      (CMD_RUN | CMD_CHAT)
+#define GENERATE  (TALK | CMD_PROVE)
+#define COMPUTE   (CMD_RUN | CMD_CHAT | CMD_LOGITS | CMD_PROVE | CMD_BENCH)
 #define MODEL     (COMPUTE | CMD_TOKENIZE | CMD_DOCTOR | CMD_INSPECT | CMD_RECORD)
 #define MAX_CTX   16777216.0
 #define BIG       1e9
@@ -21,8 +22,8 @@ const cli_option CLI_OPTIONS[] = {
      "if -md "
      "is given, else none",
      GENERATE | CMD_BENCH, CLI_CHOICE, AT(draft), 0, 0, "none|self|ngram|model"},
-    {"-p|--prompt", "TEXT", "the text to continue", CMD_RUN | CMD_RECORD | CMD_BENCH, CLI_STRING, AT(prompt),
-     0, 0, NULL},
+    {"-p|--prompt", "TEXT", "the text to continue", CMD_RUN | CMD_PROVE | CMD_RECORD | CMD_BENCH, CLI_STRING,
+     AT(prompt), 0, 0, NULL},
     {"-f|--file", "FILE", "read the text to continue from a file, byte for byte; - is standard input",
      CMD_RUN | CMD_BENCH, CLI_STRING, AT(file), 0, 0, NULL},
     {"--system|--system-prompt", "TEXT", "the system message of the conversation", CMD_CHAT, CLI_STRING,
@@ -32,14 +33,30 @@ const cli_option CLI_OPTIONS[] = {
      AT(chat_template), 0, 0, NULL},
     {"-n|--n-predict|--predict|--max-tokens", "N",
      "tokens to generate at most; -1: until the context is full. Default: run 128, chat -1, record 12",
-     GENERATE | CMD_RECORD | CMD_BENCH, CLI_INT, AT(n_predict), -1, BIG, NULL},
+     TALK | CMD_RECORD | CMD_BENCH, CLI_INT, AT(n_predict), -1, BIG, NULL},
     {"--gamma|--num-draft-tokens|--n-draft|--draft-max|--draft-n", "K",
-     "tokens drafted per step, 1 to 32. Default 5", GENERATE, CLI_INT, AT(gamma), 1, 32, NULL},
+     "tokens drafted per step, 1 to 32. Default 5", TALK, CLI_INT, AT(gamma), 1, 32, NULL},
     {"--accept", "RULE",
      "coupled: with a seed, token for token what the target alone gives (default); greedy: the same at "
      "temperature 0; "
      "rejection, block: exactly the target's distribution",
-     GENERATE | CMD_BENCH, CLI_CHOICE, AT(accept), 0, 0, "coupled|greedy|rejection|block"},
+     TALK | CMD_BENCH, CLI_CHOICE, AT(accept), 0, 0, "coupled|greedy|rejection|block"},
+    {"--accept", "RULE",
+     "the rule that is judged: coupled (default), greedy, rejection, block, or one of the wrong rules below",
+     CMD_PROVE, CLI_STRING, AT(accept), 0, 0, NULL},
+    {"--gamma|--num-draft-tokens", "K",
+     "tokens drafted per step, 1 to 32. Default 2, so that --tokens 3 sees whole steps", CMD_PROVE, CLI_INT,
+     AT(gamma), 1, 32, NULL},
+    {"--samples", "N|FILE",
+     "completions to sample, default 20000; or a file of completions that another program "
+     "sampled, one a line, as token ids",
+     CMD_PROVE, CLI_STRING, AT(samples), 0, 0, NULL},
+    {"--tokens", "K", "the joint law of so many tokens is compared, 1 to 8. Default 3", CMD_PROVE, CLI_INT,
+     AT(depth), 1, 8, NULL},
+    {"--cells", "N", "likeliest prefixes counted one by one at each depth, the rest together. Default 64",
+     CMD_PROVE, CLI_INT, AT(cells), 1, 1e6, NULL},
+    {"-s|--seed", "S", "the first seed; completion i has seed S + i. Default 1", CMD_PROVE, CLI_INT, AT(seed),
+     0, 1e18, NULL},
     {"--temp|--temperature", "T", "0 is greedy. Default 0.8", GENERATE | CMD_BENCH, CLI_REAL, AT(temperature),
      0, BIG, NULL},
     {"--top-k", "K", "keep the K likeliest tokens; 0: off. Default 40", GENERATE | CMD_BENCH, CLI_INT,
@@ -59,7 +76,7 @@ const cli_option CLI_OPTIONS[] = {
      AT(repeat_last_n), -1, BIG, NULL},
     {"--logit-bias", "ID=B", "add B to the logit of token ID (-inf bans it); may be repeated", GENERATE,
      CLI_LIST, AT(logit_bias), 0, 0, NULL},
-    {"-s|--seed", "S", "seed of the noise; -1 (default): random, and printed", GENERATE | CMD_BENCH, CLI_INT,
+    {"-s|--seed", "S", "seed of the noise; -1 (default): random, and printed", TALK | CMD_BENCH, CLI_INT,
      AT(seed), -1, 1e19, NULL},
     {"--ignore-eos", NULL, "do not stop at the model's end-of-text tokens", GENERATE, CLI_FLAG,
      AT(ignore_eos), 0, 0, NULL},
@@ -125,7 +142,8 @@ const cli_option CLI_OPTIONS[] = {
      "together. Default 128",
      CMD_BENCH, CLI_STRING, AT(positions), 0, 0, NULL},
     {"--json", NULL, "print one JSON object instead of text",
-     CMD_RUN | CMD_INSPECT | CMD_DOCTOR | CMD_TRACE_CHECK | CMD_BENCH, CLI_FLAG, AT(json), 0, 0, NULL},
+     CMD_RUN | CMD_INSPECT | CMD_DOCTOR | CMD_TRACE_CHECK | CMD_PROVE | CMD_BENCH, CLI_FLAG, AT(json), 0, 0,
+     NULL},
     {"--trace", "FILE", "write every step as one line of JSON (docs/trace.md)", CMD_RUN, CLI_STRING,
      AT(trace), 0, 0, NULL},
     {"--trace-full", NULL,
@@ -135,16 +153,16 @@ const cli_option CLI_OPTIONS[] = {
      "also run the target alone with the same seed: speed-up, and whether the tokens are identical", CMD_RUN,
      CLI_FLAG, AT(compare), 0, 0, NULL},
     {"-v|--verbose", NULL, "show each step as [DRAFT] [VERIFY] [ACCEPT] [REJECT] lines on standard error",
-     GENERATE, CLI_FLAG, AT(verbose), 0, 0, NULL},
+     TALK, CLI_FLAG, AT(verbose), 0, 0, NULL},
     {"--color|--colour", "WHEN",
      "accepted drafts green, rejected ones struck out in red: auto (default: on a terminal), always, never",
-     GENERATE, CLI_CHOICE, AT(color), 0, 0, "auto|always|never"},
+     TALK, CLI_CHOICE, AT(color), 0, 0, "auto|always|never"},
     {"--pure", NULL, "every matrix in TYPE itself: no mixture, the output matrix too", CMD_QUANTIZE, CLI_FLAG,
      AT(pure), 0, 0, NULL},
     {"--force", NULL, "replace OUT if it exists", CMD_QUANTIZE, CLI_FLAG, AT(force), 0, 0, NULL},
     {"-h|--help", NULL, "show this help",
      CMD_RUN | CMD_CHAT | CMD_LOGITS | CMD_TOKENIZE | CMD_INSPECT | CMD_DOCTOR | CMD_CPU | CMD_QUANTIZE |
-         CMD_TRACE_CHECK | CMD_RECORD | CMD_CHECK | CMD_BENCH,
+         CMD_TRACE_CHECK | CMD_PROVE | CMD_RECORD | CMD_CHECK | CMD_BENCH,
      CLI_FLAG, AT(help), 0, 0, NULL},
 };
 const size_t CLI_N_OPTIONS = sizeof CLI_OPTIONS / sizeof CLI_OPTIONS[0];
@@ -162,7 +180,9 @@ void cli_defaults(unsigned command, cli_options *o) {
     o->lengths = "128,512";
     o->gammas = "1,3,5,7";
     o->positions = "128";
-    o->gamma = 5;
+    o->gamma = command == CMD_PROVE ? 2 : 5;
+    o->depth = 3;
+    o->cells = 64;
     o->accept = "coupled";
     o->temperature = 0.8;
     o->top_k = 40;
@@ -170,7 +190,7 @@ void cli_defaults(unsigned command, cli_options *o) {
     o->min_p = 0.05;
     o->repeat_penalty = 1;
     o->repeat_last_n = 64;
-    o->seed = -1;
+    o->seed = command == CMD_PROVE ? 1 : -1;
     o->activations = "q8";
     o->kv = "f16";
     o->kernels = "auto";

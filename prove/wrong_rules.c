@@ -249,6 +249,31 @@ vb_coins vb_wrong_coins_on(vb_wrong_coins *space, const vb_wrong *w, const vb_co
     return (vb_coins){below, pick, space};
 }
 
+static double real_of(const uint64_t *seed, vb_coin_key key, vb_coin *coin) {
+    return (double)(uint64_t)vb_uniform(*seed, key, (vb_u128)1 << 53, coin) * 0x1p-53;
+}
+
+static bool real_below(void *self, vb_coin_key key, vb_u128 threshold, vb_u128 bound, vb_coin *coin) {
+    return real_of(self, key, coin) * (double)bound < (double)threshold;
+}
+
+static int32_t real_pick(void *self, vb_coin_key key, const vb_weights *w, vb_coin *coin) {
+    const double r = real_of(self, key, coin) * (double)w->total;
+    vb_u128 cum = 0;
+    int32_t last = 0;
+    for (int32_t i = 0; i < w->n; i++) {
+        const vb_u128 x = w->at(w->arg, i);
+        cum += x;
+        if (x) last = i;
+        if (r < (double)cum) return i;
+    }
+    return last; /* rounding */
+}
+
+vb_coins vb_real_coins(uint64_t *seed) {
+    return (vb_coins){real_below, real_pick, seed};
+}
+
 /* A confidence threshold on the wrong side: a token is drawn, found unlikely, and dropped. */
 void vb_wrong_trim(const vb_wrong *w, vb_proposal *p) {
     for (int i = 0; w->discards && i < p->n; i++)

@@ -38,6 +38,10 @@ typedef struct vb_wrong_coins {
     const vb_coins *base;
 } vb_wrong_coins;
 vb_coins vb_wrong_coins_on(vb_wrong_coins *space, const vb_wrong *w, const vb_coins *base);
+/* Coins as most programs have them: a float64 u in [0, 1) per key, compared with threshold/bound. With u in
+ * hand twice the answers hang together as the enumeration has it; two integers below different bounds hardly
+ * do. For rules that take a coin again. */
+vb_coins vb_real_coins(uint64_t *seed);
 /* What the mistake does to a proposal. */
 void vb_wrong_trim(const vb_wrong *w, vb_proposal *p);
 

@@ -378,7 +378,7 @@ fail:
 }
 
 int law_sample(const law_case *c, uint64_t seed) {
-    const vb_coins coins = vb_coins_philox(&seed);
+    const vb_coins coins = c->wrong && c->wrong->key ? vb_real_coins(&seed) : vb_coins_philox(&seed);
     one_run o;
     return run(c, &coins, &o) ? cell(c, o.tokens, o.n) : -1;
 }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# prove.sh - trace-check.
+# prove.sh - trace-check, prove.
 . "$(dirname "$0")/lib.sh"
 P="Once upon a time"
 
@@ -28,4 +28,44 @@ verbatim trace-check "$work/none"
 ok "no such file" fails 1 "cannot read"
 verbatim trace-check
 ok "no file named" fails 2 "trace-check FILE"
+
+# prove
+common="-m $target -md $draft -p Hello --temp 1 --top-k 6 --top-p 1 --min-p 0 --samples 400 -t 1 -c 64"
+for rule in coupled rejection block; do
+    # shellcheck disable=SC2086
+    verbatim prove $common --accept $rule
+    ok "prove, $rule: passes" status_is 0
+    ok "and says so" out_has "PASS: nothing speaks against the target's law"
+    ok "and what it could not have seen" out_has "would have been found"
+done
+# shellcheck disable=SC2086
+verbatim prove $common --accept coupled --json
+ok "prove --json" out_has '"ok":true'
+ok "coupled gives the path of the target alone (P2)" out_has '"paths":200,"path_differs":0'
+# shellcheck disable=SC2086
+verbatim prove $common --accept row-shift
+ok "a wrong rule fails" status_is 1
+ok "and is called wrong on purpose" out_has "wrong on purpose"
+ok "with the most wrong prefixes" out_has "FAIL: this is not the target's law"
+# shellcheck disable=SC2086
+verbatim prove $common --accept no-such-rule
+ok "a rule that does not exist" fails 2 "expected coupled, greedy"
+verbatim prove -m "$target" --accept row-shift
+ok "a wrong rule without a draft" fails 2 "give -md DRAFT"
+verbatim prove -m "$target" --samples 3
+ok "too few samples" fails 2 "expected 100"
+awk 'BEGIN { for (i = 0; i < 300; i++) print "3 4 5" }' >"$work/samples"
+verbatim prove -m "$target" -p Hello --samples "$work/samples" -t 1
+ok "samples that are not the target's" status_is 1
+printf '3 4 5\n3 4\n' >"$work/samples"
+verbatim prove -m "$target" -p Hello --samples "$work/samples" -t 1
+ok "a short line is named" fails 1 "line 2: 2 ids"
+printf '3 4 x\n' >"$work/samples"
+verbatim prove -m "$target" -p Hello --samples "$work/samples" -t 1
+ok "a line that is no ids is named" fails 1 "line 1: expected token ids"
+verbatim prove --help
+ok "the wrong rules are listed as wrong" out_has "WRONG ON PURPOSE"
+for rule in $(sed -n 's/^    {"\([a-z-]*\)", "\(.*\)$/\1/p' prove/wrong_rules.c); do
+    ok "--help lists $rule" out_has "$rule"
+done
 finish

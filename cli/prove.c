@@ -1,0 +1,310 @@
+/* prove.c - `verbatim prove`: is what comes out the target's own law? The method is prove/prove.h's. */
+#include "cli.h"
+
+#include "prove.h"
+#include "stats.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct prove_state {
+    cli_session session;
+    const vb_wrong *wrong;
+    int32_t *prompt; /* vb_free */
+    size_t n_prompt;
+    int32_t *rows; /* --samples FILE: (n_rows, tokens) */
+    uint64_t n_rows;
+    vb_prove_pair pair;
+    vb_prove_report report;
+    double seconds;
+} prove_state;
+
+static int check_rule(prove_state *s, const cli_options *o) {
+    static const char *const right[] = {"coupled", "greedy", "rejection", "block"};
+    for (size_t i = 0; i < 4; i++)
+        if (!strcmp(o->accept, right[i])) return CLI_OK;
+    s->wrong = vb_wrong_find(o->accept);
+    if (!s->wrong)
+        return cli_usage(
+            "--accept %s: expected coupled, greedy, rejection, block, or one of the wrong rules that "
+            "`verbatim prove --help` lists",
+            o->accept);
+    if (!o->draft_model && (!o->draft || strcmp(o->draft, "self")))
+        return cli_usage(
+            "--accept %s is wrong in how it drafts or judges drafts of a model: give -md DRAFT or "
+            "--draft self",
+            o->accept);
+    return CLI_OK;
+}
+
+static int read_prompt(prove_state *s, const cli_options *o) {
+    vb_error err = {0};
+    const vb_tokenizer *t = s->session.target.tokenizer;
+    const char *text = o->prompt ? o->prompt : "Once upon a time";
+    if (vb_tokenize(t, text, strlen(text), VB_TOKENIZE_ADD_SPECIAL | VB_TOKENIZE_PARSE_SPECIAL, &s->prompt,
+                    &s->n_prompt, &err))
+        return cli_report(&err);
+    if (s->n_prompt && vb_tokenizer_adds_eos(t) && s->prompt[s->n_prompt - 1] == vb_token_eos(t))
+        s->n_prompt--;
+    if (!s->n_prompt)
+        return cli_error("the prompt is empty and %s adds no BOS token: give some text", o->model);
+    return CLI_OK;
+}
+
+/* ------------------------------------------------------------------------------------------------ --samples
+ * FILE
+ */
+
+static bool is_stop(const prove_state *s, int32_t id) {
+    for (size_t i = 0; i < s->session.params.n_stop; i++)
+        if (s->session.params.stop[i] == id) return true;
+    return false;
+}
+
+/* One line of ids; what is beyond `tokens` of them does not matter. */
+static int read_row(const prove_state *s, const char *line, uint64_t number, int tokens, int32_t *row) {
+    const cli_options *o = s->session.o;
+    int n = 0;
+    for (const char *at = line;;) {
+        at += strspn(at, " ,\t\r");
+        if (!*at || *at == '\n' || n == tokens) break;
+        char *end;
+        errno = 0;
+        const long id = strtol(at, &end, 10);
+        if (end == at || errno || id < 0 || id >= vb_model_describe(s->session.target.model)->n_vocab)
+            return cli_error("%s: line %llu: expected token ids of the target's vocabulary", o->samples,
+                             (unsigned long long)number);
+        row[n++] = (int32_t)id;
+        at = end;
+        if (is_stop(s, (int32_t)id)) break;
+    }
+    if (n < tokens && (n == 0 || !is_stop(s, row[n - 1])))
+        return cli_error(
+            "%s: line %llu: %d ids, and the law of %d tokens is judged: give at least so many, or fewer "
+            "that end with a stop token",
+            o->samples, (unsigned long long)number, n, tokens);
+    for (; n < tokens; n++) row[n] = -1;
+    return CLI_OK;
+}
+
+static int read_rows(prove_state *s, int tokens) {
+    char *text = NULL;
+    size_t len;
+    int rc = cli_read_file(s->session.o->samples, &text, &len);
+    if (rc) return rc;
+    uint64_t lines = 0;
+    for (size_t i = 0; i < len; i++) lines += text[i] == '\n';
+    lines += len && text[len - 1] != '\n';
+    s->rows = calloc(lines ? lines : 1, (size_t)tokens * sizeof *s->rows);
+    if (!s->rows) rc = cli_error("out of memory");
+    if (!rc && !lines) rc = cli_error("%s: no samples", s->session.o->samples);
+    const char *at = text;
+    for (uint64_t i = 0; i < lines && !rc; i++) {
+        rc = read_row(s, at, i + 1, tokens, s->rows + i * (uint64_t)tokens);
+        const char *newline = strchr(at, '\n');
+        at = newline ? newline + 1 : text + len;
+    }
+    s->n_rows = lines;
+    free(text);
+    return rc;
+}
+
+/* ------------------------------------------------------------------------------------------------ output */
+
+static void token_list(const prove_state *s, const vb_prove_worst *w, char *out, size_t size) {
+    size_t used = 0;
+    out[0] = 0;
+    for (int i = 0; i < w->n && used + 64 < size; i++) {
+        char quoted[40];
+        cli_token_quote(s->session.target.tokenizer, w->token[i], quoted, sizeof quoted);
+        used += (size_t)snprintf(out + used, size - used, "%s%s", i ? " " : "", quoted);
+    }
+}
+
+static void print_stage(const prove_state *s, const vb_prove_stage *stage) {
+    cli_outf("\n%llu completions, compared with the exact law of their first tokens:\n",
+             (unsigned long long)stage->samples);
+    cli_outf(
+        "  tokens  cells  chi-square   p-value    TV seen  TV of the sampler (99.9 %%)  found from TV\n");
+    for (int k = 0; k < s->report.tokens; k++) {
+        const vb_prove_depth *d = &stage->depth[k];
+        cli_outf("  %6d %6d %11.1f  %8.2g   %8.4f         %.4f to %.4f         %.4f\n", k + 1, d->cells,
+                 d->chi2, d->p, d->tv, d->tv_low, d->tv_high, d->found_tv);
+    }
+    if (stage->impossible)
+        cli_outf("  %llu completions hold a token to which the target gives the probability 0\n",
+                 (unsigned long long)stage->impossible);
+    cli_outf("  p-value of all together: %.2g\n", stage->p);
+}
+
+static void print_checks(const vb_prove_report *r) {
+    if (r->repeated)
+        cli_outf("same seed, same completion: %llu of %llu differ\n", (unsigned long long)r->repeat_differs,
+                 (unsigned long long)r->repeated);
+    if (r->paths)
+        cli_outf("same seed, the target alone (P2): %llu of %llu differ\n",
+                 (unsigned long long)r->path_differs, (unsigned long long)r->paths);
+    if (r->logprobs)
+        cli_outf("log-probabilities, bit for bit those of the target alone (P5): %llu of %llu differ\n",
+                 (unsigned long long)r->logprob_differs, (unsigned long long)r->logprobs);
+    if (r->drafted)
+        cli_outf("drafted %llu tokens, accepted %llu\n", (unsigned long long)r->drafted,
+                 (unsigned long long)r->accepted);
+}
+
+/* What the numbers say, in one line, and what it would take to see more. */
+static void print_verdict(const prove_state *s) {
+    const vb_prove_report *r = &s->report;
+    const vb_prove_stage *stage = &r->stage[r->n_stages - 1];
+    const vb_prove_depth *last = &stage->depth[r->tokens - 1];
+    double low = 0;
+    for (int k = 0; k < r->tokens; k++) low = fmax(low, stage->depth[k].tv_low);
+    cli_outf("\n");
+    if (stage->p < VB_PROVE_FAIL) {
+        cli_outf(
+            "FAIL: this is not the target's law (p = %.2g, total variation at least %.3f). Most wrong:\n",
+            stage->p, low);
+        for (int i = 0; i < r->n_worst; i++) {
+            char text[300];
+            token_list(s, &r->worst[i], text, sizeof text);
+            cli_outf("  %-32s law %.4f, seen %.4f\n", text, r->worst[i].expected, r->worst[i].seen);
+        }
+        return;
+    }
+    if (!r->ok) {
+        cli_outf("FAIL: a check above shows differences where there must be none\n");
+        return;
+    }
+    if (r->undecided)
+        cli_outf("UNDECIDED: p = %.2g is unlikely by chance, and no proof: bring %llu samples\n", stage->p,
+                 (unsigned long long)(VB_PROVE_MORE * stage->samples));
+    else
+        cli_outf("PASS: nothing speaks against the target's law\n");
+    if (last->cells < 2) return;
+    const double half = 0.5 * last->found_tv;
+    cli_outf(
+        "An error of %.4f or more in total variation between these cells of %d tokens would have been found "
+        "with\nprobability 0.999; one of %.4f takes %.3g samples.\n",
+        last->found_tv, r->tokens, half,
+        vb_power_samples(last->cells, half, VB_PROVE_AGAIN / r->tokens, VB_PROVE_POWER));
+}
+
+static json_t *stage_json(const vb_prove_report *r, const vb_prove_stage *stage) {
+    json_t *depths = json_array();
+    for (int k = 0; k < r->tokens; k++) {
+        const vb_prove_depth *d = &stage->depth[k];
+        json_array_append_new(
+            depths, json_pack("{si si so so so so so so}", "tokens", k + 1, "cells", d->cells, //
+                              "chi2", cli_json_real(d->chi2), "p", cli_json_real(d->p),        //
+                              "tv", cli_json_real(d->tv), "tv_low", cli_json_real(d->tv_low),  //
+                              "tv_high", cli_json_real(d->tv_high), "found_tv", cli_json_real(d->found_tv)));
+    }
+    return json_pack("{sI sI so so}", "samples", (json_int_t)stage->samples, "impossible",
+                     (json_int_t)stage->impossible, "p", cli_json_real(stage->p), "depths", depths);
+}
+
+static json_t *report_json(const prove_state *s) {
+    const vb_prove_report *r = &s->report;
+    json_t *stages = json_array(), *worst = json_array();
+    for (int i = 0; i < r->n_stages; i++) json_array_append_new(stages, stage_json(r, &r->stage[i]));
+    for (int i = 0; i < r->n_worst; i++) {
+        json_t *ids = json_array();
+        for (int k = 0; k < r->worst[i].n; k++)
+            json_array_append_new(ids, json_integer(r->worst[i].token[k]));
+        json_array_append_new(worst, json_pack("{so so so}", "tokens", ids, "law",
+                                               cli_json_real(r->worst[i].expected), "seen",
+                                               cli_json_real(r->worst[i].seen)));
+    }
+    return json_pack(
+        "{sb sb ss sb so so sI sI sI sI sI sI sI sI sI so}", "ok", r->ok, "undecided", r->undecided,  //
+        "accept", s->n_rows ? "samples" : s->session.o->accept, "wrong_on_purpose", s->wrong != NULL, //
+        "stages", stages, "worst", worst, "laws", (json_int_t)r->laws,                                //
+        "repeated", (json_int_t)r->repeated, "repeat_differs", (json_int_t)r->repeat_differs,         //
+        "paths", (json_int_t)r->paths, "path_differs", (json_int_t)r->path_differs,                   //
+        "logprobs", (json_int_t)r->logprobs, "logprob_differs", (json_int_t)r->logprob_differs,       //
+        "drafted", (json_int_t)r->drafted, "accepted", (json_int_t)r->accepted, "seconds",
+        cli_json_real(s->seconds));
+}
+
+static int print_report(const prove_state *s) {
+    const cli_options *o = s->session.o;
+    if (o->json) return cli_out_json(report_json(s));
+    if (s->n_rows)
+        cli_outf("judged: %llu completions of %s\n", (unsigned long long)s->n_rows, o->samples);
+    else
+        cli_outf("accept %s%s%s%s, draft %s, gamma %d, seeds from %lld\n", o->accept,
+                 s->wrong ? " (wrong on purpose: " : "", s->wrong ? s->wrong->what : "", s->wrong ? ")" : "",
+                 s->session.draft_name, (int)o->gamma, (long long)o->seed);
+    cli_outf("temperature %g, top-k %d, top-p %g, min-p %g; the law computed after %llu prefixes; %.1f s\n",
+             o->temperature, (int)o->top_k, o->top_p, o->min_p, (unsigned long long)s->report.laws,
+             s->seconds);
+    for (int i = 0; i < s->report.n_stages; i++) print_stage(s, &s->report.stage[i]);
+    cli_outf("\n");
+    print_checks(&s->report);
+    print_verdict(s);
+    return cli_out_finish();
+}
+
+/* ------------------------------------------------------------------------------------------------ the
+ * command
+ */
+
+static void progress(void *user, uint64_t done, uint64_t all) {
+    (void)user;
+    fprintf(stderr, "\r%llu of %llu%s", (unsigned long long)done, (unsigned long long)all,
+            done == all ? "\n" : "");
+}
+
+static int prove(prove_state *s, const cli_options *o, uint64_t samples) {
+    vb_error err = {0};
+    vb_prove_subject subject;
+    vb_prove_params p = {.law = {.depth = (int)o->depth, .max_cells = (int)o->cells},
+                         .samples = samples,
+                         .seed = (uint64_t)o->seed,
+                         .repeats = samples < 200 ? samples : 200,
+                         .cancel = cli_interrupt_callback,
+                         .progress = isatty(STDERR_FILENO) ? progress : NULL};
+    int rc = CLI_OK;
+    s->pair = (vb_prove_pair){.target = s->session.context,
+                              .sampling = s->session.sampling,
+                              .params = s->session.params,
+                              .wrong = s->wrong,
+                              .prompt = s->prompt,
+                              .n_prompt = s->n_prompt};
+    if (!samples && (rc = read_rows(s, (int)o->depth))) return rc;
+    const double start = cli_now();
+    if (vb_prove_pair_open(&s->pair, &subject, &p.law, &err) ||
+        (samples ? vb_prove(&p, &subject, &s->report, &err)
+                 : vb_prove_samples(&p, s->rows, s->n_rows, &s->report, &err)))
+        return cli_report(&err);
+    s->seconds = cli_now() - start;
+    rc = print_report(s);
+    return rc ? rc : s->report.ok ? CLI_OK : CLI_FAIL;
+}
+
+int cli_prove(cli_options *o) {
+    prove_state s = {0};
+    uint64_t samples = 20000;
+    if (o->samples) { /* a number, or a file */
+        char *end;
+        errno = 0;
+        const unsigned long long n = strtoull(o->samples, &end, 10);
+        const bool number = o->samples[0] >= '0' && o->samples[0] <= '9' && !*end;
+        if (number && (errno || n < 100 || n > 1000000000))
+            return cli_usage("--samples %s: expected 100 to 1000000000, or a file", o->samples);
+        samples = number ? n : 0;
+    }
+    int rc = check_rule(&s, o);
+    if (rc) return rc;
+    cli_interrupt_install();
+    if ((rc = cli_session_open(&s.session, o))) return rc;
+    if (!(rc = read_prompt(&s, o))) rc = prove(&s, o, samples);
+    vb_prove_pair_close(&s.pair);
+    vb_free(s.prompt);
+    free(s.rows);
+    cli_session_close(&s.session);
+    return rc;
+}

@@ -1,0 +1,54 @@
+/* joint.h - the exact law of the first tokens of a completion, computed from the target alone, as a tree of
+ * cells: prefixes that are likely enough to be counted one by one, everything else pooled.
+ *
+ * p(x_1 .. x_k) = product of w/W along the path, the integer law of docs/speculation.md. Rows come from
+ * vb_eval after a rollback to the prompt (P4), so they are the ones that the target alone computes. After a
+ * stop token the completion is over: it stays a cell of its own at every greater depth.
+ */
+#ifndef VB_JOINT_H
+#define VB_JOINT_H
+
+#include "drafter.h"
+
+#define VB_JOINT_DEPTH 8
+
+typedef struct vb_cell {
+    int32_t parent, token; /* parent: a cell, -1 for the root */
+    int depth;
+    bool ended, expanded;
+    double p;       /* of the whole prefix */
+    double logprob; /* of the token: log softmax of the target's raw logits (P5) */
+    int32_t first, n_children;
+    size_t support;   /* expanded: where its bitmap of possible tokens starts */
+    uint64_t seen[2]; /* samples that went through it, per stage */
+} vb_cell;
+
+typedef struct vb_joint {
+    int depth;
+    int32_t n_vocab;
+    vb_cell *cells; /* (n), cells[0] is the root; those of one depth follow each other, children by id */
+    size_t n, room;
+    size_t level[VB_JOINT_DEPTH + 2]; /* depth d: cells[level[d]] up to cells[level[d + 1]] */
+    double rest[VB_JOINT_DEPTH + 1];  /* probability of what is pooled at depth d */
+    uint8_t *support;                 /* (n_expanded, (n_vocab + 7)/8) */
+    size_t n_expanded;
+} vb_joint;
+
+typedef struct vb_joint_params {
+    vb_lm target; /* its cache holds prompt[0..n_prompt - 1), and does again afterwards */
+    vb_law_source law;
+    const int32_t *prompt;
+    size_t n_prompt;
+    const int32_t *stop;
+    size_t n_stop;
+    int depth;
+    double least;  /* prefixes of at least this probability are cells */
+    int max_cells; /* but at most so many per depth, the likeliest */
+} vb_joint_params;
+
+int vb_joint_open(vb_joint **out, const vb_joint_params *p, vb_error *err);
+void vb_joint_close(vb_joint *j);
+/* The child of a cell with this token; -1: pooled; -2: the target gives this token the probability 0. */
+int32_t vb_joint_child(const vb_joint *j, int32_t cell, int32_t token);
+
+#endif

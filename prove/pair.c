@@ -1,0 +1,157 @@
+/* pair.c - a target, a draft and a rule as the subject of vb_prove; right rules through vb_spec_open, as
+ * every program runs them, wrong ones assembled from parts. */
+#include "prove.h"
+
+#include "kernels.h"
+
+#include <stdlib.h>
+
+static int law_at(void *self, const float *logits, int32_t limit, const int32_t *prefix, size_t n_prefix,
+                  const vb_dist_space *space, vb_dist *out, vb_error *err) {
+    return vb_law_distribution(self, logits, limit, prefix, n_prefix, space, out, err);
+}
+
+static vb_law_source law_of(const vb_prove_pair *pair) {
+    return (vb_law_source){pair->law, vb_law_capacity(pair->law), law_at};
+}
+
+/* ------------------------------------------------------------------------------------------------ wrong
+ * parts
+ */
+
+static const float *row_before(void *self, size_t i) {
+    const vb_prove_pair *pair = self;
+    const size_t shift = (size_t)pair->wrong->row_shift;
+    return vb_logits(pair->target, i >= shift ? i - shift : 0);
+}
+static int shifted_eval(void *self, const int32_t *tokens, size_t n, const uint8_t *want, vb_error *err) {
+    const vb_prove_pair *pair = self;
+    return vb_eval(pair->target, tokens, n, want, err);
+}
+static int shifted_truncate(void *self, int n, vb_error *err) {
+    const vb_prove_pair *pair = self;
+    return vb_context_truncate(pair->target, n, err);
+}
+static int shifted_length(void *self) {
+    const vb_prove_pair *pair = self;
+    return vb_context_length(pair->target);
+}
+
+static int wrong_sync(void *self, const int32_t *path, size_t n, vb_error *err) {
+    const vb_prove_pair *pair = self;
+    return pair->drafter.sync(pair->drafter.self, path, n, err);
+}
+static int wrong_draft(void *self, int32_t *path, size_t n, vb_proposal *out, vb_error *err) {
+    const vb_prove_pair *pair = self;
+    int rc = pair->drafter.draft(pair->drafter.self, path, n, out, err);
+    if (!rc) vb_wrong_trim(pair->wrong, out);
+    return rc;
+}
+static void wrong_settle(void *self, size_t n) {
+    const vb_prove_pair *pair = self;
+    pair->drafter.settle(pair->drafter.self, n);
+}
+static void wrong_close(void *self) {
+    const vb_prove_pair *pair = self;
+    pair->drafter.close(pair->drafter.self);
+}
+
+static int open_wrong(vb_prove_pair *pair, vb_spec **out, vb_error *err) {
+    const vb_spec_params *p = &pair->params;
+    const vb_wrong *w = pair->wrong;
+    vb_lm target = vb_lm_context(pair->target);
+    if (w->row_shift) {
+        target.self = pair;
+        target.eval = shifted_eval;
+        target.logits = row_before;
+        target.truncate = shifted_truncate;
+        target.length = shifted_length;
+    }
+    vb_drafter_model_params m = {.lm = vb_lm_context(p->draft_context),
+                                 .law = law_of(pair),
+                                 .limit = p->draft_vocab ? p->draft_vocab : target.n_vocab,
+                                 .choice = w->choice,
+                                 .seed = pair->seed,
+                                 .coins = &pair->wrong_coins,
+                                 .stop = p->stop,
+                                 .n_stop = p->n_stop};
+    if (m.limit > m.lm.n_vocab) m.limit = m.lm.n_vocab;
+    int rc = vb_drafter_model(&pair->drafter, &m, err);
+    if (rc) return rc;
+    const vb_drafter drafter = {pair, wrong_sync, wrong_draft, wrong_settle, wrong_close};
+    const vb_spec_parts parts = {.target = target,
+                                 .law = m.law,
+                                 .drafter = &drafter,
+                                 .coins = &pair->wrong_coins,
+                                 .rule = w->rule,
+                                 .seed = pair->seed,
+                                 .gamma = p->gamma,
+                                 .stop = p->stop,
+                                 .n_stop = p->n_stop,
+                                 .history = pair->prompt,
+                                 .n_history = pair->n_prompt - 1,
+                                 .logprobs = true};
+    return vb_spec_assemble(out, &parts, err);
+}
+
+/* ------------------------------------------------------------------------------------------------ a
+ * generation
+ */
+
+static int open_generation(void *self, uint64_t seed, bool alone, vb_spec **out, vb_error *err) {
+    vb_prove_pair *pair = self;
+    const int base = (int)pair->n_prompt - 1;
+    int rc = vb_context_truncate(pair->target, base, err);
+    if (rc) return rc;
+    vb_context *draft = pair->params.draft_context;
+    if (draft && vb_context_length(draft) > base && (rc = vb_context_truncate(draft, base, err))) return rc;
+    pair->seed = pair->sampling.seed = seed;
+    if (pair->wrong && !alone) return open_wrong(pair, out, err);
+    vb_spec_params params = pair->params;
+    if (alone) {
+        params.draft = VB_DRAFT_NONE;
+        params.draft_context = NULL;
+    }
+    params.history = pair->prompt;
+    params.n_history = (size_t)base;
+    return vb_spec_open(out, pair->target, &pair->sampling, &params, err);
+}
+
+int vb_prove_pair_open(vb_prove_pair *pair, vb_prove_subject *subject, vb_joint_params *law, vb_error *err) {
+    const vb_kernels *kernels;
+    int rc;
+    if (pair->n_prompt < 1) return vb_fail(err, VB_ERR_ARGUMENT, "the prompt is empty");
+    if (pair->wrong && pair->params.draft != VB_DRAFT_MODEL)
+        return vb_fail(err, VB_ERR_ARGUMENT, "the wrong rule %s needs a draft model", pair->wrong->name);
+    const vb_lm target = vb_lm_context(pair->target);
+    if ((rc = vb_kernels_choose(vb_context_kernels(pair->target), &kernels, err)) ||
+        (rc = vb_sampling_check(&pair->sampling, target.n_vocab, err)) ||
+        (rc = vb_law_open(&pair->law, &pair->sampling, target.n_vocab, kernels->exp_weights, err)))
+        return rc;
+    if ((rc = vb_context_truncate(pair->target, 0, err)) ||
+        (rc = vb_lm_feed(&target, pair->prompt, pair->n_prompt - 1, err))) {
+        vb_prove_pair_close(pair);
+        return rc;
+    }
+    if (pair->params.draft_context) vb_context_truncate(pair->params.draft_context, 0, NULL);
+    pair->coins = pair->wrong && pair->wrong->key ? vb_real_coins(&pair->seed) : vb_coins_philox(&pair->seed);
+    if (pair->wrong) pair->wrong_coins = vb_wrong_coins_on(&pair->space, pair->wrong, &pair->coins);
+    *subject = (vb_prove_subject){.self = pair,
+                                  .open = open_generation,
+                                  .same_path = !pair->wrong && (pair->params.accept == VB_ACCEPT_COUPLED ||
+                                                                pair->params.accept == VB_ACCEPT_GREEDY ||
+                                                                pair->sampling.temperature <= 0 ||
+                                                                pair->params.draft == VB_DRAFT_NONE)};
+    law->target = target;
+    law->law = law_of(pair);
+    law->prompt = pair->prompt;
+    law->n_prompt = pair->n_prompt;
+    law->stop = pair->params.stop;
+    law->n_stop = pair->params.n_stop;
+    return VB_OK;
+}
+
+void vb_prove_pair_close(vb_prove_pair *pair) {
+    vb_law_close(pair->law);
+    pair->law = NULL;
+}
