@@ -23,7 +23,8 @@ enum {
     CMD_PROVE = 512,
     CMD_RECORD = 1024,
     CMD_CHECK = 2048,
-    CMD_BENCH = 4096
+    CMD_BENCH = 4096,
+    CMD_COMPARE = 8192
 };
 
 typedef struct cli_list {
@@ -43,7 +44,7 @@ typedef struct cli_options {
     const char *samples;  /* prove: a number or a file */
     cli_list logit_bias;
     const char *accept, *activations, *kv, *kernels, *color, *trace, *tokens, *out, *system, *chat_template,
-        *texts, *name;
+        *texts, *name, *tolerance;
     bool trace_full, json, compare, verbose, ignore_eos, oracle, ids, pieces, no_special, add_bos, pure,
         force, manifest, quick, help;
     const char *words[3]; /* arguments that are no options: FILE of `inspect`, IN OUT TYPE of `quantize` */

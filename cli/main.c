@@ -54,6 +54,13 @@ static const cli_command COMMANDS[] = {
      "changed "
      "bit\nanywhere is named. docs/vectors.md describes the files.",
      1, cli_check},
+    {"compare", CMD_COMPARE, "OURS THEIRS [--tolerance T] [--json]",
+     "Compare two recordings of a model: where another engine first differs, and by how much.",
+     "OURS is a recording of this program (vectors/recordings, vectors/oracle, `verbatim record`), THEIRS "
+     "any in "
+     "the form of\ndocs/vectors.md; what THEIRS leaves out is not compared. The exit status is 0 within the "
+     "tolerance, 1 if not.",
+     2, cli_compare},
     {"record", CMD_RECORD, "--out DIR [-m MODEL] [-md DRAFT] [options]",
      "Write golden vectors: of the block formats, or of a model.",
      "Without -m: the blocks and dots of every tensor type. With -m and -p or --tokens: everything that the "
@@ -88,7 +95,7 @@ static const cli_command *find_command(const char *name) {
 static int unknown_command(const char *name) {
     if (name[0] == '-')
         return cli_usage("a command comes first: run, chat, tokenize, logits, inspect, doctor, quantize, "
-                         "prove, trace-check, check, record or cpu; as in `verbatim run "
+                         "prove, trace-check, check, compare, record or cpu; as in `verbatim run "
                          "-m MODEL -p TEXT`");
     const char *best = NULL;
     int least = 3;

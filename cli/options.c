@@ -93,6 +93,9 @@ const cli_option CLI_OPTIONS[] = {
      AT(manifest), 0, 0, NULL},
     {"--quick", NULL, "make every file again once only, with the best kernels", CMD_CHECK, CLI_FLAG,
      AT(quick), 0, 0, NULL},
+    {"--tolerance", "T",
+     "bitwise (default), f16 or q8: what is let pass to an engine with float16 or 8-bit activations",
+     CMD_COMPARE, CLI_CHOICE, AT(tolerance), 0, 0, "bitwise|f16|q8"},
     {"--oracle", NULL, "compute in float64 with unquantised activations (slow)", CMD_LOGITS, CLI_FLAG,
      AT(oracle), 0, 0, NULL},
     {"--ids", NULL, "print ids separated by spaces (default)", CMD_TOKENIZE, CLI_FLAG, AT(ids), 0, 0, NULL},
@@ -134,16 +137,14 @@ const cli_option CLI_OPTIONS[] = {
     {"--gammas", "LIST", "tokens drafted per step. Default 1,3,5,7", CMD_BENCH, CLI_STRING, AT(gammas), 0, 0,
      NULL},
     {"--bandwidth", "G",
-     "read bandwidth of the memory in GB/s, from an earlier run; 0 (default): measured, on 2 GiB if there is "
-     "room",
-     CMD_BENCH, CLI_REAL, AT(bandwidth), 0, 1e6, NULL},
+     "read bandwidth of the memory in GB/s, from an earlier run; 0 (default): measured, on 2 GiB if there is room", CMD_BENCH,
+     CLI_REAL, AT(bandwidth), 0, 1e6, NULL},
     {"--at", "LIST",
      "positions that the context holds when single tokens are measured; the first one also for tokens "
      "together. Default 128",
      CMD_BENCH, CLI_STRING, AT(positions), 0, 0, NULL},
     {"--json", NULL, "print one JSON object instead of text",
-     CMD_RUN | CMD_INSPECT | CMD_DOCTOR | CMD_TRACE_CHECK | CMD_PROVE | CMD_BENCH, CLI_FLAG, AT(json), 0, 0,
-     NULL},
+     CMD_RUN | CMD_INSPECT | CMD_DOCTOR | CMD_TRACE_CHECK | CMD_PROVE | CMD_BENCH | CMD_COMPARE, CLI_FLAG, AT(json), 0, 0, NULL},
     {"--trace", "FILE", "write every step as one line of JSON (docs/trace.md)", CMD_RUN, CLI_STRING,
      AT(trace), 0, 0, NULL},
     {"--trace-full", NULL,
@@ -162,7 +163,7 @@ const cli_option CLI_OPTIONS[] = {
     {"--force", NULL, "replace OUT if it exists", CMD_QUANTIZE, CLI_FLAG, AT(force), 0, 0, NULL},
     {"-h|--help", NULL, "show this help",
      CMD_RUN | CMD_CHAT | CMD_LOGITS | CMD_TOKENIZE | CMD_INSPECT | CMD_DOCTOR | CMD_CPU | CMD_QUANTIZE |
-         CMD_TRACE_CHECK | CMD_PROVE | CMD_RECORD | CMD_CHECK | CMD_BENCH,
+         CMD_TRACE_CHECK | CMD_PROVE | CMD_RECORD | CMD_CHECK | CMD_COMPARE | CMD_BENCH,
      CLI_FLAG, AT(help), 0, 0, NULL},
 };
 const size_t CLI_N_OPTIONS = sizeof CLI_OPTIONS / sizeof CLI_OPTIONS[0];
@@ -195,4 +196,5 @@ void cli_defaults(unsigned command, cli_options *o) {
     o->kv = "f16";
     o->kernels = "auto";
     o->color = "auto";
+    o->tolerance = "bitwise";
 }

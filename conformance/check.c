@@ -1,5 +1,5 @@
 /* check.c - every vector made again, under every way to make it. */
-#include "conformance.h"
+#include "recording.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -91,6 +91,40 @@ static int check_contract(checker *c, const json_t *entry, const char *text, siz
     return VB_OK;
 }
 
+/* One oracle file: our recording of the same prompts must lie within the bound that the file states. */
+static int check_oracle(checker *c, const char *name, const char *path, vb_error *err) {
+    cf_recording oracle = {0}, ours = {0};
+    cf_comparison r;
+    cf_bounds bounds = {0, 1e-6, 1e-3};
+    char *other = NULL, line[512];
+    int rc = cf_recording_open(&oracle, path, err);
+    if (rc) return rc;
+    if (!cf_parse_f64(text_of(oracle.head, "bound"), 1, &bounds.row))
+        rc = vb_fail(err, VB_ERR_FORMAT, "%s: line 1: \"bound\" is not a float64", name);
+    if (!rc && !(other = cf_path(c->p->dir, text_of(oracle.head, "recording"))))
+        rc = vb_fail(err, VB_ERR_MEMORY, "out of memory for a file name");
+    if (!rc) rc = cf_recording_open(&ours, other, err);
+    if (!rc) rc = cf_compare(&oracle, &ours, CF_GIVEN, &bounds, &r, err);
+    if (rc) goto cleanup;
+    if (r.pass)
+        snprintf(
+            line, sizeof line,
+            "%s: %zu arrays within %.2g of their largest value (worst %.2g), max KL %.2g, %zu greedy tokens",
+            name, r.rows, bounds.row, r.worst_row, r.max_kl, r.steps);
+    else
+        snprintf(line, sizeof line,
+                 "%s: %s at position %d, layer %d, element %d: %.9g, the oracle has %.9g (bound %.2g, worst "
+                 "%.2g, max KL %.2g)",
+                 name, r.first.what, r.first.position, r.first.layer, r.first.element, r.first.theirs,
+                 r.first.ours, bounds.row, r.worst_row, r.max_kl);
+    say(c, r.pass, line);
+cleanup:
+    free(other);
+    cf_recording_close(&ours);
+    cf_recording_close(&oracle);
+    return rc;
+}
+
 static int check_entry(checker *c, const json_t *entry, vb_error *err) {
     const char *name = text_of(entry, "file"), *origin = text_of(entry, "origin");
     char *path = cf_path(c->p->dir, name), *text = NULL;
@@ -99,6 +133,7 @@ static int check_entry(checker *c, const json_t *entry, vb_error *err) {
     if (!rc) rc = cf_read_file(path, &text, &len, err);
     if (!rc && !strcmp(origin, "contract") && strcmp(text_of(entry, "kind"), "weights") != 0)
         rc = check_contract(c, entry, text, len, err);
+    if (!rc && !strcmp(origin, "oracle")) rc = check_oracle(c, name, path, err);
     free(text);
     free(path);
     return rc;

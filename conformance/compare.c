@@ -1,0 +1,245 @@
+/* compare.c - two recordings of one model: where they first differ, and by how much. */
+#include "recording.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool cf_tolerance_of(const char *name, cf_tolerance *out, cf_bounds *b) {
+    if (!strcmp(name, "bitwise")) {
+        *out = CF_BITWISE;
+        *b = (cf_bounds){0, 0, 0};
+    } else if (!strcmp(name, "f16")) {
+        *out = CF_F16;
+        *b = (cf_bounds){0x1p-6, 2e-3, 0.05};
+    } else if (!strcmp(name, "q8")) {
+        *out = CF_Q8;
+        *b = (cf_bounds){0x1p-3, 2e-2, 0.5};
+    } else {
+        return false;
+    }
+    return true;
+}
+
+/* float32 numbers in a row: the bits as a signed count of steps from zero. */
+static int64_t steps_of(double x) {
+    const float f = (float)x;
+    uint32_t bits;
+    memcpy(&bits, &f, sizeof bits);
+    return bits & 0x80000000u ? -(int64_t)(bits & 0x7fffffffu) : (int64_t)bits;
+}
+
+/* Index of value i of a row in its array. */
+static int element_of(const cf_row *r, int i) {
+    return r->have < r->n && i >= 8 ? r->n - 16 + i : i;
+}
+
+/* Value of element e; false where it is not known. */
+static bool value_at(const cf_row *r, int e, double *out) {
+    const int at = r->have == r->n || e < 8 ? e : e - (r->n - 16);
+    if (at < 0 || at >= r->have || (r->have < r->n && e >= 8 && e < r->n - 8)) return false;
+    *out = r->x[at];
+    return true;
+}
+
+static void set(cf_divergence *d, const cf_row *a, const cf_row *b, int element, double x, double y) {
+    if (d->found) return;
+    *d = (cf_divergence){.found = true,
+                         .level = !strcmp(a->op, "logits") ? 5 : 4,
+                         .prompt = a->prompt,
+                         .position = a->position,
+                         .layer = a->layer,
+                         .element = element,
+                         .ours = x,
+                         .theirs = y,
+                         .line_ours = a->line,
+                         .line_theirs = b->line};
+    snprintf(d->what, sizeof d->what, "%s", a->op);
+    d->ulp = steps_of(y) - steps_of(x);
+    if (d->ulp < 0) d->ulp = -d->ulp;
+}
+
+/* log softmax's normaliser. */
+static double log_sum(const double *x, int n, double *max) {
+    double m = x[0], s = 0;
+    for (int i = 1; i < n; i++) m = x[i] > m ? x[i] : m;
+    for (int i = 0; i < n; i++) s += exp(x[i] - m);
+    *max = m;
+    return m + log(s);
+}
+
+static double kl_of(const cf_row *a, const cf_row *b) {
+    double ma, mb, kl = 0;
+    const double la = log_sum(a->x, a->n, &ma), lb = log_sum(b->x, b->n, &mb);
+    for (int i = 0; i < a->n; i++) kl += exp(a->x[i] - la) * ((a->x[i] - la) - (b->x[i] - lb));
+    return kl > 0 ? kl : 0;
+}
+
+/* The k ids of largest value, lower ids first among equals, as a sorted set. */
+static void best_ids(const cf_row *r, int k, int *id) {
+    for (int j = 0; j < k; j++) {
+        int best = -1;
+        for (int i = 0; i < r->n; i++) {
+            bool taken = false;
+            for (int t = 0; t < j; t++) taken = taken || id[t] == i;
+            if (!taken && (best < 0 || r->x[i] > r->x[best])) best = i;
+        }
+        id[j] = best;
+    }
+}
+
+static bool same_set(const int *a, const int *b, int k) {
+    for (int i = 0; i < k; i++) {
+        bool found = false;
+        for (int j = 0; j < k; j++) found = found || a[i] == b[j];
+        if (!found) return false;
+    }
+    return true;
+}
+
+static bool compare_logits(const cf_row *a, const cf_row *b, const cf_bounds *bounds, bool bitwise,
+                           cf_comparison *out) {
+    int x[5], y[5];
+    if (a->have != a->n || b->have != b->n) return true;
+    const double kl = kl_of(a, b);
+    const int k = a->n < 5 ? a->n : 5;
+    out->positions++;
+    out->mean_kl += kl; /* divided at the end */
+    if (kl > out->max_kl) out->max_kl = kl;
+    best_ids(a, k, x);
+    best_ids(b, k, y);
+    out->top1 += x[0] == y[0];
+    out->top5 += same_set(x, y, k);
+    return bitwise || kl <= bounds->kl;
+}
+
+static void compare_rows(const cf_row *a, const cf_row *b, const cf_bounds *bounds, bool bitwise,
+                         cf_comparison *out) {
+    double size = 0, worst = 0, worst_x = 0, worst_y = 0;
+    int at = -1;
+    for (int i = 0; i < a->have; i++) {
+        double y;
+        const int e = element_of(a, i);
+        if (fabs(a->x[i]) > size) size = fabs(a->x[i]);
+        if (!value_at(b, e, &y)) continue;
+        if (steps_of(a->x[i]) != steps_of(y)) set(&out->first_bits, a, b, e, a->x[i], y);
+        const double d = fabs(a->x[i] - y);
+        const bool differs = bitwise && steps_of(a->x[i]) != steps_of(y);
+        if (differs ? at < 0 : !bitwise && d > worst) {
+            at = e;
+            worst_x = a->x[i];
+            worst_y = y;
+        }
+        if (d > worst) worst = d;
+    }
+    const double relative = size > 0 ? worst / size : worst > 0 ? INFINITY : 0;
+    bool good = bitwise ? at < 0 : relative <= bounds->row;
+    out->rows++;
+    if (relative > out->worst_row) out->worst_row = relative;
+    if (!strcmp(a->op, "logits") && !compare_logits(a, b, bounds, bitwise, out)) good = false;
+    if (good) return;
+    out->rows_beyond++;
+    set(&out->first, a, b, at, worst_x, worst_y);
+}
+
+static int by_key(const void *p, const void *q) {
+    const cf_row *a = *(const cf_row *const *)p, *b = *(const cf_row *const *)q;
+    if (a->prompt != b->prompt) return a->prompt < b->prompt ? -1 : 1;
+    if (a->position != b->position) return a->position < b->position ? -1 : 1;
+    if (a->layer != b->layer) return a->layer < b->layer ? -1 : 1;
+    return strcmp(a->op, b->op);
+}
+
+static int all_rows(const cf_recording *ours, const cf_recording *theirs, const cf_bounds *b, bool bitwise,
+                    cf_comparison *out, vb_error *err) {
+    const cf_row **sorted = NULL;
+    int rc = vb_alloc((void **)&sorted, theirs->n_rows + 1, sizeof *sorted, "an index", err);
+    if (rc) return rc;
+    for (size_t i = 0; i < theirs->n_rows; i++) sorted[i] = &theirs->rows[i];
+    if (theirs->n_rows) qsort(sorted, theirs->n_rows, sizeof *sorted, by_key);
+    for (size_t i = 0; i < ours->n_rows && !rc; i++) {
+        const cf_row *a = &ours->rows[i];
+        const cf_row *const *found =
+            theirs->n_rows ? bsearch(&a, sorted, theirs->n_rows, sizeof *sorted, by_key) : NULL;
+        if (!found)
+            out->rows_missing++;
+        else if ((*found)->n != a->n)
+            rc = vb_fail(err, VB_ERR_ARGUMENT, "%s: line %zu: %s has %d values, in %s: line %zu it has %d",
+                         theirs->path, (*found)->line, a->op, (*found)->n, ours->path, a->line, a->n);
+        else
+            compare_rows(a, *found, b, bitwise, out);
+    }
+    free(sorted);
+    return rc;
+}
+
+/* Greedy tokens up to the first that differs; sampled ones count only bit for bit: other engines have other
+ * noise. */
+static void compare_output(const cf_tokens *a, const cf_tokens *b, const cf_bounds *bounds, size_t prompt_len,
+                           cf_comparison *out) {
+    for (size_t i = 0; i < a->n && i < b->n; i++) {
+        out->steps++;
+        if (a->id[i] == b->id[i]) continue;
+        const bool tie = a->greedy && a->margin && a->margin[i] < bounds->near_tie;
+        cf_divergence d = {.found = true,
+                           .near_tie = tie,
+                           .level = 5,
+                           .prompt = a->prompt,
+                           .position = (int)(prompt_len + i),
+                           .layer = -1,
+                           .element = -1,
+                           .ours = a->id[i],
+                           .theirs = b->id[i],
+                           .line_ours = a->line,
+                           .line_theirs = b->line};
+        snprintf(d.what, sizeof d.what, "%s", a->greedy ? "greedy token" : "sampled token");
+        if (!out->first_bits.found) out->first_bits = d;
+        if (tie)
+            out->near_ties++;
+        else if (!out->first.found)
+            out->first = d;
+        return;
+    }
+}
+
+static int check_prompts(const cf_recording *ours, const cf_recording *theirs, vb_error *err) {
+    const char *a = json_string_value(json_object_get(ours->head, "model_xxh3")),
+               *b = json_string_value(json_object_get(theirs->head, "model_xxh3"));
+    if (a && b && strcmp(a, b) != 0)
+        return vb_fail(err, VB_ERR_ARGUMENT, "%s and %s are recordings of different models (model_xxh3)",
+                       ours->path, theirs->path);
+    if (!ours->n_prompts || !theirs->n_prompts)
+        return vb_fail(err, VB_ERR_ARGUMENT, "%s: no prompt", ours->n_prompts ? theirs->path : ours->path);
+    for (size_t k = 0; k < ours->n_prompts && k < theirs->n_prompts; k++) {
+        const cf_tokens *x = &ours->prompts[k], *y = &theirs->prompts[k];
+        if (x->n != y->n || memcmp(x->id, y->id, x->n * sizeof *x->id) != 0)
+            return vb_fail(err, VB_ERR_ARGUMENT,
+                           "%s: line %zu: the tokens of prompt %zu differ from %s: line %zu (level 1: "
+                           "compare token ids first)",
+                           theirs->path, y->line, k, ours->path, x->line);
+    }
+    return VB_OK;
+}
+
+int cf_compare(const cf_recording *ours, const cf_recording *theirs, cf_tolerance t, const cf_bounds *b,
+               cf_comparison *out, vb_error *err) {
+    cf_comparison c = {0};
+    int rc = check_prompts(ours, theirs, err);
+    if (!rc) rc = all_rows(ours, theirs, b, t == CF_BITWISE, &c, err);
+    for (size_t i = 0; i < ours->n_outputs && !rc; i++) {
+        const cf_tokens *x = &ours->outputs[i];
+        if (!x->greedy && t != CF_BITWISE) continue;
+        for (size_t k = 0; k < theirs->n_outputs; k++) {
+            const cf_tokens *y = &theirs->outputs[k];
+            if (x->prompt == y->prompt && x->greedy == y->greedy && x->seed == y->seed)
+                compare_output(x, y, b, ours->prompts[x->prompt].n, &c);
+        }
+    }
+    if (!rc && !c.rows && !c.steps)
+        rc = vb_fail(err, VB_ERR_ARGUMENT, "%s and %s have nothing in common", ours->path, theirs->path);
+    if (rc) return rc;
+    if (c.positions) c.mean_kl /= (double)c.positions;
+    c.pass = !c.first.found;
+    *out = c;
+    return VB_OK;
+}

@@ -1,0 +1,75 @@
+/* recording.h - recordings of a model read back, ours or another engine's, and compared (docs/vectors.md). */
+#ifndef VB_CONFORMANCE_RECORDING_H
+#define VB_CONFORMANCE_RECORDING_H
+
+#include "conformance.h"
+
+/* One array: in full, or its first and last 8 values. */
+typedef struct cf_row {
+    int prompt, position, layer; /* layer -1 outside of the layers */
+    char op[16];
+    int n, have; /* values of the array, and values known: n, or 16 */
+    double *x;   /* (have) */
+    size_t line;
+} cf_row;
+
+typedef struct cf_tokens {
+    int prompt;
+    bool greedy;
+    uint64_t seed; /* of sampled ones */
+    size_t n, line;
+    int32_t *id;
+    double *margin; /* (n), or NULL */
+} cf_tokens;
+
+typedef struct cf_recording {
+    char *path;
+    json_t *head;
+    cf_row *rows;
+    size_t n_rows;
+    cf_tokens *prompts, *outputs;
+    size_t n_prompts, n_outputs;
+} cf_recording;
+
+/* Reads a recording. Malformed or cut off: VB_ERR_FORMAT, naming the line. */
+int cf_recording_open(cf_recording *r, const char *path, vb_error *err);
+void cf_recording_close(cf_recording *r);
+
+typedef enum cf_tolerance { CF_BITWISE = 0, CF_F16, CF_Q8, CF_GIVEN } cf_tolerance;
+
+typedef struct cf_bounds {
+    double row;      /* largest |ours - theirs| in an array, over the largest |ours| in it */
+    double kl;       /* of one position's next-token law, nats */
+    double near_tie; /* a greedy step with a smaller margin does not count */
+} cf_bounds;
+
+/* "bitwise", "f16", "q8"; false for anything else. */
+bool cf_tolerance_of(const char *name, cf_tolerance *out, cf_bounds *bounds);
+
+typedef struct cf_divergence {
+    bool found, near_tie;
+    int level, prompt, position, layer, element; /* layer -1: none; element -1: none */
+    char what[24];
+    double ours, theirs;
+    int64_t ulp; /* float32 steps between them; 0 for tokens */
+    size_t line_ours, line_theirs;
+} cf_divergence;
+
+typedef struct cf_comparison {
+    bool pass;
+    cf_divergence first;                    /* beyond the tolerance, in the order of computation */
+    cf_divergence first_bits;               /* the first that differs at all */
+    size_t rows, rows_beyond, rows_missing; /* arrays in both; of these beyond the tolerance; only in OURS */
+    double worst_row;                       /* relative difference */
+    size_t positions;                       /* with logits in full in both */
+    double mean_kl, max_kl;
+    size_t top1, top5;       /* positions whose best id, and whose set of 5 best, agree */
+    size_t steps, near_ties; /* greedy tokens compared, and differences that are near ties */
+} cf_comparison;
+
+/* Compares theirs with ours. VB_ERR_ARGUMENT when they are of different models or prompts or have nothing in
+ * common. */
+int cf_compare(const cf_recording *ours, const cf_recording *theirs, cf_tolerance t, const cf_bounds *b,
+               cf_comparison *out, vb_error *err);
+
+#endif
