@@ -49,9 +49,19 @@ cleanup:
     return rc;
 }
 
+/* Bit for bit. */
+static bool same_real(double a, double b) {
+    uint64_t x, y;
+    memcpy(&x, &a, sizeof x);
+    memcpy(&y, &b, sizeof y);
+    return x == y;
+}
+
 static bool same(const completion *a, const completion *b) {
-    return a->n == b->n && !memcmp(a->token, b->token, sizeof a->token) &&
-           !memcmp(a->logprob, b->logprob, sizeof a->logprob);
+    bool yes = a->n == b->n;
+    for (int i = 0; i < a->n && yes; i++)
+        yes = a->token[i] == b->token[i] && same_real(a->logprob[i], b->logprob[i]);
+    return yes;
 }
 
 /* Follows a completion down the tree. */
@@ -66,7 +76,7 @@ static void count(const vb_prove_params *p, vb_joint *j, int stage, const comple
         j->cells[at].seen[stage]++;
         if (!logprobs) continue;
         r->logprobs++;
-        r->logprob_differs += memcmp(&j->cells[at].logprob, &c->logprob[i], sizeof(double)) != 0;
+        r->logprob_differs += !same_real(j->cells[at].logprob, c->logprob[i]);
     }
 }
 

@@ -6,7 +6,10 @@
 double vb_log_gamma(double x) {
     /* Gamma(x) = Gamma(x + 1)/x up to 16, then Stirling: (x - 1/2) log x - x + log(2 pi)/2 + 1/(12x) - ... */
     double shift = 0;
-    for (; x < 16; x += 1) shift += log(x);
+    while (x < 16) {
+        shift += log(x);
+        x += 1;
+    }
     const double y = 1 / (x * x);
     const double series =
         (1.0 / 12 - y * (1.0 / 360 - y * (1.0 / 1260 - y * (1.0 / 1680 - y * (1.0 / 1188))))) / x;
@@ -26,7 +29,7 @@ double vb_gamma_q(double a, double x) {
     if (x <= 0) return 1;
     if (x < a + 1) { /* P = front * sum over n of x^n / (a (a + 1) ... (a + n)) */
         double term = 1 / a, sum = term;
-        for (double n = 1; n < 1e6 && term > sum * DBL_EPSILON / 4; n++) {
+        for (int n = 1; n < 1000000 && term > sum * DBL_EPSILON / 4; n++) {
             term *= x / (a + n);
             sum += term;
         }
@@ -34,8 +37,8 @@ double vb_gamma_q(double a, double x) {
     }
     const double tiny = 1e-300; /* Q = front / (x + 1 - a - 1(1 - a)/(x + 3 - a - ...)) */
     double b = x + 1 - a, c = 1 / tiny, d = 1 / b, h = d;
-    for (double i = 1; i < 1e6; i++) {
-        const double an = -i * (i - a);
+    for (int i = 1; i < 1000000; i++) {
+        const double an = -(double)i * (i - a);
         b += 2;
         d = an * d + b;
         if (fabs(d) < tiny) d = tiny;
@@ -68,18 +71,18 @@ double vb_chi2_critical(double alpha, int df) {
 double vb_chi2_tail_noncentral(double x, int df, double lambda) {
     /* sum over j of Poisson(j; lambda/2) * tail(x, df + 2j), outwards from the largest term */
     const double half = 0.5 * lambda;
-    const double mode = floor(half);
+    const long mode = (long)half;
     double sum = 0;
     if (lambda <= 0) return vb_chi2_tail(x, df);
-    for (double j = mode; j >= 0; j--) {
-        const double weight = exp(j * log(half) - half - vb_log_gamma(j + 1));
+    for (long j = mode; j >= 0; j--) {
+        const double weight = exp((double)j * log(half) - half - vb_log_gamma((double)j + 1));
         if (weight < 1e-30) break;
-        sum += weight * vb_gamma_q(0.5 * df + j, 0.5 * x);
+        sum += weight * vb_gamma_q(0.5 * df + (double)j, 0.5 * x);
     }
-    for (double j = mode + 1;; j++) {
-        const double weight = exp(j * log(half) - half - vb_log_gamma(j + 1));
+    for (long j = mode + 1;; j++) {
+        const double weight = exp((double)j * log(half) - half - vb_log_gamma((double)j + 1));
         if (weight < 1e-30) break;
-        sum += weight * vb_gamma_q(0.5 * df + j, 0.5 * x);
+        sum += weight * vb_gamma_q(0.5 * df + (double)j, 0.5 * x);
     }
     return sum > 1 ? 1 : sum;
 }

@@ -67,7 +67,7 @@ static vb_prove_report prove(vb_prove_pair *pair, uint64_t samples, uint64_t see
     vb_prove_params p = {
         .law = {.depth = 3, .max_cells = 48}, .samples = samples, .seed = seed, .repeats = 20};
     vb_prove_subject subject;
-    vb_prove_report r;
+    vb_prove_report r = {0};
     vb_error err = {0};
     if (vb_prove_pair_open(pair, &subject, &p.law, &err) || vb_prove(&p, &subject, &r, &err))
         fail_msg("%s", err.message);
