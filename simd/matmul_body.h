@@ -49,10 +49,10 @@ INLINE void k4_scales(const uint8_t *p, scales *s) {
 }
 
 INLINE void q2_k_scales(const uint8_t *p, scales *s) {
-    const ivec head = i_load(p + 20 * 64);
+    const ivec head = i_load(p);
     const fvec d = f_low_half(head), dmin = f_high_half(head);
     EACH(g, 8) {
-        const ivec v = i_load(p + g / 2 * 64), sc = mask8(v, 15), mn = mask8(i_right(v, 4), 15);
+        const ivec v = i_load(p + (1 + g / 2) * 64), sc = mask8(v, 15), mn = mask8(i_right(v, 4), 15);
         s->d[g] = d;
         s->m[g] = dmin;
         s->s0[g] = byte_of(sc, g % 2 * 2);
@@ -64,7 +64,7 @@ INLINE void q2_k_scales(const uint8_t *p, scales *s) {
 
 INLINE void q3_k_scales(const uint8_t *head, const uint8_t *p, scales *s) {
     const fvec d = f_halves(head);
-    const ivec a = i_load(p + 24 * 64), b = i_load(p + 25 * 64), high = i_load(p + 26 * 64);
+    const ivec a = i_load(p), b = i_load(p + 64), high = i_load(p + 2 * 64);
     EACH(g, 8) {
         const ivec low = g / 2 % 2 ? b : a;
         const ivec four = mask8(g < 4 ? low : i_right(low, 4), 15);
@@ -79,7 +79,7 @@ INLINE void q3_k_scales(const uint8_t *head, const uint8_t *p, scales *s) {
 INLINE void q6_k_scales(const uint8_t *head, const uint8_t *p, scales *s) {
     const fvec d = f_halves(head);
     EACH(g, 8) {
-        const ivec v = i_load(p + (48 + g / 2) * 64);
+        const ivec v = i_load(p + 64 * (g / 2));
         s->d[g] = d;
         s->s0[g] = signed_byte_of(v, g % 2 * 2);
         s->s1[g] = signed_byte_of(v, g % 2 * 2 + 1);
@@ -210,29 +210,32 @@ INLINE void unpack(vb_type type, const uint8_t *p, int j0, const int j, ivec w[8
         break;
     }
     case VB_Q4_K:
-    case VB_Q5_K: {
-        const uint8_t *qs = p + 64 * (type == VB_Q4_K ? 4 : 12) + 256 * j0;
         EACH(k, 8) {
-            const ivec v = i_load(qs + 64 * k);
+            const ivec v = i_load(p + 64 * (4 + 4 * j0 + k));
             w[k] = mask8(j ? i_right(v, 4) : v, 15);
-            if (type == VB_Q5_K) w[k] = i_or_bits(w[k], i_load(p + 64 * (4 + k)), 4 - j0 - j, 16);
         }
         break;
-    }
-    case VB_Q6_K: {
-        const uint8_t *ql = p + 64 * (4 * j0 + 8 * (j % 2)), *qh = p + 64 * (32 + 2 * j0);
+    case VB_Q5_K:
         EACH(k, 8) {
-            const ivec v = i_load(ql + 64 * k);
+            const ivec v = i_load(p + 64 * (j0 ? 12 + 4 * j0 + k : 5 + 2 * k));
+            w[k] = mask8(j ? i_right(v, 4) : v, 15);
+            w[k] = i_or_bits(w[k], i_load(p + 64 * (4 + 2 * k)), 4 - j0 - j, 16);
+        }
+        break;
+    case VB_Q6_K: {
+        const uint8_t *half = p + 64 * (4 + 6 * j0);
+        EACH(k, 8) {
+            const ivec v = i_load(half + 64 * (3 * k + 1 + j % 2));
             w[k] = mask8(j / 2 ? i_right(v, 4) : v, 15);
-            w[k] = i_or_bits(w[k], i_load(qh + 64 * k), 4 - 2 * j, 48);
+            w[k] = i_or_bits(w[k], i_load(half + 64 * (3 * k)), 4 - 2 * j, 48);
         }
         break;
     }
-    case VB_Q2_K: EACH(k, 8) w[k] = mask8(i_right(i_load(p + 64 * (4 + 2 * j0 + k)), 2 * j), 3); break;
+    case VB_Q2_K: EACH(k, 8) w[k] = mask8(i_right(i_load(p + 64 * (5 + 2 * j0 + k)), 2 * j), 3); break;
     case VB_Q3_K:
         EACH(k, 8) {
-            w[k] = mask8(i_right(i_load(p + 64 * (8 + 2 * j0 + k)), 2 * j), 3);
-            w[k] = i_or_bits(w[k], i_load(p + 64 * k), 2 - j0 - j, 4);
+            w[k] = mask8(i_right(i_load(p + 64 * (j0 ? 19 + k : 4 + 2 * k)), 2 * j), 3);
+            w[k] = i_or_bits(w[k], i_load(p + 64 * (3 + 2 * k)), 2 - j0 - j, 4);
         }
         break;
     default: break;
@@ -308,23 +311,42 @@ INLINE void group(vb_type type, int planes, const uint8_t *p, int j0, const int 
 
 /* ---------------------------------------------------------------------- slices of rows */
 
+/* Formats with planes of bits apart from each other: the CPU does not see by itself that memory is read in
+ * order. */
+INLINE bool hidden_order(vb_type type) {
+    return type == VB_Q3_K || type == VB_Q5_K || type == VB_Q6_K;
+}
+
+enum {
+    AHEAD = 8192 /* bytes of weights asked for ahead of their use, when several tokens keep the CPU busy
+                      between loads */
+};
+
 /* `groups` groups of VB_LANES rows at p, the tile's groups from `first` on, into the accumulators:
- * acc[v*tokens + t] for rows v*ROWS .. and token t. */
-INLINE void slice(vb_type type, int planes, const uint8_t *p, int groups, int first, const vb_tile *x,
-                  fvec *acc) {
+ * acc[v*tokens + t] for rows v*ROWS .. and token t. next: the slice that will be wanted after this one, or
+ * NULL. */
+INLINE void slice(vb_type type, int planes, const uint8_t *p, const uint8_t *next, int groups, int first,
+                  const vb_tile *x, fvec *acc) {
     const vb_interleave l = vb_interleave_of(type);
     const size_t head = (size_t)(VB_LANES * l.head_bytes), size = head + (size_t)(64 * l.words);
     const size_t tokens = (size_t)x->tokens;
+    const uint8_t *const end = p + (size_t)(groups / l.groups) * size;
     scales s;
     for (int g = 0; g < groups; p += size) {
         const size_t record = (size_t)(first + g) * tokens;
         g += l.groups;
+        const size_t left = (size_t)(end - p);
+        const uint8_t *ahead = left > AHEAD || !next ? p + AHEAD : next + (AHEAD - left);
         for (int v = 0; v < VB_LANES / ROWS; v++) {
             const uint8_t *words = p + head + 4 * ROWS * v;
             fvec *to = acc + (size_t)v * tokens;
             read_scales(type, p + v * ROWS * l.head_bytes, words, &s);
-            for (int j0 = 0; j0 < l.groups; j0 += variants(type)) EACH(j, variants(type))
-            group(type, planes, words, j0, j, &s, x, record + (size_t)(j0 + j) * tokens, to);
+            for (int j0 = 0; j0 < l.groups; j0 += variants(type)) EACH(j, variants(type)) {
+                    if (v == 0 && next && (tokens > 2 || hidden_order(type)))
+                        for (size_t i = 0; i < size / (size_t)l.groups; i += 64)
+                            prefetch(ahead + (size_t)(j0 + j) * (size / (size_t)l.groups) + i);
+                    group(type, planes, words, j0, j, &s, x, record + (size_t)(j0 + j) * tokens, to);
+                }
         }
     }
 }
@@ -346,7 +368,8 @@ INLINE void move_rows(const vb_tile *x, fvec *acc, float *y, size_t ldy, int fro
     }
 }
 
-typedef void slice_fn(const uint8_t *p, int groups, int first, const vb_tile *x, fvec *acc);
+typedef void slice_fn(const uint8_t *p, const uint8_t *next, int groups, int first, const vb_tile *x,
+                      fvec *acc);
 
 /* Weights as mapped are interleaved a few groups at a time, on the way into the kernel. */
 enum { ON_THE_FLY = 8 };
@@ -367,7 +390,7 @@ static void slice_mapped(slice_fn *fn, const vb_matrix *w, int row, int g0, cons
         const int n = x->groups - g < ON_THE_FLY ? x->groups - g : ON_THE_FLY;
         if (more) prefetch_part(next, VB_LANES * w->row_bytes, g0 + g, n, groups);
         pack(w, row, (size_t)((g0 + g) / per), (size_t)(n / per), buffer);
-        fn(buffer, n, g, x, acc);
+        fn(buffer, NULL, n, g, x, acc);
     }
 }
 
@@ -387,8 +410,9 @@ static void matmul(slice_fn *fn, const vb_matrix *w, const vb_acts *x, int row0,
                 move_rows(&tile, acc, out, ldy, row0 - row, row1 - row, g0 == 0 ? CLEAR : LOAD);
                 if (w->packed) {
                     const size_t before = w->row_bytes * (size_t)g0 / (size_t)groups;
-                    fn((const uint8_t *)w->packed + (size_t)row * w->row_bytes + before * VB_LANES,
-                       tile.groups, 0, &tile, acc);
+                    const uint8_t *p = (const uint8_t *)w->packed + (size_t)row * w->row_bytes;
+                    p += before * VB_LANES;
+                    fn(p, p + VB_LANES * w->row_bytes, tile.groups, 0, &tile, acc);
                 } else {
                     slice_mapped(fn, w, row, g0, &tile, acc);
                 }
@@ -399,11 +423,13 @@ static void matmul(slice_fn *fn, const vb_matrix *w, const vb_acts *x, int row0,
 }
 
 #define KERNEL(name, type)                                                                                   \
-    static void slice_##name##_1(const uint8_t *p, int groups, int first, const vb_tile *x, fvec *acc) {     \
-        slice(type, 1, p, groups, first, x, acc);                                                            \
+    static void slice_##name##_1(const uint8_t *p, const uint8_t *next, int groups, int first,               \
+                                 const vb_tile *x, fvec *acc) {                                              \
+        slice(type, 1, p, next, groups, first, x, acc);                                                      \
     }                                                                                                        \
-    static void slice_##name##_2(const uint8_t *p, int groups, int first, const vb_tile *x, fvec *acc) {     \
-        slice(type, 2, p, groups, first, x, acc);                                                            \
+    static void slice_##name##_2(const uint8_t *p, const uint8_t *next, int groups, int first,               \
+                                 const vb_tile *x, fvec *acc) {                                              \
+        slice(type, 2, p, next, groups, first, x, acc);                                                      \
     }                                                                                                        \
     static void matmul_##name(const vb_matrix *w, const vb_acts *x, int row0, int row1, float *y,            \
                               size_t ldy) {                                                                  \

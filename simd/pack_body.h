@@ -31,16 +31,16 @@ INLINE void pack_block(vb_type type, const uint8_t *p, size_t row_bytes, uint8_t
     for (int v = 0; v < VB_LANES / ROWS; v++) {
         const uint8_t *from = p + (size_t)(v * ROWS) * row_bytes + l.words_at;
         uint8_t *to = out + 4 * ROWS * v;
-        int word = 0;
-        for (; word + 4 <= l.words; word += 4) {
+        const int fours = l.words / 4 * 4;
+        for (int i = 0; i < fours; i += 4) {
             ivec a[4];
-            interleave4(from + 4 * word, row_bytes, a);
-            EACH(i, 4) i_store(to + 64 * (word + i), fixed_word(type, word + i, a[i]));
+            interleave4(from + 4 * i, row_bytes, a);
+            EACH(k, 4) i_store(to + 64 * vb_word_place(type, i + k), fixed_word(type, i + k, a[k]));
         }
-        for (; word < l.words; word++) {
+        for (int i = fours; i < l.words; i++) {
             uint8_t one[4 * ROWS];
-            EACH(r, ROWS) memcpy(one + 4 * r, from + 4 * word + (size_t)r * row_bytes, 4);
-            i_store(to + 64 * word, fixed_word(type, word, i_load(one)));
+            EACH(r, ROWS) memcpy(one + 4 * r, from + 4 * i + (size_t)r * row_bytes, 4);
+            i_store(to + 64 * vb_word_place(type, i), fixed_word(type, i, i_load(one)));
         }
     }
 }

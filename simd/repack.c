@@ -47,7 +47,8 @@ void vb_pack(const vb_matrix *w, int row, size_t block0, size_t blocks, uint8_t 
             const uint8_t *in = w->data + (size_t)(row + r) * w->row_bytes + (block0 + b) * size;
             memcpy(out + head * (size_t)r, in + l.head_at, head);
             uint8_t *word = out + VB_LANES * head + 4 * r;
-            for (int v = 0; v < l.words; v++) memcpy(word + 64 * v, in + l.words_at + 4 * v, 4);
+            for (int v = 0; v < l.words; v++)
+                memcpy(word + 64 * vb_word_place(w->type, v), in + l.words_at + 4 * v, 4);
         }
         fix_words(w->type, l.words, out + VB_LANES * head);
     }

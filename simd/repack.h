@@ -54,6 +54,25 @@ static inline vb_interleave vb_interleave_of(vb_type type) {
     }
 }
 
+/* Where word w of a block is laid down: in the order in which a kernel reads them, scales first, then the
+ * vectors of bits that belong together side by side, so that memory is read from front to back.
+ *
+ *   Q2_K  d and dmin, scales, qs
+ *   Q3_K  scales, (hmask[k], qs[k]) for k = 0..7, qs[8..15]                                    by words
+ *   Q5_K  d and dmin, scales, (qh[k], qs[k]) for k = 0..7, qs[8..31]
+ *   Q6_K  scales, (qh[k], ql[k], ql[8 + k]) for k = 0..7, (qh[8 + k], ql[16 + k], ql[24 + k]) for k = 0..7 */
+static inline int vb_word_place(vb_type type, int w) {
+    switch (type) {
+    case VB_Q2_K: return w < 20 ? w + 1 : 0;
+    case VB_Q3_K: return w < 8 ? 3 + 2 * w : w < 16 ? 2 * w - 12 : w < 24 ? w + 3 : w - 24;
+    case VB_Q5_K: return w < 4 ? w : w < 12 ? 2 * w - 4 : w < 20 ? 2 * w - 19 : w;
+    case VB_Q6_K:
+        if (w < 32) return 4 + 24 * (w / 16) + 3 * (w % 8) + 1 + w / 8 % 2;
+        return w < 48 ? 4 + 24 * (w / 8 % 2) + 3 * (w % 8) : w - 48;
+    default: return w;
+    }
+}
+
 /* Bytes of w's packed form; 0 for types that have none. */
 size_t vb_packed_bytes(const vb_matrix *w);
 

@@ -43,13 +43,29 @@ typedef struct bench {
     const vb_acts *now;
 } bench;
 
+#if defined(__x86_64__) && defined(__GNUC__)
+typedef uint64_t words __attribute__((vector_size(64)));
+__attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+typedef uint64_t words __attribute__((vector_size(16)));
+#endif
+static uint64_t
+sum_of(const uint8_t *p) {
+    const words *v = (const words *)(const void *)p;
+    words s0 = {0}, s1 = s0, s2 = s0, s3 = s0;
+    for (size_t i = 0; i < READ_PIECE / sizeof *v; i += 4) {
+        s0 ^= v[i];
+        s1 ^= v[i + 1];
+        s2 ^= v[i + 2];
+        s3 ^= v[i + 3];
+    }
+    s0 ^= s1 ^ s2 ^ s3;
+    return s0[0] ^ s0[1];
+}
+
 static void read_task(void *arg, int index, int worker) {
     bench *b = arg;
-    const uint64_t *p = (const uint64_t *)(const void *)(b->bytes + (size_t)index * READ_PIECE);
-    uint64_t s[8] = {0};
-    for (size_t i = 0; i < READ_PIECE / 8; i += 8)
-        for (size_t k = 0; k < 8; k++) s[k] ^= p[i + k];
-    b->sums[8 * worker] += s[0] + s[1] + s[2] + s[3] + s[4] + s[5] + s[6] + s[7];
+    b->sums[8 * worker] += sum_of(b->bytes + (size_t)index * READ_PIECE);
 }
 
 static void matmul_task(void *arg, int index, int worker) {
