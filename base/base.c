@@ -22,7 +22,9 @@ int vb_alloc(void **out, size_t count, size_t size, const char *what, vb_error *
     return VB_OK;
 }
 
-void vb_free(void *p) { free(p); }
+void vb_free(void *p) {
+    free(p);
+}
 
 double vb_now(void) {
     struct timespec t;

@@ -1,4 +1,5 @@
-/* base.h - what every module stands on: errors, checked arithmetic, time. Internal; knows nothing of models. */
+/* base.h - what every module stands on: errors, checked arithmetic, time. Internal; knows nothing of models.
+ */
 #ifndef VB_BASE_H
 #define VB_BASE_H
 
@@ -6,7 +7,8 @@
 
 #include <stdarg.h>
 
-/* The numerics contract (docs/numerics.md) needs IEEE arithmetic as written: no reassociation, no x87, no contraction. */
+/* The numerics contract (docs/numerics.md) needs IEEE arithmetic as written: no reassociation, no x87, no
+ * contraction. */
 #ifdef __FAST_MATH__
 #error "verbatim must not be built with -ffast-math: it breaks bit identity (P1)"
 #endif
@@ -17,7 +19,8 @@
 #define VB_PRINTF(f, a)
 #endif
 
-/* Fills *err (which may be NULL) unless it already holds an error: the first one is the one that explains. Returns code. */
+/* Fills *err (which may be NULL) unless it already holds an error: the first one is the one that explains.
+ * Returns code. */
 int vb_fail(vb_error *err, int code, const char *format, ...) VB_PRINTF(3, 4);
 
 /* malloc and calloc that report: "out of memory (N bytes for WHAT)". *out is untouched on error. */

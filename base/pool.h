@@ -1,5 +1,5 @@
-/* pool.h - a small pool of threads. Work is split by the caller into tasks whose results do not depend on who runs
- * them or in which order, so that the thread count never shows in the bits (P1). */
+/* pool.h - a small pool of threads. Work is split by the caller into tasks whose results do not depend on who
+ * runs them or in which order, so that the thread count never shows in the bits (P1). */
 #ifndef VB_POOL_H
 #define VB_POOL_H
 

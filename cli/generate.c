@@ -123,8 +123,9 @@ void cli_print_offload(const cli_session *s, FILE *to) {
     vb_context_offload_stats(s->context, &t);
     fprintf(to, "offload %s, %s", i->name, vb_offload_class_name(i->class_));
     if (i->class_ != VB_OFFLOAD_BITWISE) fprintf(to, " (error %.1e, width %d)", i->error, t.width);
-    fprintf(to, ": of %llu products %llu computed there, %llu declined, %llu failed\n", (unsigned long long)t.products,
-            (unsigned long long)t.computed, (unsigned long long)t.declined, (unsigned long long)t.failed);
+    fprintf(to, ": of %llu products %llu computed there, %llu declined, %llu failed\n",
+            (unsigned long long)t.products, (unsigned long long)t.computed, (unsigned long long)t.declined,
+            (unsigned long long)t.failed);
 }
 
 json_t *cli_json_offload(const cli_session *s) {
@@ -132,9 +133,10 @@ json_t *cli_json_offload(const cli_session *s) {
     if (!s->offload) return json_null();
     const vb_offload_info *i = vb_offload_describe(s->offload);
     vb_context_offload_stats(s->context, &t);
-    return json_pack("{ss ss so si sI sI sI sI}", "name", i->name, "class", vb_offload_class_name(i->class_), //
-                     "error", cli_json_real(i->error), "width", t.width,                                      //
-                     "products", (json_int_t)t.products, "computed", (json_int_t)t.computed,                  //
+    return json_pack("{ss ss so si sI sI sI sI}", "name", i->name, "class",
+                     vb_offload_class_name(i->class_),                                       //
+                     "error", cli_json_real(i->error), "width", t.width,                     //
+                     "products", (json_int_t)t.products, "computed", (json_int_t)t.computed, //
                      "declined", (json_int_t)t.declined, "failed", (json_int_t)t.failed);
 }
 

@@ -9,9 +9,10 @@
  *   vb_spec      speculative generation on a context, step by step      vb_spec_open, vb_spec_step
  *
  * Rules that hold everywhere:
- * - A function that can fail returns 0 or a negative VB_ERR_* and, when `err` is not NULL, fills it with a message
- *   that names the file, field or argument and the way out. Outputs are untouched on error.
- * - The library never prints, exits or asserts on data. Nothing is global: two models do not know of each other.
+ * - A function that can fail returns 0 or a negative VB_ERR_* and, when `err` is not NULL, fills it with a
+ * message that names the file, field or argument and the way out. Outputs are untouched on error.
+ * - The library never prints, exits or asserts on data. Nothing is global: two models do not know of each
+ * other.
  * - A vb_gguf, vb_tokenizer or vb_model may be used by several threads at once (they never change).
  *   A vb_context or vb_spec belongs to one thread at a time.
  * - Objects are closed in the reverse order of opening: the gguf last. Closing NULL does nothing.
@@ -55,7 +56,8 @@ typedef struct vb_error {
 /* Frees memory that the library handed out (only where a docstring says so). */
 void vb_free(void *p);
 
-/* ------------------------------------------------------------------------------------------------ GGUF files */
+/* ------------------------------------------------------------------------------------------------ GGUF files
+ */
 
 typedef struct vb_gguf vb_gguf;
 
@@ -116,17 +118,18 @@ typedef struct vb_meta {
 typedef struct vb_tensor {
     const char *name; /* NUL-terminated */
     vb_type type;
-    int n_dims;         /* 1..4 */
-    uint64_t dims[4];   /* dims[0] is the row length (the inner, contiguous dimension); unused ones are 1 */
+    int n_dims;       /* 1..4 */
+    uint64_t dims[4]; /* dims[0] is the row length (the inner, contiguous dimension); unused ones are 1 */
     const uint8_t *data;
     uint64_t bytes;
     uint64_t offset; /* of the data, bytes from the start of its file */
     int split;       /* index of the file it lies in, 0 for a model in one file */
 } vb_tensor;
 
-/* Opens a GGUF file of version 2 or 3, little endian, or the first of a split model (-00001-of-000NN.gguf), maps it
- * read-only and validates header, metadata and tensor table (the rules: docs/formats.md). The weights themselves are
- * validated by vb_model_open. Errors: VB_ERR_IO, VB_ERR_FORMAT (with byte offset and field), VB_ERR_UNSUPPORTED. */
+/* Opens a GGUF file of version 2 or 3, little endian, or the first of a split model (-00001-of-000NN.gguf),
+ * maps it read-only and validates header, metadata and tensor table (the rules: docs/formats.md). The weights
+ * themselves are validated by vb_model_open. Errors: VB_ERR_IO, VB_ERR_FORMAT (with byte offset and field),
+ * VB_ERR_UNSUPPORTED. */
 int vb_gguf_open(vb_gguf **out, const char *path, vb_error *err);
 void vb_gguf_close(vb_gguf *g);
 
@@ -143,15 +146,16 @@ size_t vb_gguf_tensor_count(const vb_gguf *g);
 const vb_tensor *vb_gguf_tensor(const vb_gguf *g, size_t i);
 const vb_tensor *vb_gguf_find_tensor(const vb_gguf *g, const char *name); /* NULL if absent */
 
-/* Element i of an entry (i = 0 for a scalar), converted without loss or refused. Return false when the type does not
- * fit, the value is out of range or i >= count. Strings are not NUL-terminated. */
+/* Element i of an entry (i = 0 for a scalar), converted without loss or refused. Return false when the type
+ * does not fit, the value is out of range or i >= count. Strings are not NUL-terminated. */
 bool vb_meta_u64(const vb_meta *m, uint64_t i, uint64_t *out);
 bool vb_meta_i64(const vb_meta *m, uint64_t i, int64_t *out);
 bool vb_meta_f64(const vb_meta *m, uint64_t i, double *out);
 bool vb_meta_bool(const vb_meta *m, uint64_t i, bool *out);
 bool vb_meta_string(const vb_gguf *g, const vb_meta *m, uint64_t i, const char **text, size_t *len);
 
-/* ------------------------------------------------------------------------------------------------ tokenizer */
+/* ------------------------------------------------------------------------------------------------ tokenizer
+ */
 
 typedef struct vb_tokenizer vb_tokenizer;
 
@@ -189,18 +193,19 @@ bool vb_token_is_stop(const vb_tokenizer *t, int32_t id);
 vb_token_kind vb_token_type(const vb_tokenizer *t, int32_t id);
 /* The entry as written in the file (for BPE in its byte alphabet). Not NUL-terminated. */
 const char *vb_token_raw(const vb_tokenizer *t, int32_t id, size_t *len);
-/* The bytes that the id stands for in text; control tokens stand for nothing unless `special`, when they stand for
- * their name. Valid as long as the tokenizer. Not NUL-terminated; may be part of a UTF-8 character. */
+/* The bytes that the id stands for in text; control tokens stand for nothing unless `special`, when they
+ * stand for their name. Valid as long as the tokenizer. Not NUL-terminated; may be part of a UTF-8 character.
+ */
 const char *vb_token_text(const vb_tokenizer *t, int32_t id, bool special, size_t *len);
 /* The id whose raw text is exactly this; -1 if there is none. */
 int32_t vb_token_find(const vb_tokenizer *t, const char *raw, size_t len);
 
-/* Text to ids. *ids is allocated (vb_free). Never fails on content that the vocabulary can express (docs/tokenizers.md),
- * only for memory or a missing BOS. */
+/* Text to ids. *ids is allocated (vb_free). Never fails on content that the vocabulary can express
+ * (docs/tokenizers.md), only for memory or a missing BOS. */
 int vb_tokenize(const vb_tokenizer *t, const char *text, size_t len, unsigned flags, int32_t **ids, size_t *n,
                 vb_error *err);
-/* Ids to text, *text allocated and NUL-terminated (vb_free). The leading space that SPM adds is taken off when the
- * first id (after BOS) starts with it. Errors: VB_ERR_ARGUMENT for an id outside the vocabulary. */
+/* Ids to text, *text allocated and NUL-terminated (vb_free). The leading space that SPM adds is taken off
+ * when the first id (after BOS) starts with it. Errors: VB_ERR_ARGUMENT for an id outside the vocabulary. */
 int vb_detokenize(const vb_tokenizer *t, const int32_t *ids, size_t n, bool special, char **text, size_t *len,
                   vb_error *err);
 
@@ -215,28 +220,30 @@ size_t vb_utf8_push(vb_utf8 *u, const char *bytes, size_t len, char *out);
 /* Writes what is still held (at most 3 bytes) and resets. */
 size_t vb_utf8_flush(vb_utf8 *u, char *out);
 
-/* Says whether `draft` may propose tokens to `target`: same text and kind on every id the draft can emit, same special
- * ids, same BOS/EOS rule; one of the two may be longer (padding), the ids beyond the shared range are never drafted.
- * On success *shared is the number of ids that both have in common. On VB_ERR_VOCAB the message names the first
- * differences and the way out. */
-int vb_vocab_compatible(const vb_tokenizer *target, const vb_tokenizer *draft, int32_t *shared, vb_error *err);
+/* Says whether `draft` may propose tokens to `target`: same text and kind on every id the draft can emit,
+ * same special ids, same BOS/EOS rule; one of the two may be longer (padding), the ids beyond the shared
+ * range are never drafted. On success *shared is the number of ids that both have in common. On VB_ERR_VOCAB
+ * the message names the first differences and the way out. */
+int vb_vocab_compatible(const vb_tokenizer *target, const vb_tokenizer *draft, int32_t *shared,
+                        vb_error *err);
 
-/* ------------------------------------------------------------------------------------------------ chat templates */
+/* ------------------------------------------------------------------------------------------------ chat
+ * templates */
 
 typedef struct vb_chat_message {
     const char *role; /* "system", "user", "assistant" */
     const char *content;
 } vb_chat_message;
 
-/* The name of the template family that the file's tokenizer.chat_template belongs to ("chatml", "llama2", "llama3",
- * "mistral", "zephyr", "gemma", "phi3", "vicuna", "deepseek", ...). Templates are recognised, never executed.
- * VB_ERR_UNSUPPORTED if there is none or it is not recognised: the message lists the names. */
+/* The name of the template family that the file's tokenizer.chat_template belongs to ("chatml", "llama2",
+ * "llama3", "mistral", "zephyr", "gemma", "phi3", "vicuna", "deepseek", ...). Templates are recognised, never
+ * executed. VB_ERR_UNSUPPORTED if there is none or it is not recognised: the message lists the names. */
 int vb_chat_detect(const vb_gguf *g, const char **name, vb_error *err);
 /* NULL-terminated list of the names. */
 const char *const *vb_chat_names(void);
 /* Renders a conversation; with `open_turn` the text ends where the assistant speaks next. *text is allocated
- * (vb_free); tokenize it with VB_TOKENIZE_PARSE_SPECIAL and, unless it starts with BOS itself, the file's BOS rule.
- * Errors: VB_ERR_ARGUMENT for an unknown name, role or order of roles. */
+ * (vb_free); tokenize it with VB_TOKENIZE_PARSE_SPECIAL and, unless it starts with BOS itself, the file's BOS
+ * rule. Errors: VB_ERR_ARGUMENT for an unknown name, role or order of roles. */
 int vb_chat_render(const char *name, const vb_chat_message *messages, size_t n, bool open_turn, char **text,
                    size_t *len, vb_error *err);
 
@@ -254,8 +261,8 @@ typedef struct vb_model_info {
     uint64_t weight_bytes;
 } vb_model_info;
 
-/* Checks architecture, shapes, types and the weights' own scales, and binds the tensors. Nothing is copied: the
- * weights stay where the file is mapped. */
+/* Checks architecture, shapes, types and the weights' own scales, and binds the tensors. Nothing is copied:
+ * the weights stay where the file is mapped. */
 int vb_model_open(vb_model **out, const vb_gguf *g, vb_error *err);
 void vb_model_close(vb_model *m);
 const vb_model_info *vb_model_describe(const vb_model *m);
@@ -268,25 +275,27 @@ typedef struct vb_repack_params {
     void *user;
 } vb_repack_params;
 
-/* Copies the block-quantised matrices into memory, 16 rows interleaved, as the SIMD kernels like them best; without it
- * they interleave on the way, a little slower. The pages of the file are given back as it goes, so the weights are not
- * held twice. The output does not change by a bit (P1). To be called once, after vb_model_open and before anything else
- * uses the model; p = NULL: defaults. Does nothing for the reference kernels. Errors: VB_ERR_MEMORY, VB_ERR_UNSUPPORTED
- * (kernels), VB_ERR_CANCELLED; the model then is as before. */
+/* Copies the block-quantised matrices into memory, 16 rows interleaved, as the SIMD kernels like them best;
+ * without it they interleave on the way, a little slower. The pages of the file are given back as it goes, so
+ * the weights are not held twice. The output does not change by a bit (P1). To be called once, after
+ * vb_model_open and before anything else uses the model; p = NULL: defaults. Does nothing for the reference
+ * kernels. Errors: VB_ERR_MEMORY, VB_ERR_UNSUPPORTED (kernels), VB_ERR_CANCELLED; the model then is as
+ * before. */
 int vb_model_repack(vb_model *m, const vb_repack_params *p, vb_error *err);
 /* Bytes of the interleaved copies; 0 without them. */
 uint64_t vb_model_packed_bytes(const vb_model *m);
 
-/* ------------------------------------------------------------------------------------------------ offloading */
+/* ------------------------------------------------------------------------------------------------ offloading
+ */
 
-/* A backend that computes matrix products elsewhere (docs/offload.md). It must outlive the contexts that use it; several
- * may, from several threads (their products then wait for each other). */
+/* A backend that computes matrix products elsewhere (docs/offload.md). It must outlive the contexts that use
+ * it; several may, from several threads (their products then wait for each other). */
 typedef struct vb_offload vb_offload;
 
 typedef enum vb_offload_class {
     VB_OFFLOAD_BITWISE = 0, /* the bits of the contract: P1 to P6 hold as without it */
-    VB_OFFLOAD_BOUNDED      /* other bits, within what float32 sums in another order give; P2 holds relative to the backend
-                               and a width (vb_context_params.offload_width), P1 does not */
+    VB_OFFLOAD_BOUNDED /* other bits, within what float32 sums in another order give; P2 holds relative to the
+                          backend and a width (vb_context_params.offload_width), P1 does not */
 } vb_offload_class;
 
 const char *vb_offload_class_name(vb_offload_class c);
@@ -294,21 +303,22 @@ const char *vb_offload_class_name(vb_offload_class c);
 typedef struct vb_offload_info {
     const char *name, *description, *path;
     vb_offload_class class_; /* as found on random weights when it was loaded */
-    double error;            /* bounded: the largest |y - contract| / sum_i |w_i*x_i| that was measured there */
-    uint64_t types;          /* bit t: it computed a product of weights of vb_type t there */
-    uint64_t products;       /* compared there */
+    double error;      /* bounded: the largest |y - contract| / sum_i |w_i*x_i| that was measured there */
+    uint64_t types;    /* bit t: it computed a product of weights of vb_type t there */
+    uint64_t products; /* compared there */
 } vb_offload_info;
 
-/* Loads a backend: the path of a library (with a slash, or ending in .so), or NAME for verbatim-NAME.so in the folder
- * VERBATIM_OFFLOAD_PATH, beside the program, or in ../lib/verbatim. Compares it with the reference and classes it. Errors:
- * VB_ERR_IO (missing, cannot be loaded), VB_ERR_UNSUPPORTED (another version of the interface, does not start, refused). */
+/* Loads a backend: the path of a library (with a slash, or ending in .so), or NAME for verbatim-NAME.so in
+ * the folder VERBATIM_OFFLOAD_PATH, beside the program, or in ../lib/verbatim. Compares it with the reference
+ * and classes it. Errors: VB_ERR_IO (missing, cannot be loaded), VB_ERR_UNSUPPORTED (another version of the
+ * interface, does not start, refused). */
 int vb_offload_open(vb_offload **out, const char *name, vb_error *err);
 void vb_offload_close(vb_offload *o);
 const vb_offload_info *vb_offload_describe(const vb_offload *o);
 
 typedef struct vb_offload_stats {
-    uint64_t products; /* asked for; the others below are parts of it */
-    uint64_t computed; /* by the backend */
+    uint64_t products;         /* asked for; the others below are parts of it */
+    uint64_t computed;         /* by the backend */
     uint64_t declined, failed; /* computed by the CPU instead */
     int width;                 /* vectors per call; 0: as they come */
 } vb_offload_stats;
@@ -331,20 +341,23 @@ typedef struct vb_context_params {
     const char *kernels; /* NULL or "auto", "ref", or a name from vb_kernel_names() */
     /* Called between pieces of a long evaluation; true stops it with VB_ERR_CANCELLED. May be NULL. */
     bool (*cancel)(void *user);
-    /* Called with every intermediate result, for recordings (docs/vectors.md). `values` has the shape (rows, cols),
-     * row i belongs to position `position` + i. layer is -1 outside the layers. May be NULL. */
-    void (*observe)(void *user, const char *what, int layer, int position, int rows, int cols, const float *values);
+    /* Called with every intermediate result, for recordings (docs/vectors.md). `values` has the shape (rows,
+     * cols), row i belongs to position `position` + i. layer is -1 outside the layers. May be NULL. */
+    void (*observe)(void *user, const char *what, int layer, int position, int rows, int cols,
+                    const float *values);
     void *user;
     vb_offload *offload; /* computes what it accepts; NULL (default): the CPU computes all */
-    /* With a bounded backend: every product is padded or cut to this many vectors, so that the same tokens give the same bits
-     * however they are cut into calls. Speculation needs it. 0 (default): as they come. At most `batch`. */
+    /* With a bounded backend: every product is padded or cut to this many vectors, so that the same tokens
+     * give the same bits however they are cut into calls. Speculation needs it. 0 (default): as they come. At
+     * most `batch`. */
     int offload_width;
     bool offload_check_all; /* compute everything on the CPU as well, not just a part, and compare */
 } vb_context_params;
 
 /* Fills in the defaults. */
 void vb_context_defaults(vb_context_params *p);
-/* Allocates KV cache and scratch, once. Errors: VB_ERR_ARGUMENT, VB_ERR_MEMORY, VB_ERR_UNSUPPORTED (kernels). */
+/* Allocates KV cache and scratch, once. Errors: VB_ERR_ARGUMENT, VB_ERR_MEMORY, VB_ERR_UNSUPPORTED (kernels).
+ */
 int vb_context_open(vb_context **out, const vb_model *m, const vb_context_params *p, vb_error *err);
 void vb_context_close(vb_context *c);
 
@@ -357,28 +370,31 @@ int vb_context_threads(const vb_context *c);
 const vb_offload *vb_context_offload(const vb_context *c); /* NULL: none */
 void vb_context_offload_stats(const vb_context *c, vb_offload_stats *out);
 
-/* Evaluates tokens[0..n) at positions length..length+n-1 and appends them. want[i] != 0 asks for the logits after
- * token i; want = NULL asks for the last one only. Any split of a sequence into calls gives the same bits (P1).
- * On error the context is as before the call. Errors: VB_ERR_ARGUMENT (an id outside the vocabulary), VB_ERR_FULL,
- * VB_ERR_NUMERIC, VB_ERR_CANCELLED. */
+/* Evaluates tokens[0..n) at positions length..length+n-1 and appends them. want[i] != 0 asks for the logits
+ * after token i; want = NULL asks for the last one only. Any split of a sequence into calls gives the same
+ * bits (P1). On error the context is as before the call. Errors: VB_ERR_ARGUMENT (an id outside the
+ * vocabulary), VB_ERR_FULL, VB_ERR_NUMERIC, VB_ERR_CANCELLED. */
 int vb_eval(vb_context *c, const int32_t *tokens, size_t n, const uint8_t *want, vb_error *err);
-/* The logits (n_vocab) after token i of the last vb_eval; NULL if they were not asked for. Valid until the next call. */
+/* The logits (n_vocab) after token i of the last vb_eval; NULL if they were not asked for. Valid until the
+ * next call. */
 const float *vb_logits(const vb_context *c, size_t i);
-/* Forgets positions n and above. [0, n) are then byte for byte what a cache holds that never saw more (P4). */
+/* Forgets positions n and above. [0, n) are then byte for byte what a cache holds that never saw more (P4).
+ */
 int vb_context_truncate(vb_context *c, int n, vb_error *err);
 /* XXH3-128 of the KV cache over positions [0, length), as 16 bytes. */
 void vb_context_hash(const vb_context *c, uint8_t hash[16]);
 /* log softmax of one logit, in float64, over the whole vocabulary (P5). */
 double vb_logprob(const float *logits, int n_vocab, int32_t id);
 
-/* The oracle: the same model in float64, weights dequantised exactly, activations never quantised. Slow by design.
- * logits: (n, n_vocab), row i follows tokens[i]. */
+/* The oracle: the same model in float64, weights dequantised exactly, activations never quantised. Slow by
+ * design. logits: (n, n_vocab), row i follows tokens[i]. */
 int vb_oracle(const vb_model *m, const int32_t *tokens, size_t n, double *logits, vb_error *err);
 
 /* NULL-terminated names of the kernel sets in this build that this CPU can run, best last. */
 const char *const *vb_kernel_names(void);
 
-/* ------------------------------------------------------------------------------------------------ sampling */
+/* ------------------------------------------------------------------------------------------------ sampling
+ */
 
 typedef struct vb_logit_bias {
     int32_t id;
@@ -405,7 +421,8 @@ void vb_sampling_defaults(vb_sampling *s);
 /* VB_ERR_ARGUMENT naming the field that is out of range (not finite, negative, ...). */
 int vb_sampling_check(const vb_sampling *s, int n_vocab, vb_error *err);
 
-/* A distribution as exact integers: p(id[i]) = w[i] / total; ids ascending, w[i] > 0; other ids have p = 0. */
+/* A distribution as exact integers: p(id[i]) = w[i] / total; ids ascending, w[i] > 0; other ids have p = 0.
+ */
 typedef struct vb_dist {
     int32_t n;
     const int32_t *id;
@@ -413,13 +430,15 @@ typedef struct vb_dist {
     uint64_t total;
 } vb_dist;
 
-/* ------------------------------------------------------------------------------------------------ speculation */
+/* ------------------------------------------------------------------------------------------------
+ * speculation */
 
 typedef enum vb_accept {
-    VB_ACCEPT_COUPLED = 0, /* shared-noise race: token for token what the target alone gives for this seed (P2) */
-    VB_ACCEPT_GREEDY,      /* accept the argmax; temperature 0 only (P2) */
-    VB_ACCEPT_REJECTION,   /* Leviathan et al. 2211.17192: the same law (P3) */
-    VB_ACCEPT_BLOCK        /* Sun et al. 2403.10444: the same law, longer runs (P3) */
+    VB_ACCEPT_COUPLED =
+        0,            /* shared-noise race: token for token what the target alone gives for this seed (P2) */
+    VB_ACCEPT_GREEDY, /* accept the argmax; temperature 0 only (P2) */
+    VB_ACCEPT_REJECTION, /* Leviathan et al. 2211.17192: the same law (P3) */
+    VB_ACCEPT_BLOCK      /* Sun et al. 2403.10444: the same law, longer runs (P3) */
 } vb_accept;
 
 const char *vb_accept_name(vb_accept a);
@@ -439,11 +458,12 @@ typedef struct vb_spec_params {
     int ngram_max, ngram_min;  /* lengths of the suffix looked up. Default 4, 1 */
     const int32_t *stop;       /* ids that end the output */
     size_t n_stop;
-    /* The tokens that the target's cache holds already, all of them: n_history = vb_context_length(target). The
-     * draft's cache, if it is not empty, must hold the first ones of these. Copied. Default: none. */
+    /* The tokens that the target's cache holds already, all of them: n_history = vb_context_length(target).
+     * The draft's cache, if it is not empty, must hold the first ones of these. Copied. Default: none. */
     const int32_t *history;
     size_t n_history;
-    bool logprobs; /* fill in vb_emitted.logprob; off saves a pass over the vocabulary per token. Default true */
+    bool logprobs; /* fill in vb_emitted.logprob; off saves a pass over the vocabulary per token. Default true
+                    */
 } vb_spec_params;
 
 void vb_spec_defaults(vb_spec_params *p);
@@ -464,8 +484,8 @@ typedef enum vb_origin {
 /* One drafted token and what became of it. */
 typedef struct vb_drafted {
     int32_t id;
-    bool tested;          /* compared with the target: every draft up to and including the first rejection */
-    bool accepted;        /* and emitted */
+    bool tested;           /* compared with the target: every draft up to and including the first rejection */
+    bool accepted;         /* and emitted */
     uint64_t p_w, p_total; /* p(id) = p_w/p_total under the target, after truncation (greedy: 1/1 or 0/1) */
     uint64_t q_w, q_total; /* q(id) = q_w/q_total, what it was drawn from */
     bool has_draw, has_coin;
@@ -476,8 +496,9 @@ typedef struct vb_drafted {
 typedef struct vb_emitted {
     int32_t id;
     vb_origin origin;
-    double logprob; /* log softmax of the target's raw logits, before temperature (P5); NaN when not asked for */
-    bool stop;      /* an id of vb_spec_params.stop: the output ends before it */
+    double
+        logprob; /* log softmax of the target's raw logits, before temperature (P5); NaN when not asked for */
+    bool stop;   /* an id of vb_spec_params.stop: the output ends before it */
 } vb_emitted;
 
 /* What one step did. Pointers are valid until the next call on the same vb_spec. */
@@ -487,17 +508,17 @@ typedef struct vb_step {
     const vb_drafted *drafted; /* (n_drafted) */
     int n_emitted;             /* n_accepted + 1, or fewer when a stop token or max_emit ended it */
     const vb_emitted *emitted;
-    bool has_final;          /* `final` drew the last token (rejection, block; also a bonus) */
-    vb_coin final;           /* coin of the residual or bonus draw */
-    const vb_dist *p;        /* (n_drafted + 1) the target's distribution at each position tested, else empty */
-    const vb_dist *q;        /* (n_drafted) the drafter's */
+    bool has_final;   /* `final` drew the last token (rejection, block; also a bonus) */
+    vb_coin final;    /* coin of the residual or bonus draw */
+    const vb_dist *p; /* (n_drafted + 1) the target's distribution at each position tested, else empty */
+    const vb_dist *q; /* (n_drafted) the drafter's */
     const float *const *logits; /* (n_emitted) the raw logits that each emitted token came from */
     double draft_s, verify_s, sample_s;
 } vb_step;
 
 typedef struct vb_stats {
     uint64_t steps, target_calls, emitted;
-    uint64_t drafted, tested, accepted; /* acceptance = accepted/drafted, alpha = accepted/tested */
+    uint64_t drafted, tested, accepted;      /* acceptance = accepted/drafted, alpha = accepted/tested */
     uint64_t tested_at[32], accepted_at[32]; /* per position in the draft */
     double prompt_s, draft_s, verify_s, sample_s;
     uint64_t prompt_tokens;
@@ -505,18 +526,20 @@ typedef struct vb_stats {
 
 typedef struct vb_spec vb_spec;
 
-/* Speculative generation on `target` (whose cache may hold a prefix already: vb_spec_params.history). With VB_DRAFT_NONE it is the target
- * alone: the same race with the same noise whatever `accept` says. Errors: VB_ERR_ARGUMENT for combinations that make
- * no sense (VB_ACCEPT_GREEDY with a temperature above 0, gamma out of range, ...). */
-int vb_spec_open(vb_spec **out, vb_context *target, const vb_sampling *s, const vb_spec_params *p, vb_error *err);
+/* Speculative generation on `target` (whose cache may hold a prefix already: vb_spec_params.history). With
+ * VB_DRAFT_NONE it is the target alone: the same race with the same noise whatever `accept` says. Errors:
+ * VB_ERR_ARGUMENT for combinations that make no sense (VB_ACCEPT_GREEDY with a temperature above 0, gamma out
+ * of range, ...). */
+int vb_spec_open(vb_spec **out, vb_context *target, const vb_sampling *s, const vb_spec_params *p,
+                 vb_error *err);
 void vb_spec_close(vb_spec *s);
-/* Evaluates tokens as given text (a prompt, or the next turn of a conversation). At least one token must have been
- * given before the first step. */
+/* Evaluates tokens as given text (a prompt, or the next turn of a conversation). At least one token must have
+ * been given before the first step. */
 int vb_spec_prompt(vb_spec *s, const int32_t *tokens, size_t n, vb_error *err);
-/* One step: draft, verify, accept, roll back. Emits 1..gamma+1 tokens, at most max_emit (>= 1). A stop token is emitted
- * (with `stop` set), belongs to vb_spec_tokens, and is the step's last. VB_ERR_FULL when the target's context holds no
- * further token; a draft whose context is full stops drafting instead. On any error both caches are rolled back and the
- * call can be repeated. */
+/* One step: draft, verify, accept, roll back. Emits 1..gamma+1 tokens, at most max_emit (>= 1). A stop token
+ * is emitted (with `stop` set), belongs to vb_spec_tokens, and is the step's last. VB_ERR_FULL when the
+ * target's context holds no further token; a draft whose context is full stops drafting instead. On any error
+ * both caches are rolled back and the call can be repeated. */
 int vb_spec_step(vb_spec *s, size_t max_emit, vb_step *step, vb_error *err);
 /* All tokens so far: prompt and output. */
 const int32_t *vb_spec_tokens(const vb_spec *s, size_t *n);
@@ -524,8 +547,9 @@ void vb_spec_stats(const vb_spec *s, vb_stats *out);
 
 /* ------------------------------------------------------------------------------------------------ traces */
 
-/* A record of a generation from which every decision can be derived again without the models: one line of JSON per
- * step, chained by hashes (docs/trace.md). The same generation gives the same bytes on every machine. */
+/* A record of a generation from which every decision can be derived again without the models: one line of
+ * JSON per step, chained by hashes (docs/trace.md). The same generation gives the same bytes on every
+ * machine. */
 typedef struct vb_trace vb_trace;
 
 typedef struct vb_trace_params {
@@ -539,13 +563,14 @@ typedef struct vb_trace_params {
 
 /* Writes the header line. Errors: VB_ERR_IO, VB_ERR_MEMORY. The vb_spec must outlive the trace. */
 int vb_trace_open(vb_trace **out, const vb_spec *s, const vb_trace_params *p, vb_error *err);
-/* Writes a step, right after vb_spec_step and before anything else is done with the vb_spec; in front of it the tokens
- * that were given as text since the last one. */
+/* Writes a step, right after vb_spec_step and before anything else is done with the vb_spec; in front of it
+ * the tokens that were given as text since the last one. */
 int vb_trace_step(vb_trace *t, const vb_step *step, vb_error *err);
 /* Writes the last line and frees the trace, also on error. */
 int vb_trace_close(vb_trace *t, vb_error *err);
 
-/* ------------------------------------------------------------------------------------------------ quantising */
+/* ------------------------------------------------------------------------------------------------ quantising
+ */
 
 /* How far vb_quantize is, and with `done` what became of a tensor. */
 typedef struct vb_quantize_progress {
@@ -561,10 +586,10 @@ typedef struct vb_quantize_progress {
 } vb_quantize_progress;
 
 typedef struct vb_quantize_params {
-    const char *type; /* one of vb_quantize_types() */
-    bool pure;        /* every matrix that type, the output matrix and attn_v too */
-    bool force;       /* replace an existing output */
-    int n_threads;    /* 0: one per physical core. The bytes do not depend on it */
+    const char *type;           /* one of vb_quantize_types() */
+    bool pure;                  /* every matrix that type, the output matrix and attn_v too */
+    bool force;                 /* replace an existing output */
+    int n_threads;              /* 0: one per physical core. The bytes do not depend on it */
     bool (*cancel)(void *user); /* true stops with VB_ERR_CANCELLED. May be NULL */
     void (*progress)(void *user, const vb_quantize_progress *p); /* may be NULL */
     void *user;
@@ -580,12 +605,13 @@ typedef struct vb_quantize_summary {
 /* NULL-terminated names of the types and mixes that vb_quantize writes, largest first. */
 const char *const *vb_quantize_types(void);
 
-/* Writes the F32, F16 or BF16 model `in` to `out` with its matrices in fewer bits (docs/quantize.md): metadata byte for
- * byte but for general.file_type and general.quantization_version, tensors in file order. Holds a few megabytes, not
- * the model. `out` appears when it is complete; until then it is `out`.part, which is removed on any error. The bytes
- * are the same on every platform. Errors: VB_ERR_ARGUMENT (unknown type, `out` exists or is `in`), VB_ERR_UNSUPPORTED
- * (a tensor is quantised already), VB_ERR_NUMERIC (a value is not finite or too large: names tensor and element),
- * VB_ERR_IO (a full disk), VB_ERR_CANCELLED, and those of vb_gguf_open. `summary` may be NULL. */
+/* Writes the F32, F16 or BF16 model `in` to `out` with its matrices in fewer bits (docs/quantize.md):
+ * metadata byte for byte but for general.file_type and general.quantization_version, tensors in file order.
+ * Holds a few megabytes, not the model. `out` appears when it is complete; until then it is `out`.part, which
+ * is removed on any error. The bytes are the same on every platform. Errors: VB_ERR_ARGUMENT (unknown type,
+ * `out` exists or is `in`), VB_ERR_UNSUPPORTED (a tensor is quantised already), VB_ERR_NUMERIC (a value is
+ * not finite or too large: names tensor and element), VB_ERR_IO (a full disk), VB_ERR_CANCELLED, and those of
+ * vb_gguf_open. `summary` may be NULL. */
 int vb_quantize(const char *in, const char *out, const vb_quantize_params *p, vb_quantize_summary *summary,
                 vb_error *err);
 

@@ -87,13 +87,13 @@ int vb_context_open(vb_context **out, const vb_model *m, const vb_context_params
     if ((rc = open_cache(c, err)) != 0) goto cleanup;
     if (c->params.n_threads > 1 && (rc = vb_pool_open(&c->pool, c->params.n_threads, err)) != 0) goto cleanup;
     vb_workspace_params wp = {.kernels = c->kernels,
-                                    .pool = c->pool,
-                                    .max_rows = c->params.batch,
-                                    .n_ctx = c->params.n_ctx,
-                                    .planes = c->params.activations == VB_ACT_Q16 ? 2 : 1,
-                                    .cancel = c->params.cancel,
-                                    .observe = c->params.observe,
-                                    .user = c->params.user};
+                              .pool = c->pool,
+                              .max_rows = c->params.batch,
+                              .n_ctx = c->params.n_ctx,
+                              .planes = c->params.activations == VB_ACT_Q16 ? 2 : 1,
+                              .cancel = c->params.cancel,
+                              .observe = c->params.observe,
+                              .user = c->params.user};
     if (c->params.offload) {
         rc = vb_offload_session_open(&c->offload, c->params.offload, m, &wp, c->params.offload_width,
                                      c->params.offload_check_all, err);

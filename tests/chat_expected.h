@@ -1,8 +1,9 @@
 /* chat_expected.h - five conversations in every family, for test_chat.c. Data only.
  *
- * Made by rendering the published templates with Jinja2 (trim_blocks and lstrip_blocks, as the models' own tooling sets
- * them), not with this code. NULL: refused here. The conversations: one question; the same with a system message; a
- * dialogue; a dialogue with a system message; a closed one, whose answer holds a thought. */
+ * Made by rendering the published templates with Jinja2 (trim_blocks and lstrip_blocks, as the models' own
+ * tooling sets them), not with this code. NULL: refused here. The conversations: one question; the same with
+ * a system message; a dialogue; a dialogue with a system message; a closed one, whose answer holds a thought.
+ */
 #ifndef CHAT_EXPECTED_H
 #define CHAT_EXPECTED_H
 
