@@ -10,7 +10,8 @@
 enum { BLOCKS = 8, FLOATS = 64 };
 
 static int one_type(cf_text *out, cf_rng *r, vb_type type, vb_error *err) {
-    const size_t values = (size_t)vb_type_block_values(type), bytes = (size_t)vb_type_block_bytes(type);
+    const size_t values = (size_t)vb_type_block_values((int)type),
+                 bytes = (size_t)vb_type_block_bytes((int)type);
     const size_t blocks = values == 1 ? FLOATS : BLOCKS, n = blocks * values;
     uint8_t *raw = NULL;
     float *f = NULL;
