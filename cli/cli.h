@@ -136,6 +136,8 @@ int cli_session_open(cli_session *s, const cli_options *o);
 void cli_session_close(cli_session *s);
 /* Context parameters from --ctx, --threads, --batch, --activations, --kv and --kernels. */
 void cli_context_params(const cli_options *o, vb_context_params *p);
+/* --repack: interleaves the weights of a model that was just opened, unless it is off. */
+int cli_repack(const cli_options *o, vb_model *m);
 
 /* ---------------------------------------------------------------------------------------- generation
  * (generate.c) */

@@ -146,6 +146,7 @@ int cli_logits(cli_options *o) {
     vb_error err = {0};
     /* No tokenizer: ids are given, and a model whose tokenizer is unknown can still be compared. */
     if (vb_gguf_open(&m.gguf, o->model, &err) || vb_model_open(&m.model, m.gguf, &err)) rc = cli_report(&err);
+    if (!rc && !o->oracle) rc = cli_repack(o, m.model);
     if (!rc) rc = cli_file_open(&out, o->out);
     if (!rc) {
         rc = (o->oracle ? oracle_logits : engine_logits)(o, m.model, ids, n, &out);

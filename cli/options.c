@@ -121,6 +121,10 @@ const cli_option CLI_OPTIONS[] = {
      0, 0, "f16|f32"},
     {"--kernels", "NAME", "auto (default), ref, avx2, avx512, amx, neon. The output does not depend on it",
      COMPUTE, CLI_STRING, AT(kernels), 0, 0, NULL},
+    {"--repack", "WHEN",
+     "on: interleave quantised weights in memory once, which costs a second per gigabyte or so at the start; "
+     "off: read them as mapped; auto (default): on. The output does not depend on it",
+     COMPUTE, CLI_CHOICE, AT(repack), 0, 0, "auto|on|off"},
     {"--offload", "NAME",
      "a backend that computes matrix products elsewhere: a NAME such as openblas, or the path of a library "
      "(docs/offload.md)",
@@ -197,6 +201,7 @@ void cli_defaults(unsigned command, cli_options *o) {
     o->activations = "q8";
     o->kv = "f16";
     o->kernels = "auto";
+    o->repack = "auto";
     o->color = "auto";
     o->tolerance = "bitwise";
 }

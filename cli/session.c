@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 void cli_model_close(cli_model *m) {
     vb_model_close(m->model);
@@ -46,12 +47,14 @@ void cli_context_params(const cli_options *o, vb_context_params *p) {
     p->cancel = cli_interrupt_callback;
 }
 
-/* A width that the batch holds. Small batches are asked for where memory is short, not to say anything about backends. */
+/* A width that the batch holds. Small batches are asked for where memory is short, not to say anything about
+ * backends. */
 static void offload_params(const cli_session *s, vb_context_params *p) {
     const cli_options *o = s->o;
     p->offload = s->offload;
     p->offload_width = (int)o->offload_width;
-    if (!cli_given(o, "--offload-width") && p->batch > 0 && p->batch < p->offload_width) p->offload_width = p->batch;
+    if (!cli_given(o, "--offload-width") && p->batch > 0 && p->batch < p->offload_width)
+        p->offload_width = p->batch;
 }
 
 /* Options that contradict each other: nothing is ignored that would change the output (P6). */
@@ -150,6 +153,23 @@ static int set_stop(cli_session *s) {
     return CLI_OK;
 }
 
+/* Models of a gigabyte and more take long enough to say something. */
+static bool on_repack(void *user, uint64_t done, uint64_t total) {
+    if (*(const bool *)user && total >= (uint64_t)1 << 30)
+        fprintf(stderr, "\rinterleaving weights: %.0f %%%s", 100.0 * (double)done / (double)total,
+                done == total ? "\r\033[K" : "");
+    return cli_interrupt_callback(NULL);
+}
+
+int cli_repack(const cli_options *o, vb_model *m) {
+    vb_error err = {0};
+    bool terminal = isatty(STDERR_FILENO) == 1;
+    const vb_repack_params p = {
+        .kernels = o->kernels, .threads = (int)o->threads, .progress = on_repack, .user = &terminal};
+    if (!strcmp(o->repack, "off") || !vb_model_repack(m, &p, &err)) return CLI_OK;
+    return cli_report(&err);
+}
+
 static vb_accept accept_rule(const char *name) {
     for (int a = VB_ACCEPT_COUPLED; a <= VB_ACCEPT_BLOCK; a++)
         if (!strcmp(name, vb_accept_name((vb_accept)a))) return (vb_accept)a;
@@ -163,6 +183,7 @@ static int open_draft(cli_session *s) {
     vb_error err = {0};
     if (o->draft_model) {
         int rc = cli_model_open(&s->draft_file, o->draft_model, true);
+        if (!rc) rc = cli_repack(o, s->draft_file.model);
         if (rc) return rc;
         if (vb_vocab_compatible(s->target.tokenizer, s->draft_file.tokenizer, &s->params.draft_vocab, &err)) {
             cli_report(&err);
@@ -195,6 +216,7 @@ static int open_all(cli_session *s) {
     int rc = check_options(o);
     if (!rc) rc = set_sampling(s);
     if (!rc) rc = cli_model_open(&s->target, o->model, true);
+    if (!rc) rc = cli_repack(o, s->target.model);
     if (rc) return rc;
     int n_vocab = vb_model_describe(s->target.model)->n_vocab;
     if (vb_sampling_check(&s->sampling, n_vocab, &err)) {

@@ -66,6 +66,13 @@ static int pack_matrix(repack *r, vb_matrix *w, uint8_t *to, vb_error *err) {
     return VB_OK;
 }
 
+/* The last call, with everything done. */
+static int finish(const repack *r, vb_error *err) {
+    if (r->p->progress && r->p->progress(r->p->user, r->m->packed_bytes, r->m->packed_bytes))
+        return vb_fail(err, VB_ERR_CANCELLED, "cancelled");
+    return VB_OK;
+}
+
 static void unmap(void *p, uint64_t bytes) {
     munmap(p, (size_t)bytes);
 }
@@ -98,7 +105,7 @@ static int pack_all(repack *r, vb_error *err) {
         w->packed = to;
         at += aligned(bytes);
     }
-    return VB_OK;
+    return finish(r, err);
 }
 
 static void forget(vb_model *m) {
