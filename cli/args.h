@@ -43,8 +43,8 @@ typedef struct cli_options {
     int64_t depth, cells; /* prove: tokens, cells per depth */
     const char *samples;  /* prove: a number or a file */
     cli_list logit_bias;
-    const char *accept, *activations, *kv, *kernels, *repack, *color, *trace, *tokens, *out, *system, *chat_template,
-        *texts, *name, *tolerance;
+    const char *accept, *activations, *kv, *kernels, *repack, *color, *trace, *tokens, *out, *system,
+        *chat_template, *texts, *name, *tolerance;
     bool trace_full, json, compare, verbose, ignore_eos, oracle, ids, pieces, no_special, add_bos, pure,
         force, manifest, quick, help;
     const char *words[3]; /* arguments that are no options: FILE of `inspect`, IN OUT TYPE of `quantize` */

@@ -169,7 +169,8 @@ json_t *cli_json_stats(const cli_result *r);
 void cli_print_offload(const cli_session *s, FILE *to);
 json_t *cli_json_offload(const cli_session *s);
 
-/* ---------------------------------------------------------------------------------------- memory (bandwidth.c)
+/* ---------------------------------------------------------------------------------------- memory
+ * (bandwidth.c)
  */
 
 typedef struct cli_bandwidth {

@@ -204,7 +204,8 @@ static void test_repack_progress(void **state) {
     w = (watch){0};
     err = (vb_error){0};
     assert_int_equal(vb_model_repack(t.model, &p, &err), VB_OK); /* cancelling left the model as it was */
-    assert_true(w.calls == 16 && w.last == w.total && w.total == vb_model_packed_bytes(t.model) && w.total > 0);
+    assert_true(w.calls == 16 && w.last == w.total && w.total == vb_model_packed_bytes(t.model) &&
+                w.total > 0);
     /* Weights once more at most, rounded up to row blocks and pages. */
     assert_true(vb_model_packed_bytes(t.model) < 2 * vb_model_describe(t.model)->weight_bytes + 15 * 4096);
     assert_int_equal(vb_model_repack(t.model, &p, &err), VB_ERR_ARGUMENT);
