@@ -99,11 +99,6 @@ COMMA = ,
 $(BUILD)/simd/kernels_avx2.o $(BUILD)/simd/kernels_avx512.o: override SAN := \
     $(if $(findstring fuzzer,$(SAN)),,$(subst $(COMMA)undefined,,$(SAN)))
 
-# The undefined-behaviour sanitizer takes minutes over the kernels' inlined bodies: the address sanitizer has to do, and
-# the fuzzers do not run kernels.
-SIMD_SAN = $(if $(findstring fuzzer,$(SAN)),-fno-sanitize=all,$(if $(findstring undefined,$(SAN)),-fno-sanitize=undefined))
-$(BUILD)/simd/kernels_%.o: ALL_CFLAGS += $(SIMD_SAN)
-
 $(LIB): $(LIB_OBJ)
 	@rm -f $@
 	$(AR) rcs $@ $^
