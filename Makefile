@@ -123,13 +123,15 @@ $(CLI): $(CLI_OBJ) $(TOOL_LIB) $(LIB)
 $(TESTS): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_LIB) $(TOOL_LIB) $(LIB)
 	$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDFLAGS) $(TEST_LIBS) $(LIBS)
 
-$(TEST_TOOLS): $(BUILD)/tests/tools/%: $(BUILD)/tests/tools/%.o $(TEST_LIB) $(LIB)
+# What writes small models; without the rest of the tests' archive, which needs the tests' libraries.
+GGUF_WRITER = $(BUILD)/tests/gguf_writer.o $(BUILD)/tests/gguf_models.o
+$(TEST_TOOLS): $(BUILD)/tests/tools/%: $(BUILD)/tests/tools/%.o $(GGUF_WRITER) $(LIB)
 	$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDFLAGS) $(LIBS)
 
 $(EXAMPLES): $(BUILD)/examples/%: $(BUILD)/examples/%.o $(LIB)
 	$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDFLAGS) $(LIBS)
 
-$(BENCHES): $(BUILD)/bench/%: $(BUILD)/bench/%.o $(BENCH_LIB_OBJ) $(TEST_LIB) $(LIB)
+$(BENCHES): $(BUILD)/bench/%: $(BUILD)/bench/%.o $(BENCH_LIB_OBJ) $(GGUF_WRITER) $(LIB)
 	$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDFLAGS) $(LIBS)
 
 $(BUILD)/tests/plugins/%.so: tests/plugins/%.c offload/offload.h $(BUILD)/.flags
