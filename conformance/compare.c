@@ -100,7 +100,7 @@ static bool same_set(const int *a, const int *b, int k) {
 static bool compare_logits(const cf_row *a, const cf_row *b, const cf_bounds *bounds, bool bitwise,
                            cf_comparison *out) {
     int x[5], y[5];
-    if (a->have != a->n || b->have != b->n) return true;
+    if (a->have != a->n || b->have != b->n || a->n < 1) return true;
     const double kl = kl_of(a, b);
     const int k = a->n < 5 ? a->n : 5;
     out->positions++;
