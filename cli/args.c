@@ -167,7 +167,8 @@ static int parse_option(const cli_command *command, int argc, char **argv, int *
         value = argv[++*i];
     }
     int rc = set_value(opt, name, value, o);
-    if (!rc) o->given |= UINT64_C(1) << (opt - CLI_OPTIONS);
+    const size_t at = (size_t)(opt - CLI_OPTIONS);
+    if (!rc) o->given[at / 64] |= UINT64_C(1) << at % 64;
     return rc;
 }
 
@@ -197,7 +198,7 @@ void cli_options_free(cli_options *o) {
 
 bool cli_given(const cli_options *o, const char *long_name) {
     for (size_t i = 0; i < CLI_N_OPTIONS; i++)
-        if (has_word(CLI_OPTIONS[i].names, long_name)) return (o->given >> i) & 1;
+        if (has_word(CLI_OPTIONS[i].names, long_name)) return (o->given[i / 64] >> i % 64) & 1;
     return false;
 }
 

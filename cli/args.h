@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define CLI_MAX_OPTIONS 256
+
 /* Exit statuses. Scripts rely on them. */
 enum { CLI_OK = 0, CLI_FAIL = 1, CLI_USAGE = 2 };
 
@@ -49,7 +51,7 @@ typedef struct cli_options {
         force, manifest, quick, help;
     const char *words[3]; /* arguments that are no options: FILE of `inspect`, IN OUT TYPE of `quantize` */
     int n_words;
-    uint64_t given; /* bit i: option i of the table was on the command line */
+    uint64_t given[CLI_MAX_OPTIONS / 64]; /* bit i: option i of the table was on the command line */
 } cli_options;
 
 typedef struct cli_command {

@@ -174,8 +174,8 @@ const cli_option CLI_OPTIONS[] = {
 };
 const size_t CLI_N_OPTIONS = sizeof CLI_OPTIONS / sizeof CLI_OPTIONS[0];
 
-/* cli_options.given is a set of 64 bits. */
-_Static_assert(sizeof CLI_OPTIONS / sizeof CLI_OPTIONS[0] <= 64,
+/* cli_options.given has a bit for each. */
+_Static_assert(sizeof CLI_OPTIONS / sizeof CLI_OPTIONS[0] <= CLI_MAX_OPTIONS,
                "more options than bits in cli_options.given");
 
 void cli_defaults(unsigned command, cli_options *o) {
