@@ -20,7 +20,7 @@ WARN = -Wall -Wextra -Wpedantic -Wshadow -Wconversion $(WERROR)
 # Bit identity (P1): nothing is contracted, reassociated or widened. docs/numerics.md says why. Comes last, so that no
 # CFLAGS from outside undoes it.
 EXACT = -std=c11 -ffp-contract=off -fno-fast-math
-INCLUDES = -Iinclude -Ibase -Igguf -Itokenizer -Iref -Isimd -Isampling -Ioffload -Iquantize -Iprove -Iconformance -Itests
+INCLUDES = -Iinclude -Ibase -Igguf -Itokenizer -Iref -Isimd -Isampling -Ioffload -Iquantize -Iprove -Iconformance -Iserver -Itests
 # Recursive, not :=, so that the flags are right after tools/deps has installed the packages. $(eval) caches them.
 PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null))$(PKG_CFLAGS)
 PKG_LIBS = $(eval PKG_LIBS := $$(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null))$(PKG_LIBS)
@@ -32,7 +32,7 @@ TEST_LIBS = -lcmocka -lgmp
 LIB_DIRS = base gguf tokenizer ref simd sampling offload quantize
 LIB_SRC := $(filter-out offload/openblas.c,$(foreach d,$(LIB_DIRS),$(wildcard $(d)/*.c)))
 # Tools above the library: the command and the tests link them, libverbatim.a does not hold them.
-TOOL_DIRS = prove conformance
+TOOL_DIRS = prove conformance server
 TOOL_SRC := $(foreach d,$(TOOL_DIRS),$(wildcard $(d)/*.c))
 CLI_SRC := $(wildcard cli/*.c)
 TEST_SRC := $(wildcard tests/test_*.c)
@@ -105,16 +105,16 @@ $(BUILD)/tests/%.o: ALL_CFLAGS += $(NO_VECTORS)
 
 $(LIB): $(LIB_OBJ)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(AR) qcs $@ $^
 
 $(TOOL_LIB): $(TOOL_OBJ)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(AR) qcs $@ $^
 
 # An archive, so that a program takes what it uses and `make demo` needs none of the tests' libraries.
 $(TEST_LIB): $(TEST_LIB_OBJ)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(AR) qcs $@ $^
 
 $(CLI): $(CLI_OBJ) $(TOOL_LIB) $(LIB)
 	@mkdir -p $(@D)

@@ -29,7 +29,7 @@ typedef struct vbs_engine_params {
     int n_threads;       /* as there */
     const char *kernels; /* as there */
     vb_activations activations;
-    vb_type kv_type;
+    vb_type kv_type;    /* VB_F16 as in vb_context_defaults, or VB_F32 (which is 0) */
     const char *repack; /* "auto" (NULL), "on", "off" */
     /* Loading: what is being done, and how much of it (0..1). May be NULL. */
     void (*progress)(void *user, const char *what, double fraction);

@@ -1,0 +1,83 @@
+/* describe.c - what a request is told about its tokens: where each came from, how likely it was, and what else
+ * was.
+ *
+ * Log-probabilities are log softmax of the target's raw logits in float64 (P5): l_i - max - log(sum), the sum
+ * once per token for all alternatives, with the bits of vb_logprob. p and q are the integer laws after
+ * truncation. */
+#include "engine_parts.h"
+
+#include <math.h>
+#include <string.h>
+
+static double ratio(uint64_t part, uint64_t whole) {
+    return whole ? (double)part / (double)whole : (double)NAN;
+}
+
+/* p(id): ids are ascending. */
+static double probability(const vb_dist *d, int32_t id) {
+    int32_t low = 0, high = d->n;
+    while (low < high) {
+        const int32_t middle = low + (high - low) / 2;
+        if (d->id[middle] < id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return ratio(low < d->n && d->id[low] == id ? d->w[low] : 0, d->total);
+}
+
+/* The n most likely ids of a row, lower ids first among equals: insertion into a short sorted list. */
+static int find_top(const float *logits, int n_vocab, int n, vbs_top *top) {
+    int held = 0;
+    if (n > n_vocab) n = n_vocab;
+    if (n == 0) return 0;
+    for (int32_t id = 0; id < n_vocab; id++) {
+        const double l = (double)logits[id];
+        if (held == n && l <= top[held - 1].logprob) continue;
+        int at = held < n ? held++ : held - 1;
+        for (; at > 0 && top[at - 1].logprob < l; at--) top[at] = top[at - 1];
+        top[at] = (vbs_top){id, l};
+    }
+    /* With the largest logit m: vb_logprob(m) = (m - m) - log(sum), so log(sum) = -vb_logprob(m). */
+    const double max = top[0].logprob, log_sum = -vb_logprob(logits, n_vocab, top[0].id);
+    for (int i = 0; i < held; i++) top[i].logprob = (top[i].logprob - max) - log_sum;
+    return held;
+}
+
+/* Token i of the step. */
+static void describe(const vbs_engine *e, const vbs_request *r, const vb_step *step, int i, vbs_token *t,
+                     vbs_top *top) {
+    const vb_emitted *from = &step->emitted[i];
+    *t =
+        (vbs_token){.id = from->id,
+                    .origin = from->origin,
+                    .stop = from->stop,
+                    .logprob = r->want_logprobs ? from->logprob : (double)NAN,
+                    .p = probability(&step->p[i], from->id),
+                    .q = from->origin == VB_FROM_DRAFT ? ratio(step->drafted[i].q_w, step->drafted[i].q_total)
+                                                       : (double)NAN,
+                    .top = top};
+    t->n_top = find_top(step->logits[i], vb_model_describe(e->target.model)->n_vocab, r->n_top, top);
+}
+
+bool vbs_report(vbs_engine *e, vbs_slot *slot, const vb_step *step) {
+    const vbs_request *r = &slot->job->r;
+    vbs_step out = {.n = (size_t)step->n_emitted,
+                    .tokens = e->tokens,
+                    .n_drafted = step->n_drafted,
+                    .n_tested = step->n_tested,
+                    .n_accepted = step->n_accepted,
+                    .rejected = -1,
+                    .rejected_p = (double)NAN,
+                    .rejected_q = (double)NAN};
+    for (int i = 0; i < step->n_emitted; i++)
+        describe(e, r, step, i, &e->tokens[i], e->top + (size_t)i * VBS_MAX_TOP);
+    if (r->want_drafts && step->n_accepted < step->n_tested) {
+        const vb_drafted *d = &step->drafted[step->n_accepted];
+        out.rejected = d->id;
+        out.rejected_p = ratio(d->p_w, d->p_total);
+        out.rejected_q = ratio(d->q_w, d->q_total);
+    }
+    slot->job->output += out.n;
+    return r->on_step(r->user, &out);
+}

@@ -1,0 +1,174 @@
+/* engine.c - the engine's life: models are loaded, slots allocated, the thread started; and what it is made
+ * of. */
+#include "engine_parts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { DEFAULT_SLOTS = 4, DEFAULT_QUEUE = 32, MAX_QUEUE = 100000 };
+
+/* ---------------------------------------------------------------------- loading */
+
+typedef struct loading {
+    const vbs_engine_params *p;
+    const char *what;
+} loading;
+
+static void say(const vbs_engine_params *p, const char *what, double fraction) {
+    if (p->progress) p->progress(p->user, what, fraction);
+}
+
+static bool on_repack(void *user, uint64_t done, uint64_t total) {
+    const loading *l = user;
+    say(l->p, l->what, total ? (double)done / (double)total : 1.0);
+    return false;
+}
+
+static void close_file(vbs_file *f) {
+    vb_model_close(f->model);
+    vb_tokenizer_close(f->tokenizer);
+    vb_gguf_close(f->gguf);
+    *f = (vbs_file){0};
+}
+
+static int open_file(vbs_file *f, const char *path, const char *what, const vbs_engine_params *p,
+                     vb_error *err) {
+    loading l = {p, what};
+    const vb_repack_params rp = {
+        .kernels = p->kernels, .threads = p->n_threads, .progress = on_repack, .user = &l};
+    int rc;
+    say(p, what, 0);
+    if ((rc = vb_gguf_open(&f->gguf, path, err)) || (rc = vb_tokenizer_open(&f->tokenizer, f->gguf, err)) ||
+        (rc = vb_model_open(&f->model, f->gguf, err)))
+        return rc;
+    if ((!p->repack || strcmp(p->repack, "off") != 0) && (rc = vb_model_repack(f->model, &rp, err)))
+        return rc;
+    say(p, what, 1);
+    return VB_OK;
+}
+
+/* Every id that ends a generation. */
+static int find_stops(vbs_engine *e, vb_error *err) {
+    const vb_tokenizer *t = e->target.tokenizer;
+    const int32_t n_vocab = vb_model_describe(e->target.model)->n_vocab;
+    int rc = vb_alloc((void **)&e->stop, (size_t)vb_tokenizer_size(t), sizeof *e->stop, "stop ids", err);
+    if (rc) return rc;
+    for (int32_t id = 0; id < vb_tokenizer_size(t) && id < n_vocab; id++)
+        if (vb_token_is_stop(t, id)) e->stop[e->n_stop++] = id;
+    return VB_OK;
+}
+
+/* ---------------------------------------------------------------------- opening */
+
+static int check_params(const vbs_engine_params *p, vb_error *err) {
+    if (!p->target) return vb_fail(err, VB_ERR_ARGUMENT, "target: no model file is named");
+    if (p->slots < 0 || p->slots > VBS_MAX_SLOTS)
+        return vb_fail(err, VB_ERR_ARGUMENT, "slots is %d, must be 1 to %d", p->slots, VBS_MAX_SLOTS);
+    if (p->queue < 0 || p->queue > MAX_QUEUE)
+        return vb_fail(err, VB_ERR_ARGUMENT, "queue is %d, must be 1 to %d", p->queue, MAX_QUEUE);
+    if (p->repack && strcmp(p->repack, "auto") != 0 && strcmp(p->repack, "on") != 0 &&
+        strcmp(p->repack, "off") != 0)
+        return vb_fail(err, VB_ERR_ARGUMENT, "repack is \"%.32s\", must be auto, on or off", p->repack);
+    return VB_OK;
+}
+
+static bool is_closing(void *engine) {
+    return atomic_load(&((vbs_engine *)engine)->closing);
+}
+
+static int open_slots(vbs_engine *e, const vbs_engine_params *p, vb_error *err) {
+    vb_context_params cp;
+    vb_context_defaults(&cp);
+    cp.n_ctx = p->n_ctx;
+    cp.n_threads = p->n_threads;
+    cp.kernels = p->kernels;
+    cp.activations = p->activations;
+    cp.kv_type = p->kv_type;
+    cp.cancel = is_closing;
+    cp.user = e;
+    int rc = vb_alloc((void **)&e->slots, (size_t)e->n_slots, sizeof *e->slots, "slots", err);
+    for (int i = 0; i < e->n_slots && rc == VB_OK; i++) rc = vbs_slot_open(e, &e->slots[i], &cp, err);
+    if (rc) return rc;
+    e->n_ctx = vb_context_size(e->slots[0].target);
+    for (int i = 0; i < e->n_slots; i++) {
+        e->m.context_bytes += vb_context_bytes(e->slots[i].target);
+        if (e->slots[i].draft) e->m.context_bytes += vb_context_bytes(e->slots[i].draft);
+    }
+    return VB_OK;
+}
+
+static int load(vbs_engine *e, const vbs_engine_params *p, vb_error *err) {
+    int rc = open_file(&e->target, p->target, "target", p, err);
+    if (rc || (rc = find_stops(e, err))) return rc;
+    e->m.weight_bytes = vb_model_describe(e->target.model)->weight_bytes;
+    if (p->draft) {
+        if ((rc = open_file(&e->draft, p->draft, "draft", p, err)) ||
+            (rc = vb_vocab_compatible(e->target.tokenizer, e->draft.tokenizer, &e->draft_vocab, err)))
+            return rc;
+        e->m.weight_bytes += vb_model_describe(e->draft.model)->weight_bytes;
+    }
+    return open_slots(e, p, err);
+}
+
+int vbs_engine_open(vbs_engine **out, const vbs_engine_params *p, vb_error *err) {
+    vbs_engine *e = NULL;
+    int rc = check_params(p, err);
+    if (rc || (rc = vb_alloc((void **)&e, 1, sizeof *e, "the engine", err))) return rc;
+    pthread_mutex_init(&e->mutex, NULL);
+    pthread_cond_init(&e->news, NULL);
+    atomic_init(&e->closing, false);
+    e->n_slots = p->slots ? p->slots : DEFAULT_SLOTS;
+    e->n_queue = p->queue ? p->queue : DEFAULT_QUEUE;
+    e->ngram = p->ngram;
+    if ((rc = load(e, p, err))) goto cleanup;
+    e->m.slots = e->n_slots;
+    e->m.queue = e->n_queue;
+    e->m.ready = true;
+    e->metrics = e->m;
+    if (pthread_create(&e->thread, NULL, vbs_engine_run, e) != 0) {
+        rc = vb_fail(err, VB_ERR_IO, "cannot start the engine's thread: the system has no more");
+        goto cleanup;
+    }
+    e->started = true;
+    *out = e;
+    e = NULL;
+cleanup:
+    vbs_engine_close(e);
+    return rc;
+}
+
+void vbs_engine_close(vbs_engine *e) {
+    if (!e) return;
+    pthread_mutex_lock(&e->mutex);
+    e->draining = true;
+    atomic_store(&e->closing, true);
+    pthread_cond_broadcast(&e->news);
+    pthread_mutex_unlock(&e->mutex);
+    if (e->started) pthread_join(e->thread, NULL);
+    for (int i = 0; e->slots && i < e->n_slots; i++) vbs_slot_close(&e->slots[i]);
+    free(e->slots);
+    free(e->stop);
+    close_file(&e->draft);
+    close_file(&e->target);
+    pthread_cond_destroy(&e->news);
+    pthread_mutex_destroy(&e->mutex);
+    free(e);
+}
+
+/* ---------------------------------------------------------------------- what it is */
+
+const vb_tokenizer *vbs_tokenizer(const vbs_engine *e) {
+    return e->target.tokenizer;
+}
+const vb_gguf *vbs_target_file(const vbs_engine *e) {
+    return e->target.gguf;
+}
+const vb_model *vbs_target(const vbs_engine *e) {
+    return e->target.model;
+}
+const vb_model *vbs_draft(const vbs_engine *e) {
+    return e->draft.model;
+}
+int vbs_context_size(const vbs_engine *e) {
+    return e->n_ctx;
+}

@@ -1,0 +1,100 @@
+/* engine_parts.h - inside of the engine: engine.c opens and closes it, queue.c takes requests in, slots.c
+ * keeps the sequences, steps.c computes. Internal to the server.
+ *
+ * Who may touch what: everything under `mutex` by any thread that holds it, the rest of an open engine by its
+ * own thread alone. A job belongs to the queue until its slot takes it, then to the engine's thread; only
+ * `cancelled` and `next_live` stay under the mutex. */
+#ifndef VERBATIM_SERVER_ENGINE_PARTS_H
+#define VERBATIM_SERVER_ENGINE_PARTS_H
+
+#include "base.h"
+#include "engine.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum { VBS_MAX_GAMMA = 32, VBS_MAX_SLOTS = 64 };
+
+struct vbs_job {
+    vbs_job *next;      /* in the queue, or in a list that one thread holds */
+    vbs_job *next_live; /* of all accepted ones whose on_end has not returned */
+    bool cancelled;
+    vbs_end ended;                       /* of one that never got a slot */
+    vbs_request r;                       /* its pointers lead to the two copies below */
+    int32_t *prompt;                     /* (n_prompt) */
+    vb_logit_bias *bias;                 /* (n_bias) */
+    double submitted, started, prompted; /* vb_now() at acceptance, at the slot, when the prompt was in */
+    size_t cached, output;
+};
+
+/* One sequence's place: its caches, which outlive the request so that the next one may start from them. */
+typedef struct vbs_slot {
+    vb_context *target, *draft; /* draft NULL: none */
+    vbs_job *job;               /* NULL: free */
+    vb_spec *spec;
+    bool cancelled;  /* the job's, as of the last look under the mutex */
+    size_t given;    /* tokens of the prompt that are in */
+    int32_t *tokens; /* (n_ctx + 1 + VBS_MAX_GAMMA): what the caches hold prefixes of, of a free slot */
+    size_t n_tokens;
+    uint64_t
+        used; /* when it was last freed, in requests: the slot that was left longest ago is emptied first */
+} vbs_slot;
+
+typedef struct vbs_file {
+    vb_gguf *gguf;
+    vb_tokenizer *tokenizer;
+    vb_model *model;
+} vbs_file;
+
+struct vbs_engine {
+    vbs_file target, draft; /* draft.model NULL: none */
+    int32_t draft_vocab;
+    bool ngram;
+    int32_t *stop;
+    size_t n_stop;
+    int n_slots, n_queue, n_ctx;
+    vbs_slot *slots; /* (n_slots) */
+    uint64_t ended;  /* requests so far */
+    pthread_t thread;
+    bool started;
+    atomic_bool closing; /* set under the mutex; read by a forward pass in progress, which it stops */
+
+    pthread_mutex_t mutex;
+    pthread_cond_t news;
+    bool draining;
+    vbs_job *first, *last; /* the queue */
+    vbs_job *live;
+    int n_live;
+    vbs_metrics metrics; /* what the engine's thread counted, as of its last round */
+    vbs_metrics counts;  /* requests, refused, finished, cancelled, failed */
+
+    vbs_metrics m; /* the engine's thread counts here */
+    vbs_token tokens[VBS_MAX_GAMMA + 1];
+    vbs_top top[(VBS_MAX_GAMMA + 1) * VBS_MAX_TOP];
+};
+
+/* queue.c. All but vbs_queue_end with the mutex held. */
+vbs_job *vbs_queue_pop(vbs_engine *e); /* NULL: empty */
+/* The first that was cancelled while it waited, or any on closing; NULL: none. */
+vbs_job *vbs_queue_pop_ended(vbs_engine *e, vbs_end *why);
+/* Calls on_end, then forgets and frees the job. */
+void vbs_queue_end(vbs_engine *e, vbs_job *job, vbs_end end, const vb_error *error, const vb_stats *stats);
+
+/* slots.c */
+int vbs_slot_open(vbs_engine *e, vbs_slot *slot, const vb_context_params *p, vb_error *err);
+void vbs_slot_close(vbs_slot *slot);
+/* The free slot whose caches share the longest prefix with the prompt, the one left longest ago among equals;
+ * NULL: none is free. */
+vbs_slot *vbs_slot_for(vbs_engine *e, const vbs_job *job);
+/* Gives the job the slot. On error the slot is free and the job is the caller's. */
+int vbs_slot_take(vbs_engine *e, vbs_slot *slot, vbs_job *job, vb_error *err);
+/* Ends the job and frees the slot; its caches stay. */
+void vbs_slot_end(vbs_engine *e, vbs_slot *slot, vbs_end end, const vb_error *error);
+
+/* describe.c: calls on_step. False: the request ends here. */
+bool vbs_report(vbs_engine *e, vbs_slot *slot, const vb_step *step);
+
+/* steps.c: the engine's thread. */
+void *vbs_engine_run(void *engine);
+
+#endif

@@ -1,0 +1,110 @@
+/* slots.c - the sequences that the engine keeps: opened once, lent to one request after the other.
+ *
+ * A slot's caches stay when its request ends. The next request that shares a prefix with them starts there:
+ * the rest is cut off, and what remains is byte for byte what evaluating the prefix again would give (P4,
+ * P1), so a request cannot tell, but for the time, whether its prompt was cached. */
+#include "engine_parts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---------------------------------------------------------------------- opening and closing */
+
+int vbs_slot_open(vbs_engine *e, vbs_slot *slot, const vb_context_params *p, vb_error *err) {
+    vb_context_params draft = *p;
+    int rc = vb_context_open(&slot->target, e->target.model, p, err);
+    if (rc) return rc;
+    const int n_ctx = vb_context_size(slot->target);
+    if (e->draft.model) {
+        const int trained = vb_model_describe(e->draft.model)->n_ctx;
+        draft.n_ctx = n_ctx < trained ? n_ctx : trained; /* beyond it there are no drafts, and no error */
+        if ((rc = vb_context_open(&slot->draft, e->draft.model, &draft, err))) return rc;
+    }
+    return vb_alloc((void **)&slot->tokens, (size_t)n_ctx + 1, sizeof *slot->tokens, "a slot", err);
+}
+
+void vbs_slot_close(vbs_slot *slot) {
+    vb_spec_close(slot->spec);
+    vb_context_close(slot->draft);
+    vb_context_close(slot->target);
+    free(slot->tokens);
+}
+
+/* ---------------------------------------------------------------------- the prefix cache */
+
+/* How many of the prompt's tokens the slot's target cache holds; the last one is always evaluated again. */
+static size_t shared_prefix(const vbs_slot *slot, const vbs_job *job) {
+    size_t most = (size_t)vb_context_length(slot->target), n = 0;
+    if (most > slot->n_tokens) most = slot->n_tokens;
+    if (most > job->r.n_prompt - 1) most = job->r.n_prompt - 1;
+    while (n < most && slot->tokens[n] == job->prompt[n]) n++;
+    return n;
+}
+
+/* A few tokens in common, the start of every conversation, are no reason to give up what a slot holds. */
+enum { WORTH = 16 };
+
+vbs_slot *vbs_slot_for(vbs_engine *e, const vbs_job *job) {
+    vbs_slot *best = NULL;
+    size_t best_shared = 0;
+    for (int i = 0; i < e->n_slots; i++) {
+        vbs_slot *slot = &e->slots[i];
+        if (slot->job) continue;
+        size_t shared = shared_prefix(slot, job);
+        if (shared < WORTH) shared = 0;
+        if (best && (shared < best_shared || (shared == best_shared && slot->used >= best->used))) continue;
+        best = slot;
+        best_shared = shared;
+    }
+    return best;
+}
+
+/* Cuts a cache to its first n tokens. */
+static int keep(vb_context *c, size_t n, vb_error *err) {
+    return (size_t)vb_context_length(c) > n ? vb_context_truncate(c, (int)n, err) : VB_OK;
+}
+
+/* ---------------------------------------------------------------------- requests */
+
+int vbs_slot_take(vbs_engine *e, vbs_slot *slot, vbs_job *job, vb_error *err) {
+    const vbs_request *r = &job->r;
+    const size_t cached = shared_prefix(slot, job);
+    vb_spec_params p;
+    int rc;
+    if ((rc = keep(slot->target, cached, err)) || (slot->draft && (rc = keep(slot->draft, cached, err))))
+        return rc;
+    vb_spec_defaults(&p);
+    p.accept = r->accept;
+    p.logprobs = r->want_logprobs || r->n_top > 0;
+    p.history = job->prompt;
+    p.n_history = cached;
+    if (r->gamma > 0) {
+        p.draft = slot->draft ? VB_DRAFT_MODEL : e->ngram ? VB_DRAFT_NGRAM : VB_DRAFT_NONE;
+        p.gamma = r->gamma;
+        p.draft_context = slot->draft;
+        p.draft_vocab = e->draft_vocab;
+    }
+    if (!r->ignore_stop) {
+        p.stop = e->stop;
+        p.n_stop = e->n_stop;
+    }
+    if ((rc = vb_spec_open(&slot->spec, slot->target, &r->sampling, &p, err))) return rc;
+    slot->job = job;
+    slot->given = cached;
+    slot->cancelled = false;
+    job->cached = cached;
+    return VB_OK;
+}
+
+void vbs_slot_end(vbs_engine *e, vbs_slot *slot, vbs_end end, const vb_error *error) {
+    vbs_job *job = slot->job;
+    vb_stats stats;
+    const int32_t *path = vb_spec_tokens(slot->spec, &slot->n_tokens);
+    memcpy(slot->tokens, path, slot->n_tokens * sizeof *path);
+    vb_spec_stats(slot->spec, &stats);
+    vb_spec_close(slot->spec);
+    slot->spec = NULL;
+    slot->job = NULL;
+    slot->used = ++e->ended;
+    vbs_queue_end(e, job, end, error, &stats);
+}
