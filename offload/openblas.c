@@ -66,7 +66,7 @@ static int prepare(state *s, int threads, int cols, size_t values) {
     }
     if (values > s->x_size) {
         free(s->x);
-        s->x = malloc(values * sizeof *s->x);
+        s->x = calloc(values, sizeof *s->x);
         s->x_size = s->x ? values : 0;
     }
     return values && !s->x ? -1 : 0;

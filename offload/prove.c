@@ -88,8 +88,8 @@ static void random_vectors(float *f, size_t n, uint64_t *state) {
 static double operand(const vb_acts *x, bool quantized, size_t t, size_t i) {
     const size_t n = (size_t)x->n, at = t * n + i;
     if (!quantized) return (double)x->f[at];
-    int q = x->q[at];
-    if (x->planes == 2) q = 128 * q + x->q[(size_t)x->rows * n + at];
+    const int high = (int)x->q[at];
+    const int q = x->planes == 2 ? 128 * high + (int)x->q[(size_t)x->rows * n + at] : high;
     return (double)x->d[t * (n / 32) + i / 32] * q;
 }
 
@@ -102,8 +102,9 @@ static double size_of_products(const vb_matrix *w, const vb_acts *x, int r, int 
         vb_block32 b;
         for (size_t i = 0; i < (size_t)w->cols; i++) {
             if (i % 32 == 0) vb_unpack32(w->type, row, i / 32, &b);
-            const double value = fabs((double)b.d * b.scale[i % 32 / 16] * b.q[i % 32]) +
-                                 fabs((double)b.m * b.min[i % 32 / 16]);
+            const size_t half = i % 32 / 16;
+            const double value =
+                fabs((double)b.d * b.scale[half] * b.q[i % 32]) + fabs((double)b.m * b.min[half]);
             sum += value * fabs(operand(x, true, (size_t)t, i));
         }
         return sum;

@@ -281,12 +281,13 @@ static void qkv_row(vb_workspace *w, int row) {
     const vb_row *r = &w->rows[row];
     const int H = i->n_heads, G = i->n_kv_heads, n = i->head_dim;
     const size_t t = (size_t)row, half = (size_t)m->rot / 2, step = (size_t)n;
-    float *q = w->q + t * (size_t)(H * n), *k = w->k + t * (size_t)(G * n), *v = w->v + t * (size_t)(G * n);
+    float *q = w->q + t * (size_t)H * step, *k = w->k + t * (size_t)G * step,
+          *v = w->v + t * (size_t)G * step;
     add_bias(w, l->bq, H * n, q);
     add_bias(w, l->bk, G * n, k);
     add_bias(w, l->bv, G * n, v);
     if (l->q_norm) {
-        if (!all_below(q, (size_t)(H * n), norm_limit) || !all_below(k, (size_t)(G * n), norm_limit))
+        if (!all_below(q, (size_t)H * step, norm_limit) || !all_below(k, (size_t)G * step, norm_limit))
             fail(w, NOT_FINITE);
         for (int h = 0; h < H; h++)
             kernels->rmsnorm(q + (size_t)h * step, l->q_norm, n, m->eps, q + (size_t)h * step);

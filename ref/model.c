@@ -135,7 +135,7 @@ static int check_weights(const vb_model *m, const vb_tensor *t, vb_error *err) {
     if (bad < 0) return VB_OK;
     return vb_fail(err, VB_ERR_FORMAT, "%s: tensor %s, block %lld (offset %llu): %s is not finite",
                    vb_gguf_path(m->gguf), t->name, (long long)bad,
-                   (unsigned long long)(t->offset + (uint64_t)bad * bytes), what ? what : "a value");
+                   (unsigned long long)t->offset + (unsigned long long)bad * bytes, what ? what : "a value");
 }
 
 /* Puts tensor t where `s` says in `base`. */

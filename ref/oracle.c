@@ -150,7 +150,7 @@ static void release(scratch *s) {
 static int reserve(const vb_model *m, scratch *s, size_t T, vb_error *err) {
     const vb_model_info *i = &m->info;
     const size_t D = (size_t)i->dim, F = (size_t)i->ffn_dim;
-    const size_t Q = (size_t)(i->n_heads * i->head_dim), K = (size_t)(i->n_kv_heads * i->head_dim);
+    const size_t n = (size_t)i->head_dim, Q = (size_t)i->n_heads * n, K = (size_t)i->n_kv_heads * n;
     int rc;
     if ((rc = grab(&s->x, T, D, err)) || (rc = grab(&s->h, T, D, err)) || (rc = grab(&s->q, T, Q, err)) ||
         (rc = grab(&s->k, T, K, err)) || (rc = grab(&s->v, T, K, err)) || (rc = grab(&s->heads, T, Q, err)) ||
