@@ -464,7 +464,7 @@ bool law_enumerate(const law_case *c, law_result *r) {
  * rationals, not from the code: q on the grid of 2^34 and P rounded down to 2^-32 for block. */
 static void expected(const law_case *c, bool block, int32_t *path, size_t n, int left, const mpq_t weight,
                      const mpq_t share, mpq_t sum) {
-    uint64_t p[LAW_VOCAB], q[LAW_VOCAB], P = 0, Q = 0;
+    uint64_t p[LAW_VOCAB] = {0}, q[LAW_VOCAB] = {0}, P = 0, Q = 0;
     if (left == 0) return;
     final_weights(c, &c->p, path, n, p);
     final_weights(c, &c->q, path, n, q);

@@ -114,7 +114,7 @@ void run(const job *j, outcome *o) {
     memset(o, 0, sizeof *o);
     if (vb_spec_prompt(s, j->prompt, j->n_prompt, &err)) fail_msg("%s", err.message);
     while (o->n < j->n && !o->stopped) {
-        vb_step step;
+        vb_step step = {0};
         size_t most = (size_t)(j->n - o->n);
         if (vary) {
             vary = vary * 1664525u + 1013904223u;

@@ -179,7 +179,7 @@ static void test_shared_call(void **state) {
     memset(want, 1, sizeof want);
     int n = 0;
     for (int s = 0; s < 2; s++) {
-        random_tokens((uint64_t)(20 + s), t.n_vocab, tokens[s], LEN);
+        random_tokens(20 + (uint64_t)s, t.n_vocab, tokens[s], LEN);
         alone[s] = open_context(&t, 1, 64, VB_ACT_Q8, VB_F16);
         shared[s] = open_context(&t, 2, 64, VB_ACT_Q8, VB_F16);
         eval(alone[s], tokens[s], LEN, want);
@@ -188,7 +188,7 @@ static void test_shared_call(void **state) {
         rows[n++] = (vb_row){tokens[0][i], i, true, &shared[0]->cache};
         if (i >= 5) rows[n++] = (vb_row){tokens[1][i - 5], i - 5, true, &shared[1]->cache};
     }
-    assert_int_equal(vb_forward(shared[0]->workspace, rows, n, logits, NULL), 0);
+    assert_int_equal(vb_forward(shared[0]->scratch->workspace, rows, n, logits, NULL), 0);
     for (int i = 0; i < n; i++) {
         const int s = rows[i].cache == &shared[1]->cache;
         assert_memory_equal(logits + (size_t)i * V, vb_logits(alone[s], (size_t)rows[i].position),

@@ -186,8 +186,8 @@ static double real_dot(vb_type type, const uint8_t *row, const acts *x, int t, d
 
 static vb_matrix make_matrix(vb_type type, gw_rng *r, int rows, int cols, uint8_t **data) {
     const size_t n = (size_t)rows * (size_t)cols;
-    const size_t row_bytes =
-        (size_t)(cols / vb_type_block_values((int)type) * vb_type_block_bytes((int)type));
+    const size_t blocks = (size_t)cols / (size_t)vb_type_block_values((int)type);
+    const size_t row_bytes = blocks * (size_t)vb_type_block_bytes((int)type);
     *data = malloc((size_t)rows * row_bytes);
     assert_non_null(*data);
     if (!gw_random_blocks(type, r, 0.5f, n, *data)) fail_msg("no blocks of type %s", vb_type_name((int)type));

@@ -220,7 +220,7 @@ static double toy(vb_rule rule, uint64_t total_q) {
                 const double h = (double)state.threshold[i] / (double)state.bound[i];
                 pr *= answers >> i & 1 ? h : 1 - h;
             }
-            pr /= (double)(1u << (2 - state.asked)); /* answers nobody asked for */
+            for (int i = state.asked; i < 2; i++) pr /= 2; /* answers nobody asked for */
             expected += pr * v.n_accepted;
         }
     }
