@@ -211,7 +211,7 @@ static void joint_law(void **state) {
 
     vb_law *l = NULL;
     int32_t id[1 + K + K * K][K], path[16] = {1, 2, 3};
-    double p[1 + K + K * K][K], cell[CELLS];
+    double p[1 + K + K * K][K] = {{0}}, cell[CELLS];
     assert_int_equal(
         vb_law_open(&l, &j.sampling, vb_model_describe(target.model)->n_vocab, exp_weights, NULL), 0);
     assert_int_equal(law_of(l, target.context, path, 3, id[0], p[0]), K);
