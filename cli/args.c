@@ -182,7 +182,7 @@ int cli_parse(const cli_command *command, int argc, char **argv, cli_options *o)
             int rc = parse_option(command, argc, argv, &i, o);
             if (rc) return rc;
             if (o->help) return CLI_OK;
-        } else if (o->n_words < command->max_words) {
+        } else if (o->n_words < (o->merge.n ? CLI_MAX_WORDS : command->max_words)) {
             o->words[o->n_words++] = argv[i];
         } else {
             return cli_usage("unexpected argument \"%s\"; see `verbatim %s --help`", argv[i], command->name);
@@ -193,7 +193,8 @@ int cli_parse(const cli_command *command, int argc, char **argv, cli_options *o)
 
 void cli_options_free(cli_options *o) {
     free(o->logit_bias.items);
-    o->logit_bias = (cli_list){NULL, 0};
+    free(o->merge.items);
+    o->logit_bias = o->merge = (cli_list){NULL, 0};
 }
 
 bool cli_given(const cli_options *o, const char *long_name) {

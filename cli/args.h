@@ -26,16 +26,30 @@ enum {
     CMD_RECORD = 1024,
     CMD_CHECK = 2048,
     CMD_BENCH = 4096,
-    CMD_COMPARE = 8192
+    CMD_COMPARE = 8192,
+    CMD_SERVE = 16384
 };
+
+enum { CLI_MAX_WORDS = 1024 };
 
 typedef struct cli_list {
     const char **items;
     size_t n;
 } cli_list;
 
+/* Options of `verbatim serve` alone. */
+typedef struct cli_serve_options {
+    const char *host, *api_key, *api_key_file, *config, *preset;
+    int64_t port, slots, queue, max_connections;
+    double max_body, request_timeout, idle_timeout, drain, keep_alive;
+    cli_list cors, allow_host;
+    bool ignore_tools, quiet;
+    void *file; /* the configuration file's JSON, which strings point into */
+} cli_serve_options;
+
 /* Every option of every command. Strings point into argv. */
 typedef struct cli_options {
+    cli_serve_options serve;
     const char *offload, *lengths, *gammas, *positions; /* the last three: numbers with commas between */
     int64_t offload_width, reps;
     double bandwidth;
@@ -44,12 +58,17 @@ typedef struct cli_options {
     double temperature, top_p, min_p, repeat_penalty, presence_penalty, frequency_penalty;
     int64_t depth, cells; /* prove: tokens, cells per depth */
     const char *samples;  /* prove: a number or a file */
-    cli_list logit_bias;
+    const char *endpoint, *model_name, *request, *request_alone, *prompt_as; /* prove --endpoint */
+    int64_t connections, repeats;
+    double timeout, logprob_tolerance;
+    cli_list logit_bias, merge;
     const char *accept, *activations, *kv, *kernels, *repack, *color, *trace, *tokens, *out, *system,
-        *chat_template, *texts, *name, *tolerance;
+        *chat_template, *texts, *name, *tolerance, *html, *junit, *shard, *prompts;
     bool trace_full, json, compare, verbose, ignore_eos, oracle, ids, pieces, no_special, add_bos, pure,
         force, manifest, quick, help;
-    const char *words[3]; /* arguments that are no options: FILE of `inspect`, IN OUT TYPE of `quantize` */
+    /* Arguments that are no options: FILE of `inspect`, IN OUT TYPE of `quantize`, further files of --merge.
+     */
+    const char *words[CLI_MAX_WORDS];
     int n_words;
     uint64_t given[CLI_MAX_OPTIONS / 64]; /* bit i: option i of the table was on the command line */
 } cli_options;
@@ -60,7 +79,7 @@ typedef struct cli_command {
     const char *usage;   /* after "verbatim NAME " */
     const char *summary; /* one line */
     const char *notes;   /* printed after the options; may be NULL */
-    int max_words;       /* arguments that are no options, at most 3 */
+    int max_words;       /* arguments that are no options; --merge takes CLI_MAX_WORDS */
     int (*run)(cli_options *o);
 } cli_command;
 
@@ -68,6 +87,11 @@ typedef struct cli_command {
  * on standard error). o->help set: print cli_help and do nothing else. */
 int cli_parse(const cli_command *command, int argc, char **argv, cli_options *o);
 void cli_options_free(cli_options *o);
+/* Sets an option from elsewhere than the command line: a configuration file, the environment. `name` is a long
+ * name without the dashes, '_' for '-' or not; `value` NULL or "true", "false" for a flag. `where` is named in
+ * messages. An option that is given already stays unless it is a list of the same source. Returns CLI_OK or
+ * CLI_USAGE (after a message). */
+int cli_set(const cli_command *command, const char *where, const char *name, const char *value, cli_options *o);
 /* True if the option of that long name ("--seed") was on the command line. */
 bool cli_given(const cli_options *o, const char *long_name);
 /* The options of a command, from the table, on standard output. */

@@ -88,6 +88,16 @@ int cli_read_file(const char *path, char **bytes, size_t *n);
  * CLI_OK, CLI_FAIL or CLI_USAGE (after a message). */
 int cli_parse_tokens(const char *spec, int32_t **ids, size_t *n);
 
+/* --html and --junit, where given: a report (conformance/report.h), which is released. Returns CLI_OK or
+ * CLI_FAIL. */
+int cli_write_reports(const cli_options *o, json_t *report);
+/* --shard I/N: *part from 0, *parts 0 where it was not given. Returns CLI_OK or CLI_USAGE (after a message).
+ */
+int cli_parse_shard(const cli_options *o, int *part, int *parts);
+/* --merge: the JSON objects of all parts, in the order of their shards: every one of 1..N once, each printed
+ * by `command`. *parts is an array (json_decref). Returns CLI_OK or CLI_FAIL (after a message). */
+int cli_read_parts(const cli_options *o, const char *command, json_t **parts);
+
 /* Seconds on a clock that never goes back. */
 double cli_now(void);
 
@@ -138,6 +148,22 @@ void cli_session_close(cli_session *s);
 void cli_context_params(const cli_options *o, vb_context_params *p);
 /* --repack: interleaves the weights of a model that was just opened, unless it is off. */
 int cli_repack(const cli_options *o, vb_model *m);
+
+/* ---------------------------------------------------------------------------------------- prove --endpoint
+ * (prove_endpoint.c) */
+
+struct vb_prove_params;
+struct vb_prove_report;
+
+/* What it asks, with the options' own defaults; options that make no sense with it are refused. */
+int cli_endpoint_options(cli_options *o);
+typedef struct cli_endpoint_facts {
+    char model[256];
+    uint64_t requests, again, by_text, stops, unlogged;
+} cli_endpoint_facts;
+/* Judges the endpoint. Returns CLI_OK or CLI_FAIL (after a message). */
+int cli_endpoint_prove(const cli_session *s, const int32_t *prompt, size_t n_prompt,
+                       const struct vb_prove_params *p, struct vb_prove_report *r, cli_endpoint_facts *facts);
 
 /* ---------------------------------------------------------------------------------------- generation
  * (generate.c) */

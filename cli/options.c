@@ -51,6 +51,31 @@ const cli_option CLI_OPTIONS[] = {
      "completions to sample, default 20000; or a file of completions that another program "
      "sampled, one a line, as token ids",
      CMD_PROVE, CLI_STRING, AT(samples), 0, 0, NULL},
+    {"--endpoint", "URL",
+     "judge a server instead: the URL of its OpenAI-compatible API, such as http://127.0.0.1:8000/v1. "
+     "Defaults "
+     "are then temperature 1 and no truncation",
+     CMD_PROVE, CLI_STRING, AT(endpoint), 0, 0, NULL},
+    {"--model-name", "NAME", "what the endpoint calls the model. Default: the only one that it lists",
+     CMD_PROVE, CLI_STRING, AT(model_name), 0, 0, NULL},
+    {"--connections", "N", "requests under way at once at the endpoint. Default 4", CMD_PROVE, CLI_INT,
+     AT(connections), 1, 256, NULL},
+    {"--timeout", "S", "seconds for one request to the endpoint. Default 120", CMD_PROVE, CLI_REAL,
+     AT(timeout), 0.01, 1e5, NULL},
+    {"--request", "JSON",
+     "members put into every request to the endpoint; null takes one out, as in '{\"top_k\":null}'",
+     CMD_PROVE, CLI_STRING, AT(request), 0, 0, NULL},
+    {"--request-alone", "JSON",
+     "members that switch the endpoint's speculation off: the path with and without must be the same (P2)",
+     CMD_PROVE, CLI_STRING, AT(request_alone), 0, 0, NULL},
+    {"--prompt-as", "FORM", "how the prompt is sent to the endpoint: ids (default) or text", CMD_PROVE,
+     CLI_CHOICE, AT(prompt_as), 0, 0, "ids|text"},
+    {"--logprob-tolerance", "X",
+     "largest difference, in nats, of a log-probability that the endpoint reports; 0: bit for bit. Default "
+     "0.25",
+     CMD_PROVE, CLI_REAL, AT(logprob_tolerance), 0, 1e3, NULL},
+    {"--repeats", "N", "completions made twice with the same seed, which must be equal. Default 200",
+     CMD_PROVE, CLI_INT, AT(repeats), 0, 1e9, NULL},
     {"--tokens", "K", "the joint law of so many tokens is compared, 1 to 8. Default 3", CMD_PROVE, CLI_INT,
      AT(depth), 1, 8, NULL},
     {"--cells", "N", "likeliest prefixes counted one by one at each depth, the rest together. Default 64",
@@ -149,8 +174,17 @@ const cli_option CLI_OPTIONS[] = {
      "together. Default 128",
      CMD_BENCH, CLI_STRING, AT(positions), 0, 0, NULL},
     {"--json", NULL, "print one JSON object instead of text",
-     CMD_RUN | CMD_INSPECT | CMD_DOCTOR | CMD_TRACE_CHECK | CMD_PROVE | CMD_BENCH | CMD_COMPARE, CLI_FLAG,
-     AT(json), 0, 0, NULL},
+     CMD_RUN | CMD_INSPECT | CMD_DOCTOR | CMD_TRACE_CHECK | CMD_PROVE | CMD_BENCH | CMD_COMPARE | CMD_CHECK,
+     CLI_FLAG, AT(json), 0, 0, NULL},
+    {"--html", "FILE", "also write a report as one HTML file that needs nothing from outside",
+     CMD_CHECK | CMD_COMPARE, CLI_STRING, AT(html), 0, 0, NULL},
+    {"--junit", "FILE", "also write a report as JUnit XML, for build servers", CMD_CHECK | CMD_COMPARE,
+     CLI_STRING, AT(junit), 0, 0, NULL},
+    {"--shard", "I/N", "do part I of N, I from 1: for many machines (docs/vectors.md, \"In parts\")",
+     CMD_CHECK, CLI_STRING, AT(shard), 0, 0, NULL},
+    {"--merge", "FILE...",
+     "add up what all parts printed with --json and --shard, and judge the whole; needs no model", CMD_CHECK,
+     CLI_LIST, AT(merge), 0, 0, NULL},
     {"--trace", "FILE", "write every step as one line of JSON (docs/trace.md)", CMD_RUN, CLI_STRING,
      AT(trace), 0, 0, NULL},
     {"--trace-full", NULL,
@@ -190,6 +224,11 @@ void cli_defaults(unsigned command, cli_options *o) {
     o->gamma = command == CMD_PROVE ? 2 : 5;
     o->depth = 3;
     o->cells = 64;
+    o->connections = 4;
+    o->timeout = 120;
+    o->prompt_as = "ids";
+    o->logprob_tolerance = 0.25;
+    o->repeats = 200;
     o->accept = "coupled";
     o->temperature = 0.8;
     o->top_k = 40;

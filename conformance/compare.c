@@ -8,13 +8,13 @@
 bool cf_tolerance_of(const char *name, cf_tolerance *out, cf_bounds *b) {
     if (!strcmp(name, "bitwise")) {
         *out = CF_BITWISE;
-        *b = (cf_bounds){0, 0, 0};
+        *b = (cf_bounds){0, 0, 0, 0};
     } else if (!strcmp(name, "f16")) {
         *out = CF_F16;
-        *b = (cf_bounds){0x1p-6, 2e-3, 0.05};
+        *b = (cf_bounds){0x1p-6, 2e-3, 0.05, 0.1};
     } else if (!strcmp(name, "q8")) {
         *out = CF_Q8;
-        *b = (cf_bounds){0x1p-3, 2e-2, 0.5};
+        *b = (cf_bounds){0x1p-3, 2e-2, 0.5, 0.5};
     } else {
         return false;
     }
@@ -98,10 +98,10 @@ static bool same_set(const int *a, const int *b, int k) {
 }
 
 static bool compare_logits(const cf_row *a, const cf_row *b, const cf_bounds *bounds, bool bitwise,
-                           cf_comparison *out) {
+                           double *of_row, cf_comparison *out) {
     int x[5], y[5];
     if (a->have != a->n || b->have != b->n || a->n < 1) return true;
-    const double kl = kl_of(a, b);
+    const double kl = *of_row = kl_of(a, b);
     const int k = a->n < 5 ? a->n : 5;
     out->positions++;
     out->mean_kl += kl; /* divided at the end */
@@ -114,8 +114,8 @@ static bool compare_logits(const cf_row *a, const cf_row *b, const cf_bounds *bo
 }
 
 static void compare_rows(const cf_row *a, const cf_row *b, const cf_bounds *bounds, bool bitwise,
-                         cf_comparison *out) {
-    double size = 0, worst = 0, worst_x = 0, worst_y = 0;
+                         const cf_watch *watch, cf_comparison *out) {
+    double size = 0, worst = 0, worst_x = 0, worst_y = 0, kl = -1;
     int at = -1;
     for (int i = 0; i < a->have; i++) {
         double y;
@@ -136,7 +136,8 @@ static void compare_rows(const cf_row *a, const cf_row *b, const cf_bounds *boun
     bool good = bitwise ? at < 0 : relative <= bounds->row;
     out->rows++;
     if (relative > out->worst_row) out->worst_row = relative;
-    if (!strcmp(a->op, "logits") && !compare_logits(a, b, bounds, bitwise, out)) good = false;
+    if (!strcmp(a->op, "logits") && !compare_logits(a, b, bounds, bitwise, &kl, out)) good = false;
+    if (watch && watch->array) watch->array(watch->user, a, b, relative, kl, good);
     if (good) return;
     out->rows_beyond++;
     set(&out->first, a, b, at, worst_x, worst_y);
@@ -151,7 +152,7 @@ static int by_key(const void *p, const void *q) {
 }
 
 static int all_rows(const cf_recording *ours, const cf_recording *theirs, const cf_bounds *b, bool bitwise,
-                    cf_comparison *out, vb_error *err) {
+                    const cf_watch *watch, cf_comparison *out, vb_error *err) {
     const cf_row **sorted = NULL;
     int rc = vb_alloc((void **)&sorted, theirs->n_rows + 1, sizeof *sorted, "an index", err);
     if (rc) return rc;
@@ -167,39 +168,86 @@ static int all_rows(const cf_recording *ours, const cf_recording *theirs, const 
             rc = vb_fail(err, VB_ERR_ARGUMENT, "%s: line %zu: %s has %d values, in %s: line %zu it has %d",
                          theirs->path, (*found)->line, a->op, (*found)->n, ours->path, a->line, a->n);
         else
-            compare_rows(a, *found, b, bitwise, out);
+            compare_rows(a, *found, b, bitwise, watch, out);
     }
     free(sorted);
     return rc;
 }
 
-/* Greedy tokens up to the first that differs; sampled ones count only bit for bit: other engines have other
- * noise. */
-static void compare_output(const cf_tokens *a, const cf_tokens *b, const cf_bounds *bounds, size_t prompt_len,
-                           cf_comparison *out) {
-    for (size_t i = 0; i < a->n && i < b->n; i++) {
-        out->steps++;
-        if (a->id[i] == b->id[i]) continue;
-        const bool tie = a->greedy && a->margin && a->margin[i] < bounds->near_tie;
-        cf_divergence d = {.found = true,
-                           .near_tie = tie,
-                           .level = 5,
-                           .prompt = a->prompt,
-                           .position = (int)(prompt_len + i),
-                           .layer = -1,
-                           .element = -1,
-                           .ours = a->id[i],
-                           .theirs = b->id[i],
-                           .line_ours = a->line,
-                           .line_theirs = b->line};
-        snprintf(d.what, sizeof d.what, "%s", a->greedy ? "greedy token" : "sampled token");
-        if (!out->first_bits.found) out->first_bits = d;
-        if (tie)
-            out->near_ties++;
-        else if (!out->first.found)
-            out->first = d;
-        return;
+/* A difference in what an engine says or reports; where it is the first, it is kept. */
+static void output_differs(const cf_divergence *d, cf_comparison *out) {
+    if (!out->first_bits.found) out->first_bits = *d;
+    if (d->near_tie)
+        out->near_ties++;
+    else if (!out->first.found)
+        out->first = *d;
+}
+
+/* Log-probabilities of n tokens, the first of which stands at `position`. */
+static void compare_logprobs(const cf_tokens *a, const cf_tokens *b, size_t n, size_t position,
+                             const cf_bounds *bounds, cf_divergence *d, cf_comparison *out) {
+    if (!a->logprob || !b->logprob) return;
+    for (size_t i = 0; i < n; i++) {
+        const double x = a->logprob[i], y = b->logprob[i], gap = fabs(x - y);
+        if (!isfinite(x) || !isfinite(y)) continue; /* not known */
+        out->logprobs++;
+        if (gap > out->worst_logprob) out->worst_logprob = gap;
+        if (x == y || d->found) continue;
+        cf_divergence at = {.found = true,
+                            .level = 5,
+                            .prompt = a->prompt,
+                            .position = (int)(position + i),
+                            .layer = -1,
+                            .element = 0,
+                            .ours = x,
+                            .theirs = y,
+                            .line_ours = a->line,
+                            .line_theirs = b->line};
+        at.ulp = steps_of(y) - steps_of(x);
+        if (at.ulp < 0) at.ulp = -at.ulp;
+        snprintf(at.what, sizeof at.what, "log-probability");
+        if (!out->first_bits.found) out->first_bits = at;
+        if (gap <= bounds->logprob) continue;
+        *d = at;
+        output_differs(d, out);
     }
+}
+
+/* Greedy tokens up to the first that differs; sampled ones count only bit for bit: other engines have other
+ * noise. Log-probabilities as far as the tokens agree. */
+static void compare_output(const cf_tokens *a, const cf_tokens *b, const cf_bounds *bounds, size_t prompt_len,
+                           const cf_watch *watch, cf_comparison *out) {
+    cf_divergence d = {.found = false};
+    size_t same = 0;
+    while (same < a->n && same < b->n && a->id[same] == b->id[same]) same++;
+    out->steps += same;
+    compare_logprobs(a, b, same, prompt_len, bounds, &d, out);
+    if (same < a->n && same < b->n && !d.found) {
+        out->steps++;
+        d = (cf_divergence){.found = true,
+                            .near_tie = a->greedy && a->margin && a->margin[same] < bounds->near_tie,
+                            .level = 5,
+                            .prompt = a->prompt,
+                            .position = (int)(prompt_len + same),
+                            .layer = -1,
+                            .element = -1,
+                            .ours = a->id[same],
+                            .theirs = b->id[same],
+                            .line_ours = a->line,
+                            .line_theirs = b->line};
+        snprintf(d.what, sizeof d.what, "%s", a->greedy ? "greedy token" : "sampled token");
+        output_differs(&d, out);
+    }
+    if (watch && watch->tokens) watch->tokens(watch->user, a, &d);
+}
+
+/* Of the prompts' own tokens: n - 1 log-probabilities, the first of token 1. */
+static void compare_prompt(const cf_tokens *a, const cf_tokens *b, const cf_bounds *bounds,
+                           const cf_watch *watch, cf_comparison *out) {
+    cf_divergence d = {.found = false};
+    if (!a->logprob || !b->logprob || a->n < 1) return;
+    compare_logprobs(a, b, a->n - 1, 1, bounds, &d, out);
+    if (watch && watch->tokens) watch->tokens(watch->user, a, &d);
 }
 
 static int check_prompts(const cf_recording *ours, const cf_recording *theirs, vb_error *err) {
@@ -222,20 +270,22 @@ static int check_prompts(const cf_recording *ours, const cf_recording *theirs, v
 }
 
 int cf_compare(const cf_recording *ours, const cf_recording *theirs, cf_tolerance t, const cf_bounds *b,
-               cf_comparison *out, vb_error *err) {
+               const cf_watch *watch, cf_comparison *out, vb_error *err) {
     cf_comparison c = {0};
     int rc = check_prompts(ours, theirs, err);
-    if (!rc) rc = all_rows(ours, theirs, b, t == CF_BITWISE, &c, err);
+    if (!rc) rc = all_rows(ours, theirs, b, t == CF_BITWISE, watch, &c, err);
+    for (size_t k = 0; k < ours->n_prompts && k < theirs->n_prompts && !rc; k++)
+        compare_prompt(&ours->prompts[k], &theirs->prompts[k], b, watch, &c);
     for (size_t i = 0; i < ours->n_outputs && !rc; i++) {
         const cf_tokens *x = &ours->outputs[i];
         if (!x->greedy && t != CF_BITWISE) continue;
         for (size_t k = 0; k < theirs->n_outputs; k++) {
             const cf_tokens *y = &theirs->outputs[k];
             if (x->prompt == y->prompt && x->greedy == y->greedy && x->seed == y->seed)
-                compare_output(x, y, b, ours->prompts[x->prompt].n, &c);
+                compare_output(x, y, b, ours->prompts[x->prompt].n, watch, &c);
         }
     }
-    if (!rc && !c.rows && !c.steps)
+    if (!rc && !c.rows && !c.steps && !c.logprobs)
         rc = vb_fail(err, VB_ERR_ARGUMENT, "%s and %s have nothing in common", ours->path, theirs->path);
     if (rc) return rc;
     if (c.positions) c.mean_kl /= (double)c.positions;

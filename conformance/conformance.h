@@ -114,21 +114,31 @@ int cf_remake(cf_text *out, const char *dir, const char *name, const char *text,
 
 #define CF_MANIFEST "manifest.jsonl"
 
-/* Writes dir/manifest.jsonl over every .jsonl and .gguf file below dir (manifest.c). */
+/* Writes dir/manifest.jsonl over every file below dir but those whose names begin with a dot (manifest.c). */
 int cf_write_manifest(const char *dir, vb_error *err);
+
+/* What was found about one file; several times about one file where its bytes differ in several ways. */
+typedef struct cf_case {
+    int entry;               /* line of the manifest, from 0; -1: about the manifest itself */
+    const char *file, *kind; /* as in the manifest */
+    bool ok;
+    const char *text; /* what was done, or what is wrong and where; names the file */
+} cf_case;
 
 typedef struct cf_check_params {
     const char *dir;
-    bool quick; /* one configuration only */
-    /* One line per file, or per mismatch. */
-    void (*say)(void *user, bool ok, const char *line);
-    bool (*cancel)(void *user); /* may be NULL */
+    bool quick;        /* one configuration only */
+    int shard, shards; /* this part, from 0, of so many; shards 0: all. Part i has the entries k with k mod
+                          shards = i; every part hashes all files */
+    void (*say)(void *user, const cf_case *found); /* may be NULL */
+    bool (*cancel)(void *user);                    /* may be NULL */
     void *user;
 } cf_check_params;
 
 typedef struct cf_check_result {
-    int files, failed, configurations;
+    int files, failed, configurations; /* of this part */
     uint64_t bytes, remade;
+    char manifest[33]; /* its hash: parts of one whole have the same */
 } cf_check_result;
 
 /* Hashes every file against the manifest, then makes every contract vector again under every set of kernels,
@@ -137,10 +147,12 @@ typedef struct cf_check_result {
 int cf_check(const cf_check_params *p, cf_check_result *result, vb_error *err);
 
 /* Parts of it: dir/manifest.jsonl parsed and its own hash checked. *lines is an array of objects
- * (json_decref). */
-int cf_read_manifest(const char *dir, json_t **lines, vb_error *err);
+ * (json_decref); `hash` may be NULL. */
+int cf_read_manifest(const char *dir, json_t **lines, char hash[33], vb_error *err);
 /* The bytes of one listed file against its entry; the message says which byte and bit changed where one did.
  */
 int cf_verify_file(const char *dir, const json_t *entry, vb_error *err);
+/* The same for bytes in memory, which are as before afterwards. */
+int cf_verify_bytes(const json_t *entry, char *bytes, size_t n, vb_error *err);
 
 #endif

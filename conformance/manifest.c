@@ -34,7 +34,7 @@ static void names_free(names *l) {
     free(l->name);
 }
 
-/* All .jsonl and .gguf files below dir/below but the manifest, as paths below dir. */
+/* All files below dir/below but the manifest and what begins with a dot, as paths below dir. */
 static int list_files(const char *dir, const char *below, int depth, names *out, vb_error *err) {
     char *path = *below ? cf_path(dir, below) : strdup(dir);
     DIR *d = path ? opendir(path) : NULL;
@@ -52,8 +52,7 @@ static int list_files(const char *dir, const char *below, int depth, names *out,
             rc = vb_fail(err, VB_ERR_IO, "%s/%s: %s", path, e->d_name, strerror(errno));
         } else if (S_ISDIR(st.st_mode)) {
             if (depth < 8) rc = list_files(dir, name, depth + 1, out, err);
-        } else if ((ends_with(name, ".jsonl") || ends_with(name, ".gguf")) &&
-                   strcmp(name, CF_MANIFEST) != 0) {
+        } else if (strcmp(name, CF_MANIFEST) != 0) {
             char **grown = realloc(out->name, (out->n + 1) * sizeof *grown);
             if (grown) {
                 out->name = grown;
@@ -84,7 +83,7 @@ static json_t *first_line(const char *bytes, size_t n) {
     return json_loadb(bytes, end ? (size_t)(end - bytes) : n, 0, NULL);
 }
 
-/* What models/sources.jsonl says of a model. */
+/* What models/sources.jsonl says of a model ("model":PATH) or another file ("file":PATH). */
 static json_t *source_of(const char *dir, const char *name) {
     char *path = cf_path(dir, "models/sources.jsonl"), *bytes = NULL;
     size_t n = 0;
@@ -93,7 +92,7 @@ static json_t *source_of(const char *dir, const char *name) {
     for (char *at = bytes; !found && *at;) {
         const size_t len = strcspn(at, "\n");
         json_t *line = json_loadb(at, len, 0, NULL);
-        if (!strcmp(text_of(line, "model", ""), name))
+        if (!strcmp(text_of(line, "model", text_of(line, "file", "")), name))
             found = line;
         else
             json_decref(line);
@@ -113,8 +112,9 @@ static int add_entry(cf_text *out, const char *dir, const char *name, vb_error *
     int rc = path ? cf_read_file(path, &bytes, &n, err)
                   : vb_fail(err, VB_ERR_MEMORY, "out of memory for a file name");
     if (rc) goto cleanup;
-    const bool model = ends_with(name, ".gguf");
-    head = model ? source_of(dir, name) : first_line(bytes, n);
+    const bool model = ends_with(name, ".gguf"), lines = ends_with(name, ".jsonl");
+    head = lines ? first_line(bytes, n) : source_of(dir, name);
+    if (!head && !model && !lines) head = json_object(); /* a page, a picture */
     if (!head) {
         rc = model ? vb_fail(err, VB_ERR_FORMAT,
                              "%s: models/sources.jsonl has no line for %s: add its licence and command", dir,
@@ -123,7 +123,10 @@ static int add_entry(cf_text *out, const char *dir, const char *name, vb_error *
         goto cleanup;
     }
     const bool trace = json_object_get(head, "trace") != NULL;
-    const char *kind = model ? "weights" : trace ? "trace" : text_of(head, "kind", "source");
+    const char *kind = model    ? "weights"
+                       : !lines ? "file"
+                       : trace  ? "trace"
+                                : text_of(head, "kind", "source");
     if (trace && json_is_string(json_object_get(head, "draft_model")))
         snprintf(command, sizeof command, "verbatim record -m %s -md %s --out DIR",
                  text_of(head, "target", "?"), text_of(head, "draft_model", "?"));
@@ -155,28 +158,34 @@ static void last_line(const char *bytes, size_t n, char out[64]) {
     snprintf(out, 64, "{\"manifest_xxh3\":\"%s\"}\n", hash);
 }
 
-int cf_write_manifest(const char *dir, vb_error *err) {
+/* The text of the manifest, as it should be for the files that are there. */
+static int make_manifest(cf_text *out, const char *dir, vb_error *err) {
     names l = {0};
-    cf_text out = {0};
-    char *path = NULL, last[64];
+    char last[64];
     int rc = list_files(dir, "", 0, &l, err);
     if (rc) goto cleanup;
     if (l.n) qsort(l.name, l.n, sizeof *l.name, compare_names);
-    cf_add_json(&out, json_pack("{s:s, s:i, s:s, s:i, s:I}", "verbatim", "manifest", "version", CF_VERSION,
-                                "library", VB_VERSION, "piece", PIECE, "files", (json_int_t)l.n));
-    for (size_t i = 0; i < l.n && !rc; i++) rc = add_entry(&out, dir, l.name[i], err);
-    if (!rc) rc = cf_text_done(&out, err);
+    cf_add_json(out, json_pack("{s:s, s:i, s:s, s:i, s:I}", "verbatim", "manifest", "version", CF_VERSION,
+                               "library", VB_VERSION, "piece", PIECE, "files", (json_int_t)l.n));
+    for (size_t i = 0; i < l.n && !rc; i++) rc = add_entry(out, dir, l.name[i], err);
+    if (!rc) rc = cf_text_done(out, err);
     if (rc) goto cleanup;
-    last_line(out.data, out.len, last);
-    cf_add(&out, last, strlen(last));
-    if (!(path = cf_path(dir, CF_MANIFEST)))
-        rc = vb_fail(err, VB_ERR_MEMORY, "out of memory for a file name");
-    if (!rc) rc = cf_text_done(&out, err);
-    if (!rc) rc = cf_write_file(path, out.data, out.len, err);
+    last_line(out->data, out->len, last);
+    cf_add(out, last, strlen(last));
+    rc = cf_text_done(out, err);
 cleanup:
+    names_free(&l);
+    return rc;
+}
+
+int cf_write_manifest(const char *dir, vb_error *err) {
+    cf_text out = {0};
+    char *path = cf_path(dir, CF_MANIFEST);
+    int rc = path ? VB_OK : vb_fail(err, VB_ERR_MEMORY, "out of memory for a file name");
+    if (!rc) rc = make_manifest(&out, dir, err);
+    if (!rc) rc = cf_write_file(path, out.data, out.len, err);
     free(path);
     cf_text_free(&out);
-    names_free(&l);
     return rc;
 }
 
@@ -199,7 +208,37 @@ static int check_unlisted(const char *dir, const json_t *lines, vb_error *err) {
     return rc;
 }
 
-int cf_read_manifest(const char *dir, json_t **lines, vb_error *err) {
+static size_t line_number(const char *bytes, size_t at) {
+    size_t n = 1;
+    for (size_t i = 0; i < at; i++) n += bytes[i] == '\n';
+    return n;
+}
+
+/* The manifest does not have its own hash: where was it changed? The files say what should stand there. */
+static int damaged(const char *dir, const char *path, const char *bytes, size_t n, vb_error *err) {
+    cf_text want = {0};
+    size_t at = 0;
+    char place[96] = "changed or cut off";
+    if (!make_manifest(&want, dir, NULL)) {
+        while (at < n && at < want.len && bytes[at] == want.data[at]) at++;
+        const int flip = at < n && at < want.len ? (uint8_t)(bytes[at] ^ want.data[at]) : 0;
+        const bool one = flip && !(flip & (flip - 1)) && n == want.len &&
+                         !memcmp(bytes + at + 1, want.data + at + 1, n - at - 1);
+        int bit = 0;
+        while (flip >> bit > 1) bit++;
+        if (one)
+            snprintf(place, sizeof place, "line %zu, byte %zu: bit %d was changed", line_number(bytes, at),
+                     at, bit);
+        else
+            snprintf(place, sizeof place, "line %zu, byte %zu: not what the files themselves give",
+                     line_number(bytes, at), at);
+    }
+    cf_text_free(&want);
+    return vb_fail(err, VB_ERR_FORMAT, "%s: its last line is not the hash of the lines before it: %s", path,
+                   place);
+}
+
+int cf_read_manifest(const char *dir, json_t **lines, char hash[33], vb_error *err) {
     char *path = cf_path(dir, CF_MANIFEST), *bytes = NULL, last[64];
     size_t n = 0;
     json_t *found = json_array(), *head = NULL;
@@ -213,10 +252,7 @@ int cf_read_manifest(const char *dir, json_t **lines, vb_error *err) {
     }
     last_line(bytes, n - tail, last);
     if (memcmp(bytes + n - tail, last, tail) != 0) {
-        rc = vb_fail(
-            err, VB_ERR_FORMAT,
-            "%s: the last line is not the hash of the lines before it: the manifest was changed or cut off",
-            path);
+        rc = damaged(dir, path, bytes, n, err);
         goto cleanup;
     }
     head = first_line(bytes, n);
@@ -238,6 +274,7 @@ int cf_read_manifest(const char *dir, json_t **lines, vb_error *err) {
         }
     }
     if ((rc = check_unlisted(dir, found, err))) goto cleanup;
+    if (hash) snprintf(hash, 33, "%.32s", bytes + n - tail + sizeof "{\"manifest_xxh3\":\"" - 1);
     *lines = found;
     found = NULL;
 cleanup:
@@ -248,58 +285,65 @@ cleanup:
     return rc;
 }
 
-/* The one bit whose change gives the piece its hash back: bit index, or -1. */
+/* The one bit whose change gives the piece its hash back: bit index, or -1. What stands before the bit is
+ * hashed once for every 256 bytes, not for every bit. */
 static int64_t changed_bit(char *piece, size_t n, uint64_t hash) {
-    for (size_t bit = 0; bit < 8 * n; bit++) {
-        piece[bit / 8] = (char)(piece[bit / 8] ^ 1 << bit % 8);
-        const bool found = XXH3_64bits(piece, n) == hash;
-        piece[bit / 8] = (char)(piece[bit / 8] ^ 1 << bit % 8);
-        if (found) return (int64_t)bit;
+    enum { CHUNK = 256 };
+    XXH3_state_t *before = XXH3_createState(), *all = XXH3_createState();
+    int64_t found = -1;
+    if (!before || !all) goto cleanup;
+    XXH3_64bits_reset(before);
+    for (size_t at = 0; at < n && found < 0; at += CHUNK) {
+        const size_t m = n - at < CHUNK ? n - at : CHUNK;
+        for (size_t bit = 8 * at; bit < 8 * (at + m) && found < 0; bit++) {
+            piece[bit / 8] = (char)(piece[bit / 8] ^ 1 << bit % 8);
+            XXH3_copyState(all, before);
+            XXH3_64bits_update(all, piece + at, n - at);
+            if (XXH3_64bits_digest(all) == hash) found = (int64_t)bit;
+            piece[bit / 8] = (char)(piece[bit / 8] ^ 1 << bit % 8);
+        }
+        XXH3_64bits_update(before, piece + at, m);
     }
-    return -1;
+cleanup:
+    XXH3_freeState(all);
+    XXH3_freeState(before);
+    return found;
 }
 
-static size_t line_number(const char *bytes, size_t at) {
-    size_t n = 1;
-    for (size_t i = 0; i < at; i++) n += bytes[i] == '\n';
-    return n;
-}
-
-int cf_verify_file(const char *dir, const json_t *entry, vb_error *err) {
+int cf_verify_bytes(const json_t *entry, char *bytes, size_t n, vb_error *err) {
     const char *name = text_of(entry, "file", ""), *pieces = text_of(entry, "pieces", "");
     const json_int_t size = json_integer_value(json_object_get(entry, "bytes"));
-    char *path = cf_path(dir, name), *bytes = NULL, hash[33], where[64] = "";
-    size_t n = 0;
-    int rc = path ? cf_read_file(path, &bytes, &n, err)
-                  : vb_fail(err, VB_ERR_MEMORY, "out of memory for a file name");
-    if (rc) goto cleanup;
-    if ((json_int_t)n != size || strlen(pieces) != (n + PIECE - 1) / PIECE * 16) {
-        rc = vb_fail(err, VB_ERR_FORMAT, "%s: %zu bytes, the manifest says %lld", name, n, (long long)size);
-        goto cleanup;
-    }
+    char hash[33], where[64] = "";
+    if ((json_int_t)n != size || strlen(pieces) != (n + PIECE - 1) / PIECE * 16)
+        return vb_fail(err, VB_ERR_FORMAT, "%s: %zu bytes, the manifest says %lld", name, n, (long long)size);
     cf_hash128(bytes, n, hash);
-    if (!strcmp(hash, text_of(entry, "xxh3", ""))) goto cleanup;
-    rc = VB_ERR_FORMAT;
+    if (!strcmp(hash, text_of(entry, "xxh3", ""))) return VB_OK;
     for (size_t at = 0; at < n; at += PIECE) {
         const size_t m = n - at < PIECE ? n - at : PIECE;
-        char piece[17];
+        char piece[17], digits[17] = "";
         cf_hash64(bytes + at, m, piece);
         if (!memcmp(piece, pieces + at / PIECE * 16, 16)) continue;
-        char digits[17] = "";
         memcpy(digits, pieces + at / PIECE * 16, 16);
         const int64_t bit = changed_bit(bytes + at, m, strtoull(digits, NULL, 16));
         const size_t byte = at + (size_t)(bit < 0 ? 0 : bit / 8);
-        if (!ends_with(name, ".gguf")) snprintf(where, sizeof where, "line %zu, ", line_number(bytes, byte));
+        if (!ends_with(name, ".gguf") && !ends_with(name, ".f32"))
+            snprintf(where, sizeof where, "line %zu, ", line_number(bytes, byte));
         if (bit >= 0)
-            vb_fail(err, rc, "%s: %sbyte %zu: bit %d was changed", name, where, byte, (int)(bit % 8));
-        else
-            vb_fail(err, rc, "%s: %sbytes %zu to %zu differ from the manifest's hash", name, where, at,
-                    at + m - 1);
-        goto cleanup;
+            return vb_fail(err, VB_ERR_FORMAT, "%s: %sbyte %zu: bit %d was changed", name, where, byte,
+                           (int)(bit % 8));
+        return vb_fail(err, VB_ERR_FORMAT, "%s: %sbytes %zu to %zu differ from the manifest's hash", name,
+                       where, at, at + m - 1);
     }
-    vb_fail(err, rc, "%s: the hash of the file differs from the manifest's, those of its pieces do not",
-            name);
-cleanup:
+    return vb_fail(err, VB_ERR_FORMAT,
+                   "%s: the hash of the file differs from the manifest's, those of its pieces do not", name);
+}
+
+int cf_verify_file(const char *dir, const json_t *entry, vb_error *err) {
+    char *path = cf_path(dir, text_of(entry, "file", "")), *bytes = NULL;
+    size_t n = 0;
+    int rc = path ? cf_read_file(path, &bytes, &n, err)
+                  : vb_fail(err, VB_ERR_MEMORY, "out of memory for a file name");
+    if (!rc) rc = cf_verify_bytes(entry, bytes, n, err);
     free(bytes);
     free(path);
     return rc;

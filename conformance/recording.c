@@ -92,13 +92,32 @@ static int read_row(reader *d, const json_t *o) {
     return rc;
 }
 
+/* n float64 numbers: hex digits, or a JSON array of numbers and nulls (not known). */
+static int read_reals(reader *d, const json_t *v, size_t n, const char *what, double **out) {
+    char said[96];
+    int rc = vb_alloc((void **)out, n + 1, sizeof **out, what, d->err);
+    snprintf(said, sizeof said, "\"%s\" is not 16 hex digits, or a number, for each token", what);
+    if (rc) return rc;
+    if (json_is_string(v)) return cf_parse_f64(json_string_value(v), n, *out) ? VB_OK : bad(d, said);
+    if (!json_is_array(v) || json_array_size(v) != n) return bad(d, said);
+    for (size_t i = 0; i < n; i++) {
+        const json_t *x = json_array_get(v, i);
+        if (!json_is_number(x) && !json_is_null(x)) return bad(d, said);
+        (*out)[i] = json_is_null(x) ? NAN : json_number_value(x);
+    }
+    return VB_OK;
+}
+
 /* ids under `key` into a new entry of *list. */
 static int read_tokens(reader *d, const json_t *o, const char *key, cf_tokens **list, size_t *count) {
     const json_t *a = json_object_get(o, key);
-    const char *margins = json_string_value(json_object_get(o, "margins")),
-               *seed = json_string_value(json_object_get(o, "seed"));
-    cf_tokens t = {
-        .prompt = d->prompt, .greedy = !strcmp(key, "greedy"), .line = d->line, .n = json_array_size(a)};
+    const char *seed = json_string_value(json_object_get(o, "seed"));
+    const json_t *margins = json_object_get(o, "margins"), *logprobs = json_object_get(o, "logprobs");
+    cf_tokens t = {.prompt = d->prompt,
+                   .greedy = !strcmp(key, "greedy"),
+                   .line = d->line,
+                   .n = json_array_size(a),
+                   .prompt_itself = !strcmp(key, "tokens")};
     if (!json_is_array(a)) return bad(d, "token ids must be an array");
     cf_tokens *grown = realloc(*list, (*count + 1) * sizeof *grown);
     if (!grown) return vb_fail(d->err, VB_ERR_MEMORY, "%s: out of memory", d->r->path);
@@ -111,9 +130,8 @@ static int read_tokens(reader *d, const json_t *o, const char *key, cf_tokens **
             rc = bad(d, "a token id must be a whole number from 0");
         t.id[i] = (int32_t)json_integer_value(v);
     }
-    if (margins && !rc) rc = vb_alloc((void **)&t.margin, t.n + 1, sizeof *t.margin, "margins", d->err);
-    if (margins && !rc && !cf_parse_f64(margins, t.n, t.margin))
-        rc = bad(d, "\"margins\" is not 16 hex digits for each token");
+    if (margins && !rc) rc = read_reals(d, margins, t.n, "margins", &t.margin);
+    if (logprobs && !rc) rc = read_reals(d, logprobs, t.n, "logprobs", &t.logprob);
     (*list)[(*count)++] = t;
     return rc;
 }
@@ -144,17 +162,19 @@ static int read_line(reader *d, const json_t *o) {
             return bad(d, "\"end\" is not the number of lines before it");
         return VB_OK;
     }
-    if (json_object_get(o, "logprobs") || json_object_get(o, "cache")) return VB_OK;
+    if (json_object_get(o, "logprobs")) {
+        cf_tokens *p = &d->r->prompts[d->r->n_prompts - 1];
+        if (p->logprob || p->n < 1) return bad(d, "more log-probabilities than the prompt has");
+        return read_reals(d, json_object_get(o, "logprobs"), p->n - 1, "logprobs", &p->logprob);
+    }
+    if (json_object_get(o, "cache")) return VB_OK;
     return bad(d, "none of \"op\", \"prompt\", \"greedy\", \"sampled\", \"logprobs\", \"cache\", \"end\"");
 }
 
-int cf_recording_open(cf_recording *r, const char *path, vb_error *err) {
-    char *text = NULL;
-    size_t len = 0;
+int cf_recording_read(cf_recording *r, const char *path, const char *text, size_t len, vb_error *err) {
     reader d = {.r = r, .prompt = -1, .err = err};
     memset(r, 0, sizeof *r);
     int rc = (r->path = strdup(path)) ? VB_OK : vb_fail(err, VB_ERR_MEMORY, "out of memory for a file name");
-    if (!rc) rc = cf_read_file(path, &text, &len, err);
     for (size_t at = 0; at < len && !rc;) {
         const char *end = memchr(text + at, '\n', len - at);
         const size_t n = end ? (size_t)(end - text) - at : len - at;
@@ -173,8 +193,17 @@ int cf_recording_open(cf_recording *r, const char *path, vb_error *err) {
     if (!rc && !d.ended)
         rc = vb_fail(err, VB_ERR_FORMAT, "%s: line %zu: cut off: the last line must be {\"end\":%zu}", path,
                      d.line + 1, d.line);
-    free(text);
     if (rc) cf_recording_close(r);
+    return rc;
+}
+
+int cf_recording_open(cf_recording *r, const char *path, vb_error *err) {
+    char *text = NULL;
+    size_t len = 0;
+    memset(r, 0, sizeof *r);
+    int rc = cf_read_file(path, &text, &len, err);
+    if (!rc) rc = cf_recording_read(r, path, text, len, err);
+    free(text);
     return rc;
 }
 
@@ -182,6 +211,7 @@ static void free_tokens(cf_tokens *t, size_t n) {
     for (size_t i = 0; i < n; i++) {
         free(t[i].id);
         free(t[i].margin);
+        free(t[i].logprob);
     }
     free(t);
 }

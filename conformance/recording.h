@@ -19,7 +19,9 @@ typedef struct cf_tokens {
     uint64_t seed; /* of sampled ones */
     size_t n, line;
     int32_t *id;
-    double *margin; /* (n), or NULL */
+    bool prompt_itself;
+    double *margin;  /* (n), or NULL */
+    double *logprob; /* (n); of a prompt (n - 1), the first of token 1; NaN: not known. Or NULL */
 } cf_tokens;
 
 typedef struct cf_recording {
@@ -33,6 +35,8 @@ typedef struct cf_recording {
 
 /* Reads a recording. Malformed or cut off: VB_ERR_FORMAT, naming the line. */
 int cf_recording_open(cf_recording *r, const char *path, vb_error *err);
+/* The same from memory; `path` is what messages call it. */
+int cf_recording_read(cf_recording *r, const char *path, const char *text, size_t len, vb_error *err);
 void cf_recording_close(cf_recording *r);
 
 typedef enum cf_tolerance { CF_BITWISE = 0, CF_F16, CF_Q8, CF_GIVEN } cf_tolerance;
@@ -41,6 +45,7 @@ typedef struct cf_bounds {
     double row;      /* largest |ours - theirs| in an array, over the largest |ours| in it */
     double kl;       /* of one position's next-token law, nats */
     double near_tie; /* a greedy step with a smaller margin does not count */
+    double logprob;  /* largest difference of a log-probability, nats */
 } cf_bounds;
 
 /* "bitwise", "f16", "q8"; false for anything else. */
@@ -65,11 +70,23 @@ typedef struct cf_comparison {
     double mean_kl, max_kl;
     size_t top1, top5;       /* positions whose best id, and whose set of 5 best, agree */
     size_t steps, near_ties; /* greedy tokens compared, and differences that are near ties */
+    size_t logprobs;         /* compared */
+    double worst_logprob;    /* difference */
 } cf_comparison;
 
-/* Compares theirs with ours. VB_ERR_ARGUMENT when they are of different models or prompts or have nothing in
- * common. */
+/* What a comparison looks at, as it goes: for reports. Each may be NULL. */
+typedef struct cf_watch {
+    void *user;
+    /* Arrays; kl is -1 but for logits in full. */
+    void (*array)(void *user, const cf_row *ours, const cf_row *theirs, double relative, double kl,
+                  bool good);
+    /* Tokens and their log-probabilities, of a prompt or an output; d->found where they differ. */
+    void (*tokens)(void *user, const cf_tokens *ours, const cf_divergence *d);
+} cf_watch;
+
+/* Compares theirs with ours; `watch` may be NULL. VB_ERR_ARGUMENT when they are of different models or
+ * prompts or have nothing in common. */
 int cf_compare(const cf_recording *ours, const cf_recording *theirs, cf_tolerance t, const cf_bounds *b,
-               cf_comparison *out, vb_error *err);
+               const cf_watch *watch, cf_comparison *out, vb_error *err);
 
 #endif

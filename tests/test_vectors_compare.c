@@ -53,7 +53,7 @@ static int compare(const char *ours, const char *theirs, const char *tolerance, 
     assert_true(cf_tolerance_of(tolerance, &t, &bounds));
     int rc = cf_recording_open(&a, ours, err);
     if (!rc) rc = cf_recording_open(&b, theirs, err);
-    if (!rc) rc = cf_compare(&a, &b, t, &bounds, c, err);
+    if (!rc) rc = cf_compare(&a, &b, t, &bounds, NULL, c, err);
     cf_recording_close(&a);
     cf_recording_close(&b);
     return rc;
