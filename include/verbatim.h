@@ -352,6 +352,11 @@ typedef struct vb_context_params {
      * most `batch`. */
     int offload_width;
     bool offload_check_all; /* compute everything on the CPU as well, not just a part, and compare */
+    /* A context of the same model, whose threads and working memory this one uses too: each then costs its KV
+     * cache and little more, and vb_eval_many evaluates them in one pass. All that share belong to one thread
+     * at a time, and an evaluation of one ends the logits of the others. Everything but n_ctx (at most what
+     * the first of them was opened with) and kv_type is then as there. NULL (default): its own. */
+    struct vb_context *share;
 } vb_context_params;
 
 /* Fills in the defaults. */
@@ -376,8 +381,23 @@ void vb_context_offload_stats(const vb_context *c, vb_offload_stats *out);
  * vocabulary), VB_ERR_FULL, VB_ERR_NUMERIC, VB_ERR_CANCELLED. */
 int vb_eval(vb_context *c, const int32_t *tokens, size_t n, const uint8_t *want, vb_error *err);
 /* The logits (n_vocab) after token i of the last vb_eval; NULL if they were not asked for. Valid until the
- * next call. */
+ * next call on this context or one that it shares with. */
 const float *vb_logits(const vb_context *c, size_t i);
+/* Several sequences. */
+typedef struct vb_eval_item {
+    vb_context *context; /* as the arguments of vb_eval */
+    const int32_t *tokens;
+    size_t n;
+    const uint8_t *want;
+    vb_error *err; /* may be NULL */
+    int code;      /* out: what vb_eval would have returned */
+} vb_eval_item;
+
+/* vb_eval for each item, with one reading of the weights for all contexts that share
+ * (vb_context_params.share). The bits are those of evaluating each alone (P1), and an item that fails leaves
+ * its context as it was and does not concern the others. A context may come up once. Returns VB_OK or the
+ * first code that is not. */
+int vb_eval_many(vb_eval_item *items, size_t n);
 /* Forgets positions n and above. [0, n) are then byte for byte what a cache holds that never saw more (P4).
  */
 int vb_context_truncate(vb_context *c, int n, vb_error *err);

@@ -59,18 +59,81 @@ static int open_cache(vb_context *c, vb_error *err) {
     return rc;
 }
 
+static int open_workspace(vb_scratch *s, const vb_context *c, vb_error *err) {
+    const vb_context_params *p = &c->params;
+    vb_workspace_params wp = {.kernels = c->kernels,
+                              .pool = s->pool,
+                              .max_rows = p->batch,
+                              .n_ctx = p->n_ctx,
+                              .planes = p->activations == VB_ACT_Q16 ? 2 : 1,
+                              .cancel = p->cancel,
+                              .observe = p->observe,
+                              .user = p->user};
+    if (p->offload) {
+        int rc = vb_offload_session_open(&s->offload, p->offload, c->model, &wp, p->offload_width,
+                                         p->offload_check_all, err);
+        if (rc) return rc;
+        wp.offload = vb_offload_session_hook(s->offload);
+    }
+    return vb_workspace_open(&s->workspace, c->model, &wp, err);
+}
+
+static void close_scratch(vb_scratch *s) {
+    if (!s || --s->users > 0) return;
+    vb_workspace_close(s->workspace);
+    vb_offload_session_close(s->offload);
+    vb_pool_close(s->pool);
+    free(s->rows);
+    free(s->logits);
+    free(s);
+}
+
 /* Room for `rows` rows of logits; what is there stays. */
-static int reserve_logits(vb_context *c, size_t rows, vb_error *err) {
-    if (rows <= c->logits_rows) return VB_OK;
-    const size_t V = (size_t)c->model->info.n_vocab;
+static int reserve_logits(vb_scratch *s, const vb_model *m, size_t rows, vb_error *err) {
+    if (rows <= s->logits_rows) return VB_OK;
+    const size_t V = (size_t)m->info.n_vocab;
     if (rows > SIZE_MAX / sizeof(float) / V)
         return vb_fail(err, VB_ERR_MEMORY, "logits of %zu tokens are too many: want fewer per call", rows);
-    float *p = realloc(c->logits, rows * V * sizeof *p);
+    float *p = realloc(s->logits, rows * V * sizeof *p);
     if (!p)
         return vb_fail(err, VB_ERR_MEMORY, "out of memory (%zu bytes for the logits of %zu tokens)",
                        rows * V * sizeof *p, rows);
-    c->logits = p;
-    c->logits_rows = rows;
+    s->logits = p;
+    s->logits_rows = rows;
+    return VB_OK;
+}
+
+static int open_scratch(vb_context *c, vb_error *err) {
+    const vb_context_params *p = &c->params;
+    vb_scratch *s = NULL;
+    int rc = vb_alloc((void **)&s, 1, sizeof *s, "the context", err);
+    if (rc) return rc;
+    s->users = 1;
+    s->n_ctx = p->n_ctx;
+    c->scratch = s;
+    c->opened_scratch = true;
+    if (p->n_threads > 1 && (rc = vb_pool_open(&s->pool, p->n_threads, err)) != 0) return rc;
+    if ((rc = open_workspace(s, c, err)) != 0) return rc;
+    rc = vb_alloc((void **)&s->rows, (size_t)p->batch, sizeof *s->rows, "the context", err);
+    return rc ? rc : reserve_logits(s, c->model, 1, err);
+}
+
+/* Uses what another context works with. */
+static int join_scratch(vb_context *c, vb_context *with, vb_error *err) {
+    const int n_ctx = c->params.n_ctx ? c->params.n_ctx : with->params.n_ctx;
+    const vb_type kv_type = c->params.kv_type;
+    if (with->model != c->model)
+        return vb_fail(err, VB_ERR_ARGUMENT, "share: a context of another model has nothing to share");
+    if (n_ctx > with->scratch->n_ctx)
+        return vb_fail(err, VB_ERR_ARGUMENT,
+                       "n_ctx is %d, but the memory to share was made for %d: open the "
+                       "longest context first",
+                       n_ctx, with->scratch->n_ctx);
+    c->params = with->params;
+    c->params.n_ctx = n_ctx;
+    c->params.kv_type = kv_type;
+    c->scratch = with->scratch;
+    c->scratch->users++;
     return VB_OK;
 }
 
@@ -81,31 +144,15 @@ int vb_context_open(vb_context **out, const vb_model *m, const vb_context_params
     c->model = m;
     vb_context_defaults(&c->params);
     if (p) c->params = *p;
+    if (c->params.share && (rc = join_scratch(c, c->params.share, err)) != 0) goto cleanup;
+    c->params.share = NULL; /* it may be closed before this one */
     if ((rc = check_params(&c->params, &m->info, err)) != 0) goto cleanup;
     if ((rc = vb_kernels_choose(c->params.kernels, &c->kernels, err)) != 0) goto cleanup;
     c->params.kernels = c->kernels->name;
     if ((rc = open_cache(c, err)) != 0) goto cleanup;
-    if (c->params.n_threads > 1 && (rc = vb_pool_open(&c->pool, c->params.n_threads, err)) != 0) goto cleanup;
-    vb_workspace_params wp = {.kernels = c->kernels,
-                              .pool = c->pool,
-                              .max_rows = c->params.batch,
-                              .n_ctx = c->params.n_ctx,
-                              .planes = c->params.activations == VB_ACT_Q16 ? 2 : 1,
-                              .cancel = c->params.cancel,
-                              .observe = c->params.observe,
-                              .user = c->params.user};
-    if (c->params.offload) {
-        rc = vb_offload_session_open(&c->offload, c->params.offload, m, &wp, c->params.offload_width,
-                                     c->params.offload_check_all, err);
-        if (rc) goto cleanup;
-        wp.offload = vb_offload_session_hook(c->offload);
-    }
-    if ((rc = vb_workspace_open(&c->workspace, m, &wp, err)) != 0) goto cleanup;
-    rc = vb_alloc((void **)&c->rows, (size_t)c->params.batch, sizeof *c->rows, "the context", err);
-    if (rc) goto cleanup;
+    if (!c->scratch && (rc = open_scratch(c, err)) != 0) goto cleanup;
     rc = vb_alloc((void **)&c->slot, (size_t)c->params.n_ctx, sizeof *c->slot, "the context", err);
     if (rc) goto cleanup;
-    if ((rc = reserve_logits(c, 1, err)) != 0) goto cleanup;
     *out = c;
     c = NULL;
 cleanup:
@@ -115,14 +162,10 @@ cleanup:
 
 void vb_context_close(vb_context *c) {
     if (!c) return;
-    vb_workspace_close(c->workspace);
-    vb_offload_session_close(c->offload);
-    vb_pool_close(c->pool);
+    close_scratch(c->scratch);
     free(c->cache.k);
     free(c->cache.v);
-    free(c->rows);
     free(c->slot);
-    free(c->logits);
     free(c);
 }
 
@@ -149,73 +192,147 @@ const vb_offload *vb_context_offload(const vb_context *c) {
 }
 void vb_context_offload_stats(const vb_context *c, vb_offload_stats *out) {
     *out = (vb_offload_stats){0};
-    if (c->offload) vb_offload_session_stats(c->offload, out);
+    if (c->scratch->offload) vb_offload_session_stats(c->scratch->offload, out);
 }
 
 uint64_t vb_context_bytes(const vb_context *c) {
-    return sizeof *c + c->cache_bytes + vb_workspace_bytes(c->workspace) +
-           (c->offload ? vb_offload_session_bytes(c->offload) : 0) +
-           (uint64_t)c->params.batch * sizeof *c->rows + (uint64_t)c->params.n_ctx * sizeof *c->slot +
-           (uint64_t)c->logits_rows * (uint64_t)c->model->info.n_vocab * sizeof *c->logits;
+    const vb_scratch *s = c->scratch;
+    const uint64_t own = sizeof *c + c->cache_bytes + (uint64_t)c->params.n_ctx * sizeof *c->slot;
+    if (!c->opened_scratch) return own;
+    return own + sizeof *s + vb_workspace_bytes(s->workspace) +
+           (s->offload ? vb_offload_session_bytes(s->offload) : 0) +
+           (uint64_t)c->params.batch * sizeof *s->rows +
+           (uint64_t)s->logits_rows * (uint64_t)c->model->info.n_vocab * sizeof *s->logits;
 }
 
 /* ---------------------------------------------------------------------- evaluating */
 
-static bool is_wanted(const uint8_t *want, size_t n, size_t i) {
-    return want ? want[i] != 0 : i == n - 1;
+static bool is_wanted(const vb_eval_item *item, size_t i) {
+    return item->want ? item->want[i] != 0 : i == item->n - 1;
 }
 
-static int check_tokens(const vb_context *c, const int32_t *tokens, size_t n, vb_error *err) {
-    if (n == 0) return vb_fail(err, VB_ERR_ARGUMENT, "no tokens to evaluate");
-    if (n > (size_t)(c->params.n_ctx - c->length))
-        return vb_fail(err, VB_ERR_FULL, "the context holds %d of %d positions, %zu more do not fit",
-                       c->length, c->params.n_ctx, n);
-    for (size_t i = 0; i < n; i++) {
-        if (tokens[i] < 0 || tokens[i] >= c->model->info.n_vocab)
-            return vb_fail(err, VB_ERR_ARGUMENT, "token %zu is %d, must be 0 to %d", i, (int)tokens[i],
-                           c->model->info.n_vocab - 1);
+static int check_item(const vb_eval_item *item) {
+    const vb_context *c = item->context;
+    if (item->n == 0) return vb_fail(item->err, VB_ERR_ARGUMENT, "no tokens to evaluate");
+    if (item->n > (size_t)(c->params.n_ctx - c->length))
+        return vb_fail(item->err, VB_ERR_FULL, "the context holds %d of %d positions, %zu more do not fit",
+                       c->length, c->params.n_ctx, item->n);
+    for (size_t i = 0; i < item->n; i++) {
+        if (item->tokens[i] < 0 || item->tokens[i] >= c->model->info.n_vocab)
+            return vb_fail(item->err, VB_ERR_ARGUMENT, "token %zu is %d, must be 0 to %d", i,
+                           (int)item->tokens[i], c->model->info.n_vocab - 1);
     }
     return VB_OK;
 }
 
-/* Tokens [first, first + n) of the call in one piece; `row` is the first free row of logits. */
-static int eval_piece(vb_context *c, const int32_t *tokens, size_t first, int n, size_t row, vb_error *err) {
-    for (int i = 0; i < n; i++)
-        c->rows[i] = (vb_row){.token = tokens[first + (size_t)i],
-                              .position = c->length + (int)first + i,
-                              .want = c->slot[first + (size_t)i] >= 0,
-                              .cache = &c->cache};
-    return vb_forward(c->workspace, c->rows, n, c->logits + row * (size_t)c->model->info.n_vocab, err);
+/* The code of an item that is valid and not yet evaluated. */
+enum { PENDING = 1 };
+
+static bool is_member(const vb_eval_item *item, const vb_scratch *s) {
+    return item->code == PENDING && item->context->scratch == s;
+}
+
+/* The rows of all members, in pieces of at most a batch; `row` is the row of the first wanted logits. */
+static int forward(vb_scratch *s, const vb_eval_item *items, size_t n, size_t row, vb_error *err) {
+    int held = 0, rc;
+    size_t done = row, V = 0;
+    for (size_t k = 0; k < n; k++) {
+        const vb_eval_item *item = &items[k];
+        vb_context *c = item->context;
+        if (!is_member(item, s)) continue;
+        V = (size_t)c->model->info.n_vocab;
+        for (size_t i = 0; i < item->n; i++) {
+            const bool want = c->slot[i] >= 0;
+            s->rows[held++] = (vb_row){
+                .token = item->tokens[i], .position = c->length + (int)i, .want = want, .cache = &c->cache};
+            row += want;
+            if (held < c->params.batch) continue;
+            if ((rc = vb_forward(s->workspace, s->rows, held, s->logits + done * V, err))) return rc;
+            held = 0;
+            done = row;
+        }
+    }
+    return held ? vb_forward(s->workspace, s->rows, held, s->logits + done * V, err) : VB_OK;
+}
+
+/* Gives every member its rows of logits; returns how many rows, and how many members. */
+static size_t assign_rows(vb_scratch *s, const vb_eval_item *items, size_t n, size_t *members) {
+    int32_t row = 0;
+    *members = 0;
+    for (size_t k = 0; k < n; k++) {
+        vb_context *c = items[k].context;
+        if (!is_member(&items[k], s)) continue;
+        for (size_t i = 0; i < items[k].n; i++) c->slot[i] = is_wanted(&items[k], i) ? row++ : -1;
+        c->slots = 0; /* whatever happens now, the logits of the last call are gone */
+        ++*members;
+    }
+    return (size_t)row;
+}
+
+static void finish(vb_scratch *s, vb_eval_item *item, int rc, const vb_error *why) {
+    vb_context *c = item->context;
+    item->code = rc;
+    if (rc) {
+        vb_fail(item->err, rc, "%s", why->message);
+        return;
+    }
+    c->slots = item->n;
+    c->length += (int)item->n;
+    c->call = s->call;
+}
+
+/* All members in one pass. A number that is not finite says nothing about whose it was: then each is
+ * evaluated alone, and fails alone. Observers are told about one sequence at a time. */
+static void eval_together(vb_scratch *s, vb_eval_item *items, size_t n) {
+    const vb_context *any = NULL;
+    vb_error err = {.code = VB_OK};
+    size_t members, row = 0;
+    for (size_t k = 0; k < n && !any; k++)
+        if (is_member(&items[k], s)) any = items[k].context;
+    const size_t rows = assign_rows(s, items, n, &members);
+    int rc = rows > INT32_MAX ? vb_fail(&err, VB_ERR_ARGUMENT, "logits of %zu tokens are too many", rows)
+                              : reserve_logits(s, any->model, rows, &err);
+    s->call++;
+    const bool apart = members > 1 && any->params.observe;
+    if (!rc && !apart) rc = forward(s, items, n, 0, &err);
+    const bool again = members > 1 && (apart ? rc == VB_OK : rc == VB_ERR_NUMERIC);
+    for (size_t k = 0; k < n; k++) {
+        vb_eval_item *item = &items[k];
+        if (!is_member(item, s)) continue;
+        if (again) {
+            err.code = VB_OK;
+            rc = forward(s, item, 1, row, &err);
+        }
+        for (size_t i = 0; i < item->n; i++) row += item->context->slot[i] >= 0;
+        finish(s, item, rc, &err);
+    }
+}
+
+int vb_eval_many(vb_eval_item *items, size_t n) {
+    for (size_t k = 0; k < n; k++) {
+        items[k].code = check_item(&items[k]);
+        for (size_t j = 0; j < k && items[k].code == VB_OK; j++)
+            if (items[j].context == items[k].context)
+                items[k].code =
+                    vb_fail(items[k].err, VB_ERR_ARGUMENT,
+                            "item %zu has the context of item %zu: give all its tokens in one", k, j);
+        if (items[k].code == VB_OK) items[k].code = PENDING;
+    }
+    for (size_t k = 0; k < n; k++)
+        if (items[k].code == PENDING) eval_together(items[k].context->scratch, items + k, n - k);
+    for (size_t k = 0; k < n; k++)
+        if (items[k].code) return items[k].code;
+    return VB_OK;
 }
 
 int vb_eval(vb_context *c, const int32_t *tokens, size_t n, const uint8_t *want, vb_error *err) {
-    int rc = check_tokens(c, tokens, n, err);
-    if (rc) return rc;
-    size_t wanted = 0;
-    for (size_t i = 0; i < n; i++) wanted += is_wanted(want, n, i);
-    rc = reserve_logits(c, wanted, err);
-    if (rc) return rc;
-    int32_t row = 0;
-    for (size_t i = 0; i < n; i++) c->slot[i] = is_wanted(want, n, i) ? row++ : -1;
-
-    c->slots = 0; /* whatever happens now, the logits of the last call are gone */
-    size_t done = 0, rows_done = 0;
-    while (done < n && rc == VB_OK) {
-        const size_t left = n - done;
-        const int piece = left < (size_t)c->params.batch ? (int)left : c->params.batch;
-        rc = eval_piece(c, tokens, done, piece, rows_done, err);
-        for (int i = 0; i < piece; i++) rows_done += c->rows[i].want;
-        done += (size_t)piece;
-    }
-    if (rc) return rc;
-    c->slots = n;
-    c->length += (int)n;
-    return VB_OK;
+    vb_eval_item item = {.context = c, .tokens = tokens, .n = n, .want = want, .err = err};
+    return vb_eval_many(&item, 1);
 }
 
 const float *vb_logits(const vb_context *c, size_t i) {
-    if (i >= c->slots || c->slot[i] < 0) return NULL;
-    return c->logits + (size_t)c->slot[i] * (size_t)c->model->info.n_vocab;
+    if (i >= c->slots || c->slot[i] < 0 || c->call != c->scratch->call) return NULL;
+    return c->scratch->logits + (size_t)c->slot[i] * (size_t)c->model->info.n_vocab;
 }
 
 int vb_context_truncate(vb_context *c, int n, vb_error *err) {

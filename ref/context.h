@@ -4,22 +4,33 @@
 
 #include "session.h"
 
+/* What the contexts of one model may share: threads, the memory of a forward pass, the logits of the last
+ * one. Those who share it belong to one thread at a time, together. */
+typedef struct vb_scratch {
+    int users;
+    int n_ctx; /* of the longest context it can serve */
+    vb_pool *pool;
+    vb_workspace *workspace;
+    vb_offload_session *offload; /* NULL: none */
+    vb_row *rows;                /* (batch) */
+    float *logits; /* (logits_rows, n_vocab), grown when a call wants more rows than any before */
+    size_t logits_rows;
+    uint64_t call; /* number of the last evaluation: the logits of those before are gone */
+} vb_scratch;
+
 struct vb_context {
     const vb_model *model;
     vb_context_params params; /* with every 0 replaced by what was chosen */
     const vb_kernels *kernels;
-    vb_pool *pool;
-    vb_workspace *workspace;
-    vb_offload_session *offload; /* NULL: none */
+    vb_scratch *scratch;
+    bool opened_scratch; /* for this context first, so its bytes count here */
     vb_cache cache;
     uint64_t cache_bytes; /* of keys and values together */
     int length;           /* positions held */
 
-    vb_row *rows;  /* (params.batch) */
-    float *logits; /* (logits_rows, n_vocab), grown when a call wants more rows than any before */
-    size_t logits_rows;
     int32_t *slot; /* (n_ctx) token i of the last call -> its row of logits, or -1 */
     size_t slots;  /* tokens in the last call */
+    uint64_t call; /* its number, of scratch->call */
 };
 
 #endif
