@@ -2,7 +2,8 @@
  * (a kernel that does not would lose them at every switch of threads).
  *
  * Sources: Intel SDM volume 2, CPUID; volume 1, 13.3 and 14.3 (XCR0 bits 1, 2: SSE, AVX; 5, 6, 7: AVX-512).
- * AMD's manuals agree. */
+ * AMD's manuals agree. aarch64: Linux, Documentation/arch/arm64/elf_hwcaps.rst; Apple, "Determining
+ * instruction set characteristics". */
 #include "cpu.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -30,6 +31,57 @@ unsigned vb_cpu_features(void) {
     if (!all(b, bit_AVX512F | bit_AVX512BW | bit_AVX512VL | bit_AVX512DQ) || !all(c, bit_AVX512VNNI))
         return VB_CPU_AVX2;
     return VB_CPU_AVX2 | VB_CPU_AVX512;
+}
+
+#elif defined(__aarch64__)
+
+#if defined(__linux__)
+#include <sys/auxv.h>
+#ifndef HWCAP_ASIMDDP
+#define HWCAP_ASIMDDP (1 << 20)
+#endif
+#ifndef HWCAP2_I8MM
+#define HWCAP2_I8MM (1 << 13)
+#endif
+static bool has_dotprod(void) {
+    return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+}
+static bool has_i8mm(void) {
+    return (getauxval(AT_HWCAP2) & HWCAP2_I8MM) != 0;
+}
+#elif defined(__APPLE__)
+#include <sys/sysctl.h>
+static bool has(const char *name) {
+    int value = 0;
+    size_t size = sizeof value;
+    return !sysctlbyname(name, &value, &size, NULL, 0) && size == sizeof value && value != 0;
+}
+static bool has_dotprod(void) {
+    return has("hw.optional.arm.FEAT_DotProd");
+}
+static bool has_i8mm(void) {
+    return has("hw.optional.arm.FEAT_I8MM");
+}
+#else /* what the compiler was told that it may assume */
+#ifndef __ARM_FEATURE_DOTPROD
+#define __ARM_FEATURE_DOTPROD 0
+#endif
+#ifndef __ARM_FEATURE_MATMUL_INT8
+#define __ARM_FEATURE_MATMUL_INT8 0
+#endif
+static bool has_dotprod(void) {
+    return __ARM_FEATURE_DOTPROD;
+}
+static bool has_i8mm(void) {
+    return __ARM_FEATURE_MATMUL_INT8;
+}
+#endif
+
+unsigned vb_cpu_features(void) {
+    unsigned found = VB_CPU_NEON;
+    if (has_dotprod()) found |= VB_CPU_DOTPROD;
+    if (has_i8mm()) found |= VB_CPU_I8MM;
+    return found;
 }
 
 #else

@@ -7,7 +7,10 @@
 enum {
     VB_CPU_AVX2 = 1, /* AVX2, FMA, F16C, and registers of 256 bits saved by the system */
     VB_CPU_AVX512 =
-        2 /* the above, AVX-512 F, BW, VL, DQ and VNNI, and registers of 512 bits and masks saved */
+        2, /* the above, AVX-512 F, BW, VL, DQ and VNNI, and registers of 512 bits and masks saved */
+    VB_CPU_NEON = 4,    /* every aarch64 */
+    VB_CPU_DOTPROD = 8, /* FEAT_DotProd: SDOT */
+    VB_CPU_I8MM = 16    /* FEAT_I8MM: SMMLA */
 };
 
 /* A set of VB_CPU_*. */

@@ -19,6 +19,15 @@ static const set sets[] = {
     {&vb_kernels_avx2, VB_CPU_AVX2, vb_pack_avx2},
     {&vb_kernels_avx512, VB_CPU_AVX2 | VB_CPU_AVX512, vb_pack_avx512},
 #endif
+#if VB_ARM64
+    {&vb_kernels_neon, VB_CPU_NEON, vb_pack_neon},
+#endif
+#if VB_ARM64_DOTPROD
+    {&vb_kernels_dotprod, VB_CPU_NEON | VB_CPU_DOTPROD, vb_pack_dotprod},
+#endif
+#if VB_ARM64_I8MM
+    {&vb_kernels_i8mm, VB_CPU_NEON | VB_CPU_DOTPROD | VB_CPU_I8MM, vb_pack_i8mm},
+#endif
 };
 enum { N_SETS = sizeof sets / sizeof sets[0] };
 
@@ -31,6 +40,14 @@ const char *const *vb_kernel_names(void) {
 #if VB_X86
     static const char *const names[N_SETS][N_SETS + 1] = {
         {"ref"}, {"ref", "avx2"}, {"ref", "avx2", "avx512"}};
+#elif VB_ARM64_I8MM
+    static const char *const names[N_SETS][N_SETS + 1] = {
+        {"ref"}, {"ref", "neon"}, {"ref", "neon", "dotprod"}, {"ref", "neon", "dotprod", "i8mm"}};
+#elif VB_ARM64_DOTPROD
+    static const char *const names[N_SETS][N_SETS + 1] = {
+        {"ref"}, {"ref", "neon"}, {"ref", "neon", "dotprod"}};
+#elif VB_ARM64
+    static const char *const names[N_SETS][N_SETS + 1] = {{"ref"}, {"ref", "neon"}};
 #else
     static const char *const names[N_SETS][N_SETS + 1] = {{"ref"}};
 #endif

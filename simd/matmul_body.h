@@ -126,7 +126,7 @@ INLINE void nibbles(const uint8_t *p, ivec w[8]) {
     EACH(k, 4) {
         const ivec v = i_load(p + 64 * k);
         w[k] = mask8(v, 15);
-        w[k + 4] = mask8(i_right(v, 4), 15);
+        w[k + 4] = i_high_nibbles(v);
     }
 }
 
@@ -212,13 +212,13 @@ INLINE void unpack(vb_type type, const uint8_t *p, int j0, const int j, ivec w[8
     case VB_Q4_K:
         EACH(k, 8) {
             const ivec v = i_load(p + 64 * (4 + 4 * j0 + k));
-            w[k] = mask8(j ? i_right(v, 4) : v, 15);
+            w[k] = j ? i_high_nibbles(v) : mask8(v, 15);
         }
         break;
     case VB_Q5_K:
         EACH(k, 8) {
             const ivec v = i_load(p + 64 * (j0 ? 12 + 4 * j0 + k : 5 + 2 * k));
-            w[k] = mask8(j ? i_right(v, 4) : v, 15);
+            w[k] = j ? i_high_nibbles(v) : mask8(v, 15);
             w[k] = i_or_bits(w[k], i_load(p + 64 * (4 + 2 * k)), 4 - j0 - j, 16);
         }
         break;
@@ -226,7 +226,7 @@ INLINE void unpack(vb_type type, const uint8_t *p, int j0, const int j, ivec w[8
         const uint8_t *half = p + 64 * (4 + 6 * j0);
         EACH(k, 8) {
             const ivec v = i_load(half + 64 * (3 * k + 1 + j % 2));
-            w[k] = mask8(j / 2 ? i_right(v, 4) : v, 15);
+            w[k] = j / 2 ? i_high_nibbles(v) : mask8(v, 15);
             w[k] = i_or_bits(w[k], i_load(half + 64 * (3 * k)), 4 - 2 * j, 48);
         }
         break;

@@ -12,6 +12,32 @@
 #define VB_X86 0
 #endif
 
+#if defined(__aarch64__) && defined(__ARM_NEON) && defined(__GNUC__) && !defined(__AARCH64EB__)
+#define VB_ARM64 1
+#else
+#define VB_ARM64 0
+#endif
+
+/* Before version 16 clang has these instructions only where the whole file is compiled for a CPU that has
+ * them. gcc has both from version 10 on. */
+#if defined(__clang__)
+#define VB_ARM64_TARGETS (__clang_major__ >= 16)
+#elif defined(__GNUC__)
+#define VB_ARM64_TARGETS (__GNUC__ >= 10)
+#else
+#define VB_ARM64_TARGETS 0
+#endif
+#if VB_ARM64 && (defined(__ARM_FEATURE_DOTPROD) || VB_ARM64_TARGETS)
+#define VB_ARM64_DOTPROD 1
+#else
+#define VB_ARM64_DOTPROD 0
+#endif
+#if VB_ARM64_DOTPROD && (defined(__ARM_FEATURE_MATMUL_INT8) || VB_ARM64_TARGETS)
+#define VB_ARM64_I8MM 1
+#else
+#define VB_ARM64_I8MM 0
+#endif
+
 /* Unroll the next loop entirely (its bounds are constants): its arrays then live in registers. Speed only. */
 #if defined(__clang__)
 #define VB_UNROLL _Pragma("clang loop unroll(full)")
@@ -30,6 +56,18 @@ vb_pack_fn *vb_packer(const vb_kernels *set);
 #if VB_X86
 extern const vb_kernels vb_kernels_avx2, vb_kernels_avx512;
 vb_pack_fn vb_pack_avx2, vb_pack_avx512;
+#endif
+#if VB_ARM64
+extern const vb_kernels vb_kernels_neon;
+vb_pack_fn vb_pack_neon;
+#endif
+#if VB_ARM64_DOTPROD
+extern const vb_kernels vb_kernels_dotprod;
+vb_pack_fn vb_pack_dotprod;
+#endif
+#if VB_ARM64_I8MM
+extern const vb_kernels vb_kernels_i8mm;
+vb_pack_fn vb_pack_i8mm;
 #endif
 
 #endif

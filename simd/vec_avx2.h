@@ -67,6 +67,10 @@ INLINE ivec i_right_signed(ivec a, int n) {
 INLINE ivec i_left_each(ivec a, ivec n) {
     return _mm256_sllv_epi32(a, n);
 }
+/* The upper 4 bits of every byte. */
+INLINE ivec i_high_nibbles(ivec a) {
+    return i_and(i_right(a, 4), i_set8(15));
+}
 /* w | (v moved left by n bits, or right where n < 0, & mask): brings a plane of bits to its place in every
  * byte. */
 INLINE ivec i_or_bits(ivec w, ivec v, int n, int mask) {
@@ -125,12 +129,18 @@ INLINE ivec lanes8(int from, int to) {
     const ivec i = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
     return _mm256_and_si256(_mm256_cmpgt_epi32(i, i_set(from - 1)), _mm256_cmpgt_epi32(i_set(to), i));
 }
-/* Lanes [from, to) of p; the others are +0 and their memory is not touched. */
+/* Lanes [from, to) of p; the others are +0 and their memory is not touched. By way of a buffer, because
+ * emulators of vmaskmov touch all of it. */
 INLINE fvec f_load_part(const float *p, int from, int to) {
-    return _mm256_maskload_ps(p, lanes8(from, to));
+    if (to - from == ROWS) return _mm256_loadu_ps(p);
+    float all[ROWS] = {0};
+    memcpy(all + from, p + from, (size_t)(to - from) * sizeof *p);
+    return _mm256_loadu_ps(all);
 }
 INLINE void f_store_part(float *p, fvec v, int from, int to) {
-    _mm256_maskstore_ps(p, lanes8(from, to), v);
+    float all[ROWS];
+    _mm256_storeu_ps(to - from == ROWS ? p : all, v);
+    if (to - from < ROWS) memcpy(p + from, all + from, (size_t)(to - from) * sizeof *p);
 }
 
 /* Weights of a group, as dot() wants them: 8 vectors of 4 values of each row; 8-bit ones also without their
@@ -218,12 +228,14 @@ INLINE void v16_store(float *p, v16 v) {
 }
 /* The first n lanes, 1 <= n <= 16; the others +0. */
 INLINE v16 v16_load_part(const float *p, int n) {
-    return (v16){_mm256_maskload_ps(p, lanes8(0, n)),
-                 n > 8 ? _mm256_maskload_ps(p + 8, lanes8(0, n - 8)) : f_zero()};
+    float all[16] = {0};
+    memcpy(all, p, (size_t)n * sizeof *p);
+    return v16_load(all);
 }
 INLINE void v16_store_part(float *p, v16 v, int n) {
-    _mm256_maskstore_ps(p, lanes8(0, n), v.a);
-    if (n > 8) _mm256_maskstore_ps(p + 8, lanes8(0, n - 8), v.b);
+    float all[16];
+    v16_store(all, v);
+    memcpy(p, all, (size_t)n * sizeof *p);
 }
 /* The first n lanes of x, the rest of y. */
 INLINE v16 v16_part(v16 x, v16 y, int n) {

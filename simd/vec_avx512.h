@@ -64,6 +64,10 @@ INLINE ivec i_left(ivec a, int n) {
 INLINE ivec i_right_signed(ivec a, int n) {
     return _mm512_srai_epi32(a, (unsigned)n);
 }
+/* The upper 4 bits of every byte. */
+INLINE ivec i_high_nibbles(ivec a) {
+    return i_and(i_right(a, 4), i_set8(15));
+}
 /* w | (v moved left by n bits, or right where n < 0, & mask): brings a plane of bits to its place in every
  * byte. */
 INLINE ivec i_or_bits(ivec w, ivec v, int n, int mask) {

@@ -105,7 +105,8 @@ static void run(bench *b, const char *form) {
         }
     }
     const double bytes = (double)b->w.rows * (double)b->w.row_bytes;
-    const double pass = read * bytes / (double)(b->size / READ_PIECE * READ_PIECE);
+    const size_t bytes_read = b->size / READ_PIECE * READ_PIECE;
+    const double pass = read * bytes / (double)bytes_read;
     printf("%-7s %-7s %-6s read %5.1f GB/s  T=1 %5.1f GB/s %3.0f %%  q16 %3.0f %%  v", b->set->name,
            vb_type_name((int)b->w.type), form, bytes / pass * 1e-9, bytes / best[0] * 1e-9,
            100 * pass / best[0], 100 * pass / best[N_TIMES - 1]);

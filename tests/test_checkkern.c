@@ -319,7 +319,7 @@ static void test_exp_weights(void **state) {
 
 static void attention_case(const check *c, int n, int head_dim, vb_type kv, ck_acts_style style,
                            gw_rng *rng) {
-    const size_t stride = (size_t)(head_dim + below(rng, 5)),
+    const size_t stride = (size_t)head_dim + (size_t)below(rng, 5),
                  values = (size_t)(n - 1) * stride + (size_t)head_dim;
     const size_t size = kv == VB_F32 ? 4 : 2;
     const twice scores = outputs((size_t)n * sizeof(float)), out = outputs((size_t)head_dim * sizeof(float));

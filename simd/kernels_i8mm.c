@@ -1,0 +1,37 @@
+/* kernels_i8mm.c - the kernel table for NEON with matrix instructions on 8-bit integers (FEAT_I8MM: ARMv8.6,
+ * and some before). The text is in *_body.h, the words it is written in are vec_neon.h's. */
+#include "simd.h"
+
+#if VB_ARM64_I8MM
+
+#include "formats.h"
+#include "tile.h"
+
+#include <math.h>
+#include <string.h>
+
+#ifdef __clang__
+#pragma clang attribute push(__attribute__((target("arch=armv8.2-a+dotprod+i8mm"))), apply_to = function)
+#else
+#pragma GCC target("arch=armv8.2-a+dotprod+i8mm")
+#endif
+
+#define VB_NEON_DOT 2
+#include "vec_neon.h"
+
+#include "pack_body.h"
+#include "matmul_body.h"
+#include "float_body.h"
+#include "ops_body.h"
+#include "table_body.h"
+
+void vb_pack_i8mm(const vb_matrix *w, int row, size_t block0, size_t blocks, uint8_t *out) {
+    pack(w, row, block0, blocks, out);
+}
+
+const vb_kernels vb_kernels_i8mm = VB_TABLE("i8mm");
+
+#ifdef __clang__
+#pragma clang attribute pop
+#endif
+#endif
