@@ -27,13 +27,18 @@ PKG_LIBS = $(eval PKG_LIBS := $$(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null)
 ALL_CPPFLAGS = -D_GNU_SOURCE $(INCLUDES) $(PKG_CFLAGS) $(CPPFLAGS)
 ALL_CFLAGS = $(OPT) -g $(WARN) -pthread $(SAN) $(CFLAGS) $(EXACT)
 LIBS = $(PKG_LIBS) -lm -ldl -pthread
+# libcurl asks endpoints (prove --endpoint): the command and its tests link it, the library does not. Where its headers are
+# missing (aarch64's packages for the emulated tests) prove/http_none.c takes its place and says so.
+CURL = $(eval CURL := $$(shell $(PKG_CONFIG) --exists libcurl 2>/dev/null && echo yes))$(CURL)
+CURL_LIBS = $(eval CURL_LIBS := $$(if $$(CURL),$$(shell $(PKG_CONFIG) --libs libcurl 2>/dev/null)))$(CURL_LIBS)
+TOOL_LIBS = $(CURL_LIBS)
 TEST_LIBS = -lcmocka -lgmp
 
 LIB_DIRS = base gguf tokenizer ref simd sampling offload quantize
 LIB_SRC := $(filter-out offload/openblas.c,$(foreach d,$(LIB_DIRS),$(wildcard $(d)/*.c)))
 # Tools above the library: the command and the tests link them, libverbatim.a does not hold them.
 TOOL_DIRS = prove conformance server
-TOOL_SRC := $(foreach d,$(TOOL_DIRS),$(wildcard $(d)/*.c))
+TOOL_SRC := $(filter-out $(if $(CURL),prove/http_none.c,prove/http.c),$(foreach d,$(TOOL_DIRS),$(wildcard $(d)/*.c)))
 CLI_SRC := $(wildcard cli/*.c)
 TEST_SRC := $(wildcard tests/test_*.c)
 TEST_LIB_SRC := $(filter-out $(TEST_SRC),$(wildcard tests/*.c))
@@ -118,10 +123,10 @@ $(TEST_LIB): $(TEST_LIB_OBJ)
 
 $(CLI): $(CLI_OBJ) $(TOOL_LIB) $(LIB)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDFLAGS) $(LIBS)
+	$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDFLAGS) $(TOOL_LIBS) $(LIBS)
 
 $(TESTS): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_LIB) $(TOOL_LIB) $(LIB)
-	$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDFLAGS) $(TEST_LIBS) $(LIBS)
+	$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDFLAGS) $(TEST_LIBS) $(TOOL_LIBS) $(LIBS)
 
 # What writes small models; without the rest of the tests' archive, which needs the tests' libraries.
 GGUF_WRITER = $(BUILD)/tests/gguf_writer.o $(BUILD)/tests/gguf_models.o

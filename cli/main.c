@@ -29,7 +29,8 @@ static const cli_command COMMANDS[] = {
      "Q4_K or Q4_0; docs/quantize.md says what each does. OUT appears when it is complete.\n"
      "Example: verbatim quantize model-f16.gguf model-q4_k_m.gguf Q4_K_M",
      3, cli_quantize},
-    {"prove", CMD_PROVE, "-m MODEL [-md DRAFT | --draft KIND] [--accept RULE] [options]",
+    {"prove", CMD_PROVE,
+     "-m MODEL [-md DRAFT | --draft KIND] [--accept RULE] [--samples N|FILE] [--endpoint URL] [options]",
      "Sample many short completions and compare them with the target's exact law (docs/prove.md).",
      "Rules that are WRONG ON PURPOSE, to see that they are found (with -md or --draft self):\n"
      "  argmax-draft-pq truncated-draft discarding-draft shared-coin restarted-coin row-shift\n"
@@ -37,7 +38,8 @@ static const cli_command COMMANDS[] = {
      "  block-break block-p-tau-one block-round-up block-textbook block-at-most block-bonus-before\n"
      "  block-position-coin block-one-coin block-shared-coin block-discarding-draft block-row-shift\n"
      "The exit status is 0 if nothing speaks against the law, 1 if it is wrong, 2 for a wrong command line.\n"
-     "Example: verbatim prove -m target.gguf -md draft.gguf --accept rejection --temp 1 --top-k 0",
+     "Example: verbatim prove -m target.gguf -md draft.gguf --accept rejection --temp 1 --top-k 0\n"
+     "Of a server: verbatim prove -m target.gguf --endpoint http://127.0.0.1:8000/v1",
      0, cli_prove},
     {"trace-check", CMD_TRACE_CHECK, "FILE [--json]",
      "Derive every decision of a trace again from its p, q and coins, without a model.",

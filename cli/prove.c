@@ -19,6 +19,7 @@ typedef struct prove_state {
     uint64_t n_rows;
     vb_prove_pair pair;
     vb_prove_report report;
+    cli_endpoint_facts endpoint; /* --endpoint */
     double seconds;
 } prove_state;
 
@@ -140,16 +141,39 @@ static void print_stage(const prove_state *s, const vb_prove_stage *stage) {
     cli_outf("  p-value of all together: %.2g\n", stage->p);
 }
 
-static void print_checks(const vb_prove_report *r) {
+static void print_endpoint_facts(const prove_state *s) {
+    const cli_endpoint_facts *f = &s->endpoint;
+    if (f->by_text)
+        cli_outf("%llu tokens were told by a text that a byte's id has too, and taken for the other one: "
+                 "token_ids of the "
+                 "endpoint would leave no doubt\n",
+                 (unsigned long long)f->by_text);
+    if (f->stops)
+        cli_outf("%llu completions ended with a stop token that was not named: taken for the EOS token%s\n",
+                 (unsigned long long)f->stops,
+                 s->session.params.n_stop > 1 ? ", though the target has others" : "");
+    if (f->unlogged)
+        cli_outf("%llu tokens came without a log-probability\n", (unsigned long long)f->unlogged);
+}
+
+static void print_checks(const prove_state *s) {
+    const vb_prove_report *r = &s->report;
+    const double tolerance = s->session.o->logprob_tolerance;
+    const bool exact = !s->session.o->endpoint || tolerance <= 0;
     if (r->repeated)
         cli_outf("same seed, same completion: %llu of %llu differ\n", (unsigned long long)r->repeat_differs,
                  (unsigned long long)r->repeated);
     if (r->paths)
         cli_outf("same seed, the target alone (P2): %llu of %llu differ\n",
                  (unsigned long long)r->path_differs, (unsigned long long)r->paths);
-    if (r->logprobs)
+    if (r->logprobs && exact)
         cli_outf("log-probabilities, bit for bit those of the target alone (P5): %llu of %llu differ\n",
                  (unsigned long long)r->logprob_differs, (unsigned long long)r->logprobs);
+    else if (r->logprobs)
+        cli_outf("log-probabilities against those of the target alone (P5): %llu of %llu differ by more than "
+                 "%g nats, at most %.3g\n",
+                 (unsigned long long)r->logprob_differs, (unsigned long long)r->logprobs, tolerance,
+                 r->logprob_worst);
     if (r->drafted)
         cli_outf("drafted %llu tokens, accepted %llu\n", (unsigned long long)r->drafted,
                  (unsigned long long)r->accepted);
@@ -206,6 +230,15 @@ static json_t *stage_json(const vb_prove_report *r, const vb_prove_stage *stage)
                      (json_int_t)stage->impossible, "p", cli_json_real(stage->p), "depths", depths);
 }
 
+static json_t *endpoint_json(const prove_state *s) {
+    const cli_endpoint_facts *f = &s->endpoint;
+    if (!s->session.o->endpoint) return json_null();
+    return json_pack("{ss ss sI sI sI sI sI so}", "url", s->session.o->endpoint, "model", f->model, //
+                     "requests", (json_int_t)f->requests, "again", (json_int_t)f->again, "by_text",
+                     (json_int_t)f->by_text, "unnamed_stops", (json_int_t)f->stops, "without_logprob",
+                     (json_int_t)f->unlogged, "logprob_worst", cli_json_real(s->report.logprob_worst));
+}
+
 static json_t *report_json(const prove_state *s) {
     const vb_prove_report *r = &s->report;
     json_t *stages = json_array(), *worst = json_array();
@@ -218,13 +251,14 @@ static json_t *report_json(const prove_state *s) {
                                                cli_json_real(r->worst[i].expected), "seen",
                                                cli_json_real(r->worst[i].seen)));
     }
+    const char *who = s->session.o->endpoint ? "endpoint" : s->n_rows ? "samples" : s->session.o->accept;
     return json_pack(
-        "{sb sb ss sb so so sI sI sI sI sI sI sI sI sI so}", "ok", r->ok, "undecided", r->undecided,  //
-        "accept", s->n_rows ? "samples" : s->session.o->accept, "wrong_on_purpose", s->wrong != NULL, //
-        "stages", stages, "worst", worst, "laws", (json_int_t)r->laws,                                //
-        "repeated", (json_int_t)r->repeated, "repeat_differs", (json_int_t)r->repeat_differs,         //
-        "paths", (json_int_t)r->paths, "path_differs", (json_int_t)r->path_differs,                   //
-        "logprobs", (json_int_t)r->logprobs, "logprob_differs", (json_int_t)r->logprob_differs,       //
+        "{sb sb ss so sb so so sI sI sI sI sI sI sI sI sI so}", "ok", r->ok, "undecided", r->undecided, //
+        "accept", who, "endpoint", endpoint_json(s), "wrong_on_purpose", s->wrong != NULL,              //
+        "stages", stages, "worst", worst, "laws", (json_int_t)r->laws,                                  //
+        "repeated", (json_int_t)r->repeated, "repeat_differs", (json_int_t)r->repeat_differs,           //
+        "paths", (json_int_t)r->paths, "path_differs", (json_int_t)r->path_differs,                     //
+        "logprobs", (json_int_t)r->logprobs, "logprob_differs", (json_int_t)r->logprob_differs,         //
         "drafted", (json_int_t)r->drafted, "accepted", (json_int_t)r->accepted, "seconds",
         cli_json_real(s->seconds));
 }
@@ -232,7 +266,12 @@ static json_t *report_json(const prove_state *s) {
 static int print_report(const prove_state *s) {
     const cli_options *o = s->session.o;
     if (o->json) return cli_out_json(report_json(s));
-    if (s->n_rows)
+    if (o->endpoint)
+        cli_outf("endpoint %s, model %s, %d connections, seeds from %lld; %llu answers%s\n", o->endpoint,
+                 s->endpoint.model, (int)o->connections, (long long)o->seed,
+                 (unsigned long long)s->endpoint.requests,
+                 s->endpoint.again ? ", some after HTTP status 429 or 503" : "");
+    else if (s->n_rows)
         cli_outf("judged: %llu completions of %s\n", (unsigned long long)s->n_rows, o->samples);
     else
         cli_outf("accept %s%s%s%s, draft %s, gamma %d, seeds from %lld\n", o->accept,
@@ -243,7 +282,8 @@ static int print_report(const prove_state *s) {
              s->seconds);
     for (int i = 0; i < s->report.n_stages; i++) print_stage(s, &s->report.stage[i]);
     cli_outf("\n");
-    print_checks(&s->report);
+    print_checks(s);
+    print_endpoint_facts(s);
     print_verdict(s);
     return cli_out_finish();
 }
@@ -264,7 +304,7 @@ static int prove(prove_state *s, const cli_options *o, uint64_t samples) {
     vb_prove_params p = {.law = {.depth = (int)o->depth, .max_cells = (int)o->cells},
                          .samples = samples,
                          .seed = (uint64_t)o->seed,
-                         .repeats = samples < 200 ? samples : 200,
+                         .repeats = samples < (uint64_t)o->repeats ? samples : (uint64_t)o->repeats,
                          .cancel = cli_interrupt_callback,
                          .progress = isatty(STDERR_FILENO) ? progress : NULL};
     int rc = CLI_OK;
@@ -276,10 +316,14 @@ static int prove(prove_state *s, const cli_options *o, uint64_t samples) {
                               .n_prompt = s->n_prompt};
     if (!samples && (rc = read_rows(s, (int)o->depth))) return rc;
     const double start = cli_now();
-    if (vb_prove_pair_open(&s->pair, &subject, &p.law, &err) ||
-        (samples ? vb_prove(&p, &subject, &s->report, &err)
-                 : vb_prove_samples(&p, s->rows, s->n_rows, &s->report, &err)))
+    if (vb_prove_pair_open(&s->pair, &subject, &p.law, &err)) return cli_report(&err);
+    if (o->endpoint) {
+        rc = cli_endpoint_prove(&s->session, s->prompt, s->n_prompt, &p, &s->report, &s->endpoint);
+        if (rc) return rc;
+    } else if ((samples ? vb_prove(&p, &subject, &s->report, &err)
+                        : vb_prove_samples(&p, s->rows, s->n_rows, &s->report, &err))) {
         return cli_report(&err);
+    }
     s->seconds = cli_now() - start;
     rc = print_report(s);
     return rc ? rc : s->report.ok ? CLI_OK : CLI_FAIL;
@@ -297,8 +341,11 @@ int cli_prove(cli_options *o) {
             return cli_usage("--samples %s: expected 100 to 1000000000, or a file", o->samples);
         samples = number ? n : 0;
     }
-    int rc = check_rule(&s, o);
+    int rc = cli_endpoint_options(o);
+    if (!rc) rc = check_rule(&s, o);
     if (rc) return rc;
+    if (o->endpoint && !samples)
+        return cli_usage("--samples %s: with --endpoint the number of completions to ask for", o->samples);
     cli_interrupt_install();
     if ((rc = cli_session_open(&s.session, o))) return rc;
     if (!(rc = read_prompt(&s, o))) rc = prove(&s, o, samples);

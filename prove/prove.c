@@ -11,19 +11,13 @@
          */
 #define CONFIDENCE 1e-3 /* of the bounds on total variation */
 
-typedef struct completion {
-    int n;
-    int32_t token[VB_JOINT_DEPTH];
-    double logprob[VB_JOINT_DEPTH];
-} completion;
-
 /* ------------------------------------------------------------------------------------------------ sampling
  */
 
 /* The first tokens of a generation. Steps are not cut short: a step emits what it emits, so that bonus tokens
  * and second steps are as they are in use. */
 static int sample(const vb_prove_params *p, const vb_prove_subject *s, uint64_t seed, bool alone,
-                  completion *c, vb_prove_report *r, vb_error *err) {
+                  vb_completion *c, vb_prove_report *r, vb_error *err) {
     const vb_joint_params *law = &p->law;
     vb_spec *spec = NULL;
     vb_step step;
@@ -57,26 +51,31 @@ static bool same_real(double a, double b) {
     return x == y;
 }
 
-static bool same(const completion *a, const completion *b) {
+static bool same(const vb_completion *a, const vb_completion *b) {
     bool yes = a->n == b->n;
     for (int i = 0; i < a->n && yes; i++)
         yes = a->token[i] == b->token[i] && same_real(a->logprob[i], b->logprob[i]);
     return yes;
 }
 
-/* Follows a completion down the tree. */
-static void count(const vb_prove_params *p, vb_joint *j, int stage, const completion *c, bool logprobs,
-                  vb_prove_report *r) {
+/* A reported log-probability against the target's. */
+static void check_logprob(double law, double reported, double tolerance, vb_prove_report *r) {
+    const double d = fabs(law - reported);
+    if (isnan(reported) && tolerance > 0) return; /* not reported */
+    r->logprobs++;
+    r->logprob_differs += tolerance > 0 ? !(d <= tolerance) : !same_real(law, reported);
+    if (d > r->logprob_worst) r->logprob_worst = d;
+}
+
+/* Follows a completion down the tree. tolerance < 0: nothing is said of log-probabilities. */
+static void count(vb_joint *j, int stage, const vb_completion *c, double tolerance, vb_prove_report *r) {
     int32_t at = 0;
-    (void)p;
     for (int i = 0; i < c->n && at >= 0; i++) {
         at = vb_joint_child(j, at, c->token[i]);
         if (at == -2) r->stage[stage].impossible++;
         if (at < 0) return;
         j->cells[at].seen[stage]++;
-        if (!logprobs) continue;
-        r->logprobs++;
-        r->logprob_differs += !same_real(j->cells[at].logprob, c->logprob[i]);
+        if (tolerance >= 0) check_logprob(j->cells[at].logprob, c->logprob[i], tolerance, r);
     }
 }
 
@@ -164,8 +163,8 @@ static void find_worst(const vb_joint *j, int stage, double n, vb_prove_report *
 
 /* Twice the same, and the same as the target alone. */
 static int check_again(const vb_prove_params *p, const vb_prove_subject *s, uint64_t seed,
-                       const completion *c, vb_prove_report *r, vb_error *err) {
-    completion again;
+                       const vb_completion *c, vb_prove_report *r, vb_error *err) {
+    vb_completion again;
     int rc = sample(p, s, seed, false, &again, r, err);
     if (rc) return rc;
     r->repeated++;
@@ -181,11 +180,11 @@ static int run_stage(const vb_prove_params *p, const vb_prove_subject *s, vb_joi
                      vb_prove_report *r, vb_error *err) {
     const uint64_t first = p->seed + (stage ? p->samples : 0);
     for (uint64_t i = 0; i < n; i++) {
-        completion c;
+        vb_completion c;
         int rc;
         if (p->cancel && p->cancel(p->user)) return vb_fail(err, VB_ERR_CANCELLED, "cancelled");
         if ((rc = sample(p, s, first + i, false, &c, r, err))) return rc;
-        count(p, j, stage, &c, true, r);
+        count(j, stage, &c, 0, r);
         if (stage == 0 && i < p->repeats && (rc = check_again(p, s, first + i, &c, r, err))) return rc;
         if (p->progress && (i + 1) % 500 == 0) p->progress(p->user, i + 1, n);
     }
@@ -224,6 +223,74 @@ cleanup:
     return rc;
 }
 
+/* ------------------------------------------------------------------------------------------------ batches */
+
+static bool alike(const vb_completion *a, const vb_completion *b, double tolerance) {
+    if (tolerance <= 0) return same(a, b);
+    bool yes = a->n == b->n;
+    for (int i = 0; i < a->n && yes; i++)
+        yes = a->token[i] == b->token[i] && !(fabs(a->logprob[i] - b->logprob[i]) > tolerance);
+    return yes;
+}
+
+/* The first completions again, and once more without speculation. */
+static int batch_again(const vb_prove_params *p, const vb_prove_batches *s, uint64_t seed, size_t n,
+                       const vb_completion *first, vb_completion *space, vb_prove_report *r, vb_error *err) {
+    for (int alone = 0; alone <= (s->same_path ? 1 : 0) && n > 0; alone++) {
+        int rc = s->draw(s->self, seed, n, alone != 0, space, err);
+        if (rc) return rc;
+        uint64_t differs = 0;
+        for (size_t i = 0; i < n; i++) differs += !alike(&first[i], &space[i], s->tolerance);
+        *(alone ? &r->paths : &r->repeated) += n;
+        *(alone ? &r->path_differs : &r->repeat_differs) += differs;
+        if (p->cancel && p->cancel(p->user)) return vb_fail(err, VB_ERR_CANCELLED, "cancelled");
+    }
+    return VB_OK;
+}
+
+static int batch_stage(const vb_prove_params *p, const vb_prove_batches *s, vb_joint *j, int stage,
+                       uint64_t n, vb_completion *space, vb_prove_report *r, vb_error *err) {
+    const uint64_t first = p->seed + (stage ? p->samples : 0);
+    for (uint64_t done = 0; done < n;) {
+        const size_t m = n - done < s->size ? (size_t)(n - done) : s->size;
+        int rc = s->draw(s->self, first + done, m, false, space, err);
+        if (rc) return rc;
+        for (size_t i = 0; i < m; i++) count(j, stage, &space[i], s->tolerance, r);
+        const size_t repeats = stage || done >= p->repeats ? 0
+                               : p->repeats - done < m     ? (size_t)(p->repeats - done)
+                                                           : m;
+        if ((rc = batch_again(p, s, first + done, repeats, space, space + s->size, r, err))) return rc;
+        done += m;
+        if (p->cancel && p->cancel(p->user)) return vb_fail(err, VB_ERR_CANCELLED, "cancelled");
+        if (p->progress) p->progress(p->user, done, n);
+    }
+    judge(j, stage, n, r);
+    find_worst(j, stage, (double)n, r);
+    return VB_OK;
+}
+
+int vb_prove_in_batches(const vb_prove_params *p, const vb_prove_batches *s, vb_prove_report *out,
+                        vb_error *err) {
+    vb_prove_report r;
+    vb_joint *j = NULL;
+    vb_completion *space = NULL;
+    int rc = open_law(p, p->samples, &j, &r, err);
+    if (rc) return rc;
+    if ((rc = vb_alloc((void **)&space, s->size, 2 * sizeof *space, "completions", err)) ||
+        (rc = batch_stage(p, s, j, 0, p->samples, space, &r, err)))
+        goto cleanup;
+    if (r.stage[0].p < VB_PROVE_AGAIN && r.stage[0].p >= VB_PROVE_FAIL &&
+        (rc = batch_stage(p, s, j, 1, VB_PROVE_MORE * p->samples, space, &r, err)))
+        goto cleanup;
+    r.ok = r.stage[r.n_stages - 1].p >= VB_PROVE_FAIL && !r.repeat_differs && !r.path_differs &&
+           !r.logprob_differs;
+    *out = r;
+cleanup:
+    free(space);
+    vb_joint_close(j);
+    return rc;
+}
+
 int vb_prove_samples(const vb_prove_params *p, const int32_t *rows, uint64_t n, vb_prove_report *out,
                      vb_error *err) {
     vb_prove_report r;
@@ -231,10 +298,10 @@ int vb_prove_samples(const vb_prove_params *p, const int32_t *rows, uint64_t n, 
     int rc = open_law(p, n, &j, &r, err);
     if (rc) return rc;
     for (uint64_t i = 0; i < n; i++) {
-        completion c = {0};
+        vb_completion c = {0};
         const int32_t *row = rows + i * (uint64_t)p->law.depth;
         while (c.n < p->law.depth && row[c.n] >= 0) c.token[c.n] = row[c.n], c.n++;
-        count(p, j, 0, &c, false, &r);
+        count(j, 0, &c, -1, &r);
     }
     judge(j, 0, n, &r);
     find_worst(j, 0, (double)n, &r);

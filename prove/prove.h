@@ -22,6 +22,24 @@ typedef struct vb_prove_subject {
     bool same_path; /* the rule promises the path of the target alone (P2) */
 } vb_prove_subject;
 
+/* The first tokens of a completion, and what was said of their log-probabilities (NaN: nothing). */
+typedef struct vb_completion {
+    int n;
+    int32_t token[VB_JOINT_DEPTH];
+    double logprob[VB_JOINT_DEPTH];
+} vb_completion;
+
+/* Who is judged from a distance: completions come many at a time, with log-probabilities from another
+ * program's arithmetic. */
+typedef struct vb_prove_batches {
+    void *self;
+    /* Fills out[0..n) with the completions of the seeds seed, seed + 1, ...; `alone`: without speculation. */
+    int (*draw)(void *self, uint64_t seed, size_t n, bool alone, vb_completion *out, vb_error *err);
+    size_t size;      /* completions asked for together, at most */
+    bool same_path;   /* `alone` can be asked for, and promises the same path (P2) */
+    double tolerance; /* nats between a reported log-probability and the target's; 0: bit for bit */
+} vb_prove_batches;
+
 typedef struct vb_prove_params {
     vb_joint_params law; /* `least` is set by vb_prove */
     uint64_t samples;    /* of the first stage */
@@ -61,13 +79,18 @@ typedef struct vb_prove_report {
     uint64_t laws;                      /* prefixes after which the law was computed */
     uint64_t repeated, repeat_differs;  /* same seed, other tokens or log-probabilities */
     uint64_t paths, path_differs;       /* P2 */
-    uint64_t logprobs, logprob_differs; /* P5: bit for bit */
+    uint64_t logprobs, logprob_differs; /* P5: bit for bit, or beyond the tolerance */
+    double logprob_worst;               /* largest difference of one; of batches only */
     uint64_t drafted, accepted;
     vb_prove_worst worst[VB_PROVE_WORST]; /* of the last stage, depth by depth the largest deviation */
     int n_worst;
 } vb_prove_report;
 
 int vb_prove(const vb_prove_params *p, const vb_prove_subject *s, vb_prove_report *r, vb_error *err);
+
+/* The same for completions that are drawn in batches. */
+int vb_prove_in_batches(const vb_prove_params *p, const vb_prove_batches *s, vb_prove_report *r,
+                        vb_error *err);
 
 /* The same for completions that somebody else sampled: rows of `tokens` ids each, shorter ones (after a stop
  * token) filled up with -1. One stage. */
