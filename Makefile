@@ -13,7 +13,7 @@ PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 20
 FIXTURES ?= ../shared/fixtures
 PKG_CONFIG ?= pkg-config
-PKGS = libpcre2-8 libutf8proc libxxhash jansson
+PKGS = libpcre2-8 libutf8proc libxxhash jansson libmicrohttpd
 # Warnings are errors in `make lint`, for the compilers we know; another one's new warnings stop nobody's build.
 WARN = -Wall -Wextra -Wpedantic -Wshadow -Wconversion $(WERROR)
 
@@ -51,7 +51,9 @@ ALL_SRC := $(LIB_SRC) $(TOOL_SRC) $(CLI_SRC) $(TEST_SRC) $(TEST_LIB_SRC) $(TEST_
 ALL_HDR := $(foreach d,include $(LIB_DIRS) $(TOOL_DIRS) cli tests examples bench,$(wildcard $(d)/*.h))
 
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o)
-TOOL_OBJ := $(TOOL_SRC:%.c=$(BUILD)/%.o)
+# The server's page and system prompts, as bytes in the program.
+ASSETS := $(sort $(wildcard server/page/*.html server/page/*.js server/page/*.css server/page/*.svg server/prompts/*.txt))
+TOOL_OBJ := $(TOOL_SRC:%.c=$(BUILD)/%.o) $(BUILD)/server/assets_generated.o
 CLI_OBJ := $(CLI_SRC:%.c=$(BUILD)/%.o)
 TEST_LIB_OBJ := $(TEST_LIB_SRC:%.c=$(BUILD)/%.o)
 BENCH_LIB_OBJ := $(BENCH_LIB_SRC:%.c=$(BUILD)/%.o)
@@ -97,6 +99,12 @@ $(BUILD)/.flags: FORCE
 $(BUILD)/%.o: %.c $(BUILD)/.flags
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/server/assets_generated.c: tools/embed $(ASSETS)
+	@mkdir -p $(@D)
+	tools/embed $(ASSETS) > $@.part && mv $@.part $@
+$(BUILD)/server/assets_generated.o: $(BUILD)/server/assets_generated.c server/httpd.h $(BUILD)/.flags
+	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -c $< -o $@
 
 # The SIMD kernels are thousands of inlined intrinsics; the undefined-behaviour checks on each would take minutes to compile.
 # They keep the address checks, and checkkern compares every result. Fuzzers of readers need no checks in them at all.
@@ -245,7 +253,7 @@ Description: exact speculative decoding of GGUF language models
 Version: $(shell sed -n 's/^#define VB_VERSION "\(.*\)"/\1/p' include/verbatim.h)
 Cflags: -I$${prefix}/include
 Libs: -L$${prefix}/lib -lverbatim
-Requires.private: $(PKGS)
+Requires.private: $(filter-out libmicrohttpd,$(PKGS))
 Libs.private: -lm -ldl -pthread
 endef
 export PC

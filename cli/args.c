@@ -194,6 +194,8 @@ int cli_parse(const cli_command *command, int argc, char **argv, cli_options *o)
 void cli_options_free(cli_options *o) {
     free(o->logit_bias.items);
     free(o->merge.items);
+    free(o->serve.cors.items);
+    free(o->serve.allow_host.items);
     o->logit_bias = o->merge = (cli_list){NULL, 0};
 }
 

@@ -44,7 +44,6 @@ typedef struct cli_serve_options {
     double max_body, request_timeout, idle_timeout, drain, keep_alive;
     cli_list cors, allow_host;
     bool ignore_tools, quiet;
-    void *file; /* the configuration file's JSON, which strings point into */
 } cli_serve_options;
 
 /* Every option of every command. Strings point into argv. */
@@ -87,11 +86,17 @@ typedef struct cli_command {
  * on standard error). o->help set: print cli_help and do nothing else. */
 int cli_parse(const cli_command *command, int argc, char **argv, cli_options *o);
 void cli_options_free(cli_options *o);
-/* Sets an option from elsewhere than the command line: a configuration file, the environment. `name` is a long
- * name without the dashes, '_' for '-' or not; `value` NULL or "true", "false" for a flag. `where` is named in
- * messages. An option that is given already stays unless it is a list of the same source. Returns CLI_OK or
- * CLI_USAGE (after a message). */
-int cli_set(const cli_command *command, const char *where, const char *name, const char *value, cli_options *o);
+/* The command line with what a configuration file (--config) and the environment (VERBATIM_*) say put in
+ * front of it, so that it wins over both. Close with cli_config_close. Returns CLI_OK or CLI_USAGE (after a
+ * message). */
+typedef struct cli_config {
+    char **argv; /* (argc) */
+    int argc;
+    char **own; /* (n_own) strings to be freed */
+    size_t n_own;
+} cli_config;
+int cli_config_open(cli_config *c, const cli_command *command, int argc, char **argv);
+void cli_config_close(cli_config *c);
 /* True if the option of that long name ("--seed") was on the command line. */
 bool cli_given(const cli_options *o, const char *long_name);
 /* The options of a command, from the table, on standard output. */

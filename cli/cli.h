@@ -29,6 +29,7 @@ int cli_prove(cli_options *o);
 int cli_record(cli_options *o);
 int cli_check(cli_options *o);
 int cli_compare(cli_options *o);
+int cli_serve(cli_options *o);
 int cli_trace_check(cli_options *o);
 
 /* ---------------------------------------------------------------------------------------- output (output.c)

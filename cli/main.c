@@ -12,6 +12,15 @@ static const cli_command COMMANDS[] = {
     {"chat", CMD_CHAT, "-m MODEL [-md DRAFT | --draft KIND] [options]",
      "Talk with a model. /help lists the commands.", "Ctrl-C stops an answer, Ctrl-D ends the conversation.",
      0, cli_chat},
+    {"serve", CMD_SERVE, "-m MODEL [-md DRAFT | --draft ngram] [options]",
+     "Answer requests over HTTP: an OpenAI-compatible server with a page of its own (docs/server.md).",
+     "Every option is also a key of --config FILE.json (draft_model, port, ...) and a variable of the "
+     "environment\n"
+     "(VERBATIM_DRAFT_MODEL, VERBATIM_PORT, ...); the command line goes before the environment, that before "
+     "the file.\n"
+     "SIGINT or SIGTERM ends the server when running answers are done, a second one at once.\n"
+     "Example: verbatim serve -m target.gguf -md draft.gguf",
+     0, cli_serve},
     {"tokenize", CMD_TOKENIZE, "-m MODEL [options] < TEXT",
      "Turn standard input, byte for byte, into token ids.", NULL, 0, cli_tokenize},
     {"logits", CMD_LOGITS, "-m MODEL --tokens IDS --out FILE [options]",
@@ -96,9 +105,10 @@ static const cli_command *find_command(const char *name) {
 
 static int unknown_command(const char *name) {
     if (name[0] == '-')
-        return cli_usage("a command comes first: run, chat, tokenize, logits, inspect, doctor, quantize, "
-                         "prove, trace-check, check, compare, record or cpu; as in `verbatim run "
-                         "-m MODEL -p TEXT`");
+        return cli_usage(
+            "a command comes first: run, chat, serve, tokenize, logits, inspect, doctor, quantize, "
+            "prove, trace-check, check, compare, record or cpu; as in `verbatim run "
+            "-m MODEL -p TEXT`");
     const char *best = NULL;
     int least = 3;
     for (int i = 0; i < N_COMMANDS; i++) {
@@ -114,6 +124,13 @@ static int unknown_command(const char *name) {
 
 static int run_command(const cli_command *command, int argc, char **argv) {
     cli_options o;
+    cli_config config = {0};
+    if (command->bit == CMD_SERVE) {
+        int bad = cli_config_open(&config, command, argc, argv);
+        if (bad) return bad;
+        argc = config.argc;
+        argv = config.argv;
+    }
     int rc = cli_parse(command, argc, argv, &o);
     if (!rc && o.help) {
         cli_help(command);
@@ -122,6 +139,7 @@ static int run_command(const cli_command *command, int argc, char **argv) {
         rc = command->run(&o);
     }
     cli_options_free(&o);
+    cli_config_close(&config);
     return rc;
 }
 

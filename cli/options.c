@@ -7,7 +7,7 @@
 #define TALK      (CMD_RUN | CMD_CHAT)
 #define GENERATE  (TALK | CMD_PROVE)
 #define COMPUTE   (CMD_RUN | CMD_CHAT | CMD_LOGITS | CMD_PROVE | CMD_BENCH)
-#define MODEL     (COMPUTE | CMD_TOKENIZE | CMD_DOCTOR | CMD_INSPECT | CMD_RECORD)
+#define MODEL     (COMPUTE | CMD_TOKENIZE | CMD_DOCTOR | CMD_INSPECT | CMD_RECORD | CMD_SERVE)
 #define MAX_CTX   16777216.0
 #define BIG       1e9
 
@@ -16,7 +16,7 @@ const cli_option CLI_OPTIONS[] = {
      CLI_STRING, AT(model), 0, 0, NULL},
     {"-md|--draft-model|--model-draft", "FILE",
      "a smaller model of the same vocabulary that drafts for the target",
-     GENERATE | CMD_DOCTOR | CMD_RECORD | CMD_BENCH, CLI_STRING, AT(draft_model), 0, 0, NULL},
+     GENERATE | CMD_DOCTOR | CMD_RECORD | CMD_BENCH | CMD_SERVE, CLI_STRING, AT(draft_model), 0, 0, NULL},
     {"--draft|--drafter", "KIND",
      "who drafts: none, self (the target itself), ngram (prompt lookup) or model (with -md); default: model "
      "if -md "
@@ -29,8 +29,8 @@ const cli_option CLI_OPTIONS[] = {
     {"--system|--system-prompt", "TEXT", "the system message of the conversation", CMD_CHAT, CLI_STRING,
      AT(system), 0, 0, NULL},
     {"--chat-template", "NAME",
-     "the family of chat template, when the model's own is missing or not recognised", CMD_CHAT, CLI_STRING,
-     AT(chat_template), 0, 0, NULL},
+     "the family of chat template, when the model's own is missing or not recognised", CMD_CHAT | CMD_SERVE,
+     CLI_STRING, AT(chat_template), 0, 0, NULL},
     {"-n|--n-predict|--predict|--max-tokens", "N",
      "tokens to generate at most; -1: until the context is full. Default: run 128, chat -1, record 12",
      TALK | CMD_RECORD | CMD_BENCH, CLI_INT, AT(n_predict), -1, BIG, NULL},
@@ -40,7 +40,7 @@ const cli_option CLI_OPTIONS[] = {
      "coupled: with a seed, token for token what the target alone gives (default); greedy: the same at "
      "temperature 0; "
      "rejection, block: exactly the target's distribution",
-     TALK | CMD_BENCH, CLI_CHOICE, AT(accept), 0, 0, "coupled|greedy|rejection|block"},
+     TALK | CMD_BENCH | CMD_SERVE, CLI_CHOICE, AT(accept), 0, 0, "coupled|greedy|rejection|block"},
     {"--accept", "RULE",
      "the rule that is judged: coupled (default), greedy, rejection, block, or one of the wrong rules below",
      CMD_PROVE, CLI_STRING, AT(accept), 0, 0, NULL},
@@ -82,23 +82,23 @@ const cli_option CLI_OPTIONS[] = {
      CMD_PROVE, CLI_INT, AT(cells), 1, 1e6, NULL},
     {"-s|--seed", "S", "the first seed; completion i has seed S + i. Default 1", CMD_PROVE, CLI_INT, AT(seed),
      0, 1e18, NULL},
-    {"--temp|--temperature", "T", "0 is greedy. Default 0.8", GENERATE | CMD_BENCH, CLI_REAL, AT(temperature),
-     0, BIG, NULL},
-    {"--top-k", "K", "keep the K likeliest tokens; 0: off. Default 40", GENERATE | CMD_BENCH, CLI_INT,
-     AT(top_k), 0, BIG, NULL},
-    {"--top-p", "P", "keep the likeliest tokens that make up P; 1: off. Default 0.95", GENERATE | CMD_BENCH,
-     CLI_REAL, AT(top_p), 0, 1, NULL},
+    {"--temp|--temperature", "T", "0 is greedy. Default 0.8", GENERATE | CMD_BENCH | CMD_SERVE, CLI_REAL,
+     AT(temperature), 0, BIG, NULL},
+    {"--top-k", "K", "keep the K likeliest tokens; 0: off. Default 40", GENERATE | CMD_BENCH | CMD_SERVE,
+     CLI_INT, AT(top_k), 0, BIG, NULL},
+    {"--top-p", "P", "keep the likeliest tokens that make up P; 1: off. Default 0.95",
+     GENERATE | CMD_BENCH | CMD_SERVE, CLI_REAL, AT(top_p), 0, 1, NULL},
     {"--min-p", "P", "drop tokens less likely than P times the likeliest; 0: off. Default 0.05",
-     GENERATE | CMD_BENCH, CLI_REAL, AT(min_p), 0, 1, NULL},
+     GENERATE | CMD_BENCH | CMD_SERVE, CLI_REAL, AT(min_p), 0, 1, NULL},
     {"--repeat-penalty|--repetition-penalty", "X",
-     "divides positive logits of tokens seen lately; 1: off (default)", GENERATE, CLI_REAL,
+     "divides positive logits of tokens seen lately; 1: off (default)", GENERATE | CMD_SERVE, CLI_REAL,
      AT(repeat_penalty), 0, BIG, NULL},
     {"--presence-penalty", "X", "taken once off the logit of every token seen lately; 0: off (default)",
-     GENERATE, CLI_REAL, AT(presence_penalty), -BIG, BIG, NULL},
+     GENERATE | CMD_SERVE, CLI_REAL, AT(presence_penalty), -BIG, BIG, NULL},
     {"--frequency-penalty", "X", "taken off as often as the token was seen lately; 0: off (default)",
-     GENERATE, CLI_REAL, AT(frequency_penalty), -BIG, BIG, NULL},
-    {"--repeat-last-n", "N", "tokens that the penalties look back at; -1: all. Default 64", GENERATE, CLI_INT,
-     AT(repeat_last_n), -1, BIG, NULL},
+     GENERATE | CMD_SERVE, CLI_REAL, AT(frequency_penalty), -BIG, BIG, NULL},
+    {"--repeat-last-n", "N", "tokens that the penalties look back at; -1: all. Default 64",
+     GENERATE | CMD_SERVE, CLI_INT, AT(repeat_last_n), -1, BIG, NULL},
     {"--logit-bias", "ID=B", "add B to the logit of token ID (-inf bans it); may be repeated", GENERATE,
      CLI_LIST, AT(logit_bias), 0, 0, NULL},
     {"-s|--seed", "S", "seed of the noise; -1 (default): random, and printed", TALK | CMD_BENCH, CLI_INT,
@@ -133,23 +133,23 @@ const cli_option CLI_OPTIONS[] = {
     {"-c|--ctx|--ctx-size|--context", "N",
      "positions of the context; 0 (default): what the model was trained with, at most 4096 (inspect: all of "
      "it)",
-     COMPUTE | CMD_INSPECT | CMD_DOCTOR, CLI_INT, AT(ctx), 0, MAX_CTX, NULL},
+     COMPUTE | CMD_INSPECT | CMD_DOCTOR | CMD_SERVE, CLI_INT, AT(ctx), 0, MAX_CTX, NULL},
     {"-t|--threads|--n-threads", "N",
-     "threads; 0 (default): one per physical core. The output does not depend on it", COMPUTE | CMD_QUANTIZE,
-     CLI_INT, AT(threads), 0, 1024, NULL},
+     "threads; 0 (default): one per physical core. The output does not depend on it",
+     COMPUTE | CMD_QUANTIZE | CMD_SERVE, CLI_INT, AT(threads), 0, 1024, NULL},
     {"-b|--batch|--batch-size", "N",
      "most tokens evaluated together; 0 (default): 64. The output does not depend on it", COMPUTE, CLI_INT,
      AT(batch), 0, 1e6, NULL},
     {"--activations", "A", "precision of the activations before quantised weights: q8 (default) or q16",
-     COMPUTE, CLI_CHOICE, AT(activations), 0, 0, "q8|q16"},
-    {"--kv|--kv-type", "TYPE", "precision of the KV cache: f16 (default) or f32", COMPUTE, CLI_CHOICE, AT(kv),
-     0, 0, "f16|f32"},
+     COMPUTE | CMD_SERVE, CLI_CHOICE, AT(activations), 0, 0, "q8|q16"},
+    {"--kv|--kv-type", "TYPE", "precision of the KV cache: f16 (default) or f32", COMPUTE | CMD_SERVE,
+     CLI_CHOICE, AT(kv), 0, 0, "f16|f32"},
     {"--kernels", "NAME", "auto (default), ref, avx2, avx512, amx, neon. The output does not depend on it",
-     COMPUTE, CLI_STRING, AT(kernels), 0, 0, NULL},
+     COMPUTE | CMD_SERVE, CLI_STRING, AT(kernels), 0, 0, NULL},
     {"--repack", "WHEN",
      "on: interleave quantised weights in memory once, which costs a second per gigabyte or so at the start; "
      "off: read them as mapped; auto (default): on. The output does not depend on it",
-     COMPUTE, CLI_CHOICE, AT(repack), 0, 0, "auto|on|off"},
+     COMPUTE | CMD_SERVE, CLI_CHOICE, AT(repack), 0, 0, "auto|on|off"},
     {"--offload", "NAME",
      "a backend that computes matrix products elsewhere: a NAME such as openblas, or the path of a library "
      "(docs/offload.md)",
@@ -201,9 +201,67 @@ const cli_option CLI_OPTIONS[] = {
     {"--pure", NULL, "every matrix in TYPE itself: no mixture, the output matrix too", CMD_QUANTIZE, CLI_FLAG,
      AT(pure), 0, 0, NULL},
     {"--force", NULL, "replace OUT if it exists", CMD_QUANTIZE, CLI_FLAG, AT(force), 0, 0, NULL},
+    {"--draft|--drafter", "KIND",
+     "who drafts: none, ngram (prompt lookup) or model (with -md); default: model if -md is given, else none",
+     CMD_SERVE, CLI_CHOICE, AT(draft), 0, 0, "none|ngram|model"},
+    {"--preset", "NAME",
+     "tokens drafted per step where a request does not say: fast (3), balanced (5, default), max (7), off. "
+     "Every "
+     "preset is also a model id, NAME:fast and so on",
+     CMD_SERVE, CLI_CHOICE, AT(serve.preset), 0, 0, "fast|balanced|max|off"},
+    {"-n|--n-predict|--max-tokens", "N",
+     "tokens generated where a request does not say; -1: until the context is full. Default: chat -1, "
+     "completions 16",
+     CMD_SERVE, CLI_INT, AT(n_predict), -1, BIG, NULL},
+    {"--host", "HOST", "address to listen on. Default 127.0.0.1: this machine only", CMD_SERVE, CLI_STRING,
+     AT(serve.host), 0, 0, NULL},
+    {"--port", "N", "port to listen on. Default 8000, or 8080 if that is taken", CMD_SERVE, CLI_INT,
+     AT(serve.port), 1, 65535, NULL},
+    {"--name|--alias", "NAME", "what the model is called; default: its file name without .gguf", CMD_SERVE,
+     CLI_STRING, AT(name), 0, 0, NULL},
+    {"--slots|--parallel", "N", "requests computed together; each has a context of its own. Default 4",
+     CMD_SERVE, CLI_INT, AT(serve.slots), 1, 64, NULL},
+    {"--queue", "N", "requests that may wait for a slot; more are refused with 429. Default 32", CMD_SERVE,
+     CLI_INT, AT(serve.queue), 1, 10000, NULL},
+    {"--system-prompt|--system", "NAME|FILE",
+     "system message of conversations that have none: none (default), expert, direct, or a file", CMD_SERVE,
+     CLI_STRING, AT(system), 0, 0, NULL},
+    {"--ignore-tools", NULL, "take requests with tools, and do not show the tools to the model", CMD_SERVE,
+     CLI_FLAG, AT(serve.ignore_tools), 0, 0, NULL},
+    {"--api-key", "KEY",
+     "ask for this key (better in VERBATIM_API_KEY: a command line can be seen by others)", CMD_SERVE,
+     CLI_STRING, AT(serve.api_key), 0, 0, NULL},
+    {"--api-key-file", "FILE", "ask for one of the keys in this file, one a line", CMD_SERVE, CLI_STRING,
+     AT(serve.api_key_file), 0, 0, NULL},
+    {"--allow-host", "NAME", "also answer to this name in the Host header; may be repeated", CMD_SERVE,
+     CLI_LIST, AT(serve.allow_host), 0, 0, NULL},
+    {"--cors", "ORIGIN",
+     "web pages of this origin may ask too ('*': all); may be repeated. Default: pages of this machine, with "
+     "an API "
+     "key all",
+     CMD_SERVE, CLI_LIST, AT(serve.cors), 0, 0, NULL},
+    {"--max-body", "MIB", "largest body of a request. Default 8", CMD_SERVE, CLI_REAL, AT(serve.max_body),
+     0.001, 1024, NULL},
+    {"--max-connections", "N", "connections at once. Default 256", CMD_SERVE, CLI_INT,
+     AT(serve.max_connections), 8, 10000, NULL},
+    {"--request-timeout", "S",
+     "longest time for one answer, which then ends as if by length; 0 (default): no limit", CMD_SERVE,
+     CLI_REAL, AT(serve.request_timeout), 0, 1e6, NULL},
+    {"--idle-timeout", "S",
+     "time for a request to arrive whole, and for a client that takes nothing of its answer. Default 30",
+     CMD_SERVE, CLI_REAL, AT(serve.idle_timeout), 1, 86400, NULL},
+    {"--keep-alive", "S", "between comments in a stream that has nothing to say. Default 10", CMD_SERVE,
+     CLI_REAL, AT(serve.keep_alive), 0.1, 3600, NULL},
+    {"--drain", "S", "time that running answers get after SIGINT or SIGTERM. Default 30", CMD_SERVE, CLI_REAL,
+     AT(serve.drain), 0, 86400, NULL},
+    {"--config", "FILE",
+     "options from a JSON file: {\"port\": 9000}; the command line and VERBATIM_* go first", CMD_SERVE,
+     CLI_STRING, AT(serve.config), 0, 0, NULL},
+    {"-q|--quiet", NULL, "no line per request on standard error", CMD_SERVE, CLI_FLAG, AT(serve.quiet), 0, 0,
+     NULL},
     {"-h|--help", NULL, "show this help",
      CMD_RUN | CMD_CHAT | CMD_LOGITS | CMD_TOKENIZE | CMD_INSPECT | CMD_DOCTOR | CMD_CPU | CMD_QUANTIZE |
-         CMD_TRACE_CHECK | CMD_PROVE | CMD_RECORD | CMD_CHECK | CMD_COMPARE | CMD_BENCH,
+         CMD_TRACE_CHECK | CMD_PROVE | CMD_RECORD | CMD_CHECK | CMD_COMPARE | CMD_BENCH | CMD_SERVE,
      CLI_FLAG, AT(help), 0, 0, NULL},
 };
 const size_t CLI_N_OPTIONS = sizeof CLI_OPTIONS / sizeof CLI_OPTIONS[0];
@@ -216,6 +274,7 @@ void cli_defaults(unsigned command, cli_options *o) {
     memset(o, 0, sizeof *o);
     o->n_predict = command == CMD_CHAT ? -1 : command == CMD_RECORD ? 12 : 128;
     if (command == CMD_BENCH) o->n_predict = 64;
+    if (command == CMD_SERVE) o->n_predict = 0; /* as the API has it */
     o->offload_width = 16;
     o->reps = 5;
     o->lengths = "128,512";
@@ -229,6 +288,14 @@ void cli_defaults(unsigned command, cli_options *o) {
     o->prompt_as = "ids";
     o->logprob_tolerance = 0.25;
     o->repeats = 200;
+    o->serve = (cli_serve_options){.preset = "balanced",
+                                   .slots = 4,
+                                   .queue = 32,
+                                   .max_connections = 256,
+                                   .max_body = 8,
+                                   .idle_timeout = 30,
+                                   .keep_alive = 10,
+                                   .drain = 30};
     o->accept = "coupled";
     o->temperature = 0.8;
     o->top_k = 40;

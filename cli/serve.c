@@ -1,0 +1,307 @@
+/* serve.c - `verbatim serve`: opens the server, then the models, and waits for the end. */
+#include "cli.h"
+#include "server.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
+typedef struct serve_state {
+    const cli_options *o;
+    vbs_server_params sp;
+    vbs_engine_params ep;
+    vbs_server *server;
+    vbs_engine *engine;
+    char name[200];
+    char *system; /* file's text */
+    char *key_text;
+    const char **keys;
+    size_t n_keys;
+} serve_state;
+
+/* ------------------------------------------------------------------------------------------------ signals */
+
+static int wake[2] = {-1, -1};
+
+static void on_signal(int number) {
+    int saved = errno;
+    char byte = (char)number;
+    if (write(wake[1], &byte, 1) < 0) errno = saved; /* full: others are in there */
+    errno = saved;
+}
+
+/* Before this a signal just ends the program, as nothing has been promised yet. */
+static int catch_signals(void) {
+    struct sigaction action;
+    if (pipe(wake)) return cli_error("cannot make a pipe: %s", strerror(errno));
+    memset(&action, 0, sizeof action);
+    sigemptyset(&action.sa_mask);
+    action.sa_flags = SA_RESTART;
+    action.sa_handler = on_signal;
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    return CLI_OK;
+}
+
+/* Waits for a signal, at most `seconds` (< 0: for ever). */
+static bool signalled(double seconds) {
+    struct pollfd p = {.fd = wake[0], .events = POLLIN};
+    char byte;
+    int rc = poll(&p, 1, seconds < 0 ? -1 : (int)(1000 * seconds));
+    return rc > 0 && read(wake[0], &byte, 1) == 1;
+}
+
+/* ------------------------------------------------------------------------------------------------ options */
+
+static int read_keys(serve_state *s) {
+    const cli_options *o = s->o;
+    size_t n = 0, lines = 1;
+    if (o->serve.api_key_file) {
+        int rc = cli_read_file(o->serve.api_key_file, &s->key_text, &n);
+        if (rc) return rc;
+        for (size_t i = 0; i < n; i++) lines += s->key_text[i] == '\n';
+    }
+    s->keys = calloc(lines + 1, sizeof *s->keys);
+    if (!s->keys) return cli_error("out of memory");
+    if (o->serve.api_key) {
+        if (!o->serve.api_key[0]) return cli_usage("--api-key: an empty key protects nothing");
+        s->keys[s->n_keys++] = o->serve.api_key;
+    }
+    for (char *at = s->key_text, *line; at && (line = strsep(&at, "\r\n"));)
+        if (*line) s->keys[s->n_keys++] = line;
+    if (o->serve.api_key_file && !s->n_keys) return cli_error("%s holds no key", o->serve.api_key_file);
+    s->sp.keys = s->keys;
+    s->sp.n_keys = s->n_keys;
+    return CLI_OK;
+}
+
+/* A shipped prompt by its name, or a file. */
+static int read_system(serve_state *s) {
+    const char *wanted = s->o->system;
+    char asset[96];
+    size_t n;
+    if (!wanted) return CLI_OK;
+    snprintf(asset, sizeof asset, "prompts/%.60s.txt", wanted);
+    const vbs_asset *a = vbs_find_asset(asset);
+    if (!a && access(wanted, R_OK))
+        return cli_usage(
+            "--system-prompt %s: expected none, expert, direct or a file, and that file cannot be read: %s",
+            wanted, strerror(errno));
+    if (a) {
+        s->system = malloc(a->n + 1);
+        if (!s->system) return cli_error("out of memory");
+        if (a->n) memcpy(s->system, a->bytes, a->n);
+        n = a->n;
+    } else {
+        int rc = cli_read_file(wanted, &s->system, &n);
+        if (rc) return rc;
+        if (strlen(s->system) != n) return cli_error("%s: a system prompt cannot hold a zero byte", wanted);
+    }
+    while (n && (s->system[n - 1] == '\n' || s->system[n - 1] == '\r')) n--;
+    s->system[n] = 0;
+    s->sp.system_prompt = s->system;
+    return CLI_OK;
+}
+
+static void model_name(serve_state *s) {
+    const char *path = s->o->model, *slash = strrchr(path, '/');
+    snprintf(s->name, sizeof s->name, "%s", s->o->name ? s->o->name : slash ? slash + 1 : path);
+    size_t n = strlen(s->name);
+    if (!s->o->name && n > 5 && !strcmp(s->name + n - 5, ".gguf")) s->name[n - 5] = 0;
+}
+
+static int check_options(const cli_options *o) {
+    if (!o->model) return cli_usage("no model: give one with -m FILE");
+    if (o->draft && !strcmp(o->draft, "model") && !o->draft_model)
+        return cli_usage("--draft model needs the draft model: -md FILE");
+    if (o->draft && strcmp(o->draft, "model") && o->draft_model)
+        return cli_usage("-md gives a draft model, --draft %s asks for another drafter: leave one out",
+                         o->draft);
+    if (!strcmp(o->accept, "greedy") && o->temperature > 0)
+        return cli_usage(
+            "--accept greedy is the rule of temperature 0, and the temperature is %g: add --temp 0, or "
+            "use --accept coupled",
+            o->temperature);
+    return CLI_OK;
+}
+
+static vb_accept accept_rule(const char *name) {
+    int a = VB_ACCEPT_COUPLED;
+    while (a < VB_ACCEPT_BLOCK && strcmp(name, vb_accept_name((vb_accept)a))) a++;
+    return (vb_accept)a;
+}
+
+static void log_line(void *user, const char *line) {
+    (void)user;
+    fprintf(stderr, "%s\n", line);
+}
+
+static int server_params(serve_state *s) {
+    const cli_options *o = s->o;
+    const cli_serve_options *w = &o->serve;
+    vbs_server_params *p = &s->sp;
+    vb_error err = {0};
+    int rc = read_keys(s);
+    if (!rc) rc = read_system(s);
+    if (rc) return rc;
+    model_name(s);
+    p->host = w->host;
+    p->port = (int)w->port;
+    p->hosts = w->allow_host.items;
+    p->n_hosts = w->allow_host.n;
+    p->origins = w->cors.items;
+    p->n_origins = w->cors.n;
+    p->name = s->name;
+    p->target = o->model;
+    p->draft = o->draft_model;
+    p->precision = !strcmp(o->activations, "q16") ? (!strcmp(o->kv, "f32") ? "q16 f32" : "q16 f16")
+                   : !strcmp(o->kv, "f32")        ? "q8 f32"
+                                                  : "q8 f16";
+    p->chat_template = o->chat_template;
+    p->has_draft = o->draft_model || (o->draft && !strcmp(o->draft, "ngram"));
+    p->gamma = vbs_find_preset(w->preset, strlen(w->preset))->gamma;
+    p->ignore_tools = w->ignore_tools;
+    p->accept = accept_rule(o->accept);
+    p->max_tokens = o->n_predict;
+    p->max_body = (size_t)(w->max_body * 1048576);
+    p->max_connections = (int)w->max_connections;
+    p->idle_s = p->head_s = w->idle_timeout;
+    p->request_s = w->request_timeout;
+    p->keep_alive_s = w->keep_alive;
+    p->log = w->quiet ? NULL : log_line;
+    vb_sampling_defaults(&p->sampling);
+    p->sampling.temperature = o->temperature;
+    p->sampling.top_k = (int)o->top_k;
+    p->sampling.top_p = o->top_p;
+    p->sampling.min_p = o->min_p;
+    p->sampling.repeat_penalty = o->repeat_penalty;
+    p->sampling.presence_penalty = o->presence_penalty;
+    p->sampling.frequency_penalty = o->frequency_penalty;
+    p->sampling.penalty_last_n = (int)o->repeat_last_n;
+    if (!vb_sampling_check(&p->sampling, INT32_MAX, &err)) return CLI_OK;
+    cli_report(&err);
+    return CLI_USAGE;
+}
+
+/* ------------------------------------------------------------------------------------------------ start */
+
+static void progress(void *user, const char *what, double fraction) {
+    if (!*(bool *)user) return;
+    fprintf(stderr, "\rloading the %s: %.0f %%%s", what, 100 * fraction, fraction >= 1 ? "\r\033[K" : "");
+}
+
+static int open_engine(serve_state *s) {
+    const cli_options *o = s->o;
+    vb_error err = {0};
+    static bool terminal;
+    terminal = isatty(STDERR_FILENO) == 1;
+    s->ep = (vbs_engine_params){.target = o->model,
+                                .draft = o->draft_model,
+                                .ngram = o->draft && !strcmp(o->draft, "ngram"),
+                                .slots = (int)o->serve.slots,
+                                .queue = (int)o->serve.queue,
+                                .n_ctx = (int)o->ctx,
+                                .n_threads = (int)o->threads,
+                                .kernels = o->kernels,
+                                .activations = strcmp(o->activations, "q16") ? VB_ACT_Q8 : VB_ACT_Q16,
+                                .kv_type = strcmp(o->kv, "f32") ? VB_F16 : VB_F32,
+                                .repack = o->repack,
+                                .progress = progress,
+                                .user = &terminal};
+    if (!vbs_engine_open(&s->engine, &s->ep, &err)) return CLI_OK;
+    cli_report(&err);
+    if (err.code == VB_ERR_VOCAB)
+        return cli_error("`verbatim doctor -m %s -md %s` shows every difference", o->model, o->draft_model);
+    return CLI_FAIL;
+}
+
+static void say_hello(const serve_state *s) {
+    const cli_options *o = s->o;
+    char weights[32], contexts[32], url[300];
+    const char *host = s->sp.host ? s->sp.host : "127.0.0.1";
+    vbs_metrics m;
+    vbs_metrics_read(s->engine, &m);
+    if (!strcmp(host, "0.0.0.0") || !strcmp(host, "::")) host = "127.0.0.1";
+    snprintf(url, sizeof url, strchr(host, ':') ? "http://[%s]:%d" : "http://%s:%d", host,
+             vbs_server_port(s->server));
+    const char *chat = vbs_server_no_chat(s->server);
+    fprintf(stderr, "verbatim %s\n", VB_VERSION);
+    fprintf(stderr, "  target   %s\n", o->model);
+    if (o->draft_model)
+        fprintf(stderr, "  draft    %s\n", o->draft_model);
+    else
+        fprintf(stderr, "  draft    %s\n",
+                s->sp.has_draft ? "prompt lookup (n-grams)" : "none: the target alone");
+    if (s->sp.has_draft)
+        fprintf(stderr, "  preset   %s: %d tokens drafted per step, accept %s\n", o->serve.preset,
+                s->sp.gamma, o->accept);
+    fprintf(stderr, "  memory   weights %s, contexts %s (%d slots of %d positions)\n",
+            cli_bytes(m.weight_bytes, weights), cli_bytes(m.context_bytes, contexts), m.slots,
+            vbs_context_size(s->engine));
+    if (chat) fprintf(stderr, "  chat     no: %s\n", chat);
+    if (vbs_server_fell_back(s->server)) fprintf(stderr, "  port     8000 is taken: listening on 8080\n");
+    fprintf(stderr, "  page     %s/\n  API      %s/v1\n", url, url);
+    fprintf(stderr, "  try      curl %s/v1/%s%s -d '{\"model\": \"%s\", %s, \"max_tokens\": 64}'\n", url,
+            chat ? "completions" : "chat/completions",
+            s->n_keys ? " -H \"Authorization: Bearer $VERBATIM_API_KEY\"" : "", s->name,
+            chat ? "\"prompt\": \"Once upon a time\""
+                 : "\"messages\": [{\"role\": \"user\", \"content\": \"Hello!\"}]");
+}
+
+/* ------------------------------------------------------------------------------------------------ end */
+
+/* Running answers get their time, then what is left is ended with an error that says so. */
+static void wind_down(serve_state *s) {
+    double until = cli_now() + s->o->serve.drain;
+    bool again = false;
+    vbs_server_drain(s->server);
+    vbs_engine_drain(s->engine);
+    if (vbs_server_active(s->server))
+        fprintf(stderr, "verbatim: ending; running answers have %g seconds, another signal ends them now\n",
+                s->o->serve.drain);
+    while (vbs_server_active(s->server) && cli_now() < until && !again) again = signalled(0.05);
+    vbs_server_abort(s->server);
+    until = cli_now() + 2; /* to say so to the clients */
+    while (vbs_server_active(s->server) && cli_now() < until) signalled(0.02);
+}
+
+static int serve(serve_state *s) {
+    vb_error err = {0};
+    int rc = check_options(s->o);
+    if (!rc) rc = server_params(s);
+    if (rc) return rc;
+    if (vbs_server_open(&s->server, &s->sp, &err)) return cli_report(&err);
+    rc = open_engine(s);
+    if (!rc) rc = catch_signals();
+    if (rc) return rc;
+    if (vbs_server_ready(s->server, s->engine, &err)) return cli_report(&err);
+    say_hello(s);
+    while (!signalled(-1)) {
+    }
+    wind_down(s);
+    return CLI_OK;
+}
+
+int cli_serve(cli_options *o) {
+    serve_state s;
+    memset(&s, 0, sizeof s);
+    s.o = o;
+    signal(SIGPIPE, SIG_IGN);
+#if defined(__GLIBC__)
+    mallopt(M_ARENA_MAX, 2); /* a thread per connection would otherwise spread memory over many arenas */
+#endif
+    int rc = serve(&s);
+    vbs_server_close(s.server);
+    vbs_engine_close(s.engine);
+    free(s.keys);
+    free(s.key_text);
+    free(s.system);
+    return rc;
+}

@@ -1,0 +1,384 @@
+/* ask.c - the body of a chat or completion request. See ask.h. */
+#include "ask.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+const vbs_preset VBS_PRESETS[] = {{"fast", 3}, {"balanced", 5}, {"max", 7}, {"off", 0}, {NULL, 0}};
+
+const vbs_preset *vbs_find_preset(const char *name, size_t len) {
+    for (const vbs_preset *s = VBS_PRESETS; s->name; s++)
+        if (strlen(s->name) == len && !memcmp(s->name, name, len)) return s;
+    return NULL;
+}
+
+int vbs_refuse(vbs_problem *p, int status, const char *type, const char *code, const char *param,
+               const char *format, ...) {
+    va_list ap;
+    memset(p, 0, sizeof *p);
+    p->status = status;
+    p->type = type;
+    p->code = code;
+    if (param) snprintf(p->param, sizeof p->param, "%s", param);
+    va_start(ap, format);
+    vsnprintf(p->message, sizeof p->message, format, ap);
+    va_end(ap);
+    return -1;
+}
+
+void vbs_ask_warn(vbs_ask *a, const char *format, ...) {
+    char text[256];
+    va_list ap;
+    va_start(ap, format);
+    vsnprintf(text, sizeof text, format, ap);
+    va_end(ap);
+    /* A key may be cut in the middle of a character; Jansson then makes no string of it. */
+    json_t *s = json_string(text);
+    json_array_append_new(a->warnings, s ? s : json_string("a parameter was ignored"));
+}
+
+/* SplitMix64's finaliser over seed + i*golden ratio; 53 bits, so that every JSON reader keeps it whole. */
+uint64_t vbs_choice_seed(uint64_t seed, int i) {
+    if (i == 0) return seed;
+    uint64_t z = seed + (uint64_t)i * UINT64_C(0x9E3779B97F4A7C15);
+    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
+    return (z ^ (z >> 31)) >> 11;
+}
+
+bool vbs_random(uint64_t *bits) {
+    return getrandom(bits, sizeof *bits, 0) == (ssize_t)sizeof *bits;
+}
+
+/* Jansson reads by recursion: what is nested deeper than any request needs is refused before. */
+static bool too_deep(const char *s, size_t n) {
+    int depth = 0;
+    bool text = false;
+    for (size_t i = 0; i < n; i++) {
+        char c = s[i];
+        if (text) {
+            if (c == '\\')
+                i++;
+            else if (c == '"')
+                text = false;
+        } else if (c == '"') {
+            text = true;
+        } else if (c == '{' || c == '[') {
+            if (++depth > VBS_MAX_DEPTH) return true;
+        } else if (c == '}' || c == ']') {
+            depth--;
+        }
+    }
+    return false;
+}
+
+json_t *vbs_json_read(const char *body, size_t n, vbs_problem *p) {
+    json_error_t e;
+    if (too_deep(body, n)) {
+        VBS_BAD(p, NULL, "the body is JSON nested deeper than %d levels", VBS_MAX_DEPTH);
+        return NULL;
+    }
+    json_t *root = json_loadb(body, n, JSON_REJECT_DUPLICATES, &e);
+    if (!root) {
+        VBS_BAD(p, NULL, "the body is not the JSON of a request: line %d, column %d: %s", e.line, e.column,
+                e.text);
+        return NULL;
+    }
+    if (!json_is_object(root)) {
+        json_decref(root);
+        VBS_BAD(p, NULL, "the body must be a JSON object");
+        return NULL;
+    }
+    return root;
+}
+
+const json_t *vbs_get(const json_t *root, const char *key) {
+    const json_t *v = json_object_get(root, key);
+    return json_is_null(v) ? NULL : v;
+}
+
+int vbs_get_bool(const json_t *root, const char *key, bool *out, bool *set, vbs_problem *p) {
+    const json_t *v = vbs_get(root, key);
+    if (set) *set = v != NULL;
+    if (!v) return 0;
+    if (!json_is_boolean(v)) return VBS_BAD(p, key, "%s: expected true or false", key);
+    *out = json_is_true(v);
+    return 0;
+}
+
+int vbs_get_int(const json_t *root, const char *key, int64_t min, int64_t max, int64_t *out, bool *set,
+                vbs_problem *p) {
+    const json_t *v = vbs_get(root, key);
+    if (set) *set = v != NULL;
+    if (!v) return 0;
+    int64_t x;
+    if (json_is_integer(v))
+        x = json_integer_value(v);
+    else if (json_is_real(v) && fabs(json_real_value(v)) < 9e15 &&
+             floor(json_real_value(v)) == json_real_value(v))
+        x = (int64_t)json_real_value(v);
+    else
+        return VBS_BAD(p, key, "%s: expected a whole number", key);
+    if (x < min || x > max)
+        return VBS_BAD(p, key, "%s: %lld is outside %lld to %lld", key, (long long)x, (long long)min,
+                       (long long)max);
+    *out = x;
+    return 0;
+}
+
+int vbs_get_real(const json_t *root, const char *key, double min, double max, double *out, bool *set,
+                 vbs_problem *p) {
+    const json_t *v = vbs_get(root, key);
+    if (set) *set = v != NULL;
+    if (!v) return 0;
+    if (!json_is_number(v)) return VBS_BAD(p, key, "%s: expected a number", key);
+    double x = json_number_value(v);
+    if (!(x >= min && x <= max)) return VBS_BAD(p, key, "%s: %g is outside %g to %g", key, x, min, max);
+    *out = x;
+    return 0;
+}
+
+/* What is there, for a 404. */
+static int no_model(const char *wanted, const vbs_terms *t, vbs_problem *p) {
+    char list[512];
+    size_t used = (size_t)snprintf(list, sizeof list, "%.200s", t->name);
+    for (const vbs_preset *s = VBS_PRESETS; s->name && used < sizeof list; s++)
+        if (t->has_draft || !s->gamma)
+            used += (size_t)snprintf(list + used, sizeof list - used, ", %.60s:%s", t->name, s->name);
+    return vbs_refuse(p, 404, "invalid_request_error", "model_not_found", "model",
+                      "there is no model \"%.200s\" here; there is %s%s", wanted, list,
+                      t->has_draft ? ""
+                                   : " (no draft: the server was started without -md and --draft ngram)");
+}
+
+/* "NAME" or "NAME:PRESET". */
+static int read_model(vbs_ask *a, const vbs_terms *t, vbs_problem *p) {
+    const json_t *v = vbs_get(a->root, "model");
+    a->gamma = t->has_draft ? t->gamma : 0;
+    snprintf(a->model, sizeof a->model, "%s", t->name);
+    if (!v) return 0;
+    if (!json_is_string(v)) return VBS_BAD(p, "model", "model: expected a string");
+    const char *wanted = json_string_value(v);
+    size_t n = strlen(t->name);
+    if (!strcmp(wanted, t->name)) return 0;
+    if (strncmp(wanted, t->name, n) || wanted[n] != ':') return no_model(wanted, t, p);
+    if (!strcmp(wanted + n + 1, "auto"))
+        return VBS_BAD(p, "model",
+                       "the preset auto is not there yet: drafting does not adapt by itself; "
+                       "use fast, balanced, max or off");
+    const vbs_preset *s = vbs_find_preset(wanted + n + 1, strlen(wanted + n + 1));
+    if (!s || (s->gamma && !t->has_draft)) return no_model(wanted, t, p);
+    a->gamma = s->gamma;
+    snprintf(a->model, sizeof a->model, "%s", wanted);
+    return 0;
+}
+
+static int add_stop(vbs_ask *a, const json_t *v, vbs_problem *p) {
+    if (!json_is_string(v)) return VBS_BAD(p, "stop", "stop: expected a string or a list of strings");
+    size_t len = json_string_length(v);
+    if (len == 0) return VBS_BAD(p, "stop", "stop: an empty string stops everywhere: leave it out");
+    if (len > VBS_MAX_STOP_LEN)
+        return VBS_BAD(p, "stop", "stop: a string of %zu bytes; the limit is %d", len, VBS_MAX_STOP_LEN);
+    if (a->n_stops == VBS_MAX_STOPS) return VBS_BAD(p, "stop", "stop: more than %d strings", VBS_MAX_STOPS);
+    a->stops[a->n_stops++] = (vbs_stop){json_string_value(v), len};
+    return 0;
+}
+
+static int read_stops(vbs_ask *a, vbs_problem *p) {
+    const json_t *v = vbs_get(a->root, "stop");
+    if (!v) return 0;
+    if (!json_is_array(v)) return add_stop(a, v, p);
+    for (size_t i = 0; i < json_array_size(v); i++)
+        if (add_stop(a, json_array_get(v, i), p)) return -1;
+    return 0;
+}
+
+static int compare_bias(const void *a, const void *b) {
+    const vb_logit_bias *x = a, *y = b;
+    return (x->id > y->id) - (x->id < y->id);
+}
+
+static int read_bias(vbs_ask *a, const vbs_terms *t, vbs_problem *p) {
+    json_t *v = json_object_get(a->root, "logit_bias"), *bias;
+    const char *key;
+    size_t n = 0;
+    if (!v || json_is_null(v)) return 0;
+    if (!json_is_object(v))
+        return VBS_BAD(p, "logit_bias", "logit_bias: expected an object of token ids and numbers");
+    if (!json_object_size(v)) return 0;
+    a->bias = calloc(json_object_size(v), sizeof *a->bias);
+    if (!a->bias) return vbs_refuse(p, 500, "server_error", NULL, NULL, "out of memory");
+    json_object_foreach(v, key, bias) {
+        char *end;
+        long id = key[0] >= '0' && key[0] <= '9' ? strtol(key, &end, 10) : -1;
+        if (id < 0 || *end || id >= t->n_vocab)
+            return VBS_BAD(p, "logit_bias", "logit_bias: \"%.40s\" is no token id; they go from 0 to %d", key,
+                           t->n_vocab - 1);
+        double b = json_number_value(bias);
+        if (!json_is_number(bias) || !(b >= -100 && b <= 100))
+            return VBS_BAD(p, "logit_bias", "logit_bias: expected a number from -100 to 100 for token %ld",
+                           id);
+        a->bias[n++] = (vb_logit_bias){(int32_t)id, (float)b};
+    }
+    qsort(a->bias, n, sizeof *a->bias, compare_bias);
+    for (size_t i = 1; i < n; i++) /* "7" and "07" */
+        if (a->bias[i].id == a->bias[i - 1].id)
+            return VBS_BAD(p, "logit_bias", "logit_bias: token %d is there twice", a->bias[i].id);
+    a->sampling.bias = a->bias;
+    a->sampling.n_bias = n;
+    return 0;
+}
+
+static int read_seed(vbs_ask *a, vbs_problem *p) {
+    int64_t seed = -1;
+    if (vbs_get_int(a->root, "seed", -1, INT64_MAX, &seed, NULL, p)) return -1;
+    a->has_seed = seed >= 0;
+    a->sampling.seed = (uint64_t)seed;
+    if (a->has_seed) return 0;
+    uint64_t bits;
+    if (!vbs_random(&bits))
+        return vbs_refuse(p, 500, "server_error", NULL, "seed", "no random seed to be had: give one");
+    a->sampling.seed = bits >> 11;
+    return 0;
+}
+
+static int read_sampling(vbs_ask *a, const vbs_terms *t, vbs_problem *p) {
+    const json_t *r = a->root;
+    vb_sampling *s = &a->sampling;
+    int64_t k = t->sampling.top_k, last = t->sampling.penalty_last_n;
+    bool here, other;
+    *s = t->sampling;
+    s->bias = NULL;
+    s->n_bias = 0;
+    if (vbs_get_real(r, "temperature", 0, 1e6, &s->temperature, NULL, p) ||
+        vbs_get_real(r, "top_p", 0, 1, &s->top_p, NULL, p) ||
+        vbs_get_real(r, "min_p", 0, 1, &s->min_p, NULL, p) ||
+        vbs_get_int(r, "top_k", -1, INT32_MAX, &k, NULL, p) ||
+        vbs_get_real(r, "presence_penalty", -1e6, 1e6, &s->presence_penalty, NULL, p) ||
+        vbs_get_real(r, "frequency_penalty", -1e6, 1e6, &s->frequency_penalty, NULL, p) ||
+        vbs_get_real(r, "repeat_penalty", 1e-6, 1e6, &s->repeat_penalty, &here, p) ||
+        vbs_get_real(r, "repetition_penalty", 1e-6, 1e6, &s->repeat_penalty, &other, p) ||
+        vbs_get_int(r, "repeat_last_n", -1, 1048576, &last, NULL, p))
+        return -1;
+    if (here && other)
+        return VBS_BAD(p, "repetition_penalty",
+                       "repeat_penalty and repetition_penalty are one thing: give one");
+    s->top_k = k < 0 ? 0 : (int)k; /* -1 and 0: off, as others have it */
+    s->penalty_last_n = (int)last;
+    return read_bias(a, t, p) ? -1 : read_seed(a, p);
+}
+
+static int read_rule(vbs_ask *a, const vbs_terms *t, vbs_problem *p) {
+    const json_t *v = vbs_get(a->root, "accept");
+    a->accept = t->accept;
+    if (v) {
+        const char *name = json_is_string(v) ? json_string_value(v) : "";
+        int rule = VB_ACCEPT_COUPLED;
+        while (rule <= VB_ACCEPT_BLOCK && strcmp(name, vb_accept_name((vb_accept)rule))) rule++;
+        if (rule > VB_ACCEPT_BLOCK)
+            return VBS_BAD(p, "accept", "accept: expected coupled, greedy, rejection or block");
+        a->accept = (vb_accept)rule;
+    }
+    /* The server's own rule may be greedy too: a request that asks for a temperature then gets coupled's law.
+     */
+    if (a->accept == VB_ACCEPT_GREEDY && a->sampling.temperature > 0) {
+        if (v)
+            return VBS_BAD(p, "accept",
+                           "accept greedy is the rule of temperature 0, and the temperature is %g",
+                           a->sampling.temperature);
+        a->accept = VB_ACCEPT_COUPLED;
+    }
+    int64_t gamma = a->gamma;
+    if (vbs_get_int(a->root, "gamma", 0, 32, &gamma, NULL, p)) return -1;
+    if (gamma && !t->has_draft)
+        return VBS_BAD(p, "gamma",
+                       "gamma: nobody drafts here: the server was started without -md and --draft ngram");
+    a->gamma = (int)gamma;
+    return 0;
+}
+
+static int read_lengths(vbs_ask *a, const vbs_terms *t, vbs_problem *p) {
+    const json_t *r = a->root;
+    int64_t n = 1, old = 0, newer = 0;
+    bool has_old, has_new;
+    if (vbs_get_int(r, "max_tokens", -1, INT32_MAX, &old, &has_old, p) ||
+        vbs_get_int(r, "max_completion_tokens", -1, INT32_MAX, &newer, &has_new, p) ||
+        vbs_get_int(r, "n", 1, VBS_MAX_CHOICES, &n, NULL, p))
+        return -1;
+    if (has_old && has_new && old != newer)
+        return VBS_BAD(p, "max_tokens", "max_tokens is %lld and max_completion_tokens %lld: give one",
+                       (long long)old, (long long)newer);
+    int64_t most = has_new ? newer : old;
+    if (has_old || has_new) {
+        if (most == 0)
+            return VBS_BAD(p, has_new ? "max_completion_tokens" : "max_tokens",
+                           "at least one token must be asked for; -1: as many as the context holds");
+    } else {
+        most = t->max_tokens ? t->max_tokens : a->chat ? -1 : 16;
+    }
+    a->max_tokens = most < 0 ? 0 : (size_t)most;
+    a->n = (int)n;
+    return 0;
+}
+
+static int read_reports(vbs_ask *a, vbs_problem *p) {
+    const json_t *r = a->root, *options = vbs_get(r, "stream_options");
+    int64_t top = 0;
+    bool has_top;
+    if (vbs_get_bool(r, "stream", &a->stream, NULL, p) ||
+        vbs_get_bool(r, "verbatim", &a->verbatim, NULL, p) ||
+        vbs_get_bool(r, "ignore_eos", &a->ignore_eos, NULL, p))
+        return -1;
+    if (options && !json_is_object(options))
+        return VBS_BAD(p, "stream_options", "stream_options: expected an object");
+    if (options && vbs_get_bool(options, "include_usage", &a->include_usage, NULL, p)) return -1;
+    if (options && !a->stream) vbs_ask_warn(a, "stream_options says nothing without stream");
+    if (!a->chat) { /* the older API: a number of alternatives */
+        if (vbs_get_int(r, "logprobs", 0, 20, &top, &a->logprobs, p)) return -1;
+        a->n_top = (int)top;
+        return 0;
+    }
+    if (vbs_get_bool(r, "logprobs", &a->logprobs, NULL, p) ||
+        vbs_get_int(r, "top_logprobs", 0, 20, &top, &has_top, p))
+        return -1;
+    if (top && !a->logprobs) return VBS_BAD(p, "top_logprobs", "top_logprobs needs \"logprobs\": true");
+    a->n_top = (int)top;
+    return 0;
+}
+
+int vbs_ask_read(vbs_ask *a, bool chat, const char *body, size_t n, const vbs_terms *t, vbs_problem *p) {
+    memset(a, 0, sizeof *a);
+    memset(p, 0, sizeof *p);
+    a->chat = chat;
+    a->root = vbs_json_read(body, n, p);
+    if (!a->root) return -1;
+    a->warnings = json_array();
+    if (!a->warnings) return vbs_refuse(p, 500, "server_error", NULL, NULL, "out of memory");
+    if (read_model(a, t, p) || vbs_ask_foreign(a, t, p) || read_sampling(a, t, p) || read_rule(a, t, p) ||
+        read_lengths(a, t, p) || read_stops(a, p) || read_reports(a, p))
+        return -1;
+    if (chat ? vbs_ask_messages(a, t, p) : vbs_ask_prompts(a, t, p)) return -1;
+    size_t prompts = chat ? 1 : a->n_prompts;
+    if (prompts * (size_t)a->n > VBS_MAX_CHOICES)
+        return VBS_BAD(p, "n", "n: %zu prompts of %d choices each are more than %d", prompts, a->n,
+                       VBS_MAX_CHOICES);
+    vb_error err = {0};
+    if (vb_sampling_check(&a->sampling, t->n_vocab, &err)) return VBS_BAD(p, NULL, "%s", err.message);
+    return 0;
+}
+
+void vbs_ask_close(vbs_ask *a) {
+    for (size_t i = 0; i < a->n_joined; i++) free(a->joined[i]);
+    for (size_t i = 0; i < a->n_prompts; i++) free(a->prompts[i].ids);
+    free(a->joined);
+    free(a->prompts);
+    free(a->messages);
+    free(a->bias);
+    json_decref(a->warnings);
+    json_decref(a->root);
+    memset(a, 0, sizeof *a);
+}

@@ -1,0 +1,110 @@
+/* ask.h - what a client asks for: a body of JSON, checked field by field. Pure: knows neither HTTP nor the
+ * engine. docs/server.md lists the fields. */
+#ifndef VERBATIM_SERVER_ASK_H
+#define VERBATIM_SERVER_ASK_H
+
+#include "text.h"
+
+#include <jansson.h>
+
+#define VBS_MAX_CHOICES  16 /* n times the number of prompts */
+#define VBS_MAX_MESSAGES 4096
+#define VBS_MAX_DEPTH    32 /* of nested JSON */
+
+/* Why a request is refused: an HTTP status and the fields of the API's error object. */
+typedef struct vbs_problem {
+    int status;       /* 0: no problem */
+    const char *type; /* static strings; param and code may be NULL */
+    const char *code;
+    char param[64];
+    char message[1024];
+} vbs_problem;
+
+/* Fills *p and returns -1. */
+int vbs_refuse(vbs_problem *p, int status, const char *type, const char *code, const char *param,
+               const char *format, ...)
+#if defined(__GNUC__)
+    __attribute__((format(printf, 6, 7)))
+#endif
+    ;
+#define VBS_BAD(p, param, ...) vbs_refuse(p, 400, "invalid_request_error", NULL, param, __VA_ARGS__)
+
+typedef struct vbs_preset {
+    const char *name;
+    int gamma;
+} vbs_preset;
+extern const vbs_preset VBS_PRESETS[]; /* fast, balanced, max, off; ends with name == NULL */
+const vbs_preset *vbs_find_preset(const char *name, size_t len);
+
+/* What a request is read against: the server's settings. */
+typedef struct vbs_terms {
+    const char *name;     /* of the model, without a preset */
+    int gamma;            /* of the default preset */
+    bool has_draft;       /* false: presets other than off are not there */
+    vb_sampling sampling; /* where the request says nothing */
+    vb_accept accept;
+    int64_t max_tokens; /* the same; 0: as the API, 16 for completions, no limit for chat; -1: no limit */
+    int32_t n_vocab;
+    bool ignore_tools;
+    const char *system_prompt; /* for conversations without one; NULL or "": none */
+} vbs_terms;
+
+typedef struct vbs_prompt {
+    const char *text; /* NULL: ids are given */
+    size_t len;
+    int32_t *ids; /* (n) */
+    size_t n;
+} vbs_prompt;
+
+typedef struct vbs_ask {
+    json_t *root; /* owns the strings below */
+    bool chat, stream, include_usage, verbatim, logprobs, ignore_eos, has_seed;
+    char model[256];           /* the id as it is reported */
+    vb_chat_message *messages; /* chat: (n_messages) */
+    size_t n_messages;
+    char **joined; /* (n_joined) contents put together from parts */
+    size_t n_joined;
+    vbs_prompt *prompts; /* completions: (n_prompts) */
+    size_t n_prompts;
+    int n; /* choices per prompt */
+    vb_sampling sampling;
+    vb_logit_bias *bias;
+    vb_accept accept;
+    int gamma;
+    size_t max_tokens; /* 0: as many as the context holds */
+    int n_top;
+    vbs_stop stops[VBS_MAX_STOPS];
+    int n_stops;
+    json_t *warnings; /* array of strings */
+} vbs_ask;
+
+/* Reads a body. Returns 0, or -1 with *p filled in. Close it either way. */
+int vbs_ask_read(vbs_ask *a, bool chat, const char *body, size_t n, const vbs_terms *t, vbs_problem *p);
+void vbs_ask_close(vbs_ask *a);
+/* The key of choice `i`: the seed itself for 0, else a 53-bit mix of seed and i. */
+uint64_t vbs_choice_seed(uint64_t seed, int i);
+/* 64 bits from the system; false if it has none. */
+bool vbs_random(uint64_t *bits);
+/* JSON of a client: refuses what is nested too deeply, has a key twice or holds what is no text. */
+json_t *vbs_json_read(const char *body, size_t n, vbs_problem *p);
+
+/* Fields, for ask_*.c. Each returns 0 or -1; *set (may be NULL) says whether the field is there and not null.
+ */
+int vbs_get_bool(const json_t *root, const char *key, bool *out, bool *set, vbs_problem *p);
+int vbs_get_int(const json_t *root, const char *key, int64_t min, int64_t max, int64_t *out, bool *set,
+                vbs_problem *p);
+int vbs_get_real(const json_t *root, const char *key, double min, double max, double *out, bool *set,
+                 vbs_problem *p);
+const json_t *vbs_get(const json_t *root, const char *key); /* NULL also for null */
+/* ask_prompt.c: messages, prompt. */
+int vbs_ask_messages(vbs_ask *a, const vbs_terms *t, vbs_problem *p);
+int vbs_ask_prompts(vbs_ask *a, const vbs_terms *t, vbs_problem *p);
+/* ask_fields.c: everything a request may not have, and what is ignored. */
+int vbs_ask_foreign(vbs_ask *a, const vbs_terms *t, vbs_problem *p);
+void vbs_ask_warn(vbs_ask *a, const char *format, ...)
+#if defined(__GNUC__)
+    __attribute__((format(printf, 2, 3)))
+#endif
+    ;
+
+#endif

@@ -1,0 +1,277 @@
+/* exchange.c - jobs of the engine on behalf of one request. See exchange.h. */
+#include "exchange.h"
+
+#include "base.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* ------------------------------------------------------------------------------------------------ boxes */
+
+static int reserve(void **p, size_t *room, size_t n, size_t size, vb_error *err) {
+    if (n <= *room) return 0;
+    size_t more = 2 * n + 64;
+    uint64_t bytes;
+    void *grown = vb_mul_u64(more, size, &bytes) ? realloc(*p, (size_t)bytes) : NULL;
+    if (!grown) return vb_fail(err, VB_ERR_MEMORY, "out of memory for what a request produced");
+    *p = grown;
+    *room = more;
+    return 0;
+}
+
+static int reserve_box(vbs_box *b, size_t tokens, size_t tops, size_t text, vb_error *err) {
+    int rc = reserve((void **)&b->tokens, &b->room, b->n + tokens, sizeof *b->tokens, err);
+    if (!rc) rc = reserve((void **)&b->tops, &b->tops_room, b->n_tops + tops, sizeof *b->tops, err);
+    if (!rc) rc = reserve((void **)&b->text, &b->text_room, b->n_text + text, 1, err);
+    return rc;
+}
+
+void vbs_box_free(vbs_box *b) {
+    free(b->tokens);
+    free(b->tops);
+    free(b->text);
+    memset(b, 0, sizeof *b);
+}
+
+static void add_text(vbs_box *b, const char *text, size_t n) {
+    if (n) memcpy(b->text + b->n_text, text, n);
+    b->n_text += n;
+}
+
+int vbs_box_append(vbs_box *to, const vbs_box *from, vb_error *err) {
+    int rc = reserve_box(to, from->n, from->n_tops, from->n_text, err);
+    if (rc) return rc;
+    for (size_t i = 0; i < from->n; i++) {
+        to->tokens[to->n] = from->tokens[i];
+        to->tokens[to->n++].top += to->n_tops;
+    }
+    if (from->n_tops) memcpy(to->tops + to->n_tops, from->tops, from->n_tops * sizeof *from->tops);
+    to->n_tops += from->n_tops;
+    add_text(to, from->text, from->n_text);
+    return 0;
+}
+
+/* ------------------------------------------------------------------------------------------------ callbacks
+ */
+
+/* One token into the box; the lock is held. */
+static int box_token(vbs_choice *c, const vbs_token *t, vb_error *err) {
+    size_t len = 0;
+    const char *bytes = vb_token_text(c->x->tokenizer, t->id, false, &len);
+    vbs_text *text = &c->assembler;
+    uint64_t from = text->taken;
+    int rc = vbs_text_push(text, bytes ? bytes : "", bytes ? len : 0, err);
+    if (!rc) rc = reserve_box(&c->box, 1, (size_t)t->n_top, text->n_out, err);
+    if (rc) return rc;
+    vbs_box *b = &c->box;
+    b->tokens[b->n++] = (vbs_out){.id = t->id,
+                                  .origin = t->origin,
+                                  .logprob = t->logprob,
+                                  .p = t->p,
+                                  .q = t->q,
+                                  .top = b->n_tops,
+                                  .n_top = t->n_top,
+                                  .text = text->n_out,
+                                  .from = from,
+                                  .rejected = -1,
+                                  .drafted = -1};
+    if (t->n_top > 0) memcpy(b->tops + b->n_tops, t->top, (size_t)t->n_top * sizeof *t->top);
+    b->n_tops += (size_t)t->n_top;
+    add_text(b, text->out, text->n_out);
+    return 0;
+}
+
+static void box_step(vbs_choice *c, const vbs_step *step, size_t boxed) {
+    if (!boxed) return;
+    vbs_out *last = &c->box.tokens[c->box.n - 1];
+    last->drafted = step->n_drafted;
+    last->tested = step->n_tested;
+    last->accepted = step->n_accepted;
+    if (step->rejected >= 0 && last->origin == VB_FROM_RESIDUAL) {
+        last->rejected = step->rejected;
+        last->rejected_p = step->rejected_p;
+        last->rejected_q = step->rejected_q;
+    }
+}
+
+static void announce(vbs_exchange *x) {
+    x->news = true;
+    pthread_cond_signal(&x->changed);
+}
+
+static bool on_step(void *user, const struct vbs_step *step) {
+    vbs_choice *c = user;
+    vb_error err = {0};
+    size_t boxed = 0;
+    pthread_mutex_lock(&c->x->lock);
+    for (size_t i = 0; i < step->n && !step->tokens[i].stop && !c->assembler.stopped && !c->failed; i++) {
+        c->failed = box_token(c, &step->tokens[i], &err) != 0;
+        boxed += !c->failed;
+    }
+    box_step(c, step, boxed);
+    bool go_on = !c->assembler.stopped && !c->failed && !c->cancelled;
+    announce(c->x);
+    pthread_mutex_unlock(&c->x->lock);
+    return go_on;
+}
+
+static void on_prompt(void *user, size_t done, size_t total, size_t cached) {
+    vbs_choice *c = user;
+    (void)cached;
+    pthread_mutex_lock(&c->x->lock);
+    c->x->prompt_done = done;
+    c->x->prompt_total = total;
+    pthread_mutex_unlock(&c->x->lock);
+}
+
+static void on_end(void *user, const struct vbs_result *result) {
+    vbs_choice *c = user;
+    vb_error err = {0};
+    pthread_mutex_lock(&c->x->lock);
+    if (vbs_text_end(&c->assembler, &err) || reserve_box(&c->box, 0, 0, c->assembler.n_out, &err))
+        c->failed = true;
+    else
+        add_text(&c->box, c->assembler.out, c->assembler.n_out);
+    c->stopped = c->assembler.stopped;
+    c->cut = c->assembler.cut;
+    c->result = *result;
+    c->ended = true;
+    announce(c->x);
+    pthread_mutex_unlock(&c->x->lock);
+}
+
+/* ------------------------------------------------------------------------------------------------ life */
+
+static int submit(vbs_choice *c, const vbs_prompt *prompt, vb_error *err) {
+    const vbs_ask *a = c->x->ask;
+    vbs_request r = {.prompt = prompt->ids,
+                     .n_prompt = prompt->n,
+                     .sampling = a->sampling,
+                     .accept = a->accept,
+                     .gamma = a->gamma,
+                     .max_tokens = a->max_tokens,
+                     .n_top = a->n_top,
+                     .want_logprobs = a->logprobs || a->verbatim,
+                     .want_drafts = a->verbatim,
+                     .ignore_stop = a->ignore_eos,
+                     .on_step = on_step,
+                     .on_prompt = on_prompt,
+                     .on_end = on_end,
+                     .user = c};
+    c->seed = vbs_choice_seed(a->sampling.seed, c->index % a->n);
+    r.sampling.seed = c->seed;
+    vbs_text_open(&c->assembler, a->stops, a->n_stops);
+    return vbs_submit(c->x->engine, &r, &c->job, err);
+}
+
+int vbs_exchange_open(vbs_exchange **out, vbs_engine *e, const vbs_ask *ask, const vbs_prompt *prompts,
+                      size_t n_prompts, vb_error *err) {
+    vbs_exchange *x = calloc(1, sizeof *x);
+    size_t n = n_prompts * (size_t)ask->n;
+    if (!x || !(x->choices = calloc(n, sizeof *x->choices))) {
+        free(x);
+        return vb_fail(err, VB_ERR_MEMORY, "out of memory for %zu choices", n);
+    }
+    pthread_condattr_t clock;
+    pthread_condattr_init(&clock);
+    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+    pthread_mutex_init(&x->lock, NULL);
+    pthread_cond_init(&x->changed, &clock);
+    pthread_condattr_destroy(&clock);
+    x->ask = ask;
+    x->engine = e;
+    x->tokenizer = vbs_tokenizer(e);
+    x->began = vb_now();
+    int rc = 0;
+    for (size_t i = 0; i < n && !rc; i++) {
+        vbs_choice *c = &x->choices[i];
+        c->x = x;
+        c->index = (int)i;
+        rc = submit(c, &prompts[i / (size_t)ask->n], err);
+        if (rc)
+            vbs_text_close(&c->assembler);
+        else
+            x->n++;
+    }
+    if (rc) {
+        vbs_exchange_close(x);
+        return rc;
+    }
+    *out = x;
+    return 0;
+}
+
+void vbs_exchange_cancel(vbs_exchange *x) {
+    pthread_mutex_lock(&x->lock);
+    for (int i = 0; i < x->n; i++) {
+        vbs_choice *c = &x->choices[i];
+        /* The job exists until its on_end has returned, and that waits for this lock. */
+        if (!c->ended && !c->cancelled) vbs_cancel(x->engine, c->job);
+        c->cancelled = true;
+    }
+    pthread_mutex_unlock(&x->lock);
+}
+
+static bool all_ended(const vbs_exchange *x) {
+    for (int i = 0; i < x->n; i++)
+        if (!x->choices[i].ended) return false;
+    return true;
+}
+
+bool vbs_exchange_ended(vbs_exchange *x) {
+    pthread_mutex_lock(&x->lock);
+    bool ended = all_ended(x);
+    pthread_mutex_unlock(&x->lock);
+    return ended;
+}
+
+bool vbs_exchange_wait(vbs_exchange *x, double seconds) {
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += (time_t)seconds;
+    until.tv_nsec += (long)(1e9 * (seconds - (double)(time_t)seconds));
+    if (until.tv_nsec >= 1000000000L) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000L;
+    }
+    pthread_mutex_lock(&x->lock);
+    int rc = 0;
+    while (!x->news && !all_ended(x) && !rc) rc = pthread_cond_timedwait(&x->changed, &x->lock, &until);
+    bool news = x->news || all_ended(x);
+    x->news = false;
+    pthread_mutex_unlock(&x->lock);
+    return news;
+}
+
+void vbs_exchange_close(vbs_exchange *x) {
+    if (!x) return;
+    vbs_exchange_cancel(x);
+    while (!vbs_exchange_ended(x)) vbs_exchange_wait(x, 1);
+    for (int i = 0; i < x->n; i++) {
+        vbs_box_free(&x->choices[i].box);
+        vbs_text_close(&x->choices[i].assembler);
+    }
+    pthread_cond_destroy(&x->changed);
+    pthread_mutex_destroy(&x->lock);
+    free(x->choices);
+    free(x);
+}
+
+bool vbs_choice_take(vbs_choice *c, vbs_box *into) {
+    into->n = into->n_tops = into->n_text = 0;
+    pthread_mutex_lock(&c->x->lock);
+    vbs_box old = *into;
+    *into = c->box;
+    c->box = old;
+    bool ended = c->ended;
+    pthread_mutex_unlock(&c->x->lock);
+    return ended;
+}
+
+const char *vbs_choice_reason(const vbs_choice *c) {
+    if (c->failed || c->result.end == VBS_END_ERROR || c->result.end == VBS_END_SHUTDOWN) return "error";
+    if (c->stopped || c->result.end == VBS_END_STOP) return "stop";
+    if (c->result.end == VBS_END_LENGTH || c->x->timed_out) return "length";
+    return "error";
+}

@@ -1,0 +1,87 @@
+/* exchange.h - one request being answered: its choices as jobs of the engine, and what they have produced so
+ * far.
+ *
+ * The engine's thread turns tokens into text (stop strings end a generation there, at the token that
+ * completes them) and puts both into a box per choice; the connection's thread empties the boxes, as a stream
+ * or at the end. The engine's thread never waits for a client. */
+#ifndef VERBATIM_SERVER_EXCHANGE_H
+#define VERBATIM_SERVER_EXCHANGE_H
+
+#include "ask.h"
+#include "engine.h"
+
+#include <pthread.h>
+
+typedef struct vbs_exchange vbs_exchange;
+
+typedef struct vbs_out {
+    int32_t id;
+    vb_origin origin;
+    double logprob, p, q;
+    size_t top;       /* its alternatives start here in vbs_box.tops */
+    size_t text;      /* bytes of vbs_box.text that this token let out */
+    uint64_t from;    /* where its own bytes start in all that was generated */
+    int32_t rejected; /* the draft that this token replaced; -1: none */
+    double rejected_p, rejected_q;
+    int n_top;
+    int drafted, tested, accepted; /* of the step whose last token this is; drafted -1: not a last one */
+} vbs_out;
+
+typedef struct vbs_box {
+    vbs_out *tokens; /* (n) */
+    size_t n, room;
+    vbs_top *tops; /* (n_tops) */
+    size_t n_tops, tops_room;
+    char *text; /* (n_text) */
+    size_t n_text, text_room;
+} vbs_box;
+
+typedef struct vbs_choice {
+    vbs_exchange *x;
+    int index;
+    uint64_t seed;
+    vbs_job *job;
+    vbs_text assembler; /* the engine's thread */
+    /* Behind the exchange's lock. */
+    vbs_box box;
+    bool cancelled, ended;
+    vbs_result result; /* once ended */
+    bool stopped;      /* by a stop string */
+    uint64_t cut;      /* where */
+    bool failed;       /* out of memory on the way */
+} vbs_choice;
+
+struct vbs_exchange {
+    const vbs_ask *ask;
+    vbs_engine *engine;
+    const vb_tokenizer *tokenizer;
+    vbs_choice *choices; /* (n) */
+    int n;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool news;
+    size_t prompt_done, prompt_total; /* of the choice that is reading its prompt */
+    bool shutdown, timed_out, gone;   /* why choices were cancelled */
+    double began;
+};
+
+/* Submits every choice: prompts[i] for the i-th prompt. All or none runs. Returns 0 or a VB_ERR_*:
+ * VB_ERR_FULL when the queue is. The ask outlives the exchange. */
+int vbs_exchange_open(vbs_exchange **out, vbs_engine *e, const vbs_ask *ask, const vbs_prompt *prompts,
+                      size_t n_prompts, vb_error *err);
+/* Cancels what still runs, waits for it, and frees everything. */
+void vbs_exchange_close(vbs_exchange *x);
+/* Waits for news, at most `seconds`. True if there are some, or all choices have ended. */
+bool vbs_exchange_wait(vbs_exchange *x, double seconds);
+bool vbs_exchange_ended(vbs_exchange *x);
+void vbs_exchange_cancel(vbs_exchange *x);
+/* Puts what choice c has produced since the last time into *into (whose own content is dropped; its memory is
+ * swapped). Returns true if the choice had ended then: nothing follows. */
+bool vbs_choice_take(vbs_choice *c, vbs_box *into);
+void vbs_box_free(vbs_box *b);
+/* Appends a box to another, offsets adjusted. */
+int vbs_box_append(vbs_box *to, const vbs_box *from, vb_error *err);
+/* "stop" or "length"; "error" if it ended otherwise. */
+const char *vbs_choice_reason(const vbs_choice *c);
+
+#endif

@@ -1,0 +1,173 @@
+/* generate.c - /v1/chat/completions and /v1/completions: from a body to an answer. */
+#include "httpd.h"
+
+#include "base.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { WATCH_MS = 250 }; /* how often a silent wait looks whether the client is still there */
+
+void vbs_answer_close(vbs_answer *a) {
+    if (!a) return;
+    vbs_exchange_close(a->x);
+    for (size_t i = 0; i < a->n_prompts && a->prompt_ids; i++) vb_free(a->prompt_ids[i]);
+    free(a->prompt_ids);
+    free(a->prompts);
+    vbs_ask_close(&a->ask);
+    free(a);
+}
+
+/* a->prompts: every prompt as ids. */
+static int make_prompts(vbs_answer *a, vbs_problem *p) {
+    const vbs_ask *ask = &a->ask;
+    size_t n = ask->chat ? 1 : ask->n_prompts;
+    a->prompts = calloc(n, sizeof *a->prompts);
+    a->prompt_ids = calloc(n, sizeof *a->prompt_ids);
+    if (!a->prompts || !a->prompt_ids) return vbs_refuse(p, 500, "server_error", NULL, NULL, "out of memory");
+    a->n_prompts = n;
+    for (size_t i = 0; i < n; i++) {
+        vbs_prompt *out = &a->prompts[i];
+        const vbs_prompt *in = ask->chat ? NULL : &ask->prompts[i];
+        int rc = 0;
+        if (in && in->ids) {
+            *out = *in;
+        } else {
+            rc = in ? vbs_prompt_text(a->s, in->text, in->len, &a->prompt_ids[i], &out->n, p)
+                    : vbs_prompt_chat(a->s, ask->messages, ask->n_messages, &a->prompt_ids[i], &out->n, p);
+            out->ids = a->prompt_ids[i];
+        }
+        if (rc) return rc;
+        int room = vbs_context_size(a->s->engine);
+        const char *field = ask->chat ? "messages" : "prompt";
+        if (out->n == 0)
+            return VBS_BAD(p, field, "the prompt is empty and the model adds no BOS token: give some text");
+        if (out->n >= (size_t)room)
+            return vbs_refuse(
+                p, 400, "invalid_request_error", "context_length_exceeded", field,
+                "the prompt has %zu tokens and the context holds %d; start the server with a larger -c, "
+                "or shorten it",
+                out->n, room);
+    }
+    return 0;
+}
+
+static int start(vbs_answer *a, vbs_problem *p) {
+    vb_error err = {0};
+    int rc = vbs_exchange_open(&a->x, a->s->engine, &a->ask, a->prompts, a->n_prompts, &err);
+    if (rc == VB_ERR_FULL) {
+        atomic_fetch_add(&a->s->counts.too_busy, 1);
+        return vbs_refuse(p, 429, "rate_limit_error", "queue_full", NULL, "%s", err.message);
+    }
+    if (rc) vbs_problem_from(p, &err);
+    return rc;
+}
+
+void vbs_answer_watch(vbs_answer *a) {
+    vbs_exchange *x = a->x;
+    double limit = a->s->p.request_s;
+    bool late = limit > 0 && vb_now() - x->began > limit;
+    if (x->gone || x->shutdown || x->timed_out) return;
+    if (a->call->peer && vbs_peer_gone(a->call->peer))
+        x->gone = true;
+    else if (a->s->aborting)
+        x->shutdown = true;
+    else if (late)
+        x->timed_out = true;
+    else
+        return;
+    vbs_exchange_cancel(x);
+}
+
+bool vbs_choice_problem(const vbs_answer *a, const vbs_choice *c, vbs_problem *p) {
+    const vbs_result *r = &c->result;
+    if (strcmp(vbs_choice_reason(c), "error") != 0) return false;
+    if (c->failed)
+        vbs_refuse(p, 500, "server_error", NULL, NULL, "out of memory");
+    else if (r->end == VBS_END_ERROR)
+        vbs_refuse(p, 500, "server_error", NULL, NULL, "%s", r->error.message);
+    else if (r->end == VBS_END_SHUTDOWN || a->x->shutdown)
+        vbs_refuse(p, 503, "server_error", "shutting_down", NULL, "the server is shutting down");
+    else
+        vbs_refuse(p, 499, "server_error", "cancelled", NULL, "the request was cancelled");
+    return true;
+}
+
+static void log_answer(vbs_answer *a) {
+    uint64_t drafted = 0, accepted = 0;
+    size_t prompt = 0, cached = 0, output = 0;
+    for (int i = 0; i < a->x->n; i++) {
+        const vbs_result *r = &a->x->choices[i].result;
+        prompt += r->prompt_tokens;
+        cached += r->cached_tokens;
+        output += r->output_tokens;
+        drafted += r->stats.drafted;
+        accepted += r->stats.accepted;
+    }
+    snprintf(a->call->log, sizeof a->call->log,
+             "%.80s prompt %zu (%zu cached) output %zu accepted %llu of %llu%s", a->ask.model, prompt, cached,
+             output, (unsigned long long)accepted, (unsigned long long)drafted,
+             a->x->gone        ? " client gone"
+             : a->x->timed_out ? " time limit"
+                               : "");
+}
+
+/* Waits for everything, then answers in one piece. */
+static enum MHD_Result answer_whole(vbs_answer *a) {
+    vbs_box *boxes = calloc((size_t)a->x->n, sizeof *boxes);
+    vbs_problem p = {0};
+    if (!boxes) return MHD_NO;
+    vbs_call_patience(a->call, false);
+    while (!vbs_exchange_ended(a->x)) {
+        vbs_exchange_wait(a->x, WATCH_MS / 1e3);
+        vbs_answer_watch(a);
+    }
+    vbs_call_patience(a->call, true);
+    bool failed = false;
+    for (int i = 0; i < a->x->n; i++) {
+        vbs_choice_take(&a->x->choices[i], &boxes[i]);
+        failed = failed || vbs_choice_problem(a, &a->x->choices[i], &p);
+    }
+    enum MHD_Result ok;
+    if (failed) {
+        ok = a->x->gone ? MHD_NO : vbs_reply_problem(a->call, &p);
+    } else {
+        log_answer(a);
+        ok = vbs_reply_json(a->call, 200, vbs_answer_json(a, boxes));
+    }
+    for (int i = 0; i < a->x->n; i++) vbs_box_free(&boxes[i]);
+    free(boxes);
+    return ok;
+}
+
+static enum MHD_Result answer(vbs_call *c, bool chat) {
+    vbs_problem p = {0};
+    vbs_answer *a = calloc(1, sizeof *a);
+    if (!a) return MHD_NO;
+    a->call = c;
+    a->s = c->s;
+    a->created = (int64_t)time(NULL);
+    snprintf(a->id, sizeof a->id, "%s-%.12s%llu", chat ? "chatcmpl" : "cmpl", c->s->instance,
+             (unsigned long long)atomic_fetch_add(&c->s->serial, 1));
+    enum MHD_Result ok;
+    if (vbs_ask_read(&a->ask, chat, c->body ? c->body : "", c->n_body, &c->s->terms, &p) ||
+        make_prompts(a, &p) || start(a, &p)) {
+        ok = vbs_reply_problem(c, &p);
+    } else if (a->ask.stream) {
+        return vbs_answer_stream(a);
+    } else {
+        ok = answer_whole(a);
+    }
+    vbs_answer_close(a);
+    return ok;
+}
+
+enum MHD_Result vbs_answer_chat(vbs_call *c) {
+    return answer(c, true);
+}
+
+enum MHD_Result vbs_answer_completion(vbs_call *c) {
+    return answer(c, false);
+}

@@ -1,0 +1,157 @@
+/* httpd.h - inside of the server: connections, calls and replies. */
+#ifndef VERBATIM_SERVER_HTTPD_H
+#define VERBATIM_SERVER_HTTPD_H
+
+#include "server.h"
+
+#include <microhttpd.h>
+
+/* A connection, from accept to close. */
+typedef struct vbs_peer {
+    struct vbs_peer *next, **link; /* in vbs_server.peers, the newest first */
+    int fd;
+    double since;   /* when it was opened, or its last request was answered */
+    bool answering; /* a whole request is there and being worked on */
+    bool evicted;
+} vbs_peer;
+
+/* One request. */
+typedef struct vbs_call {
+    vbs_server *s;
+    struct MHD_Connection *connection;
+    vbs_peer *peer;
+    const struct vbs_route *route;
+    char method[16], path[128];
+    char *body;
+    size_t n_body, room;
+    bool too_large, refused, counted;
+    vbs_problem problem; /* with `refused`: found before the body came */
+    unsigned status;     /* of the reply */
+    double began;
+    const char *origin; /* to be named in Access-Control-Allow-Origin; NULL: none */
+    char log[200];      /* more for the log line */
+} vbs_call;
+
+typedef struct vbs_route {
+    const char *method, *path;
+    bool open;   /* without a key */
+    bool loaded; /* only once the models are there */
+    enum MHD_Result (*answer)(vbs_call *c);
+} vbs_route;
+extern const vbs_route VBS_ROUTES[]; /* ends with method == NULL */
+extern const vbs_route VBS_PAGE_ROUTE;
+
+typedef struct vbs_counts {
+    atomic_ullong by_class[6]; /* replies by hundreds of their status */
+    atomic_ullong refused_host, refused_key, too_busy, timed_out, gone, evicted;
+} vbs_counts;
+
+struct vbs_server {
+    vbs_server_params p;
+    struct MHD_Daemon *daemon;
+    int listen_fd, port;
+    bool fell_back, quiesced;
+    vbs_engine *_Atomic engine; /* NULL while loading */
+    vbs_terms terms;
+    const char *template; /* the family; NULL: none */
+    char no_chat[512];
+    char fingerprint[32];
+    int64_t created; /* seconds since 1970 */
+    double started;
+    char instance[17]; /* random, part of response ids */
+    atomic_ullong serial;
+    atomic_bool draining, aborting, closing;
+    atomic_int active;
+    vbs_counts counts;
+    pthread_mutex_t lock; /* peers */
+    vbs_peer *peers;
+    int n_peers;
+    pthread_t watcher;
+    bool watching;
+};
+
+/* ------------------------------------------------------------------------------------------------ replies */
+
+enum MHD_Result vbs_reply_json(vbs_call *c, unsigned status, json_t *value); /* releases value */
+enum MHD_Result vbs_reply_bytes(vbs_call *c, unsigned status, const char *type, const void *bytes, size_t n,
+                                bool forever); /* forever: bytes are static, else copied */
+enum MHD_Result vbs_reply_problem(vbs_call *c, const vbs_problem *p);
+/* Adds what every reply has and hands it over; releases r. */
+enum MHD_Result vbs_reply(vbs_call *c, unsigned status, struct MHD_Response *r);
+json_t *vbs_problem_json(const vbs_problem *p);
+/* The answer to a library error. */
+void vbs_problem_from(vbs_problem *p, const vb_error *err);
+/* Has the client gone? */
+bool vbs_peer_gone(const vbs_peer *p);
+/* The whole call is over: counts, log line, memory. For streams, whose answer outlives the handler. */
+void vbs_call_log(vbs_call *c);
+/* Turns the time limit for idle connections off while an answer is computed, and on again. */
+void vbs_call_patience(vbs_call *c, bool on);
+
+/* ------------------------------------------------------------------------------------------------ guard.c */
+
+/* 0, or -1 with the reason. */
+int vbs_guard_host(const vbs_server_params *p, const char *host, vbs_problem *problem);
+int vbs_guard_key(const vbs_server_params *p, const char *authorization, const char *x_api_key,
+                  vbs_problem *problem);
+/* *allow is what Access-Control-Allow-Origin says; NULL: nothing. */
+int vbs_guard_origin(const vbs_server_params *p, const char *origin, const char *host, const char **allow,
+                     vbs_problem *problem);
+
+/* ------------------------------------------------------------------------------------------------ others */
+
+/* json.c */
+json_t *vbs_json_text(const char *bytes, size_t n);  /* bytes that are no UTF-8 become U+FFFD */
+json_t *vbs_json_real(double x);                     /* null if it is not finite */
+json_t *vbs_json_bytes(const char *bytes, size_t n); /* a list of numbers */
+/* Compact JSON; free() it. NULL: out of memory. */
+char *vbs_json_dump(const json_t *value, size_t *n);
+
+/* prompt.c: the ids of a conversation or text. Returns 0 or -1. vb_free(*ids). */
+int vbs_prompt_chat(const vbs_server *s, const vb_chat_message *m, size_t n, int32_t **ids, size_t *n_ids,
+                    vbs_problem *p);
+int vbs_prompt_text(const vbs_server *s, const char *text, size_t len, int32_t **ids, size_t *n_ids,
+                    vbs_problem *p);
+
+/* generate.c */
+typedef struct vbs_answer {
+    vbs_call *call;
+    vbs_server *s;
+    vbs_ask ask;
+    vbs_exchange *x;
+    int32_t **prompt_ids; /* vb_free each; (n_prompts) */
+    vbs_prompt *prompts;
+    size_t n_prompts;
+    char id[48];
+    int64_t created;
+} vbs_answer;
+enum MHD_Result vbs_answer_chat(vbs_call *c);
+enum MHD_Result vbs_answer_completion(vbs_call *c);
+void vbs_answer_close(vbs_answer *a);
+/* Looks after time limit, shutdown and a client that went away, while one waits. */
+void vbs_answer_watch(vbs_answer *a);
+/* What ended a choice as an error; false if it ended well. */
+bool vbs_choice_problem(const vbs_answer *a, const vbs_choice *c, vbs_problem *p);
+
+/* response.c */
+json_t *vbs_usage_json(const vbs_answer *a);
+void vbs_report_json(const vbs_answer *a, json_t *into); /* timings, stats, seed, warnings */
+json_t *vbs_logprobs_json(const vbs_answer *a, const vbs_box *b, size_t first, size_t n, size_t *offset);
+json_t *vbs_tokens_json(const vbs_answer *a, const vbs_box *b, size_t first, size_t n);
+json_t *vbs_answer_json(const vbs_answer *a, vbs_box *boxes); /* (x->n) */
+/* Tokens of a box that belong to the text of a choice that has ended: those after a stop string do not. */
+size_t vbs_box_kept(const vbs_choice *c, const vbs_box *b);
+
+/* sse.c */
+enum MHD_Result vbs_answer_stream(vbs_answer *a);
+
+/* metrics.c: the text of /metrics; free() it. */
+char *vbs_metrics_text(vbs_server *s);
+
+/* routes.c */
+enum MHD_Result vbs_answer_options(vbs_call *c);
+
+/* routes.c */
+const vbs_asset *vbs_find_page(const char *path); /* "/", "/app.js"; NULL: there is no such file */
+
+#endif

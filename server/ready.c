@@ -1,0 +1,95 @@
+/* ready.c - from loaded models to a server that answers: the terms of requests, chat template, fingerprint.
+ */
+#include "httpd.h"
+
+#include "base.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include <xxhash.h>
+
+static void hash_model(XXH3_state_t *h, const vb_gguf *g) {
+    enum { SAMPLE = 4096 };
+    for (size_t i = 0; i < vb_gguf_tensor_count(g); i++) {
+        const vb_tensor *t = vb_gguf_tensor(g, i);
+        int32_t type = (int32_t)t->type;
+        XXH3_64bits_update(h, t->name, strlen(t->name));
+        XXH3_64bits_update(h, &type, sizeof type);
+        XXH3_64bits_update(h, t->dims, sizeof t->dims);
+        XXH3_64bits_update(h, t->data, t->bytes < SAMPLE ? (size_t)t->bytes : (size_t)SAMPLE);
+    }
+}
+
+/* Of what decides the text besides the request: version, target (the head of each of its tensors),
+ * precisions. Not of drafts, threads or kernels, which change nothing. */
+static int make_fingerprint(vbs_server *s, const vbs_engine *e, vb_error *err) {
+    XXH3_state_t *h = XXH3_createState();
+    if (!h) return vb_fail(err, VB_ERR_MEMORY, "out of memory for a fingerprint");
+    XXH3_64bits_reset(h);
+    XXH3_64bits_update(h, VB_VERSION, sizeof VB_VERSION);
+    hash_model(h, vbs_target_file(e));
+    const char *precision = s->p.precision ? s->p.precision : "";
+    XXH3_64bits_update(h, precision, strlen(precision));
+    snprintf(s->fingerprint, sizeof s->fingerprint, "vb-%016llx", (unsigned long long)XXH3_64bits_digest(h));
+    XXH3_freeState(h);
+    return 0;
+}
+
+static int find_template(vbs_server *s, const vbs_engine *e, vb_error *err) {
+    vb_error why = {0};
+    const char *wanted = s->p.chat_template;
+    const char *const *names = vb_chat_names();
+    if (!wanted) {
+        if (vb_chat_detect(vbs_target_file(e), &s->template, &why))
+            snprintf(s->no_chat, sizeof s->no_chat,
+                     "the model's file %s: use /v1/completions, or start the server with --chat-template "
+                     "NAME (%s, "
+                     "%s, %s, ...)",
+                     vb_gguf_find(vbs_target_file(e), "tokenizer.chat_template")
+                         ? "holds a chat template that is not known here"
+                         : "holds no chat template",
+                     names[0], names[1], names[2]);
+        return 0;
+    }
+    for (; *names && !s->template; names++)
+        if (!strcmp(*names, wanted)) s->template = *names;
+    if (!s->template)
+        return vb_fail(err, VB_ERR_ARGUMENT, "chat template %s: there is no such family", wanted);
+    return 0;
+}
+
+/* A system prompt that the template does not take is an error now, not with every request. */
+static int try_system_prompt(const vbs_server *s, vb_error *err) {
+    const vb_chat_message m[2] = {{"system", s->p.system_prompt}, {"user", "?"}};
+    vb_error why = {0};
+    char *text = NULL;
+    size_t n;
+    if (!s->template || !s->p.system_prompt || !s->p.system_prompt[0]) return 0;
+    int rc = vb_chat_render(s->template, m, 2, true, &text, &n, &why);
+    vb_free(text);
+    if (rc) return vb_fail(err, rc, "the system prompt: %s", why.message);
+    return 0;
+}
+
+int vbs_server_ready(vbs_server *s, vbs_engine *e, vb_error *err) {
+    /* Nobody looks at any of this before `engine` is seen to be set. */
+    s->terms = (vbs_terms){.name = s->p.name,
+                           .gamma = s->p.gamma,
+                           .has_draft = s->p.has_draft,
+                           .sampling = s->p.sampling,
+                           .accept = s->p.accept,
+                           .max_tokens = s->p.max_tokens,
+                           .n_vocab = vb_model_describe(vbs_target(e))->n_vocab,
+                           .ignore_tools = s->p.ignore_tools,
+                           .system_prompt = s->p.system_prompt};
+    int rc = make_fingerprint(s, e, err);
+    if (!rc) rc = find_template(s, e, err);
+    if (!rc) rc = try_system_prompt(s, err);
+    if (!rc) s->engine = e;
+    return rc;
+}
+
+const char *vbs_server_no_chat(const vbs_server *s) {
+    return s->template ? NULL : s->no_chat;
+}

@@ -1,0 +1,245 @@
+/* routes.c - the table of endpoints, and the short ones. */
+#include "httpd.h"
+
+#include "base.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *file_name(const char *path) {
+    const char *slash = path ? strrchr(path, '/') : NULL;
+    return slash ? slash + 1 : path;
+}
+
+/* ------------------------------------------------------------------------------------------------ models */
+
+static json_t *model_json(const vbs_server *s, const vbs_preset *preset) {
+    char id[256];
+    snprintf(id, sizeof id, "%.200s%s%s", s->terms.name, preset ? ":" : "", preset ? preset->name : "");
+    return json_pack("{ss ss sI ss si si}", "id", id, "object", "model", "created", (json_int_t)s->created,
+                     "owned_by", "verbatim", "max_model_len", vbs_context_size(s->engine), "draft_tokens",
+                     preset               ? preset->gamma
+                     : s->terms.has_draft ? s->terms.gamma
+                                          : 0);
+}
+
+static enum MHD_Result models(vbs_call *c) {
+    const vbs_server *s = c->s;
+    json_t *list = json_array();
+    json_array_append_new(list, model_json(s, NULL));
+    for (const vbs_preset *p = VBS_PRESETS; p->name; p++)
+        if (s->terms.has_draft || !p->gamma) json_array_append_new(list, model_json(s, p));
+    return vbs_reply_json(c, 200, json_pack("{ss so}", "object", "list", "data", list));
+}
+
+/* ------------------------------------------------------------------------------------------------ state */
+
+static enum MHD_Result health(vbs_call *c) {
+    vbs_problem p;
+    if (c->s->draining)
+        vbs_refuse(&p, 503, "server_error", "shutting_down", NULL, "the server is shutting down");
+    else if (!c->s->engine)
+        vbs_refuse(&p, 503, "server_error", "loading", NULL, "the models are being loaded");
+    else
+        return vbs_reply_json(c, 200, json_pack("{ss}", "status", "ok"));
+    return vbs_reply_problem(c, &p);
+}
+
+static enum MHD_Result metrics(vbs_call *c) {
+    char *text = vbs_metrics_text(c->s);
+    if (!text) return MHD_NO;
+    enum MHD_Result ok =
+        vbs_reply_bytes(c, 200, "text/plain; version=0.0.4; charset=utf-8", text, strlen(text), false);
+    free(text);
+    return ok;
+}
+
+static json_t *model_info(const char *path, const vb_model *m) {
+    const vb_model_info *i = vb_model_describe(m);
+    return json_pack("{ss so ss sI sI si si}", "file", file_name(path), "name",
+                     vbs_json_text(i->name, strlen(i->name)), "architecture", i->architecture, "parameters",
+                     (json_int_t)i->parameters, "weight_bytes", (json_int_t)i->weight_bytes, "n_vocab",
+                     i->n_vocab, "n_ctx_train", i->n_ctx);
+}
+
+static enum MHD_Result props(vbs_call *c) {
+    const vbs_server *s = c->s;
+    const vb_sampling *d = &s->terms.sampling;
+    vbs_metrics m;
+    vbs_metrics_read(s->engine, &m);
+    json_t *draft = vbs_draft(s->engine) ? model_info(s->p.draft, vbs_draft(s->engine)) : json_null();
+    json_t *presets = json_object();
+    for (const vbs_preset *p = VBS_PRESETS; p->name; p++)
+        if (s->terms.has_draft || !p->gamma) json_object_set_new(presets, p->name, json_integer(p->gamma));
+    json_t *o = json_pack("{ss ss ss so so so so ss si si si sI sI}", "version", VB_VERSION, "model",
+                          s->terms.name, "system_fingerprint", s->fingerprint, "target",
+                          model_info(s->p.target, vbs_target(s->engine)), "draft", draft, "drafter",
+                          json_string(vbs_draft(s->engine) ? "model"
+                                      : s->terms.has_draft ? "ngram"
+                                                           : "none"),
+                          "presets", presets, "accept", vb_accept_name(s->terms.accept), "n_ctx",
+                          vbs_context_size(s->engine), "slots", m.slots, "queue", m.queue, "context_bytes",
+                          (json_int_t)m.context_bytes, "draft_tokens",
+                          (json_int_t)(s->terms.has_draft ? s->terms.gamma : 0));
+    json_object_set_new(o, "chat_template", s->template ? json_string(s->template) : json_null());
+    const char *system = s->terms.system_prompt ? s->terms.system_prompt : "";
+    json_object_set_new(o, "system_prompt", vbs_json_text(system, strlen(system)));
+    json_object_set_new(o, "default_generation_settings",
+                        json_pack("{so si so so so so so si}", "temperature", vbs_json_real(d->temperature),
+                                  "top_k", d->top_k, "top_p", vbs_json_real(d->top_p), "min_p",
+                                  vbs_json_real(d->min_p), "repeat_penalty", vbs_json_real(d->repeat_penalty),
+                                  "presence_penalty", vbs_json_real(d->presence_penalty), "frequency_penalty",
+                                  vbs_json_real(d->frequency_penalty), "repeat_last_n", d->penalty_last_n));
+    return vbs_reply_json(c, 200, o);
+}
+
+/* ------------------------------------------------------------------------------------------------ tokens */
+
+static enum MHD_Result tokenize(vbs_call *c) {
+    vbs_problem p = {0};
+    vb_error err = {0};
+    const vb_tokenizer *t = vbs_tokenizer(c->s->engine);
+    bool add = false, special = true, pieces = false;
+    int32_t *ids = NULL;
+    size_t n = 0;
+    json_t *root = vbs_json_read(c->body ? c->body : "", c->n_body, &p);
+    const json_t *text = root ? vbs_get(root, "content") : NULL;
+    if (root && !text) text = vbs_get(root, "prompt");
+    if (root && !json_is_string(text)) VBS_BAD(&p, "content", "content: expected a string");
+    if (root && !p.status &&
+        (vbs_get_bool(root, "add_special", &add, NULL, &p) ||
+         vbs_get_bool(root, "parse_special", &special, NULL, &p) ||
+         vbs_get_bool(root, "with_pieces", &pieces, NULL, &p)))
+        p.status = p.status ? p.status : 400;
+    unsigned flags = (add ? VB_TOKENIZE_ADD_SPECIAL : 0u) | (special ? VB_TOKENIZE_PARSE_SPECIAL : 0u);
+    if (!p.status && vb_tokenize(t, json_string_value(text), json_string_length(text), flags, &ids, &n, &err))
+        vbs_problem_from(&p, &err);
+    json_decref(root);
+    if (p.status) return vbs_reply_problem(c, &p);
+    json_t *list = json_array();
+    for (size_t i = 0; i < n; i++) {
+        size_t len;
+        const char *piece = vb_token_text(t, ids[i], true, &len);
+        json_array_append_new(list, pieces ? json_pack("{si so}", "id", (int)ids[i], "piece",
+                                                       vbs_json_text(piece ? piece : "", piece ? len : 0))
+                                           : json_integer(ids[i]));
+    }
+    vb_free(ids);
+    return vbs_reply_json(c, 200, json_pack("{so sI}", "tokens", list, "count", (json_int_t)n));
+}
+
+static int read_tokens(const json_t *list, const vb_tokenizer *t, int32_t **ids, size_t *n, vbs_problem *p) {
+    if (!json_is_array(list)) return VBS_BAD(p, "tokens", "tokens: expected a list of token ids");
+    *n = json_array_size(list);
+    *ids = calloc(*n + 1, sizeof **ids);
+    if (!*ids) return vbs_refuse(p, 500, "server_error", NULL, NULL, "out of memory");
+    for (size_t i = 0; i < *n; i++) {
+        const json_t *e = json_array_get(list, i);
+        json_int_t id = json_integer_value(e);
+        if (!json_is_integer(e) || id < 0 || id >= vb_tokenizer_size(t))
+            return VBS_BAD(p, "tokens", "tokens: element %zu is no token id; they go from 0 to %d", i,
+                           vb_tokenizer_size(t) - 1);
+        (*ids)[i] = (int32_t)id;
+    }
+    return 0;
+}
+
+static enum MHD_Result detokenize(vbs_call *c) {
+    vbs_problem p = {0};
+    vb_error err = {0};
+    const vb_tokenizer *t = vbs_tokenizer(c->s->engine);
+    int32_t *ids = NULL;
+    char *text = NULL;
+    size_t n = 0, len = 0;
+    bool special = true;
+    json_t *root = vbs_json_read(c->body ? c->body : "", c->n_body, &p);
+    if (root && !vbs_get_bool(root, "special", &special, NULL, &p) &&
+        !read_tokens(vbs_get(root, "tokens"), t, &ids, &n, &p) &&
+        vb_detokenize(t, ids, n, special, &text, &len, &err))
+        vbs_problem_from(&p, &err);
+    json_decref(root);
+    free(ids);
+    if (p.status) return vbs_reply_problem(c, &p);
+    json_t *o = json_pack("{so}", "content", vbs_json_text(text, len));
+    vb_free(text);
+    return vbs_reply_json(c, 200, o);
+}
+
+/* ------------------------------------------------------------------------------------------------ the rest
+ */
+
+static enum MHD_Result embeddings(vbs_call *c) {
+    vbs_problem p;
+    vbs_refuse(&p, 501, "invalid_request_error", "unsupported", NULL,
+               "this server generates text; it computes no embeddings");
+    return vbs_reply_problem(c, &p);
+}
+
+enum MHD_Result vbs_answer_options(vbs_call *c) {
+    struct MHD_Response *r =
+        MHD_create_response_from_buffer(0, (void *)(uintptr_t) "", MHD_RESPMEM_PERSISTENT);
+    const char *asked =
+        MHD_lookup_connection_value(c->connection, MHD_HEADER_KIND, "Access-Control-Request-Headers");
+    if (!r) return MHD_NO;
+    MHD_add_response_header(r, "Allow", "GET, HEAD, POST, OPTIONS");
+    MHD_add_response_header(r, "Access-Control-Allow-Methods", "GET, POST, OPTIONS");
+    /* SDKs send headers of their own. */
+    MHD_add_response_header(r, "Access-Control-Allow-Headers",
+                            asked && strlen(asked) < 1000 ? asked : "Authorization, Content-Type, X-Api-Key");
+    MHD_add_response_header(r, "Access-Control-Max-Age", "600");
+    return vbs_reply(c, 204, r);
+}
+
+const vbs_asset *vbs_find_asset(const char *name) {
+    for (const vbs_asset *a = VBS_ASSETS; a->name; a++)
+        if (!strcmp(a->name, name)) return a;
+    return NULL;
+}
+
+static const char *content_type(const char *name) {
+    static const char *const types[][2] = {{".html", "text/html; charset=utf-8"},
+                                           {".js", "text/javascript; charset=utf-8"},
+                                           {".css", "text/css; charset=utf-8"},
+                                           {".svg", "image/svg+xml"}};
+    const char *dot = strrchr(name, '.');
+    for (size_t i = 0; dot && i < sizeof types / sizeof types[0]; i++)
+        if (!strcmp(types[i][0], dot)) return types[i][1];
+    return "text/plain; charset=utf-8";
+}
+
+const vbs_asset *vbs_find_page(const char *path) {
+    char name[140];
+    snprintf(name, sizeof name, "page%s", strcmp(path, "/") ? path : "/index.html");
+    return vbs_find_asset(name);
+}
+
+/* A file of the page: only what was embedded, nothing of the machine. */
+static enum MHD_Result page(vbs_call *c) {
+    const vbs_asset *asset = vbs_find_page(c->path);
+    if (!asset) return MHD_NO;
+    /* The library only reads the bytes. */
+    struct MHD_Response *r =
+        MHD_create_response_from_buffer(asset->n, (void *)(uintptr_t)asset->bytes, MHD_RESPMEM_PERSISTENT);
+    if (!r) return MHD_NO;
+    MHD_add_response_header(r, "Content-Type", content_type(asset->name));
+    MHD_add_response_header(r, "Cache-Control", "no-cache");
+    MHD_add_response_header(r, "Referrer-Policy", "no-referrer");
+    MHD_add_response_header(r, "X-Frame-Options", "DENY");
+    MHD_add_response_header(r, "Content-Security-Policy",
+                            "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; "
+                            "frame-ancestors 'none'; form-action 'none'");
+    return vbs_reply(c, 200, r);
+}
+
+const vbs_route VBS_PAGE_ROUTE = {"GET", "/", true, false, page};
+const vbs_route VBS_ROUTES[] = {{"GET", "/health", true, false, health},
+                                {"GET", "/metrics", false, false, metrics},
+                                {"GET", "/props", false, true, props},
+                                {"GET", "/v1/models", false, true, models},
+                                {"POST", "/v1/chat/completions", false, true, vbs_answer_chat},
+                                {"POST", "/v1/completions", false, true, vbs_answer_completion},
+                                {"POST", "/v1/embeddings", false, false, embeddings},
+                                {"POST", "/tokenize", false, true, tokenize},
+                                {"POST", "/detokenize", false, true, detokenize},
+                                {NULL, NULL, false, false, NULL}};

@@ -1,0 +1,269 @@
+/* sse.c - an answer as a stream of server-sent events: the role first, then text in whole characters as it
+ * comes, a chunk with the reason, the usage if asked for, [DONE]. */
+#include "httpd.h"
+
+#include "base.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct part {
+    vbs_box fresh, pending; /* pending: tokens whose text is not out yet */
+    bool introduced, done;
+    size_t offset; /* for the older API's text_offset */
+} part;
+
+typedef struct stream {
+    vbs_answer *a;
+    part *parts; /* (x->n) */
+    char *out;   /* [at, n): events that the client has not taken yet */
+    size_t at, n, room;
+    double last; /* when something was last produced */
+    size_t prompt_said;
+    bool finished, failed;
+} stream;
+
+static void put(stream *s, const char *bytes, size_t n) {
+    if (s->n + n > s->room) {
+        size_t room = 2 * (s->n + n) + 1024;
+        char *grown = realloc(s->out, room);
+        if (!grown) {
+            s->failed = true;
+            return;
+        }
+        s->out = grown;
+        s->room = room;
+    }
+    memcpy(s->out + s->n, bytes, n);
+    s->n += n;
+}
+
+/* One event; releases value. */
+static void put_event(stream *s, json_t *value) {
+    size_t n;
+    char *text = vbs_json_dump(value, &n);
+    json_decref(value);
+    if (!text) {
+        s->failed = true;
+        return;
+    }
+    put(s, "data: ", 6);
+    put(s, text, n);
+    put(s, "\n\n", 2);
+    free(text);
+}
+
+/* A chunk around one choice (NULL: none, for the usage); releases it. */
+static json_t *chunk(const stream *s, json_t *choice) {
+    const vbs_answer *a = s->a;
+    json_t *choices = json_array();
+    if (choice) json_array_append_new(choices, choice);
+    json_t *o = json_pack("{ss ss sI ss ss so}", "id", a->id, "object",
+                          a->ask.chat ? "chat.completion.chunk" : "text_completion", "created",
+                          (json_int_t)a->created, "model", a->ask.model, "system_fingerprint",
+                          a->s->fingerprint, "choices", choices);
+    if (o && choice && a->ask.include_usage) json_object_set_new(o, "usage", json_null());
+    return o;
+}
+
+/* Text and the tokens [first, end) of a box. */
+static void put_text(stream *s, int i, const vbs_box *b, size_t first, size_t end, const char *text,
+                     size_t n) {
+    const vbs_answer *a = s->a;
+    json_t *content = vbs_json_text(text, n), *choice = json_pack("{si}", "index", i);
+    if (a->ask.chat)
+        json_object_set_new(choice, "delta", json_pack("{so}", "content", content));
+    else
+        json_object_set_new(choice, "text", content);
+    json_object_set_new(choice, "logprobs", vbs_logprobs_json(a, b, first, end, &s->parts[i].offset));
+    json_object_set_new(choice, "finish_reason", json_null());
+    if (a->ask.verbatim) json_object_set_new(choice, "verbatim", vbs_tokens_json(a, b, first, end));
+    put_event(s, chunk(s, choice));
+}
+
+static void introduce(stream *s, int i) {
+    part *p = &s->parts[i];
+    p->introduced = true;
+    if (!s->a->ask.chat) return;
+    json_t *choice = json_pack("{si s{ss ss} sn sn}", "index", i, "delta", "role", "assistant", "content", "",
+                               "logprobs", "finish_reason");
+    json_t *o = chunk(s, choice);
+    if (o) json_object_set_new(o, "seed", json_integer((json_int_t)s->a->x->choices[i].seed));
+    put_event(s, o);
+}
+
+/* The reason, and with the last choice to end the reports. */
+static void finish(stream *s, int i, bool last) {
+    const vbs_answer *a = s->a;
+    json_t *choice = json_pack("{si}", "index", i);
+    if (a->ask.chat)
+        json_object_set_new(choice, "delta", json_object());
+    else
+        json_object_set_new(choice, "text", json_string(""));
+    json_object_set_new(choice, "logprobs", json_null());
+    json_object_set_new(choice, "finish_reason", json_string(vbs_choice_reason(&a->x->choices[i])));
+    json_t *o = chunk(s, choice);
+    if (o && last) vbs_report_json(a, o);
+    put_event(s, o);
+}
+
+/* Takes the tokens [0, n) and their text out of a box. */
+static void drop(vbs_box *b, size_t n, size_t text) {
+    memmove(b->tokens, b->tokens + n, (b->n - n) * sizeof *b->tokens);
+    b->n -= n;
+    if (!b->n) b->n_tops = 0;
+    memmove(b->text, b->text + text, b->n_text - text);
+    b->n_text -= text;
+}
+
+/* Everything of choice i that has text to it; with `ended` also the rest. */
+static void put_choice(stream *s, int i, bool ended) {
+    part *p = &s->parts[i];
+    vbs_box *b = &p->pending;
+    size_t first = 0, at = 0;
+    if (ended) b->n = vbs_box_kept(&s->a->x->choices[i], b);
+    for (size_t k = 0; k < b->n; k++) {
+        size_t n = b->tokens[k].text;
+        if (!n) continue;
+        put_text(s, i, b, first, k + 1, b->text + at, n);
+        at += n;
+        first = k + 1;
+    }
+    if (ended && (first < b->n || at < b->n_text)) {
+        put_text(s, i, b, first, b->n, b->text + at, b->n_text - at);
+        first = b->n;
+        at = b->n_text;
+    }
+    if (first || at) drop(b, first, at);
+}
+
+static void log_stream(const stream *s, const char *how) {
+    const vbs_answer *a = s->a;
+    size_t output = 0;
+    uint64_t drafted = 0, accepted = 0;
+    for (int i = 0; i < a->x->n; i++) {
+        output += a->x->choices[i].result.output_tokens;
+        drafted += a->x->choices[i].result.stats.drafted;
+        accepted += a->x->choices[i].result.stats.accepted;
+    }
+    snprintf(a->call->log, sizeof a->call->log, "%.80s stream %s output %zu accepted %llu of %llu",
+             a->ask.model, how, output, (unsigned long long)accepted, (unsigned long long)drafted);
+}
+
+static void fail(stream *s, const vbs_problem *p) {
+    put_event(s, vbs_problem_json(p));
+    put(s, "data: [DONE]\n\n", 14);
+    s->finished = true;
+    log_stream(s, "failed");
+}
+
+/* What has come since the last time. */
+static void collect(stream *s) {
+    vbs_exchange *x = s->a->x;
+    vb_error err = {0};
+    vbs_problem problem;
+    int left = 0;
+    for (int i = 0; i < x->n; i++) left += !s->parts[i].done;
+    for (int i = 0; i < x->n && !s->finished; i++) {
+        part *p = &s->parts[i];
+        if (p->done) continue;
+        if (!p->introduced) introduce(s, i);
+        bool ended = vbs_choice_take(&x->choices[i], &p->fresh);
+        if (vbs_box_append(&p->pending, &p->fresh, &err)) s->failed = true;
+        put_choice(s, i, ended);
+        if (!ended) continue;
+        p->done = true;
+        left--;
+        if (vbs_choice_problem(s->a, &x->choices[i], &problem))
+            fail(s, &problem);
+        else
+            finish(s, i, left == 0);
+    }
+    if (left || s->finished) return;
+    if (s->a->ask.include_usage) {
+        json_t *o = chunk(s, NULL);
+        if (o) json_object_set_new(o, "usage", vbs_usage_json(s->a));
+        put_event(s, o);
+    }
+    put(s, "data: [DONE]\n\n", 14);
+    s->finished = true;
+    log_stream(s, x->timed_out ? "time limit" : "done");
+}
+
+/* A comment, which clients ignore, so that nobody on the way takes silence for death. */
+static void keep_alive(stream *s, double now) {
+    vbs_exchange *x = s->a->x;
+    char line[96];
+    if (now - s->last < s->a->s->p.keep_alive_s) return;
+    pthread_mutex_lock(&x->lock);
+    size_t done = x->prompt_done, total = x->prompt_total;
+    pthread_mutex_unlock(&x->lock);
+    int n = done < total ? snprintf(line, sizeof line, ": prompt %zu of %zu tokens\n\n", done, total)
+                         : snprintf(line, sizeof line, ": waiting\n\n");
+    put(s, line, (size_t)n);
+}
+
+static ssize_t read_stream(void *self, uint64_t position, char *to, size_t most) {
+    stream *s = self;
+    (void)position;
+    while (s->at == s->n) {
+        if (s->finished) return MHD_CONTENT_READER_END_OF_STREAM;
+        s->at = s->n = 0;
+        if (s->parts[0].introduced) {
+            vbs_call_patience(s->a->call, false);
+            vbs_exchange_wait(s->a->x, 0.25);
+            vbs_call_patience(s->a->call, true);
+        }
+        vbs_answer_watch(s->a);
+        if (s->a->x->gone) log_stream(s, "client gone");
+        if (s->a->x->gone || s->failed) return MHD_CONTENT_READER_END_WITH_ERROR;
+        collect(s);
+        double now = vb_now();
+        if (s->n == 0) keep_alive(s, now);
+        if (s->n) s->last = now;
+    }
+    size_t n = s->n - s->at < most ? s->n - s->at : most;
+    memcpy(to, s->out + s->at, n);
+    s->at += n;
+    return (ssize_t)n;
+}
+
+/* The call may be gone already. */
+static void free_stream(void *self) {
+    stream *s = self;
+    for (int i = 0; i < s->a->x->n; i++) {
+        vbs_box_free(&s->parts[i].fresh);
+        vbs_box_free(&s->parts[i].pending);
+    }
+    free(s->parts);
+    free(s->out);
+    vbs_answer_close(s->a);
+    free(s);
+}
+
+enum MHD_Result vbs_answer_stream(vbs_answer *a) {
+    enum { BLOCK = 4096 };
+    stream *s = calloc(1, sizeof *s);
+    part *parts = calloc((size_t)a->x->n, sizeof *parts);
+    if (!s || !parts) {
+        free(s);
+        free(parts);
+        vbs_answer_close(a);
+        return MHD_NO;
+    }
+    s->a = a;
+    s->parts = parts;
+    s->last = vb_now();
+    snprintf(a->call->log, sizeof a->call->log, "%.80s stream not taken", a->ask.model);
+    struct MHD_Response *r =
+        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK, read_stream, s, free_stream);
+    if (!r) {
+        free_stream(s);
+        return MHD_NO;
+    }
+    MHD_add_response_header(r, "Content-Type", "text/event-stream");
+    MHD_add_response_header(r, "Cache-Control", "no-cache");
+    MHD_add_response_header(r, "X-Accel-Buffering", "no");
+    return vbs_reply(a->call, 200, r);
+}
