@@ -532,8 +532,10 @@ typedef struct vb_step {
     vb_coin final;    /* coin of the residual or bonus draw */
     const vb_dist *p; /* (n_drafted + 1) the target's distribution at each position tested, else empty */
     const vb_dist *q; /* (n_drafted) the drafter's */
-    const float *const *logits; /* (n_emitted) the raw logits that each emitted token came from */
-    double draft_s, verify_s, sample_s;
+    const float *const *logits;         /* (n_emitted) the raw logits that each emitted token came from */
+    double draft_s, verify_s, sample_s; /* of vb_spec_step_many: the first two are shared by all its steps */
+    int n_text; /* vb_spec_step_many: so many tokens of given text were evaluated, and nothing was emitted.
+                   Else 0 */
 } vb_step;
 
 typedef struct vb_stats {
@@ -556,11 +558,30 @@ void vb_spec_close(vb_spec *s);
 /* Evaluates tokens as given text (a prompt, or the next turn of a conversation). At least one token must have
  * been given before the first step. */
 int vb_spec_prompt(vb_spec *s, const int32_t *tokens, size_t n, vb_error *err);
+/* The same, evaluated by the steps that follow instead of here. */
+int vb_spec_give(vb_spec *s, const int32_t *tokens, size_t n, vb_error *err);
 /* One step: draft, verify, accept, roll back. Emits 1..gamma+1 tokens, at most max_emit (>= 1). A stop token
  * is emitted (with `stop` set), belongs to vb_spec_tokens, and is the step's last. VB_ERR_FULL when the
  * target's context holds no further token; a draft whose context is full stops drafting instead. On any error
  * both caches are rolled back and the call can be repeated. */
 int vb_spec_step(vb_spec *s, size_t max_emit, vb_step *step, vb_error *err);
+/* A step of one of several generations. */
+typedef struct vb_step_item {
+    vb_spec *spec;
+    size_t max_emit; /* as in vb_spec_step */
+    size_t max_text; /* most tokens of given text to evaluate in this call. 0: a few hundred */
+    vb_error *err;   /* may be NULL */
+    vb_step step;    /* out */
+    int code;        /* out: what vb_spec_step would have returned */
+} vb_step_item;
+
+/* A step of each of n <= 64 generations, together: what their models evaluate shares a pass where their
+ * contexts share (vb_context_params.share). A generation whose given text (vb_spec_give) is not all evaluated
+ * goes on with that instead of making a step: step.n_text says how far, and n_emitted is 0. Every generation
+ * gets the bits that it gets alone (P1, P2); one that fails is rolled back and does not concern the others.
+ * The pointers in all `step`s are valid until the next call on any of the contexts. Returns VB_OK or the
+ * first code that is not. */
+int vb_spec_step_many(vb_step_item *items, size_t n);
 /* All tokens so far: prompt and output. */
 const int32_t *vb_spec_tokens(const vb_spec *s, size_t *n);
 void vb_spec_stats(const vb_spec *s, vb_stats *out);

@@ -43,7 +43,7 @@ static int wrong_sync(void *self, const int32_t *path, size_t n, vb_error *err) 
 }
 static int wrong_draft(void *self, int32_t *path, size_t n, vb_proposal *out, vb_error *err) {
     const vb_prove_pair *pair = self;
-    int rc = pair->drafter.draft(pair->drafter.self, path, n, out, err);
+    int rc = vb_drafter_draft(&pair->drafter, path, n, out, err);
     if (!rc) vb_wrong_trim(pair->wrong, out);
     return rc;
 }
@@ -78,7 +78,8 @@ static int open_wrong(vb_prove_pair *pair, vb_spec **out, vb_error *err) {
     if (m.limit > m.lm.n_vocab) m.limit = m.lm.n_vocab;
     int rc = vb_drafter_model(&pair->drafter, &m, err);
     if (rc) return rc;
-    const vb_drafter drafter = {pair, wrong_sync, wrong_draft, wrong_settle, wrong_close};
+    const vb_drafter drafter = {
+        .self = pair, .sync = wrong_sync, .draft = wrong_draft, .settle = wrong_settle, .close = wrong_close};
     const vb_spec_parts parts = {.target = target,
                                  .law = m.law,
                                  .drafter = &drafter,

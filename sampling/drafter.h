@@ -40,13 +40,21 @@ typedef struct vb_drafter {
     void *self;
     /* Takes in path[0..n) (text given from outside). No room is not an error: there will be no drafts. */
     int (*sync)(void *self, const int32_t *path, size_t n, vb_error *err);
-    /* Proposes what follows path[0..n); writes the tokens to path[n..]. */
+    /* Proposes what follows path[0..n); writes the tokens to path[n..]. A drafter that has to evaluate a
+     * model for it only begins here: `wants` then says what is to be evaluated, so that many drafters'
+     * evaluations can share a pass, and `resume` goes on with the result, until `wants` says no. Meanwhile
+     * path and out stay where they are. */
     int (*draft)(void *self, int32_t *path, size_t n, vb_proposal *out, vb_error *err);
     /* Only path[0..n) still holds: forgets whatever was taken in beyond. Called after every step, failed ones
      * too. */
     void (*settle)(void *self, size_t n);
     void (*close)(void *self);
+    bool (*wants)(void *self, vb_lm_call *call); /* NULL: nothing, ever. Fills in lm, tokens, n and want */
+    int (*resume)(void *self, vb_error *err);
 } vb_drafter;
+
+/* draft, and all that it wants evaluated, one after the other. */
+int vb_drafter_draft(const vb_drafter *d, int32_t *path, size_t n, vb_proposal *out, vb_error *err);
 
 typedef struct vb_drafter_model_params {
     vb_lm lm; /* its cache may hold a prefix of the path already */

@@ -8,6 +8,13 @@ typedef struct drafter_model {
     vb_drafter_model_params p;
     size_t checked; /* path[0..checked) are ids that this model knows */
     bool blind;     /* the path holds an id that it does not know: no drafts */
+
+    /* The proposal in progress. */
+    int32_t *path;
+    size_t n; /* of the path without drafts */
+    vb_proposal *out;
+    const int32_t *next; /* (n_next) to be evaluated; n_next = 0: the proposal is complete */
+    size_t n_next;
 } drafter_model;
 
 /* Can path[0..n) be taken in at all? */
@@ -42,33 +49,53 @@ static int32_t choose(const drafter_model *m, vb_dist *q, const vb_dist_space *s
 static int draft(void *self, int32_t *path, size_t n, vb_proposal *out, vb_error *err) {
     drafter_model *m = self;
     const vb_lm *lm = &m->p.lm;
-    const vb_law_source *law = &m->p.law;
     int rc;
 
     out->n = 0;
+    m->n_next = 0;
     if (n == 0 || out->max < 1 || !fits(m, path, n)) return VB_OK;
     size_t have = (size_t)lm->length(lm->self);
     if (have >= n) {
         if ((rc = lm->truncate(lm->self, (int)n - 1, err))) return rc;
         have = n - 1;
     }
-    if ((rc = lm->eval(lm->self, path + have, n - have, NULL, err))) return rc;
-    size_t row = n - have - 1;
-    for (int j = 0; j < out->max;) {
-        vb_dist *q = &out->q[j];
-        vb_drafted *d = &out->drafted[j];
-        *d = (vb_drafted){0};
-        rc = law->at(law->self, lm->logits(lm->self, row), m->p.limit, path, n + (size_t)j, &out->space[j], q,
-                     err);
-        if (rc) return rc;
-        if (q->n == 0) break; /* every id that could be drafted is banned */
-        d->id = path[n + (size_t)j] = choose(m, q, &out->space[j], n, j, d);
-        out->n = ++j;
-        if (j == out->max || vb_is_stop(m->p.stop, m->p.n_stop, d->id) || n + (size_t)j > (size_t)lm->n_ctx)
-            break;
-        if ((rc = lm->eval(lm->self, &d->id, 1, NULL, err))) return rc;
-        row = 0;
-    }
+    m->path = path;
+    m->n = n;
+    m->out = out;
+    m->next = path + have;
+    m->n_next = n - have;
+    return VB_OK;
+}
+
+static bool wants(void *self, vb_lm_call *call) {
+    const drafter_model *m = self;
+    if (m->n_next == 0) return false;
+    *call = (vb_lm_call){.lm = &m->p.lm, .tokens = m->next, .n = m->n_next};
+    return true;
+}
+
+/* The logits after the path and the drafts so far are there: draws the next one. */
+static int resume(void *self, vb_error *err) {
+    drafter_model *m = self;
+    const vb_lm *lm = &m->p.lm;
+    const vb_law_source *law = &m->p.law;
+    const int j = m->out->n;
+    const size_t end = m->n + (size_t)j; /* of path and drafts so far */
+    vb_dist *q = &m->out->q[j];
+    vb_drafted *d = &m->out->drafted[j];
+
+    const float *logits = lm->logits(lm->self, m->n_next - 1);
+    m->n_next = 0;
+    *d = (vb_drafted){0};
+    int rc = law->at(law->self, logits, m->p.limit, m->path, end, &m->out->space[j], q, err);
+    if (rc) return rc;
+    if (q->n == 0) return VB_OK; /* every id that could be drafted is banned */
+    d->id = m->path[end] = choose(m, q, &m->out->space[j], m->n, j, d);
+    m->out->n = j + 1;
+    if (j + 1 == m->out->max || vb_is_stop(m->p.stop, m->p.n_stop, d->id) || end + 1 > (size_t)lm->n_ctx)
+        return VB_OK;
+    m->next = &m->path[end];
+    m->n_next = 1;
     return VB_OK;
 }
 
@@ -77,10 +104,21 @@ static void settle(void *self, size_t n) {
     const vb_lm *lm = &m->p.lm;
     if ((size_t)lm->length(lm->self) > n) lm->truncate(lm->self, (int)n, NULL);
     if (m->checked > n) m->checked = n, m->blind = false;
+    m->n_next = 0;
 }
 
 static void model_close(void *self) {
     free(self);
+}
+
+int vb_drafter_draft(const vb_drafter *d, int32_t *path, size_t n, vb_proposal *out, vb_error *err) {
+    vb_lm_call call;
+    int rc = d->draft(d->self, path, n, out, err);
+    while (rc == VB_OK && d->wants && d->wants(d->self, &call)) {
+        rc = call.lm->eval(call.lm->self, call.tokens, call.n, call.want, err);
+        if (rc == VB_OK) rc = d->resume(d->self, err);
+    }
+    return rc;
 }
 
 int vb_drafter_model(vb_drafter *out, const vb_drafter_model_params *params, vb_error *err) {
@@ -88,6 +126,12 @@ int vb_drafter_model(vb_drafter *out, const vb_drafter_model_params *params, vb_
     int rc = vb_alloc((void **)&m, 1, sizeof *m, "drafter", err);
     if (rc) return rc;
     m->p = *params;
-    *out = (vb_drafter){m, sync, draft, settle, model_close};
+    *out = (vb_drafter){.self = m,
+                        .sync = sync,
+                        .draft = draft,
+                        .settle = settle,
+                        .close = model_close,
+                        .wants = wants,
+                        .resume = resume};
     return VB_OK;
 }

@@ -99,6 +99,6 @@ int vb_drafter_ngram(vb_drafter *out, int ngram_max, int ngram_min, int32_t limi
         ngram_close(g);
         return rc;
     }
-    *out = (vb_drafter){g, sync, draft, settle, ngram_close};
+    *out = (vb_drafter){.self = g, .sync = sync, .draft = draft, .settle = settle, .close = ngram_close};
     return VB_OK;
 }

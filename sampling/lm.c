@@ -23,6 +23,23 @@ vb_lm vb_lm_context(vb_context *c) {
                    .length = context_length};
 }
 
+void vb_lm_eval_many(vb_lm_call *calls, size_t n) {
+    vb_eval_item items[VB_TOGETHER];
+    size_t n_items = 0;
+    for (size_t i = 0; i < n; i++) {
+        const vb_lm_call *c = &calls[i];
+        if (c->lm->eval == context_eval)
+            items[n_items++] = (vb_eval_item){
+                .context = c->lm->self, .tokens = c->tokens, .n = c->n, .want = c->want, .err = c->err};
+        else
+            calls[i].code = c->lm->eval(c->lm->self, c->tokens, c->n, c->want, c->err);
+    }
+    if (n_items == 0) return;
+    vb_eval_many(items, n_items);
+    for (size_t i = n; i-- > 0;)
+        if (calls[i].lm->eval == context_eval) calls[i].code = items[--n_items].code;
+}
+
 #define PIECE 512
 
 int vb_lm_feed(const vb_lm *m, const int32_t *tokens, size_t n, vb_error *err) {

@@ -20,6 +20,21 @@ typedef struct vb_lm {
 /* A context as vb_lm. */
 vb_lm vb_lm_context(vb_context *c);
 
+/* Several models' evaluations at once. */
+typedef struct vb_lm_call {
+    const vb_lm *lm;
+    const int32_t *tokens; /* as the arguments of lm->eval */
+    size_t n;
+    const uint8_t *want;
+    vb_error *err;
+    int code; /* out: what lm->eval would have returned */
+} vb_lm_call;
+
+enum { VB_TOGETHER = 64 }; /* most sequences that one pass is shared by; more of them take several */
+
+/* Evaluates calls[0..n), n <= VB_TOGETHER: contexts together (vb_eval_many), anything else one by one. */
+void vb_lm_eval_many(vb_lm_call *calls, size_t n);
+
 /* Evaluates tokens without asking for logits, in pieces; on error the length is as before. */
 int vb_lm_feed(const vb_lm *m, const int32_t *tokens, size_t n, vb_error *err);
 

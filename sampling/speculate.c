@@ -1,48 +1,9 @@
-#include "speculate.h"
+#include "spec.h"
 
 #include "kernels.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* The path is prompt and output so far; its last token is always pending: known, but not yet in the target's
- * cache. A step then evaluates [last, d_1 .. d_k] together, and row i of the logits gives the law of the
- * token at n + i:
- *
- *   path      x_0 ... x_{n-2}  x_{n-1} | d_1  ...  d_k
- *   cache     x_0 ... x_{n-2}          |
- *   evaluated                  x_{n-1}   d_1  ...  d_k
- *   law of                               n    ...  n+k-1  n+k
- *
- * Afterwards the cache is cut back to the new path without its last token (P4). */
-struct vb_spec {
-    vb_spec_parts p;
-    vb_drafter drafter;
-    int32_t *path; /* (path_capacity) */
-    size_t n, path_capacity;
-
-    int32_t *arena_id; /* (2*gamma + 1, capacity): the laws of one step */
-    uint64_t *arena_w;
-    vb_dist_space *space; /* (2*gamma + 1): gamma + 1 of the target, then gamma of the drafter */
-    vb_dist *p_dist;      /* (gamma + 1) */
-    vb_dist *q_dist;      /* (gamma) */
-    vb_drafted *drafted;  /* (gamma) */
-    vb_emitted *emitted;  /* (gamma + 1) */
-    const float **logits; /* (gamma + 1) */
-    uint8_t *want;        /* (gamma + 1) */
-    vb_stats stats;
-
-    /* Only with vb_spec_open. */
-    vb_law *law;
-    int32_t *stop;
-    vb_logit_bias *bias;
-    uint64_t seed;
-    vb_coins coins;
-    vb_sampling sampling;
-    vb_spec_params params;
-    bool opened;
-};
 
 /* ---------------------------------------------------------------------- parameters */
 
@@ -283,190 +244,44 @@ void vb_spec_close(vb_spec *s) {
 
 /* ---------------------------------------------------------------------- prompt */
 
-int vb_spec_prompt(vb_spec *s, const int32_t *tokens, size_t n, vb_error *err) {
+int vb_spec_give(vb_spec *s, const int32_t *tokens, size_t n, vb_error *err) {
     const vb_lm *target = &s->p.target;
-    const double t0 = vb_now();
-    const size_t before = (size_t)target->length(target->self);
-    int rc;
-
-    if (n == 0) return VB_OK;
     for (size_t i = 0; i < n; i++)
         if (tokens[i] < 0 || tokens[i] >= target->n_vocab)
             return vb_fail(err, VB_ERR_ARGUMENT, "token %zu: id %d is outside the vocabulary of %d", i,
                            (int)tokens[i], (int)target->n_vocab);
+    if (n == 0) return VB_OK;
     if (s->n > (size_t)target->n_ctx || n > (size_t)target->n_ctx - s->n)
         return vb_fail(err, VB_ERR_FULL,
                        "%zu tokens after %zu do not fit a context of %d: open it with a larger n_ctx", n,
                        s->n, target->n_ctx);
     memcpy(s->path + s->n, tokens, n * sizeof *tokens);
-    const size_t end = s->n + n; /* all but the last one are evaluated now */
-    if ((rc = vb_lm_feed(target, s->path + before, end - 1 - before, err))) return rc;
-    if (s->p.drafter && (rc = s->drafter.sync(s->drafter.self, s->path, end, err))) {
+    s->n += n;
+    s->stats.prompt_tokens += n;
+    return VB_OK;
+}
+
+int vb_spec_prompt(vb_spec *s, const int32_t *tokens, size_t n, vb_error *err) {
+    const vb_lm *target = &s->p.target;
+    const double t0 = vb_now();
+    const size_t before = (size_t)target->length(target->self);
+    int rc = vb_spec_give(s, tokens, n, err);
+    if (rc || n == 0) return rc;
+    /* all but the last one are evaluated now */
+    if ((rc = vb_lm_feed(target, s->path + before, s->n - 1 - before, err)) == VB_OK && s->p.drafter &&
+        (rc = s->drafter.sync(s->drafter.self, s->path, s->n, err)) != VB_OK)
         target->truncate(target->self, (int)before, NULL);
-        s->drafter.settle(s->drafter.self, s->n);
+    if (rc) {
+        s->n -= n;
+        s->stats.prompt_tokens -= n;
+        if (s->p.drafter) s->drafter.settle(s->drafter.self, s->n);
         return rc;
     }
-    s->n = end;
-    s->stats.prompt_tokens += n;
     s->stats.prompt_s += vb_now() - t0;
     return VB_OK;
 }
 
-/* ---------------------------------------------------------------------- a step */
-
-/* The target's law after i drafts, computed when first asked for. */
-static int target_law(void *arg, int i, const vb_dist **out, vb_error *err) {
-    vb_spec *s = arg;
-    vb_dist *p = &s->p_dist[i];
-    if (p->n == 0) {
-        const float *logits = s->p.target.logits(s->p.target.self, (size_t)i);
-        int rc = s->p.law.at(s->p.law.self, logits, s->p.target.n_vocab, s->path, s->n + (size_t)i,
-                             &s->space[i], p, err);
-        if (rc) return rc;
-        if (p->n == 0)
-            return vb_fail(err, VB_ERR_ARGUMENT, "logit bias bans every id: nothing is left to sample");
-    }
-    *out = p;
-    return VB_OK;
-}
-
-/* Drafts behind the path; *n_drafted tokens, none after a stop token. */
-static int propose(vb_spec *s, size_t max_emit, int *n_drafted, vb_error *err) {
-    *n_drafted = 0;
-    if (!s->p.drafter) return VB_OK;
-    size_t max = (size_t)s->p.gamma;
-    if (max > max_emit - 1) max = max_emit - 1;
-    const size_t room = (size_t)s->p.target.n_ctx - s->n; /* besides the pending token */
-    if (max > room) max = room;
-    if (max == 0) return VB_OK;
-
-    vb_proposal proposal = {
-        .max = (int)max, .space = s->space + s->p.gamma + 1, .q = s->q_dist, .drafted = s->drafted};
-    int rc = s->drafter.draft(s->drafter.self, s->path, s->n, &proposal, err);
-    if (rc) return rc;
-    /* Not looking at what was drawn after a stop token is a stopping rule, not a choice among drafts: it is
-     * exact. */
-    while (*n_drafted < proposal.n) {
-        const int32_t id = s->drafted[(*n_drafted)++].id;
-        if (vb_is_stop(s->p.stop, s->p.n_stop, id)) break;
-    }
-    return VB_OK;
-}
-
-static int evaluate(vb_spec *s, int n_drafted, bool ends, vb_error *err) {
-    const vb_lm *target = &s->p.target;
-    int rc;
-    if ((size_t)target->length(target->self) >= s->n &&
-        (rc = target->truncate(target->self, (int)s->n - 1, err)))
-        return rc;
-    memset(s->want, 1, (size_t)n_drafted + 1);
-    if (ends) s->want[n_drafted] = 0;
-    return target->eval(target->self, s->path + s->n - 1, (size_t)n_drafted + 1, s->want, err);
-}
-
-/* Fills in the emitted tokens; returns how many. */
-static int emit(vb_spec *s, const vb_verify *v) {
-    int n = 0;
-    for (; n < v->n_accepted; n++) s->emitted[n] = (vb_emitted){.id = v->draft[n], .origin = VB_FROM_DRAFT};
-    if (v->final >= 0) {
-        vb_origin origin = v->n == 0 ? VB_FROM_TARGET : n == v->n ? VB_FROM_BONUS : VB_FROM_RESIDUAL;
-        s->emitted[n++] = (vb_emitted){.id = v->final, .origin = origin};
-    }
-    for (int i = 0; i < n; i++) {
-        s->logits[i] = s->p.target.logits(s->p.target.self, (size_t)i);
-        s->emitted[i].logprob =
-            s->p.logprobs ? vb_logprob(s->logits[i], s->p.target.n_vocab, s->emitted[i].id) : (double)NAN;
-        s->emitted[i].stop = vb_is_stop(s->p.stop, s->p.n_stop, s->emitted[i].id);
-    }
-    return n;
-}
-
-static void count(vb_spec *s, const vb_step *step) {
-    vb_stats *t = &s->stats;
-    t->steps++;
-    t->target_calls++;
-    t->emitted += (uint64_t)step->n_emitted;
-    t->drafted += (uint64_t)step->n_drafted;
-    t->tested += (uint64_t)step->n_tested;
-    t->accepted += (uint64_t)step->n_accepted;
-    for (int i = 0; i < step->n_tested; i++) t->tested_at[i]++;
-    for (int i = 0; i < step->n_accepted; i++) t->accepted_at[i]++;
-    t->draft_s += step->draft_s;
-    t->verify_s += step->verify_s;
-    t->sample_s += step->sample_s;
-}
-
-int vb_spec_step(vb_spec *s, size_t max_emit, vb_step *step, vb_error *err) {
-    const vb_lm *target = &s->p.target;
-    const double t0 = vb_now();
-    int n_drafted, rc;
-
-    if (max_emit == 0) return vb_fail(err, VB_ERR_ARGUMENT, "max_emit is 0: a step emits at least one token");
-    if (s->n == 0)
-        return vb_fail(err, VB_ERR_ARGUMENT, "no token to start from: give a prompt (at least BOS) first");
-    if (s->n > (size_t)target->n_ctx)
-        return vb_fail(err, VB_ERR_FULL, "the context of %d tokens is full: open it with a larger n_ctx",
-                       target->n_ctx);
-
-    memset(s->p_dist, 0, ((size_t)s->p.gamma + 1) * sizeof *s->p_dist);
-    if ((rc = propose(s, max_emit, &n_drafted, err))) goto undo;
-    const bool ends = n_drafted > 0 && vb_is_stop(s->p.stop, s->p.n_stop, s->drafted[n_drafted - 1].id);
-    const double t1 = vb_now();
-    if ((rc = evaluate(s, n_drafted, ends, err))) goto undo;
-    const double t2 = vb_now();
-
-    vb_verify v = {.n = n_drafted,
-                   .draft = s->path + s->n,
-                   .q = s->q_dist,
-                   .ends = ends,
-                   .position = (uint32_t)s->n,
-                   .seed = s->p.seed,
-                   .coins = s->p.coins,
-                   .p = target_law,
-                   .arg = s,
-                   .drafted = s->drafted};
-    if ((rc = s->p.rule(&v, err))) goto undo;
-    const int n_emitted = emit(s, &v);
-    int n_tested = 0;
-    for (int i = 0; i < n_drafted; i++) {
-        vb_drafted *d = &s->drafted[i];
-        d->p_w = vb_dist_weight(&s->p_dist[i], d->id);
-        d->p_total = s->p_dist[i].total;
-        d->q_w = vb_dist_weight(&s->q_dist[i], d->id);
-        d->q_total = s->q_dist[i].total;
-        n_tested += d->tested;
-    }
-    const size_t end = s->n + (size_t)n_emitted;
-    if ((rc = target->truncate(target->self, (int)end - 1, err))) goto undo;
-
-    /* From here on nothing can fail: the step is done. */
-    if (s->p.drafter) s->drafter.settle(s->drafter.self, s->n + (size_t)v.n_accepted);
-    if (v.final >= 0) s->path[end - 1] = v.final;
-    const double t3 = vb_now();
-    *step = (vb_step){.position = (int32_t)s->n,
-                      .n_drafted = n_drafted,
-                      .n_tested = n_tested,
-                      .n_accepted = v.n_accepted,
-                      .drafted = s->drafted,
-                      .n_emitted = n_emitted,
-                      .emitted = s->emitted,
-                      .has_final = v.has_final_coin,
-                      .final = v.final_coin,
-                      .p = s->p_dist,
-                      .q = s->q_dist,
-                      .logits = s->logits,
-                      .draft_s = t1 - t0,
-                      .verify_s = t2 - t1,
-                      .sample_s = t3 - t2};
-    s->n = end;
-    count(s, step);
-    return VB_OK;
-
-undo: /* both caches hold a prefix of the path again, so the call can be repeated */
-    if ((size_t)target->length(target->self) >= s->n) target->truncate(target->self, (int)s->n - 1, NULL);
-    if (s->p.drafter) s->drafter.settle(s->drafter.self, s->n);
-    return rc;
-}
+/* ---------------------------------------------------------------------- what it is */
 
 const int32_t *vb_spec_tokens(const vb_spec *s, size_t *n) {
     if (n) *n = s->n;

@@ -252,6 +252,7 @@ static json_t *emitted_value(vb_trace *t, const vb_emitted *e, const float *logi
 }
 
 int vb_trace_step(vb_trace *t, const vb_step *step, vb_error *err) {
+    if (step->n_emitted == 0) return VB_OK; /* only text was read */
     int rc = write_prompt(t, (size_t)step->position, err);
     if (rc) return rc;
 

@@ -278,7 +278,7 @@ static int env_sync(void *self, const int32_t *path, size_t n, vb_error *err) {
 static int env_draft(void *self, int32_t *path, size_t n, vb_proposal *out, vb_error *err) {
     law_env *env = self;
     env->step_n = n;
-    int rc = env->real.draft(env->real.self, path, n, out, err);
+    int rc = vb_drafter_draft(&env->real, path, n, out, err);
     if (env->c->wrong && !rc) vb_wrong_trim(env->c->wrong, out);
     if (rc || !env->c->stop_early) return rc;
     for (int i = 0; i < out->n; i++) { /* a rule that looks at nothing but what it keeps */
@@ -344,7 +344,8 @@ static bool run(const law_case *c, const vb_coins *right, one_run *o) {
         .coins = coins,
         .stop = &c->stop,
         .n_stop = c->stop >= 0};
-    const vb_drafter drafter = {&env, env_sync, env_draft, env_settle, env_close};
+    const vb_drafter drafter = {
+        .self = &env, .sync = env_sync, .draft = env_draft, .settle = env_settle, .close = env_close};
     const vb_spec_parts parts = {.target = lm_of(&target, c, &c->p, TAPE, c->wrong ? c->wrong->row_shift : 0),
                                  .law = {&source, LAW_VOCAB, source_at},
                                  .drafter = &drafter,

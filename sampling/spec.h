@@ -1,0 +1,52 @@
+/* spec.h - inside of a vb_spec: speculate.c opens and fills it, spec_step.c takes it a step further.
+ * Internal. */
+#ifndef VB_SPEC_H
+#define VB_SPEC_H
+
+#include "speculate.h"
+
+/* The path is prompt and output so far; its last token is always pending: known, but not yet in the target's
+ * cache. A step then evaluates [last, d_1 .. d_k] together, and row i of the logits gives the law of the
+ * token at n + i:
+ *
+ *   path      x_0 ... x_{n-2}  x_{n-1} | d_1  ...  d_k
+ *   cache     x_0 ... x_{n-2}          |
+ *   evaluated                  x_{n-1}   d_1  ...  d_k
+ *   law of                               n    ...  n+k-1  n+k
+ *
+ * Text that was given and not yet evaluated makes the cache shorter than that; it is evaluated first.
+ * Afterwards the cache is cut back to the new path without its last token (P4). */
+struct vb_spec {
+    vb_spec_parts p;
+    vb_drafter drafter;
+    int32_t *path; /* (path_capacity) */
+    size_t n, path_capacity;
+
+    int32_t *arena_id; /* (2*gamma + 1, capacity): the laws of one step */
+    uint64_t *arena_w;
+    vb_dist_space *space; /* (2*gamma + 1): gamma + 1 of the target, then gamma of the drafter */
+    vb_dist *p_dist;      /* (gamma + 1) */
+    vb_dist *q_dist;      /* (gamma) */
+    vb_drafted *drafted;  /* (gamma) */
+    vb_emitted *emitted;  /* (gamma + 1) */
+    const float **logits; /* (gamma + 1) */
+    uint8_t *want;        /* (gamma + 1) */
+    vb_stats stats;
+
+    /* The step in progress. */
+    vb_proposal proposal;
+    int n_drafted; /* of the proposal, up to a stop token */
+    bool ends;     /* the last of them is one */
+
+    /* Only with vb_spec_open. */
+    vb_law *law;
+    int32_t *stop;
+    vb_logit_bias *bias;
+    uint64_t seed;
+    vb_coins coins;
+    vb_sampling sampling;
+    vb_spec_params params;
+    bool opened;
+};
+
+#endif
