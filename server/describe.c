@@ -1,5 +1,5 @@
-/* describe.c - what a request is told about its tokens: where each came from, how likely it was, and what else
- * was.
+/* describe.c - what a request is told about its tokens: where each came from, how likely it was, and what
+ * else was.
  *
  * Log-probabilities are log softmax of the target's raw logits in float64 (P5): l_i - max - log(sum), the sum
  * once per token for all alternatives, with the bits of vb_logprob. p and q are the integer laws after

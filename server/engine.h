@@ -99,7 +99,9 @@ typedef struct vbs_result {
     double queue_s, prompt_s, decode_s;
 } vbs_result;
 
-/* For /metrics and /health. Counters since the start. */
+/* For /metrics and /health. Counters since the start. prompt_tokens are all tokens of prompts that were
+ * begun, and cached_tokens those of them that did not have to be evaluated. Seconds are of the engine's
+ * thread: a pass that many requests share counts once. */
 typedef struct vbs_metrics {
     bool ready; /* false while models load */
     uint64_t requests, finished, cancelled, refused, failed;

@@ -19,6 +19,7 @@ struct vbs_job {
     vbs_job *next;      /* in the queue, or in a list that one thread holds */
     vbs_job *next_live; /* of all accepted ones whose on_end has not returned */
     bool cancelled;
+    uint64_t number;                     /* of the accepted ones, in order */
     vbs_end ended;                       /* of one that never got a slot */
     vbs_request r;                       /* its pointers lead to the two copies below */
     int32_t *prompt;                     /* (n_prompt) */
@@ -33,7 +34,7 @@ typedef struct vbs_slot {
     vbs_job *job;               /* NULL: free */
     vb_spec *spec;
     bool cancelled;  /* the job's, as of the last look under the mutex */
-    size_t given;    /* tokens of the prompt that are in */
+    size_t read;     /* tokens of the prompt that are evaluated; after all but the last come the steps */
     int32_t *tokens; /* (n_ctx + 1 + VBS_MAX_GAMMA): what the caches hold prefixes of, of a free slot */
     size_t n_tokens;
     uint64_t
@@ -69,6 +70,10 @@ struct vbs_engine {
     vbs_metrics counts;  /* requests, refused, finished, cancelled, failed */
 
     vbs_metrics m; /* the engine's thread counts here */
+    /* The round in progress. */
+    vbs_slot *taking_part[VBS_MAX_SLOTS];
+    vb_step_item items[VBS_MAX_SLOTS];
+    vb_error errors[VBS_MAX_SLOTS];
     vbs_token tokens[VBS_MAX_GAMMA + 1];
     vbs_top top[(VBS_MAX_GAMMA + 1) * VBS_MAX_TOP];
 };

@@ -84,7 +84,7 @@ static int enqueue(vbs_engine *e, vbs_job *job, vb_error *err) {
     job->next_live = e->live;
     e->live = job;
     e->n_live++;
-    e->counts.requests++;
+    job->number = e->counts.requests++;
     pthread_cond_signal(&e->news);
     return VB_OK;
 }

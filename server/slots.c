@@ -1,4 +1,5 @@
-/* slots.c - the sequences that the engine keeps: opened once, lent to one request after the other.
+/* slots.c - the sequences that the engine keeps: opened once, lent to one request after the other. A slot
+ * costs its KV caches; threads and working memory are the same for all.
  *
  * A slot's caches stay when its request ends. The next request that shares a prefix with them starts there:
  * the rest is cut off, and what remains is byte for byte what evaluating the prefix again would give (P4,
@@ -11,8 +12,10 @@
 /* ---------------------------------------------------------------------- opening and closing */
 
 int vbs_slot_open(vbs_engine *e, vbs_slot *slot, const vb_context_params *p, vb_error *err) {
-    vb_context_params draft = *p;
-    int rc = vb_context_open(&slot->target, e->target.model, p, err);
+    vb_context_params target = *p, draft = *p;
+    target.share = e->slots[0].target; /* NULL for that one itself */
+    draft.share = e->slots[0].draft;
+    int rc = vb_context_open(&slot->target, e->target.model, &target, err);
     if (rc) return rc;
     const int n_ctx = vb_context_size(slot->target);
     if (e->draft.model) {
@@ -89,8 +92,13 @@ int vbs_slot_take(vbs_engine *e, vbs_slot *slot, vbs_job *job, vb_error *err) {
         p.n_stop = e->n_stop;
     }
     if ((rc = vb_spec_open(&slot->spec, slot->target, &r->sampling, &p, err))) return rc;
+    if ((rc = vb_spec_give(slot->spec, job->prompt + cached, r->n_prompt - cached, err))) {
+        vb_spec_close(slot->spec);
+        slot->spec = NULL;
+        return rc;
+    }
     slot->job = job;
-    slot->given = cached;
+    slot->read = cached;
     slot->cancelled = false;
     job->cached = cached;
     return VB_OK;

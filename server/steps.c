@@ -1,12 +1,15 @@
-/* steps.c - the engine's thread: takes requests to free slots, and takes every running one a step further per
- * round, so that none waits for another to finish. */
+/* steps.c - the engine's thread: takes requests to free slots, and takes all running ones a step further per
+ * round, together, with one reading of the weights (vb_spec_step_many).
+ *
+ * Prompts are read in pieces, in the same rounds as the others' steps, the oldest request's first. While
+ * somebody generates, a piece is short, because everybody waits for it. */
 #include "engine_parts.h"
 
 #include <string.h>
 
-enum { CHUNK = 64 }; /* tokens of a prompt per round: what others wait for at most */
+enum { TEXT_ALONE = 64, TEXT_BESIDE = 32 }; /* tokens of prompts per round */
 
-/* ---------------------------------------------------------------------- one slot, one step */
+/* ---------------------------------------------------------------------- one request */
 
 static void count(vbs_engine *e, const vb_step *step) {
     vbs_metrics *m = &e->m;
@@ -17,62 +20,109 @@ static void count(vbs_engine *e, const vb_step *step) {
     m->accepted += (uint64_t)step->n_accepted;
     for (int i = 0; i < step->n_tested; i++) m->tested_at[i]++;
     for (int i = 0; i < step->n_accepted; i++) m->accepted_at[i]++;
-    m->draft_s += step->draft_s;
-    m->verify_s += step->verify_s;
     m->sample_s += step->sample_s;
 }
 
+static size_t text_left(const vbs_slot *slot) {
+    return slot->job->r.n_prompt - 1 - slot->read;
+}
+
+/* The prompt's last token is evaluated by the first step. */
+static void tell_prompt(const vbs_slot *slot) {
+    vbs_job *job = slot->job;
+    const bool all = text_left(slot) == 0;
+    if (all) job->prompted = vb_now();
+    if (job->r.on_prompt) job->r.on_prompt(job->r.user, slot->read + all, job->r.n_prompt, job->cached);
+}
+
 static void fail(vbs_engine *e, vbs_slot *slot, const vb_error *err) {
-    if (err->code == VB_ERR_CANCELLED)
+    if (err->code == VB_ERR_FULL)
+        vbs_slot_end(e, slot, VBS_END_LENGTH, NULL);
+    else if (err->code == VB_ERR_CANCELLED)
         vbs_slot_end(e, slot, VBS_END_SHUTDOWN, NULL); /* only closing stops a forward pass */
     else
         vbs_slot_end(e, slot, VBS_END_ERROR, err);
 }
 
-static void tell_prompt(const vbs_slot *slot) {
-    const vbs_request *r = &slot->job->r;
-    if (r->on_prompt) r->on_prompt(r->user, slot->given, r->n_prompt, slot->job->cached);
-}
-
-/* The next piece of the prompt. */
-static void read_prompt(vbs_engine *e, vbs_slot *slot) {
-    vbs_job *job = slot->job;
-    const size_t left = job->r.n_prompt - slot->given, n = left < CHUNK ? left : CHUNK;
-    vb_error err = {0};
-    const double t0 = vb_now();
-    if (vb_spec_prompt(slot->spec, job->prompt + slot->given, n, &err)) {
-        fail(e, slot, &err);
+/* What a step brought. */
+static void deliver(vbs_engine *e, vbs_slot *slot, const vb_step *step) {
+    const vbs_job *job = slot->job;
+    if (step->n_text) {
+        slot->read += (size_t)step->n_text;
+        tell_prompt(slot);
         return;
     }
-    slot->given += n;
-    e->m.prompt_tokens += n;
-    e->m.prompt_s += vb_now() - t0;
-    if (slot->given == job->r.n_prompt) job->prompted = vb_now();
-    tell_prompt(slot);
-}
-
-static void generate(vbs_engine *e, vbs_slot *slot) {
-    vbs_job *job = slot->job;
-    const size_t max = job->r.max_tokens ? job->r.max_tokens - job->output : SIZE_MAX;
-    vb_error err = {0};
-    vb_step step;
-    const int rc = vb_spec_step(slot->spec, max, &step, &err);
-    if (rc == VB_ERR_FULL) {
-        vbs_slot_end(e, slot, VBS_END_LENGTH, NULL);
-        return;
-    }
-    if (rc) {
-        fail(e, slot, &err);
-        return;
-    }
-    count(e, &step);
-    const bool stop = step.emitted[step.n_emitted - 1].stop;
-    if (!vbs_report(e, slot, &step))
+    count(e, step);
+    const bool stop = step->emitted[step->n_emitted - 1].stop;
+    if (!vbs_report(e, slot, step))
         vbs_slot_end(e, slot, VBS_END_CALLER, NULL);
     else if (stop)
         vbs_slot_end(e, slot, VBS_END_STOP, NULL);
     else if (job->output == job->r.max_tokens)
         vbs_slot_end(e, slot, VBS_END_LENGTH, NULL);
+}
+
+/* ---------------------------------------------------------------------- all of them */
+
+/* The running request that came first after number `after` - 1. */
+static vbs_slot *oldest_from(vbs_engine *e, uint64_t after) {
+    vbs_slot *best = NULL;
+    for (int i = 0; i < e->n_slots; i++) {
+        vbs_slot *slot = &e->slots[i];
+        if (slot->job && slot->job->number >= after && (!best || slot->job->number < best->job->number))
+            best = slot;
+    }
+    return best;
+}
+
+/* Who takes part in this round, and with how much text. */
+static size_t plan(vbs_engine *e) {
+    size_t n = 0, text = TEXT_ALONE;
+    for (int i = 0; i < e->n_slots; i++)
+        if (e->slots[i].job && text_left(&e->slots[i]) == 0) text = TEXT_BESIDE;
+    for (vbs_slot *slot = oldest_from(e, 0); slot; slot = oldest_from(e, slot->job->number + 1)) {
+        const vbs_request *r = &slot->job->r;
+        const size_t left = text_left(slot), now = left < text ? left : text;
+        if (left > 0 && now == 0) continue;
+        text -= now;
+        e->errors[n].code = VB_OK;
+        e->taking_part[n] = slot;
+        e->items[n] = (vb_step_item){.spec = slot->spec,
+                                     .max_emit = r->max_tokens ? r->max_tokens - slot->job->output : SIZE_MAX,
+                                     .max_text = now,
+                                     .err = &e->errors[n]};
+        n++;
+    }
+    return n;
+}
+
+/* Times of passes that all share are counted once: as reading when nobody generates. */
+static void count_times(vbs_engine *e, size_t n, double wall) {
+    double draft = 0, verify = 0;
+    bool steps = false;
+    for (size_t i = 0; i < n; i++) {
+        if (e->items[i].code || e->items[i].step.n_text) continue;
+        steps = true;
+        draft = e->items[i].step.draft_s;
+        verify = e->items[i].step.verify_s;
+    }
+    e->m.draft_s += draft;
+    e->m.verify_s += verify;
+    if (!steps) e->m.prompt_s += wall;
+}
+
+static void step_all(vbs_engine *e) {
+    const size_t n = plan(e);
+    if (n == 0) return;
+    const double t0 = vb_now();
+    vb_spec_step_many(e->items, n);
+    count_times(e, n, vb_now() - t0);
+    for (size_t i = 0; i < n; i++) {
+        if (e->items[i].code)
+            fail(e, e->taking_part[i], &e->errors[i]);
+        else
+            deliver(e, e->taking_part[i], &e->items[i].step);
+    }
 }
 
 /* ---------------------------------------------------------------------- rounds */
@@ -85,6 +135,7 @@ static void start(vbs_engine *e, vbs_job *job) {
         vbs_queue_end(e, job, VBS_END_ERROR, &err, NULL);
         return;
     }
+    e->m.prompt_tokens += job->r.n_prompt;
     e->m.cached_tokens += job->cached;
     tell_prompt(slot);
 }
@@ -137,16 +188,10 @@ void *vbs_engine_run(void *engine) {
         }
         for (int i = 0; i < e->n_slots; i++) {
             vbs_slot *slot = &e->slots[i];
-            if (!slot->job) continue;
-            if (slot->cancelled)
-                vbs_slot_end(e, slot, VBS_END_CALLER, NULL);
-            else if (!open)
-                vbs_slot_end(e, slot, VBS_END_SHUTDOWN, NULL);
-            else if (slot->given < slot->job->r.n_prompt)
-                read_prompt(e, slot);
-            else
-                generate(e, slot);
+            if (slot->job && (slot->cancelled || !open))
+                vbs_slot_end(e, slot, slot->cancelled ? VBS_END_CALLER : VBS_END_SHUTDOWN, NULL);
         }
+        step_all(e);
         e->m.busy_s += vb_now() - t0;
     }
     return NULL;

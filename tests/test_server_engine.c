@@ -215,7 +215,6 @@ static alone open_alone(void) {
     vb_context_defaults(&p);
     p.n_threads = 1;
     p.n_ctx = N_CTX;
-    p.kernels = "ref"; /* the engine's are others: the bits are not */
     for (int i = 0; i < 2; i++) {
         assert_int_equal(vb_gguf_open(&a.gguf[i], i ? draft_path : target_path, NULL), 0);
         assert_int_equal(vb_model_open(&a.model[i], a.gguf[i], NULL), 0);
