@@ -153,7 +153,7 @@ static int server_params(serve_state *s) {
     if (rc) return rc;
     model_name(s);
     p->host = w->host;
-    p->port = (int)w->port;
+    p->port = !cli_given(o, "--port") ? 0 : w->port ? (int)w->port : -1;
     p->hosts = w->allow_host.items;
     p->n_hosts = w->allow_host.n;
     p->origins = w->cors.items;

@@ -367,7 +367,7 @@ static int port_error(const vbs_server *s, int port, bool both, vb_error *err) {
 }
 
 static int bind_port(vbs_server *s, vb_error *err) {
-    int wanted = s->p.port ? s->p.port : 8000;
+    int wanted = s->p.port < 0 ? 0 : s->p.port ? s->p.port : 8000;
     int rc = try_port(s->p.host, wanted, &s->listen_fd, err);
     if (rc) return rc;
     if (s->listen_fd < 0 && !s->p.port && errno == EADDRINUSE) {

@@ -4,6 +4,7 @@
 #include "tokenizer.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,8 +35,111 @@ json_t *vbs_json_bytes(const char *bytes, size_t n) {
     return list;
 }
 
+/* ------------------------------------------------------------------------------------------------ writing
+ *
+ * Jansson prints 0.8 as 0.80000000000000004. Here every number is as short as reads back to the same bits. */
+
+typedef struct writer {
+    char *text;
+    size_t n, room;
+    bool failed;
+} writer;
+
+static void put(writer *w, const char *bytes, size_t n) {
+    if (w->n + n + 1 > w->room) {
+        size_t room = 2 * (w->n + n) + 512;
+        char *grown = w->failed ? NULL : realloc(w->text, room);
+        w->failed = !grown;
+        if (!grown) return;
+        w->text = grown;
+        w->room = room;
+    }
+    memcpy(w->text + w->n, bytes, n);
+    w->n += n;
+}
+
+static void put_string(writer *w, const char *s, size_t n) {
+    size_t from = 0;
+    put(w, "\"", 1);
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)s[i];
+        char escape[8];
+        if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7F) continue;
+        put(w, s + from, i - from);
+        from = i + 1;
+        if (c == '"' || c == '\\')
+            snprintf(escape, sizeof escape, "\\%c", c);
+        else if (c == '\n' || c == '\t' || c == '\r')
+            snprintf(escape, sizeof escape, "\\%c", c == '\n' ? 'n' : c == '\t' ? 't' : 'r');
+        else
+            snprintf(escape, sizeof escape, "\\u%04x", c);
+        put(w, escape, strlen(escape));
+    }
+    put(w, s + from, n - from);
+    put(w, "\"", 1);
+}
+
+/* With a point or an exponent, so that a whole number stays a real one. */
+static void put_real(writer *w, double x) {
+    char text[40];
+    for (int digits = 1; digits <= 17; digits += digits < 15 ? 14 : 1) {
+        snprintf(text, sizeof text, "%.*g", digits, x);
+        if (strtod(text, NULL) == x) break;
+    }
+    if (!strpbrk(text, ".eni")) strcat(text, ".0");
+    put(w, text, strlen(text));
+}
+
+static void put_value(writer *w, const json_t *v);
+
+static void put_object(writer *w, const json_t *v) {
+    json_t *object = (json_t *)(uintptr_t)v, *value; /* the iterator's interface knows no const */
+    const char *key, *comma = "";
+    put(w, "{", 1);
+    json_object_foreach(object, key, value) {
+        put(w, comma, strlen(comma));
+        comma = ",";
+        put_string(w, key, strlen(key));
+        put(w, ":", 1);
+        put_value(w, value);
+    }
+    put(w, "}", 1);
+}
+
+static void put_value(writer *w, const json_t *v) {
+    char text[32];
+    switch (json_typeof(v)) {
+    case JSON_OBJECT: put_object(w, v); return;
+    case JSON_ARRAY:
+        put(w, "[", 1);
+        for (size_t i = 0; i < json_array_size(v); i++) {
+            if (i) put(w, ",", 1);
+            put_value(w, json_array_get(v, i));
+        }
+        put(w, "]", 1);
+        return;
+    case JSON_STRING: put_string(w, json_string_value(v), json_string_length(v)); return;
+    case JSON_REAL: put_real(w, json_real_value(v)); return;
+    case JSON_INTEGER:
+        snprintf(text, sizeof text, "%lld", (long long)json_integer_value(v));
+        put(w, text, strlen(text));
+        return;
+    case JSON_TRUE: put(w, "true", 4); return;
+    case JSON_FALSE: put(w, "false", 5); return;
+    default: put(w, "null", 4); return;
+    }
+}
+
 char *vbs_json_dump(const json_t *value, size_t *n) {
-    char *text = value ? json_dumps(value, JSON_COMPACT) : NULL;
-    *n = text ? strlen(text) : 0;
-    return text;
+    writer w = {0};
+    *n = 0;
+    if (!value) return NULL;
+    put_value(&w, value);
+    if (w.failed) {
+        free(w.text);
+        return NULL;
+    }
+    w.text[w.n] = 0;
+    *n = w.n;
+    return w.text;
 }
