@@ -7,6 +7,13 @@
 
 enum { DEFAULT_SLOTS = 4, DEFAULT_QUEUE = 32, MAX_QUEUE = 100000 };
 
+/* Rows of one pass: a step of each slot with some drafts, and a piece of a prompt. More rows are possible and
+ * take a second pass. */
+static int choose_batch(int slots) {
+    const int rows = 8 * slots + 32;
+    return rows < 64 ? 64 : rows;
+}
+
 /* ---------------------------------------------------------------------- loading */
 
 typedef struct loading {
@@ -81,6 +88,8 @@ static int open_slots(vbs_engine *e, const vbs_engine_params *p, vb_error *err) 
     vb_context_defaults(&cp);
     cp.n_ctx = p->n_ctx;
     cp.n_threads = p->n_threads;
+    cp.batch = choose_batch(e->n_slots);
+    e->batch = (size_t)cp.batch;
     cp.kernels = p->kernels;
     cp.activations = p->activations;
     cp.kv_type = p->kv_type;
@@ -90,10 +99,7 @@ static int open_slots(vbs_engine *e, const vbs_engine_params *p, vb_error *err) 
     for (int i = 0; i < e->n_slots && rc == VB_OK; i++) rc = vbs_slot_open(e, &e->slots[i], &cp, err);
     if (rc) return rc;
     e->n_ctx = vb_context_size(e->slots[0].target);
-    for (int i = 0; i < e->n_slots; i++) {
-        e->m.context_bytes += vb_context_bytes(e->slots[i].target);
-        if (e->slots[i].draft) e->m.context_bytes += vb_context_bytes(e->slots[i].draft);
-    }
+    for (int i = 0; i < e->n_slots; i++) e->m.context_bytes += vbs_slot_bytes(&e->slots[i]);
     return VB_OK;
 }
 

@@ -54,6 +54,7 @@ struct vbs_engine {
     int32_t *stop;
     size_t n_stop;
     int n_slots, n_queue, n_ctx;
+    size_t batch;    /* rows of one pass */
     vbs_slot *slots; /* (n_slots) */
     uint64_t ended;  /* requests so far */
     pthread_t thread;
@@ -88,6 +89,7 @@ void vbs_queue_end(vbs_engine *e, vbs_job *job, vbs_end end, const vb_error *err
 /* slots.c */
 int vbs_slot_open(vbs_engine *e, vbs_slot *slot, const vb_context_params *p, vb_error *err);
 void vbs_slot_close(vbs_slot *slot);
+uint64_t vbs_slot_bytes(const vbs_slot *slot); /* of its contexts, now */
 /* The free slot whose caches share the longest prefix with the prompt, the one left longest ago among equals;
  * NULL: none is free. */
 vbs_slot *vbs_slot_for(vbs_engine *e, const vbs_job *job);

@@ -33,6 +33,10 @@ void vbs_slot_close(vbs_slot *slot) {
     free(slot->tokens);
 }
 
+uint64_t vbs_slot_bytes(const vbs_slot *slot) {
+    return vb_context_bytes(slot->target) + (slot->draft ? vb_context_bytes(slot->draft) : 0);
+}
+
 /* ---------------------------------------------------------------------- the prefix cache */
 
 /* How many of the prompt's tokens the slot's target cache holds; the last one is always evaluated again. */

@@ -7,7 +7,9 @@
 
 #include <string.h>
 
-enum { TEXT_ALONE = 64, TEXT_BESIDE = 32 }; /* tokens of prompts per round */
+/* Tokens of prompts per round: when nobody generates, and beside others' steps, of which TEXT_LEAST in any
+ * case. */
+enum { TEXT_ALONE = 64, TEXT_BESIDE = 32, TEXT_LEAST = 8 };
 
 /* ---------------------------------------------------------------------- one request */
 
@@ -75,11 +77,21 @@ static vbs_slot *oldest_from(vbs_engine *e, uint64_t after) {
     return best;
 }
 
+/* How much of the prompts is read in this round: what fits into one pass beside the steps. */
+static size_t text_budget(const vbs_engine *e) {
+    size_t rows = 0;
+    for (int i = 0; i < e->n_slots; i++) {
+        const vbs_slot *slot = &e->slots[i];
+        if (slot->job && text_left(slot) == 0) rows += 1 + (size_t)slot->job->r.gamma;
+    }
+    if (rows == 0) return TEXT_ALONE;
+    if (rows + TEXT_LEAST > e->batch) return TEXT_LEAST;
+    return e->batch - rows < TEXT_BESIDE ? e->batch - rows : TEXT_BESIDE;
+}
+
 /* Who takes part in this round, and with how much text. */
 static size_t plan(vbs_engine *e) {
-    size_t n = 0, text = TEXT_ALONE;
-    for (int i = 0; i < e->n_slots; i++)
-        if (e->slots[i].job && text_left(&e->slots[i]) == 0) text = TEXT_BESIDE;
+    size_t n = 0, text = text_budget(e);
     for (vbs_slot *slot = oldest_from(e, 0); slot; slot = oldest_from(e, slot->job->number + 1)) {
         const vbs_request *r = &slot->job->r;
         const size_t left = text_left(slot), now = left < text ? left : text;
@@ -152,6 +164,8 @@ static int count_running(const vbs_engine *e) {
 static bool look(vbs_engine *e, vbs_job **to_start, vbs_job **ended) {
     vbs_job **start_end = to_start, **ended_end = ended;
     vbs_end why;
+    e->m.context_bytes = 0;
+    for (int i = 0; i < e->n_slots; i++) e->m.context_bytes += vbs_slot_bytes(&e->slots[i]);
     pthread_mutex_lock(&e->mutex);
     e->metrics = e->m;
     int running = count_running(e);
