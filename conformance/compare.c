@@ -9,6 +9,9 @@ bool cf_tolerance_of(const char *name, cf_tolerance *out, cf_bounds *b) {
     if (!strcmp(name, "bitwise")) {
         *out = CF_BITWISE;
         *b = (cf_bounds){0, 0, 0, 0};
+    } else if (!strcmp(name, "f32")) {
+        *out = CF_F32;
+        *b = (cf_bounds){0x1p-10, 1e-6, 1e-3, 0.02};
     } else if (!strcmp(name, "f16")) {
         *out = CF_F16;
         *b = (cf_bounds){0x1p-6, 2e-3, 0.05, 0.1};
@@ -29,6 +32,11 @@ static int64_t steps_of(double x) {
     return bits & 0x80000000u ? -(int64_t)(bits & 0x7fffffffu) : (int64_t)bits;
 }
 
+int64_t cf_float_steps(double x, double y) {
+    const int64_t d = steps_of(y) - steps_of(x);
+    return d < 0 ? -d : d;
+}
+
 /* Index of value i of a row in its array. */
 static int element_of(const cf_row *r, int i) {
     return r->have < r->n && i >= 8 ? r->n - 16 + i : i;
@@ -39,7 +47,7 @@ static bool value_at(const cf_row *r, int e, double *out) {
     const int at = r->have == r->n || e < 8 ? e : e - (r->n - 16);
     if (at < 0 || at >= r->have || (r->have < r->n && e >= 8 && e < r->n - 8)) return false;
     *out = r->x[at];
-    return true;
+    return !isnan(*out);
 }
 
 static void set(cf_divergence *d, const cf_row *a, const cf_row *b, int element, double x, double y) {
@@ -55,8 +63,7 @@ static void set(cf_divergence *d, const cf_row *a, const cf_row *b, int element,
                          .line_ours = a->line,
                          .line_theirs = b->line};
     snprintf(d->what, sizeof d->what, "%s", a->op);
-    d->ulp = steps_of(y) - steps_of(x);
-    if (d->ulp < 0) d->ulp = -d->ulp;
+    d->ulp = cf_float_steps(x, y);
 }
 
 /* log softmax's normaliser. */
@@ -97,10 +104,16 @@ static bool same_set(const int *a, const int *b, int k) {
     return true;
 }
 
+static bool all_known(const cf_row *r) {
+    bool yes = true;
+    for (int i = 0; i < r->have; i++) yes &= !isnan(r->x[i]);
+    return yes;
+}
+
 static bool compare_logits(const cf_row *a, const cf_row *b, const cf_bounds *bounds, bool bitwise,
                            double *of_row, cf_comparison *out) {
     int x[5], y[5];
-    if (a->have != a->n || b->have != b->n || a->n < 1) return true;
+    if (a->have != a->n || b->have != b->n || a->n < 1 || !all_known(b)) return true;
     const double kl = *of_row = kl_of(a, b);
     const int k = a->n < 5 ? a->n : 5;
     out->positions++;
@@ -143,12 +156,32 @@ static void compare_rows(const cf_row *a, const cf_row *b, const cf_bounds *boun
     set(&out->first, a, b, at, worst_x, worst_y);
 }
 
+/* Theirs are log-probabilities, ours logits: both as log-probabilities. */
+static int compare_as_logprobs(const cf_row *a, const cf_row *b, const cf_bounds *bounds, bool bitwise,
+                               const cf_watch *watch, cf_comparison *out, vb_error *err) {
+    cf_row shifted = *a;
+    double max;
+    if (a->have != a->n) return VB_OK;
+    int rc = vb_alloc((void **)&shifted.x, (size_t)a->n, sizeof *shifted.x, "log-probabilities", err);
+    if (rc) return rc;
+    const double sum = log_sum(a->x, a->n, &max);
+    for (int i = 0; i < a->n; i++) shifted.x[i] = a->x[i] - sum;
+    compare_rows(&shifted, b, bounds, bitwise, watch, out);
+    free(shifted.x);
+    return VB_OK;
+}
+
 static int by_key(const void *p, const void *q) {
     const cf_row *a = *(const cf_row *const *)p, *b = *(const cf_row *const *)q;
     if (a->prompt != b->prompt) return a->prompt < b->prompt ? -1 : 1;
     if (a->position != b->position) return a->position < b->position ? -1 : 1;
     if (a->layer != b->layer) return a->layer < b->layer ? -1 : 1;
     return strcmp(a->op, b->op);
+}
+
+static const cf_row *find_row(const cf_recording *r, const cf_row *const *sorted, const cf_row *key) {
+    const cf_row *const *found = r->n_rows ? bsearch(&key, sorted, r->n_rows, sizeof *sorted, by_key) : NULL;
+    return found ? *found : NULL;
 }
 
 static int all_rows(const cf_recording *ours, const cf_recording *theirs, const cf_bounds *b, bool bitwise,
@@ -160,15 +193,19 @@ static int all_rows(const cf_recording *ours, const cf_recording *theirs, const 
     if (theirs->n_rows) qsort(sorted, theirs->n_rows, sizeof *sorted, by_key);
     for (size_t i = 0; i < ours->n_rows && !rc; i++) {
         const cf_row *a = &ours->rows[i];
-        const cf_row *const *found =
-            theirs->n_rows ? bsearch(&a, sorted, theirs->n_rows, sizeof *sorted, by_key) : NULL;
+        const cf_row *found = find_row(theirs, sorted, a);
+        cf_row key = *a;
+        snprintf(key.op, sizeof key.op, "logprobs");
+        const bool logprobs = !found && !strcmp(a->op, "logits") && (found = find_row(theirs, sorted, &key));
         if (!found)
             out->rows_missing++;
-        else if ((*found)->n != a->n)
+        else if (found->n != a->n)
             rc = vb_fail(err, VB_ERR_ARGUMENT, "%s: line %zu: %s has %d values, in %s: line %zu it has %d",
-                         theirs->path, (*found)->line, a->op, (*found)->n, ours->path, a->line, a->n);
+                         theirs->path, found->line, a->op, found->n, ours->path, a->line, a->n);
+        else if (logprobs)
+            rc = compare_as_logprobs(a, found, b, bitwise, watch, out, err);
         else
-            compare_rows(a, *found, b, bitwise, watch, out);
+            compare_rows(a, found, b, bitwise, watch, out);
     }
     free(sorted);
     return rc;
@@ -203,8 +240,7 @@ static void compare_logprobs(const cf_tokens *a, const cf_tokens *b, size_t n, s
                             .theirs = y,
                             .line_ours = a->line,
                             .line_theirs = b->line};
-        at.ulp = steps_of(y) - steps_of(x);
-        if (at.ulp < 0) at.ulp = -at.ulp;
+        at.ulp = cf_float_steps(x, y);
         snprintf(at.what, sizeof at.what, "log-probability");
         if (!out->first_bits.found) out->first_bits = at;
         if (gap <= bounds->logprob) continue;

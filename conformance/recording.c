@@ -39,6 +39,21 @@ static int hex_values(reader *d, const char *hex, size_t n, double *x) {
     return rc;
 }
 
+/* Some of the values, the others are not known: NaN. */
+static int sparse_values(reader *d, const json_t *ids, const json_t *values, cf_row *row) {
+    if (!json_is_array(ids) || json_array_size(ids) != json_array_size(values))
+        return bad(d, "\"ids\" and \"values\" are not lists of one length");
+    for (int i = 0; i < row->n; i++) row->x[i] = NAN;
+    for (size_t k = 0; k < json_array_size(ids); k++) {
+        const json_t *id = json_array_get(ids, k), *v = json_array_get(values, k);
+        const json_int_t at = json_integer_value(id);
+        if (!json_is_integer(id) || at < 0 || at >= row->n || !json_is_number(v))
+            return bad(d, "\"ids\" must be elements of the array, \"values\" numbers");
+        row->x[at] = json_number_value(v);
+    }
+    return VB_OK;
+}
+
 static int read_values(reader *d, const json_t *o, cf_row *row) {
     const char *full = json_string_value(json_object_get(o, "f32")),
                *f64 = json_string_value(json_object_get(o, "f64"));
@@ -51,6 +66,8 @@ static int read_values(reader *d, const json_t *o, cf_row *row) {
     if ((rc = vb_alloc((void **)&row->x, n < 16 ? 16 : n, sizeof *row->x, "values", d->err))) return rc;
     if (full || f64) {
         rc = hex_values(d, full ? full : f64, n, row->x);
+    } else if (json_is_array(values) && json_object_get(o, "ids")) {
+        return sparse_values(d, json_object_get(o, "ids"), values, row);
     } else if (json_is_array(values)) {
         if (json_array_size(values) != n) return bad(d, "\"values\" has not n numbers");
         for (size_t i = 0; i < n; i++) {

@@ -9,7 +9,7 @@ typedef struct cf_row {
     int prompt, position, layer; /* layer -1 outside of the layers */
     char op[16];
     int n, have; /* values of the array, and values known: n, or 16 */
-    double *x;   /* (have) */
+    double *x;   /* (have); NaN: not known */
     size_t line;
 } cf_row;
 
@@ -39,7 +39,7 @@ int cf_recording_open(cf_recording *r, const char *path, vb_error *err);
 int cf_recording_read(cf_recording *r, const char *path, const char *text, size_t len, vb_error *err);
 void cf_recording_close(cf_recording *r);
 
-typedef enum cf_tolerance { CF_BITWISE = 0, CF_F16, CF_Q8, CF_GIVEN } cf_tolerance;
+typedef enum cf_tolerance { CF_BITWISE = 0, CF_F32, CF_F16, CF_Q8, CF_GIVEN } cf_tolerance;
 
 typedef struct cf_bounds {
     double row;      /* largest |ours - theirs| in an array, over the largest |ours| in it */
@@ -48,7 +48,7 @@ typedef struct cf_bounds {
     double logprob;  /* largest difference of a log-probability, nats */
 } cf_bounds;
 
-/* "bitwise", "f16", "q8"; false for anything else. */
+/* "bitwise", "f32", "f16", "q8"; false for anything else. */
 bool cf_tolerance_of(const char *name, cf_tolerance *out, cf_bounds *bounds);
 
 typedef struct cf_divergence {
@@ -88,5 +88,18 @@ typedef struct cf_watch {
  * prompts or have nothing in common. */
 int cf_compare(const cf_recording *ours, const cf_recording *theirs, cf_tolerance t, const cf_bounds *b,
                const cf_watch *watch, cf_comparison *out, vb_error *err);
+
+/* Levels 1 to 3, from memory: files of one kind (tokens, blocks, dots), line by line in OURS' order. In *out
+ * `position` is the number of the line after the head, from 0, `element` the place in its array. Errors as
+ * above; those of a malformed line are VB_ERR_FORMAT. */
+int cf_compare_lines(const char *ours, const char *a, size_t n, const char *theirs, const char *b, size_t m,
+                     cf_tolerance t, const cf_bounds *bounds, cf_comparison *out, vb_error *err);
+
+/* Two files of any kind. */
+int cf_compare_files(const char *ours, const char *theirs, cf_tolerance t, const cf_bounds *b,
+                     const cf_watch *watch, cf_comparison *out, vb_error *err);
+
+/* float32 numbers from one to the other; 0 if both are zeros. */
+int64_t cf_float_steps(double x, double y);
 
 #endif
