@@ -79,6 +79,7 @@ static int generate(const models *m, int streams, size_t tokens, int gamma, int3
     vb_spec *spec[MOST] = {NULL};
     vb_step_item items[MOST];
     size_t n[MOST] = {0};
+    static vb_error errors[MOST];
     int rc = 0, open = streams;
     for (int i = 0; i < streams && !rc; i++) rc = open_stream(m, i, gamma, &spec[i], err);
     const double start = now();
@@ -87,9 +88,11 @@ static int generate(const models *m, int streams, size_t tokens, int gamma, int3
         for (int i = 0; i < streams; i++) {
             if (n[i] == tokens) continue;
             of[n_items] = i;
-            items[n_items++] = (vb_step_item){.spec = spec[i], .max_emit = tokens - n[i], .err = err};
+            items[n_items++] = (vb_step_item){.spec = spec[i], .max_emit = tokens - n[i], .err = &errors[i]};
         }
         rc = vb_spec_step_many(items, (size_t)n_items);
+        for (int i = 0; i < streams && rc; i++)
+            if (errors[i].code == rc) *err = errors[i];
         for (int k = 0; k < n_items && !rc; k++) {
             const int i = of[k];
             for (int t = 0; t < items[k].step.n_emitted; t++) text[i][n[i]++] = items[k].step.emitted[t].id;

@@ -570,7 +570,7 @@ typedef struct vb_step_item {
     vb_spec *spec;
     size_t max_emit; /* as in vb_spec_step */
     size_t max_text; /* most tokens of given text to evaluate in this call. 0: a few hundred */
-    vb_error *err;   /* may be NULL */
+    vb_error *err;   /* may be NULL; no other item's */
     vb_step step;    /* out */
     int code;        /* out: what vb_spec_step would have returned */
 } vb_step_item;

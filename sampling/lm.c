@@ -1,5 +1,7 @@
 #include "lm.h"
 
+#include "context.h"
+
 static int context_eval(void *self, const int32_t *tokens, size_t n, const uint8_t *want, vb_error *err) {
     return vb_eval(self, tokens, n, want, err);
 }
@@ -38,6 +40,10 @@ void vb_lm_eval_many(vb_lm_call *calls, size_t n) {
     vb_eval_many(items, n_items);
     for (size_t i = n; i-- > 0;)
         if (calls[i].lm->eval == context_eval) calls[i].code = items[--n_items].code;
+}
+
+vb_pool *vb_lm_pool(const vb_lm *m) {
+    return m->eval == context_eval ? ((const vb_context *)m->self)->scratch->pool : NULL;
 }
 
 #define PIECE 512

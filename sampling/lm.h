@@ -4,7 +4,7 @@
 #ifndef VB_LM_H
 #define VB_LM_H
 
-#include "base.h"
+#include "pool.h"
 
 typedef struct vb_lm {
     void *self;
@@ -34,6 +34,9 @@ enum { VB_TOGETHER = 64 }; /* most sequences that one pass is shared by; more of
 
 /* Evaluates calls[0..n), n <= VB_TOGETHER: contexts together (vb_eval_many), anything else one by one. */
 void vb_lm_eval_many(vb_lm_call *calls, size_t n);
+
+/* The threads of a context that is not evaluating; NULL for anything else. */
+vb_pool *vb_lm_pool(const vb_lm *m);
 
 /* Evaluates tokens without asking for logits, in pieces; on error the length is as before. */
 int vb_lm_feed(const vb_lm *m, const int32_t *tokens, size_t n, vb_error *err);

@@ -74,10 +74,13 @@ static int emit(vb_spec *s, const vb_verify *v) {
         vb_origin origin = v->n == 0 ? VB_FROM_TARGET : n == v->n ? VB_FROM_BONUS : VB_FROM_RESIDUAL;
         s->emitted[n++] = (vb_emitted){.id = v->final, .origin = origin};
     }
+    const vb_kernels *kernels = s->p.kernels ? s->p.kernels : &vb_kernels_ref;
     for (int i = 0; i < n; i++) {
         s->logits[i] = s->p.target.logits(s->p.target.self, (size_t)i);
-        s->emitted[i].logprob =
-            s->p.logprobs ? vb_logprob(s->logits[i], s->p.target.n_vocab, s->emitted[i].id) : (double)NAN;
+        s->emitted[i].logprob = (double)NAN;
+        if (s->p.logprobs)
+            s->emitted[i].logprob =
+                vb_logprob_by(kernels, s->logits[i], s->p.target.n_vocab, s->emitted[i].id);
         s->emitted[i].stop = vb_is_stop(s->p.stop, s->p.n_stop, s->emitted[i].id);
     }
     return n;
@@ -174,6 +177,7 @@ typedef struct batch {
     size_t n_text[VB_TOGETHER]; /* tokens of text that are evaluated now; 0: a step */
     vb_lm_call calls[VB_TOGETHER];
     size_t owner[VB_TOGETHER], n_calls; /* calls[i] is for items[owner[i]] */
+    double draft_s, verify_s;
 } batch;
 
 static void fail(vb_step_item *item, int code) {
@@ -220,6 +224,21 @@ static void begin(batch *b) {
     }
 }
 
+/* Sampling looks at whole vocabularies, so the sequences of calls[0..n_calls) do theirs side by side: what
+ * one of them writes is its own. */
+static void each_call(batch *b, vb_task task) {
+    if (b->n_calls > 0) vb_pool_run(vb_lm_pool(b->calls[0].lm), (int)b->n_calls, task, b);
+}
+
+static void resume_task(void *arg, int index, int worker) {
+    batch *b = arg;
+    vb_step_item *item = &b->items[b->owner[index]];
+    int rc = b->calls[index].code;
+    (void)worker;
+    if (!rc) rc = item->spec->drafter.resume(item->spec->drafter.self, item->err);
+    if (rc) fail(item, rc);
+}
+
 /* One evaluation for each drafter that wants one. False: none does any more. */
 static bool draft_round(batch *b) {
     b->n_calls = 0;
@@ -233,12 +252,7 @@ static bool draft_round(batch *b) {
         b->owner[b->n_calls++] = k;
     }
     vb_lm_eval_many(b->calls, b->n_calls);
-    for (size_t i = 0; i < b->n_calls; i++) {
-        vb_step_item *item = &b->items[b->owner[i]];
-        int rc = b->calls[i].code;
-        if (!rc) rc = item->spec->drafter.resume(item->spec->drafter.self, item->err);
-        if (rc) fail(item, rc);
-    }
+    each_call(b, resume_task);
     return b->n_calls > 0;
 }
 
@@ -282,6 +296,45 @@ static int follow(vb_spec *s, size_t n_text, vb_step *step, vb_error *err) {
     return VB_OK;
 }
 
+static void finish(vb_step_item *item, const vb_step *step) {
+    item->step = *step;
+    item->code = VB_OK;
+    count(item->spec, step);
+}
+
+static void settle_task(void *arg, int index, int worker) {
+    const batch *b = arg;
+    const size_t k = b->owner[index];
+    vb_step_item *item = &b->items[k];
+    vb_step step;
+    (void)worker;
+    if (item->code != ALIVE || b->n_text[k]) return;
+    const int rc = settle(item->spec, &step, item->err);
+    if (rc) {
+        fail(item, rc);
+        return;
+    }
+    step.draft_s = b->draft_s;
+    step.verify_s = b->verify_s;
+    finish(item, &step);
+}
+
+/* Drafters share memory, so they take in text one after the other. */
+static void follow_all(batch *b) {
+    for (size_t k = 0; k < b->n; k++) {
+        vb_step_item *item = &b->items[k];
+        vb_step step;
+        if (item->code != ALIVE || !b->n_text[k]) continue;
+        const int rc = follow(item->spec, b->n_text[k], &step, item->err);
+        if (rc) {
+            fail(item, rc);
+            continue;
+        }
+        step.verify_s = b->verify_s;
+        finish(item, &step);
+    }
+}
+
 int vb_spec_step_many(vb_step_item *items, size_t n) {
     batch b = {.items = items, .n = n};
     if (n > VB_TOGETHER) {
@@ -295,27 +348,13 @@ int vb_spec_step_many(vb_step_item *items, size_t n) {
     while (draft_round(&b)) continue;
     const double t1 = vb_now();
     evaluate(&b);
-    const double t2 = vb_now();
-    int first = VB_OK;
-    for (size_t k = 0; k < n; k++) {
-        vb_step_item *item = &items[k];
-        if (item->code == ALIVE) {
-            vb_step step;
-            const int rc = b.n_text[k] ? follow(item->spec, b.n_text[k], &step, item->err)
-                                       : settle(item->spec, &step, item->err);
-            if (rc) {
-                fail(item, rc);
-            } else {
-                step.draft_s = b.n_text[k] ? 0 : t1 - t0;
-                step.verify_s = t2 - t1;
-                item->step = step;
-                item->code = VB_OK;
-                count(item->spec, &item->step);
-            }
-        }
-        if (!first) first = item->code;
-    }
-    return first;
+    b.draft_s = t1 - t0;
+    b.verify_s = vb_now() - t1;
+    each_call(&b, settle_task);
+    follow_all(&b);
+    for (size_t k = 0; k < n; k++)
+        if (items[k].code) return items[k].code;
+    return VB_OK;
 }
 
 int vb_spec_step(vb_spec *s, size_t max_emit, vb_step *step, vb_error *err) {
