@@ -140,6 +140,8 @@ static int check_route(vbs_call *c, vbs_problem *p) {
 static int check_head(vbs_call *c, vbs_problem *p) {
     const vbs_server_params *sp = &c->s->p;
     const char *host = header(c, "Host"), *length = header(c, "Content-Length");
+    if (!host && !c->old)
+        return vbs_refuse(p, 400, "invalid_request_error", NULL, NULL, "the request has no Host header");
     if (vbs_guard_host(sp, host, p)) {
         atomic_fetch_add(&c->s->counts.refused_host, 1);
         return -1;
@@ -214,7 +216,7 @@ static void peer_answers(vbs_call *c, bool answering) {
 }
 
 static enum MHD_Result begin(vbs_server *s, struct MHD_Connection *connection, const char *url,
-                             const char *method, void **state) {
+                             const char *method, const char *version, void **state) {
     vbs_call *c = calloc(1, sizeof *c);
     if (!c) return MHD_NO;
     const union MHD_ConnectionInfo *info =
@@ -224,10 +226,10 @@ static enum MHD_Result begin(vbs_server *s, struct MHD_Connection *connection, c
     c->connection = connection;
     c->peer = info ? info->socket_context : NULL;
     c->began = vb_now();
+    c->old = !strcmp(version, "HTTP/1.0");
     snprintf(c->method, sizeof c->method, "%s", method);
     snprintf(c->path, sizeof c->path, "%s", url);
     atomic_fetch_add(&s->active, 1);
-    c->counted = true;
     c->refused = check_head(c, &c->problem) != 0;
     return MHD_YES;
 }
@@ -235,8 +237,7 @@ static enum MHD_Result begin(vbs_server *s, struct MHD_Connection *connection, c
 static enum MHD_Result on_request(void *server, struct MHD_Connection *connection, const char *url,
                                   const char *method, const char *version, const char *upload,
                                   size_t *n_upload, void **state) {
-    (void)version;
-    if (!*state) return begin(server, connection, url, method, state);
+    if (!*state) return begin(server, connection, url, method, version, state);
     vbs_call *c = *state;
     if (*n_upload) {
         size_t n = *n_upload;
@@ -266,6 +267,13 @@ static void on_completed(void *server, struct MHD_Connection *connection, void *
 
 /* ------------------------------------------------------------------------------------------------
  * connections */
+
+/* No path here has anything to be unescaped in it, and none shall be cut short by a zero byte. */
+static size_t unescape(void *none, struct MHD_Connection *connection, char *text) {
+    (void)none;
+    (void)connection;
+    return strlen(text);
+}
 
 /* Makes room: the connection that has been without a whole request for the longest time is cut. Whoever opens
  * connections and sends nothing only pushes out his own. With the lock held. */
@@ -405,8 +413,8 @@ static int start_daemon(vbs_server *s, vb_error *err) {
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)(s->p.idle_s < 1 ? 1 : s->p.idle_s), //
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL,                             //
         MHD_OPTION_THREAD_STACK_SIZE, (size_t)STACK,                                  //
-        MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_NOTIFY_CONNECTION, on_connection, s,
-        MHD_OPTION_END);
+        MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_END);
     if (!s->daemon) return vb_fail(err, VB_ERR_IO, "the HTTP server does not start: %s", strerror(errno));
     if (pthread_create(&s->watcher, NULL, watch, s)) return vb_fail(err, VB_ERR_MEMORY, "no further thread");
     s->watching = true;

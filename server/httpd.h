@@ -24,7 +24,8 @@ typedef struct vbs_call {
     char method[16], path[128];
     char *body;
     size_t n_body, room;
-    bool too_large, refused, counted;
+    bool too_large, refused;
+    bool old;            /* HTTP/1.0 */
     vbs_problem problem; /* with `refused`: found before the body came */
     unsigned status;     /* of the reply */
     double began;

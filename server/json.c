@@ -64,15 +64,16 @@ static void put_string(writer *w, const char *s, size_t n) {
     for (size_t i = 0; i < n; i++) {
         unsigned char c = (unsigned char)s[i];
         char escape[8];
-        if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7F) continue;
+        if (c >= 0x20 && c != '"' && c != '\\') continue;
         put(w, s + from, i - from);
         from = i + 1;
+        const char *named = c ? strchr("\bb\ff\nn\rr\tt", c) : NULL;
         if (c == '"' || c == '\\')
             snprintf(escape, sizeof escape, "\\%c", c);
-        else if (c == '\n' || c == '\t' || c == '\r')
-            snprintf(escape, sizeof escape, "\\%c", c == '\n' ? 'n' : c == '\t' ? 't' : 'r');
+        else if (named)
+            snprintf(escape, sizeof escape, "\\%c", named[1]);
         else
-            snprintf(escape, sizeof escape, "\\u%04x", c);
+            snprintf(escape, sizeof escape, "\\u%04X", c);
         put(w, escape, strlen(escape));
     }
     put(w, s + from, n - from);

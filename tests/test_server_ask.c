@@ -397,7 +397,8 @@ static void test_json_text(void **state) {
                "[0.8,1.0,-0.0,1e+300,0.30000000000000004,-3,true,null]");
     check_dump(json_pack("{s{s[]}}", "a", "b"), "{\"a\":{\"b\":[]}}");
     check_dump(vbs_json_text("a\"\\\n\x01\x7F\xC3\xA9\xFF", 9),
-               "\"a\\\"\\\\\\n\\u0001\\u007f\xC3\xA9\xEF\xBF\xBD\"");
+               "\"a\\\"\\\\\\n\\u0001\x7F\xC3\xA9\xEF\xBF\xBD\"");
+    check_dump(vbs_json_text("\b\f\r\t\x1F", 5), "\"\\b\\f\\r\\t\\u001F\"");
     check_dump(vbs_json_real(NAN), "null");
     check_dump(vbs_json_text("\xE2\x82", 2), "\"\xEF\xBF\xBD\xEF\xBF\xBD\"");
     check_dump(vbs_json_bytes("\x00\xFF", 2), "[0,255]");

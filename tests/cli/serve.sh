@@ -1,0 +1,421 @@
+#!/bin/sh
+# serve.sh - `verbatim serve` end to end, with curl: what clients see, the same text as `verbatim run`, what is refused,
+# how it ends.
+. "$(dirname "$0")/lib.sh"
+if ! command -v curl >/dev/null 2>&1; then
+    skip "the server's tests" "there is no curl"
+    finish
+fi
+unset http_proxy https_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY all_proxy
+server='' url='' port=''
+trap '[ -z "$server" ] || kill -KILL "$server" 2>/dev/null; rm -rf "$work"' EXIT
+
+# start ARGS...: a server on a free port, in the background; waits until it answers
+start() {
+    # shellcheck disable=SC2086
+    ${VB_RUNNER:-} "$BUILD/bin/verbatim" serve --port 0 "$@" >"$work/server.out" 2>"$work/server.err" </dev/null &
+    server=$!
+    tries=0
+    until grep -q '^  try ' "$work/server.err"; do
+        tries=$((tries + 1))
+        if [ $tries -gt 600 ] || ! kill -0 "$server" 2>/dev/null; then
+            cp "$work/server.err" "$work/err"
+            return 1
+        fi
+        sleep 0.1
+    done
+    url=$(sed -n 's|^  API *\(http://.*\)/v1$|\1|p' "$work/server.err")
+    port=${url##*:}
+}
+# stop [SIGNAL]: ends it; its exit status in $rc
+stop() {
+    kill "-${1:-TERM}" "$server" 2>/dev/null
+    wait "$server"
+    rc=$?
+    server=''
+}
+# get PATH [CURL ARGS]: body in $work/out, headers in $work/head, status in $code
+get() {
+    path=$1
+    shift
+    code=$(curl -sS -m 60 -D "$work/head" -o "$work/out" -w '%{http_code}' "$@" "$url$path" 2>"$work/err")
+    rc=$?
+}
+post() { # post PATH JSON [CURL ARGS]
+    path=$1 body=$2
+    shift 2
+    get "$path" -H 'Content-Type: application/json' -d "$body" "$@"
+}
+code_is() { [ "$code" = "$1" ]; }
+refused() { [ "$code" = "$1" ] && grep -qF -- "$2" "$work/out" && grep -q '^{"error":{"message":' "$work/out"; }
+head_has() { tr -d '\r' <"$work/head" | grep -qiFx -- "$1"; }
+numbers() { tr -s '[], ' '\n' | awk 'NF { printf "%.17g\n", $1 }'; } # however they are written
+events() { sed -n 's/^data: //p' "$work/out"; } # the events of a stream
+# the text of a stream of completions, its escapes kept
+stream_text() { events | sed -n 's/.*"text":"\(\([^"\\]\|\\.\)*\)".*/\1/p' | tr -d '\n'; }
+stream_content() { events | sed -n 's/.*"content":"\(\([^"\\]\|\\.\)*\)".*/\1/p' | tr -d '\n'; }
+P="Once upon a time"
+
+# ---------------------------------------------------------------------------------------------------- completions
+ok "it starts" start -m "$target" -md "$draft" --max-body 0.1 --system-prompt direct
+for word in "$target" "$draft" balanced weights "$url/v1" curl; do
+    ok "the start says $word" grep -qF -- "$word" "$work/server.err"
+done
+get /health
+ok "/health" code_is 200
+get /v1/models
+ok "/v1/models lists the model" out_has '"id":"target"'
+for p in fast balanced max off; do ok "and preset $p" out_has "\"id\":\"target:$p\""; done
+ok "no auto" test "$(grep -c auto "$work/out")" = 0
+get /models
+ok "/models too" code_is 200
+
+verbatim run -m "$target" -p "$P" -n 24 --seed 5 --json
+text=$(json text) logprobs=$(json logprobs | numbers)
+for model in target target:fast target:max target:off; do
+    post /v1/completions "{\"model\":\"$model\",\"prompt\":\"$P\",\"max_tokens\":24,\"seed\":5,\"logprobs\":0}"
+    ok "$model: 200" code_is 200
+    ok "$model: the text of verbatim run" json_is text "$text"
+    ok "$model: the log-probabilities of the target alone (P5)" test "$(json token_logprobs | numbers)" = "$logprobs"
+    ok "$model: its name" json_is model "$model"
+done
+post /v1/completions "{\"prompt\":\"$P\",\"max_tokens\":24,\"seed\":5}"
+ok "24 tokens of usage" json_is completion_tokens 24
+ok "accepted and rejected drafts in the usage are those in the stats" test \
+    "$(json accepted_prediction_tokens) $(json rejected_prediction_tokens)" = "$(json accepted_draft_tokens) $(json rejected_draft_tokens)"
+ok "and in the timings" test "$(json draft_n) $(json draft_n_accepted)" = "$(json total_draft_tokens) $(json accepted_draft_tokens)"
+ok "they add up" test $(($(json accepted_draft_tokens) + $(json rejected_draft_tokens))) = "$(json total_draft_tokens)"
+ok "some are accepted" json_more accepted_draft_tokens 0
+ok "the reason is length" json_is finish_reason length
+ok "the seed is reported" json_is seed 5
+post /v1/completions "{\"prompt\":\"$P\",\"max_tokens\":24}"
+seed=$(json seed) random=$(json text)
+post /v1/completions "{\"prompt\":\"$P\",\"max_tokens\":24,\"seed\":$seed}"
+ok "a random seed is reported and repeats the text" json_is text "$random"
+for rule in rejection block; do
+    post /v1/completions "{\"prompt\":\"$P\",\"max_tokens\":24,\"seed\":5,\"accept\":\"$rule\"}"
+    first=$(json text)
+    post /v1/completions "{\"prompt\":\"$P\",\"max_tokens\":24,\"seed\":5,\"accept\":\"$rule\"}"
+    ok "accept $rule: the same seed, the same text" json_is text "$first"
+    # shellcheck disable=SC2086
+    verbatim run -m "$target" -md "$draft" -p "$P" -n 24 --seed 5 --accept $rule --json
+    ok "accept $rule: the text of verbatim run" json_is text "$first"
+done
+post /v1/completions "{\"prompt\":\"$P\",\"max_tokens\":12,\"seed\":5,\"n\":3}"
+ok "n 3: three choices" test "$(grep -o '"finish_reason"' "$work/out" | wc -l)" = 3
+third=$(sed -n 's/.*"index":2,.*"finish_reason":"[a-z]*","seed":\([0-9]*\).*/\1/p' "$work/out")
+third_text=$(sed -n 's/.*"index":2,"text":"\(\([^"\\]\|\\.\)*\)".*/\1/p' "$work/out")
+post /v1/completions "{\"prompt\":\"$P\",\"max_tokens\":12,\"seed\":$third}"
+ok "a choice's own seed repeats it alone" json_is text "$third_text"
+post /v1/completions '{"prompt":["Once upon","a time"],"max_tokens":4,"seed":1}'
+ok "two prompts, two choices" test "$(grep -o '"finish_reason"' "$work/out" | wc -l)" = 2
+verbatim tokenize -m "$target" --ids <<X
+$P
+X
+get /health
+printf '%s' "$P" >"$work/p"
+# shellcheck disable=SC2086
+ids=$(${VB_RUNNER:-} "$BUILD/bin/verbatim" tokenize -m "$target" <"$work/p" | tr ' ' ',')
+post /tokenize "{\"content\":\"$P\"}"
+ok "/tokenize" json_is tokens "[$ids]"
+post /detokenize "{\"tokens\":[$ids]}"
+ok "/detokenize" json_is content "$P"
+post /v1/completions '{"prompt":"Once","max_tokens":40,"temperature":0,"logit_bias":{"300":100}}'
+ok "a logit bias" code_is 200
+post /v1/completions "{\"prompt\":\"$P\",\"max_tokens\":8,\"seed\":5,\"verbatim\":true}"
+for k in from_draft origin '"p"' '"q"' '"step"' '"logprob"'; do ok "verbatim: every token has $k" out_has "$k"; done
+ok "verbatim: 8 tokens" test "$(grep -o '"origin"' "$work/out" | wc -l)" = 8
+
+# Stop strings: the text ends before them, wherever the tokens are cut.
+word=$(printf '%s' "$text" | cut -c 6-9)
+before=$(printf '%s' "$text" | awk -v w="$word" '{ print substr($0, 1, index($0, w) - 1) }')
+case $word in
+*[\"\\]*) skip "a stop string" "this text has escapes there" ;;
+*)
+    post /v1/completions "{\"prompt\":\"$P\",\"max_tokens\":24,\"seed\":5,\"stop\":[\"never so\",\"$word\"]}"
+    ok "the text ends before the stop string" json_is text "$before"
+    ok "for reason stop" json_is finish_reason stop
+    post /v1/completions "{\"prompt\":\"$P\",\"max_tokens\":24,\"seed\":5,\"stop\":\"$word\",\"stream\":true}"
+    ok "so does the stream" test "$(stream_text)" = "$before"
+    ;;
+esac
+
+# ---------------------------------------------------------------------------------------------------- streams
+post /v1/completions "{\"prompt\":\"$P\",\"max_tokens\":24,\"seed\":5,\"stream\":true}" -N
+ok "a stream is one of events" head_has "content-type: text/event-stream"
+ok "its text is that of verbatim run" test "$(stream_text)" = "$text"
+ok "it ends with [DONE]" test "$(events | tail -n 1)" = "[DONE]"
+ok "with one reason" test "$(events | grep -c '"finish_reason":"length"')" = 1
+ok "no usage unless asked" test "$(events | grep -c '"usage"')" = 0
+post /v1/completions "{\"prompt\":\"$P\",\"max_tokens\":5,\"stream\":true,\"stream_options\":{\"include_usage\":true}}" -N
+events | tail -n 2 | head -n 1 >"$work/out.usage"
+ok "the usage comes last, without choices" grep -q '"choices":\[\].*"completion_tokens":5' "$work/out.usage"
+post /v1/completions "{\"prompt\":\"$P\",\"max_tokens\":9,\"seed\":3,\"n\":2,\"stream\":true,\"verbatim\":true}" -N
+ok "a stream of two choices: two reasons" test "$(events | grep -c '"finish_reason":"length"')" = 2
+ok "18 tokens in it" test "$(events | grep -o '"origin"' | wc -l)" = 18
+
+# ---------------------------------------------------------------------------------------------------- errors
+# A cat of JSON that is none, and of fields that are refused.
+bad() { # bad STATUS WORDS JSON
+    post /v1/completions "$3"
+    ok "$1 for $(printf '%s' "$3" | head -c 60)" refused "$1" "$2"
+}
+for j in '' '{' '[]' '"x"' 'null' '{"prompt":' '{"prompt":"x"}}' '{"prompt":"\ud800"}' "{'prompt':1}" '{"prompt":"x",}' \
+    '{"prompt":"x","max_tokens":1e400}' '{"prompt":"x","n":NaN}'; do bad 400 JSON "$j"; done
+printf '{"prompt":"\377"}' >"$work/bytes"
+get /v1/completions --data-binary "@$work/bytes"
+ok "400 for bytes that are no UTF-8" refused 400 JSON
+awk 'BEGIN { printf "{\"prompt\":"; for (i = 0; i < 20000; i++) printf "["; }' >"$work/deep"
+get /v1/completions --data-binary "@$work/deep"
+ok "400 for deep nesting" refused 400 deeper
+bad 404 'target:fast' '{"model":"gpt-4","prompt":"x"}'
+bad 400 'not supported' '{"prompt":"x","grammar":"root ::= x"}'
+bad 400 'context holds 512' "{\"prompt\":\"$(awk 'BEGIN { for (i = 0; i < 600; i++) printf "a b " }')\"}"
+post /v1/completions '{"prompt":"x","max_tokens":2,"frobnicate":1}'
+ok "unknown fields are ignored, with a warning" out_has '"warnings":["frobnicate'
+post /v1/chat/completions '{"messages":[{"role":"user","content":"x"}]}'
+ok "chat without a template says so" refused 400 "--chat-template"
+post /v1/embeddings '{"input":"x"}'
+ok "embeddings are refused" refused 501 embeddings
+get /v1/nothing
+ok "404 lists what there is" refused 404 /v1/models
+for trick in /../../etc/passwd /%2e%2e/%2e%2e/etc/passwd /page/index.html /prompts/expert.txt //etc/passwd; do
+    get "$trick" --path-as-is
+    ok "404 for $trick" refused 404 "no "
+done
+get /v1/completions
+ok "405 for another method" refused 405 GET
+head -c 200000 /dev/zero | tr '\0' 'x' >"$work/large"
+get /v1/completions --data-binary "@$work/large"
+ok "413 for a large body" refused 413 "--max-body"
+get /v1/completions --data-binary "@$work/large" -H 'Transfer-Encoding: chunked'
+ok "413 for a large body in chunks" refused 413 "--max-body"
+get /health -H "X-Long: $(head -c 60000 "$work/large")"
+ok "431 for a large header" code_is 431
+get /health -H 'Host: evil.example'
+ok "403 for another host name" refused 403 evil.example
+get /health -H 'Origin: https://evil.example'
+ok "403 for a foreign page" refused 403 --cors
+get /health -H 'Origin: http://localhost:3000'
+ok "local pages may" head_has 'access-control-allow-origin: http://localhost:3000'
+get /v1/chat/completions -X OPTIONS -H 'Origin: http://localhost:3000' -H 'Access-Control-Request-Headers: authorization,x-y'
+ok "a preflight" code_is 204
+ok "lets headers through" head_has 'access-control-allow-headers: authorization,x-y'
+get / 
+ok "the page" code_is 200
+ok "is HTML" head_has 'content-type: text/html; charset=utf-8'
+ok "without outside requests" test "$(grep -c 'src="http\|href="http\|url(http' "$work/out")" = 0
+get /metrics
+for m in output_tokens_total draft_accepted_tokens_total requests_total 'draft_tested_at_total{position="0"}' seconds_total; do
+    ok "/metrics has $m" out_has "verbatim_$m"
+done
+get /props
+ok "/props" json_is chat_template null
+
+# ---------------------------------------------------------------------------------------------------- many at once
+for i in 1 2 3 4 5 6 7 8; do
+    curl -sS -m 60 -d "{\"model\":\"target:$(echo fast balanced max off | cut -d ' ' -f $((i % 4 + 1)))\",\"prompt\":\"$P\",\"max_tokens\":$((20 + i)),\"seed\":$i}" \
+        "$url/v1/completions" >"$work/many.$i" &
+    eval "job$i=\$!"
+done
+for i in 1 2 3 4 5 6 7 8; do eval "wait \$job$i"; done
+for i in 1 2 3 4 5 6 7 8; do
+    cp "$work/many.$i" "$work/out"
+    together=$(json text)
+    verbatim run -m "$target" -p "$P" -n $((20 + i)) --seed "$i" --json
+    ok "request $i of 8 at once: the text of verbatim run" json_is text "$together"
+done
+
+# ---------------------------------------------------------------------------------------------------- clients that go
+long="{\"prompt\":\"$P\",\"max_tokens\":480,\"ignore_eos\":true,\"stream\":true,\"seed\":1}"
+for i in 1 2 3 4 5 6; do
+    curl -sSN -m 60 -d "$long" "$url/v1/completions" >"$work/killed.$i" 2>/dev/null &
+    client=$!
+    sleep 0.0$i
+    kill -KILL $client
+    wait $client 2>/dev/null
+done
+idle() { # within some seconds nothing runs any more
+    tries=0
+    until get /metrics && grep -q '^verbatim_requests_running 0$' "$work/out"; do
+        tries=$((tries + 1))
+        [ $tries -lt 100 ] || return 1
+        sleep 0.1
+    done
+}
+ok "killed clients leave no request running" idle
+post /v1/completions "{\"prompt\":\"$P\",\"max_tokens\":24,\"seed\":5}"
+ok "and the next one is served" json_is text "$text"
+
+# ---------------------------------------------------------------------------------------------------- the end
+curl -sSN -m 60 -d "$long" "$url/v1/completions" >"$work/last" 2>/dev/null &
+client=$!
+sleep 0.1
+stop TERM
+ok "SIGTERM: exit status 0" status_is 0
+wait $client
+ok "the running stream was finished" grep -q '^data: \[DONE\]' "$work/last"
+get /health
+ok "nobody listens any more" test "$rc" = 7
+
+# ---------------------------------------------------------------------------------------------------- conversations
+ok "a model with a chat template" start -m "$work/chat.gguf" --draft ngram --api-key sesame --name bot --preset max --system-prompt none
+hi='"messages":[{"role":"user","content":"hello hello hello"}]'
+post /v1/chat/completions "{$hi}"
+ok "401 without the key" refused 401 "API key"
+get /v1/models -H 'Authorization: Bearer sesam'
+ok "401 with a wrong one" refused 401 "API key"
+get /health
+ok "/health asks for none" code_is 200
+chat() { post /v1/chat/completions "$1" -H 'Authorization: Bearer sesame'; }
+chat "{\"model\":\"bot:fast\",$hi,\"max_tokens\":16,\"seed\":2,\"logprobs\":true,\"top_logprobs\":2}"
+ok "200 with it" code_is 200
+ok "an assistant's message" json_is role assistant
+ok "16 log-probabilities" test "$(grep -o '"top_logprobs"' "$work/out" | wc -l)" = 16
+ok "with their origins" test "$(grep -o '"from_draft"' "$work/out" | wc -l)" = 16
+content=$(json content)
+case $content in '['*) content=$(sed -n 's/.*"message":{"role":"assistant","content":"\(\([^"\\]\|\\.\)*\)".*/\1/p' "$work/out") ;; esac
+chat "{$hi,\"max_tokens\":16,\"seed\":2,\"stream\":true}"
+ok "the stream starts with the role" test "$(events | head -n 1 | grep -c '"delta":{"role":"assistant"')" = 1
+ok "and has the same text" test "$(stream_content)" = "$content"
+ok "and an empty delta at the end" test "$(events | grep -c '"delta":{}.*"finish_reason":"length"')" = 1
+chat "{$hi,\"max_tokens\":2,\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]}"
+ok "tools are refused" refused 400 --ignore-tools
+chat "{$hi,\"max_tokens\":2,\"tools\":[{\"type\":\"function\"}],\"tool_choice\":\"none\"}"
+ok "unless they may not be called" code_is 200
+chat "{$hi,\"response_format\":{\"type\":\"json_object\"}}"
+ok "JSON mode is refused" refused 400 response_format
+chat '{"messages":[{"role":"wizard","content":"x"}]}'
+ok "an unknown role" refused 400 wizard
+get /health -H 'Origin: https://app.example'
+ok "who has the key may ask from any page" head_has 'access-control-allow-origin: *'
+stop INT
+ok "SIGINT: exit status 0" status_is 0
+
+# ---------------------------------------------------------------------------------------------------- limits
+ok "one slot, one place in the queue" start -m "$target" --slots 1 --queue 1 --idle-timeout 1 --drain 0
+for i in 1 2 3 4 5 6; do
+    curl -sS -m 60 -o "$work/q.$i" -w '%{http_code}' -d "{\"prompt\":\"$P\",\"max_tokens\":400,\"ignore_eos\":true}" "$url/v1/completions" >"$work/code.$i" &
+    eval "job$i=\$!"
+done
+for i in 1 2 3 4 5 6; do eval "wait \$job$i"; done
+ok "two are served" test "$(cat "$work"/code.* | grep -o 200 | wc -l)" -ge 2
+ok "others are sent away with 429" test "$(cat "$work"/code.* | grep -o 429 | wc -l)" -ge 1
+post /v1/completions '{"model":"target:fast","prompt":"x"}'
+ok "without a draft there are no drafting presets" refused 404 "no draft"
+verbatim serve -m "$target" --port "$port"
+ok "a port that is taken" fails 1 "port $port"
+if command -v bash >/dev/null 2>&1; then
+    # Raw bytes, from a file: the first line of the answer goes to $work/out.
+    raw() { bash -c 'exec 3<>"/dev/tcp/127.0.0.1/$0"; cat "$1" >&3; timeout 5 head -n 1 <&3' "$port" "$1" >"$work/out" 2>"$work/err"; rc=$?; }
+    # The connection was answered with 4xx, or cut; the server is still there.
+    survived() {
+        head -n 1 "$work/out" | grep -qE '^HTTP/1\.[01] [45]|^$' || [ ! -s "$work/out" ] || return 1
+        get /health && code_is 200
+    }
+    n=0
+    while IFS= read -r line; do
+        n=$((n + 1))
+        printf '%b' "$line" >"$work/raw"
+        raw "$work/raw"
+        ok "malformed HTTP $n" survived
+    done <<'X'
+\0000\0001\0002\0003\r\n\r\n
+GET\r\n\r\n
+GET /health\r\n\r\n
+GET /health HTTP/9.9\r\nHost: localhost\r\n\r\n
+GET /health HTTP/1.1\r\n\r\n
+GET /nothing HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n
+POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n{}
+POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999999999999\r\n\r\n{}
+POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: abc\r\n\r\n{}
+POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n{}\r\n0\r\n\r\n
+POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFF\r\n{}\r\n0\r\n\r\n
+POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50\r\n\r\n{"prompt"
+BREW /coffee HTTP/1.1\r\nHost: localhost\r\n\r\n
+GET /\0377\0376 HTTP/1.1\r\nHost: localhost\r\n\r\n
+GET /%00 HTTP/1.1\r\nHost: localhost\r\n\r\n
+GET /nope HTTP/1.1\r\nHost : localhost\r\n : x\r\n\r\n
+X
+    # Half-open and slow clients wait alone, and not for ever.
+    bash -c 'for i in $(seq 40); do exec {fd}<>"/dev/tcp/127.0.0.1/$0"; printf "GET /hea" >&$fd; done; sleep 4' "$port" &
+    slow=$!
+    sleep 0.3
+    get /health -m 2
+    ok "40 half-open clients do not block others" code_is 200
+    sleep 1.7
+    get /metrics
+    ok "and are cut after --idle-timeout" test "$(sed -n 's/^verbatim_http_connections //p' "$work/out")" -le 4
+    wait $slow
+else
+    skip "malformed HTTP" "there is no bash"
+fi
+curl -sSN -m 60 -d "$long" "$url/v1/completions" >"$work/last" 2>/dev/null &
+client=$!
+sleep 0.05
+stop TERM
+wait $client
+ok "--drain 0: exit status 0 at once" status_is 0
+
+# ---------------------------------------------------------------------------------------------------- a trained pair
+tales=vectors/models
+if [ -e $tales/tales-target-q4_k_m.gguf ]; then
+    ok "the trained pair" start -m $tales/tales-target-q4_k_m.gguf -md $tales/tales-draft-q8_0.gguf
+    for i in 1 2 3 4; do
+        curl -sS -m 60 -d "{\"prompt\":\"$P\",\"max_tokens\":40,\"seed\":$i}" "$url/v1/completions" >"$work/many.$i" &
+        eval "job$i=\$!"
+    done
+    for i in 1 2 3 4; do eval "wait \$job$i"; done
+    for i in 1 2 3 4; do
+        cp "$work/many.$i" "$work/out"
+        together=$(json text)
+        ok "tale $i: drafts were accepted" json_more accepted_draft_tokens 0
+        verbatim run -m $tales/tales-target-q4_k_m.gguf -p "$P" -n 40 --seed $i --json
+        ok "tale $i of 4 at once: the text of the target alone" json_is text "$together"
+    done
+    stop
+else
+    skip "the trained pair" "there is no $tales"
+fi
+
+# ---------------------------------------------------------------------------------------------------- configuration
+printf '{"model": "%s", "draft_model": "%s", "preset": "fast", "temp": 0, "name": "from-file", "cors": ["https://a.example", "https://b.example"]}' \
+    "$target" "$draft" >"$work/config.json"
+VERBATIM_NAME=from-environment VERBATIM_PRESET=max
+export VERBATIM_NAME VERBATIM_PRESET
+ok "--config" start --config "$work/config.json" --preset off
+unset VERBATIM_NAME VERBATIM_PRESET
+get /props
+ok "the environment goes before the file" json_is model from-environment
+ok "the command line before the environment" json_is draft_tokens 0
+ok "the file before the defaults" json_is temperature 0.0
+get /health -H 'Origin: https://b.example'
+ok "lists in the file" head_has 'access-control-allow-origin: https://b.example'
+stop
+printf '{"prot": 9000}' >"$work/config.json"
+verbatim serve --config "$work/config.json" -m "$target"
+ok "an unknown key is an error" fails 2 '"prot"'
+printf '{"port": true}' >"$work/config.json"
+verbatim serve --config "$work/config.json" -m "$target"
+ok "so is a value of the wrong kind" fails 2 '"port" must be'
+printf '{"port": 9000' >"$work/config.json"
+verbatim serve --config "$work/config.json" -m "$target"
+ok "and a file that is no JSON" fails 2 "line 1"
+VERBATIM_PROT=1
+export VERBATIM_PROT
+verbatim serve -m "$target"
+ok "an unknown variable too" fails 2 VERBATIM_PROT
+unset VERBATIM_PROT
+verbatim serve --config "$work/nothing.json" -m "$target"
+ok "a missing file" fails 1 nothing.json
+verbatim serve
+ok "no model" fails 2 "-m FILE"
+verbatim serve -m "$target" -md "$work/other.gguf" --port 0
+ok "a draft of another vocabulary" fails 1 "doctor"
+verbatim serve -m "$target" --system-prompt nowhere
+ok "an unknown system prompt" fails 2 "expert"
+verbatim serve -m "$target" --host 'no such host'
+ok "a host that is none" fails 1 "no such host"
+verbatim serve -m "$target" --chat-template nope --port 0
+ok "an unknown chat template" fails 1 nope
+finish
