@@ -366,12 +366,15 @@ void vb_context_hash(const vb_context *c, uint8_t hash[16]) {
 }
 
 /* l_id - max - log(sum_i exp(l_i - max)), i ascending. */
-double vb_logprob(const float *logits, int n_vocab, int32_t id) {
+double vb_logprob_by(const vb_kernels *kernels, const float *logits, int n_vocab, int32_t id) {
     float max = logits[0];
     for (int i = 1; i < n_vocab; i++) {
         if (logits[i] > max) max = logits[i];
     }
-    double sum = 0.0;
-    for (int i = 0; i < n_vocab; i++) sum = sum + vb_exp((double)logits[i] - (double)max);
+    const double sum = kernels->exp_sum(logits, n_vocab, max);
     return ((double)logits[id] - (double)max) - vb_log(sum);
+}
+
+double vb_logprob(const float *logits, int n_vocab, int32_t id) {
+    return vb_logprob_by(&vb_kernels_ref, logits, n_vocab, id);
 }

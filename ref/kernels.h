@@ -123,6 +123,10 @@ typedef struct vb_kernels {
 
     /* w_i = floor(2^40 * vb_exp(z_i)), z_i <= 0 (docs/speculation.md: the integer law). */
     void (*exp_weights)(const double *z, int n, uint64_t *w);
+
+    /* sum = sum + vb_exp((float64)x_j - (float64)max) for j = 0, 1, 2, ..., sum = +0 at first, float64;
+     * finite x_j <= max (the softmax of reported log-probabilities). */
+    double (*exp_sum)(const float *x, int n, float max);
 } vb_kernels;
 
 /* The scalar reference: complete, plain C, no intrinsics. */
@@ -131,5 +135,8 @@ extern const vb_kernels vb_kernels_ref;
 /* The set of this name ("auto" or NULL: the best this CPU runs), after VERBATIM_KERNELS. VB_ERR_UNSUPPORTED
  * names what is there. Implemented in simd/dispatch.c. */
 int vb_kernels_choose(const char *name, const vb_kernels **out, vb_error *err);
+
+/* vb_logprob (verbatim.h) with the exp_sum of this set: the same bits. */
+double vb_logprob_by(const vb_kernels *kernels, const float *logits, int n_vocab, int32_t id);
 
 #endif

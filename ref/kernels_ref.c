@@ -237,6 +237,12 @@ static void exp_weights(const double *z, int n, uint64_t *w) {
     for (int i = 0; i < n; i++) w[i] = (uint64_t)(0x1p40 * vb_exp(z[i]));
 }
 
+static double exp_sum(const float *x, int n, float max) {
+    double sum = 0.0;
+    for (int j = 0; j < n; j++) sum = sum + vb_exp((double)x[j] - (double)max);
+    return sum;
+}
+
 const vb_kernels vb_kernels_ref = {
     .name = "ref",
     .quantize = quantize,
@@ -266,4 +272,5 @@ const vb_kernels vb_kernels_ref = {
     .add = add,
     .to_half = to_half,
     .exp_weights = exp_weights,
+    .exp_sum = exp_sum,
 };

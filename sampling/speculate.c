@@ -208,7 +208,8 @@ int vb_spec_open(vb_spec **out, vb_context *target, const vb_sampling *sampling,
                            .n_stop = p->n_stop,
                            .history = p->history,
                            .n_history = p->n_history,
-                           .logprobs = p->logprobs};
+                           .logprobs = p->logprobs,
+                           .kernels = kernels};
     if (p->draft == VB_DRAFT_NONE) {
         parts.rule = vb_rule_coupled; /* the target alone is always the race */
     } else {

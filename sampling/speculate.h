@@ -5,6 +5,7 @@
 #define VB_SPECULATE_H
 
 #include "drafter.h"
+#include "kernels.h"
 
 typedef struct vb_spec_parts {
     vb_lm target;
@@ -19,6 +20,7 @@ typedef struct vb_spec_parts {
     const int32_t *history; /* what the target's cache holds already */
     size_t n_history;
     bool logprobs;
+    const vb_kernels *kernels; /* for the log-probabilities; NULL: the reference */
 } vb_spec_parts;
 
 /* What parts point to must outlive the vb_spec; history is copied. */

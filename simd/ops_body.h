@@ -187,11 +187,12 @@ static void attention(const vb_attention *a) {
         attend(VB_F16, a);
 }
 
-/* ---------------------------------------------------------------------- the integer law */
+/* ---------------------------------------------------------------------- float64: sampling, log-probabilities
+ */
 
-/* 2^40 * vb_exp (ref/mathf.c) of z <= 0, the fraction dropped. */
-INLINE void exp_weights_vector(const double *z, uint64_t *w) {
-    const dvec x = d_load(z), magic = d_set(0x1.8p+52);
+/* vb_exp (ref/mathf.c) of x <= 0. */
+INLINE dvec exp_vector(dvec x) {
+    const dvec magic = d_set(0x1.8p+52);
     const dvec t = d_add(d_mul(x, d_set(0x1.71547652b82fep+0)), magic);
     const dvec n = d_sub(t, magic);
     const dvec r =
@@ -204,8 +205,12 @@ INLINE void exp_weights_vector(const double *z, uint64_t *w) {
     dvec q = d_set(0x1.1e5df021d9b02p-29);
     EACH(i, 10) q = d_add(d_mul(q, r), d_set(c[i]));
     const dvec e = d_add(d_set(1.0), d_add(r, d_mul(d_mul(r, r), q)));
-    const dvec y = d_zero_if_less(x, d_set(-0x1.6232bdd7abcd2p+9), d_add_exponent(e, t));
-    d_store_integers(w, d_mul(d_set(0x1p40), y));
+    return d_zero_if_less(x, d_set(-0x1.6232bdd7abcd2p+9), d_add_exponent(e, t));
+}
+
+/* 2^40 * vb_exp(z), the fraction dropped. */
+INLINE void exp_weights_vector(const double *z, uint64_t *w) {
+    d_store_integers(w, d_mul(d_set(0x1p40), exp_vector(d_load(z))));
 }
 
 static void exp_weights(const double *z, int n, uint64_t *w) {
@@ -218,4 +223,24 @@ static void exp_weights(const double *z, int n, uint64_t *w) {
         exp_weights_vector(last, out);
         memcpy(w + i, out, (size_t)(n - i) * sizeof *w);
     }
+}
+
+/* n (at most DOUBLES) more terms. */
+INLINE double exp_sum_vector(const float *x, const int n, float max, double sum) {
+    double e[DOUBLES];
+    d_store(e, exp_vector(d_sub(d_of_floats(x), d_set((double)max))));
+    for (int k = 0; k < n; k++) sum = sum + e[k];
+    return sum;
+}
+
+static double exp_sum(const float *x, int n, float max) {
+    double sum = 0.0;
+    int i = 0;
+    for (; i + DOUBLES <= n; i += DOUBLES) sum = exp_sum_vector(x + i, DOUBLES, max, sum);
+    if (i < n) {
+        float last[DOUBLES];
+        for (int k = 0; k < DOUBLES; k++) last[k] = i + k < n ? x[i + k] : max;
+        sum = exp_sum_vector(last, n - i, max, sum);
+    }
+    return sum;
 }

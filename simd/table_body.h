@@ -10,5 +10,5 @@
                    [VB_Q6_K] = matmul_q6_k,  [VB_IQ4_NL] = matmul_iq4_nl, [VB_IQ4_XS] = matmul_iq4_xs,       \
                    [VB_MXFP4] = matmul_mxfp4},                                                               \
         .rmsnorm = rmsnorm, .rope = rope, .attention = attention, .swiglu = swiglu, .add = add,              \
-        .to_half = to_half, .exp_weights = exp_weights                                                       \
+        .to_half = to_half, .exp_weights = exp_weights, .exp_sum = exp_sum                                   \
     }

@@ -391,12 +391,18 @@ INLINE int32_t round16(const float *x, float inverse, int limit, int8_t *hi, int
     return _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1)));
 }
 
-/* ---------------------------------------------------------------------- float64, for exp_weights */
+/* ---------------------------------------------------------------------- float64 */
 
 enum { DOUBLES = 4 };
 typedef __m256d dvec;
 INLINE dvec d_load(const double *p) {
     return _mm256_loadu_pd(p);
+}
+INLINE void d_store(double *p, dvec a) {
+    _mm256_storeu_pd(p, a);
+}
+INLINE dvec d_of_floats(const float *p) {
+    return _mm256_cvtps_pd(_mm_loadu_ps(p));
 }
 INLINE dvec d_set(double x) {
     return _mm256_set1_pd(x);

@@ -321,12 +321,18 @@ INLINE int32_t round16(const float *x, float inverse, int limit, int8_t *hi, int
     return _mm512_reduce_add_epi32(q);
 }
 
-/* ---------------------------------------------------------------------- float64, for exp_weights */
+/* ---------------------------------------------------------------------- float64 */
 
 enum { DOUBLES = 8 };
 typedef __m512d dvec;
 INLINE dvec d_load(const double *p) {
     return _mm512_loadu_pd(p);
+}
+INLINE void d_store(double *p, dvec a) {
+    _mm512_storeu_pd(p, a);
+}
+INLINE dvec d_of_floats(const float *p) {
+    return _mm512_cvtps_pd(_mm256_loadu_ps(p));
 }
 INLINE dvec d_set(double x) {
     return _mm512_set1_pd(x);

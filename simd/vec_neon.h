@@ -415,12 +415,18 @@ INLINE int32_t round16(const float *x, float inverse, int limit, int8_t *hi, int
     return vaddvq_s32(sum);
 }
 
-/* ---------------------------------------------------------------------- float64, for exp_weights */
+/* ---------------------------------------------------------------------- float64 */
 
 enum { DOUBLES = 2 };
 typedef float64x2_t dvec;
 INLINE dvec d_load(const double *p) {
     return vld1q_f64(p);
+}
+INLINE void d_store(double *p, dvec a) {
+    vst1q_f64(p, a);
+}
+INLINE dvec d_of_floats(const float *p) {
+    return vcvt_f64_f32(vld1_f32(p));
 }
 INLINE dvec d_set(double x) {
     return vdupq_n_f64(x);

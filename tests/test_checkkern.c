@@ -315,6 +315,27 @@ static void test_exp_weights(void **state) {
     }
 }
 
+static void test_exp_sum(void **state) {
+    const check *c = *state;
+    gw_rng rng = start(c, 0);
+    static const float reach[] = {1.0f, 30.0f, 800.0f, 1e-9f, 0.0f, 1e37f};
+    for (int n = 1; n <= 200 * rounds; n++) {
+        float *x = ck_guarded((size_t)n * sizeof *x), max = -INFINITY;
+        for (int i = 0; i < n; i++) {
+            x[i] = gw_normal(&rng) * reach[n % 4 ? n % 3 : below(&rng, 6)];
+            if (x[i] > max) max = x[i];
+        }
+        const twice sum = outputs(sizeof(double));
+        *(double *)sum.want = vb_kernels_ref.exp_sum(x, n, max);
+        *(double *)sum.got = c->set->exp_sum(x, n, max);
+        same(c, &sum, "%d values", n);
+        *(double *)sum.want = vb_logprob(x, n, n / 2);
+        *(double *)sum.got = vb_logprob_by(c->set, x, n, n / 2);
+        same(c, &sum, "log-probability in %d values", n);
+        ck_release();
+    }
+}
+
 /* ---------------------------------------------------------------------- attention */
 
 static void attention_case(const check *c, int n, int head_dim, vb_type kv, ck_acts_style style,
@@ -376,9 +397,10 @@ typedef struct entry {
 } entry;
 
 static const entry entries[] = {
-    {"quantize", test_quantize}, {"rmsnorm", test_rmsnorm},         {"rope", test_rope},
-    {"swiglu", test_swiglu},     {"swiglu_ends", test_swiglu_ends}, {"add", test_add},
-    {"to_half", test_to_half},   {"exp_weights", test_exp_weights}, {"attention", test_attention},
+    {"quantize", test_quantize},   {"rmsnorm", test_rmsnorm},         {"rope", test_rope},
+    {"swiglu", test_swiglu},       {"swiglu_ends", test_swiglu_ends}, {"add", test_add},
+    {"to_half", test_to_half},     {"exp_weights", test_exp_weights}, {"exp_sum", test_exp_sum},
+    {"attention", test_attention},
 };
 enum { N_ENTRIES = sizeof entries / sizeof entries[0], MAX_TESTS = 8 * (N_ENTRIES + VB_TYPE_LIMIT) };
 
