@@ -23,7 +23,7 @@ enum MHD_Result vbs_reply(vbs_call *c, unsigned status, struct MHD_Response *r) 
     if (c->origin) {
         MHD_add_response_header(r, "Access-Control-Allow-Origin", c->origin);
         if (strcmp(c->origin, "*") != 0) MHD_add_response_header(r, "Vary", "Origin");
-        MHD_add_response_header(r, "Access-Control-Expose-Headers", "Retry-After, X-Request-Id");
+        MHD_add_response_header(r, "Access-Control-Expose-Headers", "Retry-After");
     }
     MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
     if (status == 429 || status == 503) MHD_add_response_header(r, "Retry-After", "2");
