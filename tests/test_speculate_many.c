@@ -155,6 +155,12 @@ static void eval_many_errors(void **state) {
     assert_int_equal(vb_context_open(&c, rig.target.model, &p, NULL), VB_ERR_ARGUMENT);
     assert_null(c);
     assert_int_equal(vb_eval_many(NULL, 0), 0);
+    /* One that shares costs its cache: far less than the first, which counts what all use. */
+    const vb_model_info *info = vb_model_describe(rig.target.model);
+    const uint64_t cache = 2 * sizeof(uint16_t) * (uint64_t)info->n_layers * (uint64_t)info->n_kv_heads *
+                           (uint64_t)info->head_dim * 128;
+    assert_in_range(vb_context_bytes(target[1]), cache, cache + 4096);
+    assert_true(vb_context_bytes(target[0]) > 2 * cache);
     close_shared(target);
 }
 
