@@ -4,7 +4,8 @@
  *   endpoint TARGET DRAFT MODE
  *
  * Prints its port on a line of its own and serves until it is ended, two minutes at most. MODE:
- * - right: token_ids and log-probabilities; text: tokens as texts; content: logprobs.content with bytes
+ * - right: token_ids and log-probabilities; text: tokens as texts; content: logprobs.content with bytes. All
+ *   know llama.cpp's /completion, /tokenize and /props too
  * - biased: samples at twice the temperature
  * - zero: reports the log-probability 0 for every token
  * - seedless: takes no notice of the seed
@@ -68,6 +69,9 @@ typedef struct completion {
     size_t n_prompt, max_tokens, n;
     vb_sampling sampling;
     vb_emitted token[MAX_TOKENS];
+    float *logits; /* (max_tokens, n_vocab) */
+    int32_t n_vocab;
+    int n_top; /* alternatives wanted per token */
     bool stopped;
     uint64_t drafted, accepted;
 } completion;
@@ -93,7 +97,10 @@ static int generate(completion *c, vb_error *err) {
         if ((rc = vb_spec_step(spec, SIZE_MAX, &step, err))) goto cleanup;
         for (int i = 0; i < step.n_emitted && c->n < c->max_tokens && !c->stopped; i++) {
             c->stopped = step.emitted[i].stop;
-            if (!c->stopped) c->token[c->n++] = step.emitted[i];
+            if (c->stopped) break;
+            memcpy(c->logits + c->n * (size_t)c->n_vocab, step.logits[i],
+                   (size_t)c->n_vocab * sizeof *c->logits);
+            c->token[c->n++] = step.emitted[i];
         }
     }
     vb_spec_stats(spec, &stats);
@@ -106,16 +113,22 @@ cleanup:
 
 static bool read_request(const json_t *r, completion *c) {
     const json_t *ids = json_object_get(r, "prompt");
+    const json_t *n = json_object_get(r, "max_tokens"), *top = json_object_get(r, "logprobs");
+    if (!n) n = json_object_get(r, "n_predict"), top = json_object_get(r, "n_probs");
     vb_sampling_defaults(&c->sampling);
     c->n_prompt = json_array_size(ids);
-    c->max_tokens = (size_t)json_integer_value(json_object_get(r, "max_tokens"));
+    c->max_tokens = (size_t)json_integer_value(n);
+    c->n_top = (int)json_integer_value(top);
+    c->n_vocab = vb_tokenizer_size(server.tokenizer);
     if (!c->n_prompt || c->n_prompt > MAX_PROMPT || !c->max_tokens || c->max_tokens > MAX_TOKENS)
         return false;
+    c->logits = calloc(c->max_tokens * (size_t)c->n_vocab, sizeof *c->logits);
+    if (!c->logits) return false;
     for (size_t i = 0; i < c->n_prompt; i++)
         c->prompt[i] = (int32_t)json_integer_value(json_array_get(ids, i));
     vb_sampling *s = &c->sampling;
     s->temperature = json_number_value(json_object_get(r, "temperature")) * (mode_is("biased") ? 2 : 1);
-    s->top_p = json_number_value(json_object_get(r, "top_p"));
+    s->top_p = json_object_get(r, "top_p") ? json_number_value(json_object_get(r, "top_p")) : 1;
     s->top_k = (int)json_integer_value(json_object_get(r, "top_k"));
     s->min_p = json_number_value(json_object_get(r, "min_p"));
     s->seed = mode_is("seedless") ? UINT64_C(1) << 40 | server.requests
@@ -130,12 +143,56 @@ static json_t *text_of(int32_t id, bool bytes) {
         char escaped[8 + 4 * 64] = "bytes:";
         json_t *string = json_stringn(text, n);
         for (size_t i = 0; i < n && i < 64 && !string; i++)
-            snprintf(escaped + 6 + 4 * i, 5, "\\x%02x", (unsigned char)text[i]);
+            snprintf(escaped + 6 + 4 * i, 5, "\\x%02x", (unsigned)(unsigned char)text[i]);
         return string ? string : json_string(escaped);
     }
     json_t *list = json_array();
     for (size_t i = 0; i < n; i++) json_array_append_new(list, json_integer((unsigned char)text[i]));
     return list;
+}
+
+/* The likeliest ids after token i: [{id, token, bytes, logprob}]. */
+static json_t *top_of(const completion *c, size_t i) {
+    const float *x = c->logits + i * (size_t)c->n_vocab;
+    json_t *list = json_array();
+    bool *taken = calloc((size_t)c->n_vocab, sizeof *taken);
+    for (int k = 0; k < c->n_top && k < c->n_vocab && taken; k++) {
+        int32_t best = -1;
+        for (int32_t id = 0; id < c->n_vocab; id++)
+            if (!taken[id] && (best < 0 || x[id] > x[best])) best = id;
+        taken[best] = true;
+        json_t *entry = json_pack("{so sf so}", "token", text_of(best, false), "logprob",
+                                  vb_logprob(x, c->n_vocab, best), "bytes", text_of(best, true));
+        if (!mode_is("content")) json_object_set_new(entry, "id", json_integer(best));
+        json_array_append_new(list, entry);
+    }
+    free(taken);
+    return list;
+}
+
+/* The form of llama.cpp's /completion. */
+static json_t *native_of(const completion *c) {
+    json_t *tokens = json_array(), *rows = json_array();
+    for (size_t i = 0; i < c->n; i++) {
+        json_array_append_new(tokens, json_integer(c->token[i].id));
+        json_array_append_new(rows, json_pack("{si sf so}", "id", c->token[i].id, "logprob",
+                                              c->token[i].logprob, "top_logprobs", top_of(c, i)));
+    }
+    return json_pack("{so so}", "tokens", tokens, "completion_probabilities", rows);
+}
+
+/* The form of llama.cpp's /tokenize. */
+static json_t *tokenize(const json_t *r) {
+    const json_t *content = json_object_get(r, "content");
+    int32_t *ids = NULL;
+    size_t n = 0;
+    json_t *list = json_array();
+    const unsigned flags = json_is_true(json_object_get(r, "parse_special")) ? VB_TOKENIZE_PARSE_SPECIAL : 0;
+    if (json_is_string(content) && !vb_tokenize(server.tokenizer, json_string_value(content),
+                                                json_string_length(content), flags, &ids, &n, NULL))
+        for (size_t i = 0; i < n; i++) json_array_append_new(list, json_integer(ids[i]));
+    vb_free(ids);
+    return json_pack("{so}", "tokens", list);
 }
 
 static json_t *logprobs_of(const completion *c) {
@@ -144,8 +201,9 @@ static json_t *logprobs_of(const completion *c) {
         const double x = mode_is("zero") ? 0 : c->token[i].logprob;
         json_array_append_new(tokens, text_of(c->token[i].id, false));
         json_array_append_new(numbers, mode_is("field") && i == 1 ? json_string("much") : json_real(x));
-        json_array_append_new(content, json_pack("{so sf so}", "token", text_of(c->token[i].id, false),
-                                                 "logprob", x, "bytes", text_of(c->token[i].id, true)));
+        json_array_append_new(content, json_pack("{so sf so so}", "token", text_of(c->token[i].id, false),
+                                                 "logprob", x, "bytes", text_of(c->token[i].id, true),
+                                                 "top_logprobs", top_of(c, i)));
     }
     if (!mode_is("content")) {
         json_decref(content);
@@ -179,7 +237,9 @@ static int answer(const char *path, const char *body, char **out) {
     json_t *reply = NULL, *r = NULL;
     pthread_mutex_lock(&server.lock);
     const uint64_t number = server.requests++;
-    if (strstr(path, "/models")) {
+    if (strstr(path, "/props")) {
+        reply = json_pack("{ss}", "build_info", "a test");
+    } else if (strstr(path, "/models")) {
         reply = json_pack("{s[{ss}]}", "data", "id", "tiny");
     } else if (mode_is("full") || (mode_is("busy") && number % 3 == 1)) {
         status = 503;
@@ -190,14 +250,17 @@ static int answer(const char *path, const char *body, char **out) {
     } else if (mode_is("drop")) {
         status = -1;
     } else {
-        r = json_loads(body, 0, NULL);
-        if (!r || !read_request(r, &c) || generate(&c, &err)) {
+        r = json_loads(body, JSON_ALLOW_NUL, NULL);
+        if (r && strstr(path, "/tokenize")) {
+            reply = tokenize(r);
+        } else if (!r || !read_request(r, &c) || generate(&c, &err)) {
             status = 400;
             reply = json_pack("{s{ss}}", "error", "message", err.message[0] ? err.message : "a bad request");
         } else {
-            reply = answer_of(&c);
+            reply = strstr(path, "/completions") ? answer_of(&c) : native_of(&c);
         }
         json_decref(r);
+        free(c.logits);
     }
     pthread_mutex_unlock(&server.lock);
     *out = reply ? json_dumps(reply, JSON_COMPACT) : NULL;

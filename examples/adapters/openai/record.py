@@ -31,20 +31,23 @@ def complete(server, body, vocabulary):
     choice = server.field(answer, PATH, 'choices[0]', dict)
     report = server.field(answer, PATH, 'choices[0].logprobs', dict)
     where = f'{server.url}{PATH}: choices[0].logprobs'
-    out = []
+    ids = choice.get('token_ids') if isinstance(choice.get('token_ids'), list) else None
     if isinstance(report.get('content'), list):
-        for k, c in enumerate(report['content']):
-            top = {id_of(t, vocabulary, f'{where}.content[{k}].top_logprobs'): t['logprob'] for t in c.get('top_logprobs') or []}
-            out.append((id_of(c, vocabulary, f'{where}.content[{k}]'), c['logprob'], top))
+        tokens = report['content']
+        numbers = [c.get('logprob') for c in tokens]
+        tops = [[(t, t.get('logprob')) for t in c.get('top_logprobs') or []] for c in tokens]
     else:
         tokens = server.field(answer, PATH, 'choices[0].logprobs.tokens', list)
         numbers = server.field(answer, PATH, 'choices[0].logprobs.token_logprobs', list)
-        tops = report.get('top_logprobs') or [{}] * len(tokens)
-        for k, (t, x) in enumerate(zip(tokens, numbers)):
-            top = {id_of(name, vocabulary, f'{where}.top_logprobs[{k}]'): v for name, v in (tops[k] or {}).items()}
-            out.append((id_of(t, vocabulary, f'{where}.tokens[{k}]'), x, top))
-    ids = choice.get('token_ids')
-    if isinstance(ids, list): out = [(i, x, {**top, i: x}) for i, (_, x, top) in zip(ids, out)]
+        tops = [list((t or {}).items()) for t in report.get('top_logprobs') or [None] * len(tokens)]
+    out = []
+    for k, x in enumerate(numbers):
+        if not isinstance(x, (int, float)): stop(f'{where}: token {k}: no log-probability: {x!r:.80}')
+        token = ids[k] if ids and k < len(ids) else id_of(tokens[k], vocabulary, f'{where}: token {k}')
+        # alternatives that are texts, beside ids that are known: left out where no vocabulary says which ids they are
+        known = [(t, v) for t, v in tops[k] if not ids or vocabulary or (isinstance(t, dict) and 'id' in t) or str(t).startswith('token_id:')]
+        top = {id_of(t, vocabulary, f'{where}: alternatives of token {k}'): v for t, v in known}
+        out.append((token, x, {**top, token: x}))
     return out
 
 def main():
