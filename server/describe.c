@@ -27,7 +27,7 @@ static double probability(const vb_dist *d, int32_t id) {
 }
 
 /* The n most likely ids of a row, lower ids first among equals: insertion into a short sorted list. */
-static int find_top(const float *logits, int n_vocab, int n, vbs_top *top) {
+static int find_top(const vb_kernels *kernels, const float *logits, int n_vocab, int n, vbs_top *top) {
     int held = 0;
     if (n > n_vocab) n = n_vocab;
     if (n == 0) return 0;
@@ -39,7 +39,7 @@ static int find_top(const float *logits, int n_vocab, int n, vbs_top *top) {
         top[at] = (vbs_top){id, l};
     }
     /* With the largest logit m: vb_logprob(m) = (m - m) - log(sum), so log(sum) = -vb_logprob(m). */
-    const double max = top[0].logprob, log_sum = -vb_logprob(logits, n_vocab, top[0].id);
+    const double max = top[0].logprob, log_sum = -vb_logprob_by(kernels, logits, n_vocab, top[0].id);
     for (int i = 0; i < held; i++) top[i].logprob = (top[i].logprob - max) - log_sum;
     return held;
 }
@@ -57,7 +57,8 @@ static void describe(const vbs_engine *e, const vbs_request *r, const vb_step *s
                     .q = from->origin == VB_FROM_DRAFT ? ratio(step->drafted[i].q_w, step->drafted[i].q_total)
                                                        : (double)NAN,
                     .top = top};
-    t->n_top = find_top(step->logits[i], vb_model_describe(e->target.model)->n_vocab, r->n_top, top);
+    t->n_top =
+        find_top(e->kernels, step->logits[i], vb_model_describe(e->target.model)->n_vocab, r->n_top, top);
 }
 
 bool vbs_report(vbs_engine *e, vbs_slot *slot, const vb_step *step) {

@@ -9,6 +9,7 @@
 
 #include "base.h"
 #include "engine.h"
+#include "kernels.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -54,9 +55,10 @@ struct vbs_engine {
     int32_t *stop;
     size_t n_stop;
     int n_slots, n_queue, n_ctx;
-    size_t batch;    /* rows of one pass */
-    vbs_slot *slots; /* (n_slots) */
-    uint64_t ended;  /* requests so far */
+    const vb_kernels *kernels; /* of all contexts */
+    size_t batch;              /* rows of one pass */
+    vbs_slot *slots;           /* (n_slots) */
+    uint64_t ended;            /* requests so far */
     pthread_t thread;
     bool started;
     atomic_bool closing; /* set under the mutex; read by a forward pass in progress, which it stops */
