@@ -173,8 +173,8 @@ static enum MHD_Result take_body(vbs_call *c, const char *data, size_t n) {
     if (c->too_large || n > c->s->p.max_body - c->n_body) {
         c->too_large = true;
         c->n_body = 0;
-        c->room += n; /* counts what was dropped */
-        return c->room > 4 * c->s->p.max_body ? MHD_NO : MHD_YES;
+        c->dropped += n;
+        return c->dropped > 4 * c->s->p.max_body + (1 << 20) ? MHD_NO : MHD_YES;
     }
     if (c->n_body + n + 1 > c->room) {
         size_t room = 2 * (c->n_body + n) + 1024;
@@ -299,7 +299,7 @@ static void on_connection(void *server, struct MHD_Connection *connection, void 
         p->fd = info->connect_fd;
         p->since = vb_now();
         pthread_mutex_lock(&s->lock);
-        if (++s->n_peers > s->p.max_connections - s->p.max_connections / 8) evict_oldest(s);
+        if (++s->n_peers > s->p.max_connections) evict_oldest(s);
         p->next = s->peers;
         p->link = &s->peers;
         if (s->peers) s->peers->link = &p->next;
@@ -406,10 +406,11 @@ static void defaults(vbs_server *s) {
 
 static int start_daemon(vbs_server *s, vb_error *err) {
     enum { STACK = 1 << 20, POOL = 32 << 10 };
+    /* Twice as many as there may be: those that are being cut count until they are gone. */
     s->daemon = MHD_start_daemon(
         MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ITC, 0, NULL,
         NULL, on_request, s, MHD_OPTION_LISTEN_SOCKET, s->listen_fd,                  //
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)s->p.max_connections,                  //
+        MHD_OPTION_CONNECTION_LIMIT, 2 * (unsigned)s->p.max_connections,              //
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)(s->p.idle_s < 1 ? 1 : s->p.idle_s), //
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL,                             //
         MHD_OPTION_THREAD_STACK_SIZE, (size_t)STACK,                                  //

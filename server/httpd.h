@@ -23,7 +23,7 @@ typedef struct vbs_call {
     const struct vbs_route *route;
     char method[16], path[128];
     char *body;
-    size_t n_body, room;
+    size_t n_body, room, dropped;
     bool too_large, refused;
     bool old;            /* HTTP/1.0 */
     vbs_problem problem; /* with `refused`: found before the body came */
