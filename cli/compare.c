@@ -214,7 +214,6 @@ static json_t *report_of(const cli_options *o, gathered *g, const cf_comparison 
 }
 
 int cli_compare(cli_options *o) {
-    cf_recording ours = {0}, theirs = {0};
     cf_tolerance tolerance;
     cf_bounds bounds;
     cf_comparison c = {0};
@@ -227,11 +226,10 @@ int cli_compare(cli_options *o) {
         goto cleanup;
     }
     if (!cf_tolerance_of(o->tolerance, &tolerance, &bounds)) {
-        rc = cli_usage("--tolerance: bitwise, f16 or q8");
+        rc = cli_usage("--tolerance: bitwise, f32, f16 or q8");
         goto cleanup;
     }
-    if (cf_recording_open(&ours, o->words[0], &err) || cf_recording_open(&theirs, o->words[1], &err) ||
-        cf_compare(&ours, &theirs, tolerance, &bounds, &watch, &c, &err)) {
+    if (cf_compare_files(o->words[0], o->words[1], tolerance, &bounds, &watch, &c, &err)) {
         rc = cli_report(&err);
         goto cleanup;
     }
@@ -244,8 +242,6 @@ int cli_compare(cli_options *o) {
     const int done = cli_out_finish();
     if (!rc) rc = c.pass ? done : CLI_FAIL;
 cleanup:
-    cf_recording_close(&ours);
-    cf_recording_close(&theirs);
     json_decref(g.cases);
     json_decref(g.kl);
     free(g.places);

@@ -59,14 +59,15 @@ static const cli_command COMMANDS[] = {
      "1 "
      "if not.",
      1, cli_trace_check},
-    {"check", CMD_CHECK, "[DIR] [--quick]",
+    {"check", CMD_CHECK, "[DIR] [options]",
      "Make the golden vectors of DIR (vectors) again with this build, in every way, and compare bytes.",
      "Every set of kernels that this CPU runs, 1, 2 and 4 threads, 1, 2, 3, 8 and all tokens per call. A "
      "changed "
      "bit\nanywhere is named. docs/vectors.md describes the files.",
      1, cli_check},
-    {"compare", CMD_COMPARE, "OURS THEIRS [--tolerance T] [--json]",
-     "Compare two recordings of a model: where another engine first differs, and by how much.",
+    {"compare", CMD_COMPARE, "OURS THEIRS [options]",
+     "Compare two recordings of a model, or two files of tokens, blocks or dots: where another engine first "
+     "differs, and by how much.",
      "OURS is a recording of this program (vectors/recordings, vectors/oracle, `verbatim record`), THEIRS "
      "any in "
      "the form of\ndocs/vectors.md; what THEIRS leaves out is not compared. The exit status is 0 within the "
@@ -82,8 +83,8 @@ static const cli_command COMMANDS[] = {
     {"bench", CMD_BENCH, "-m MODEL [-md DRAFT] [options]",
      "Measure speed: decoding, prompts, verifying 1 to 16 tokens together, speculation, memory.",
      "docs/bench.md says what the numbers mean.", 0, cli_bench},
-    {"cpu", CMD_CPU, "", "List the kernels of this build that this CPU can run, and the one chosen.", NULL, 0,
-     cli_cpu},
+    {"cpu", CMD_CPU, "", "Say what this CPU has, which kernels of this build it can run, and the one chosen.",
+     NULL, 0, cli_cpu},
 };
 enum { N_COMMANDS = sizeof COMMANDS / sizeof COMMANDS[0] };
 

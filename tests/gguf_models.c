@@ -86,6 +86,39 @@ static void vocab_words(vocab *v, const char *space, int variant) {
     }
 }
 
+/* Words of digits, signs and spaces, so that where a text is cut shows in its ids. In the byte alphabet:
+ * U+0120 is the space, U+010A the newline. */
+static void vocab_signs(vocab *v, bool bytes) {
+    static const char *const signs[] = {"000",
+                                        "123",
+                                        "100",
+                                        "1000",
+                                        "3.1",
+                                        "1b2",
+                                        "v2",
+                                        "'ll",
+                                        "'ve",
+                                        "'s",
+                                        "'t",
+                                        "n't",
+                                        "...",
+                                        "()",
+                                        "--",
+                                        "\xc4\xa0\xc4\xa0\xc4\xa0",
+                                        "\xc4\x8a\xc4\x8a",
+                                        "WE'LL"};
+    for (size_t i = 0; i < sizeof signs / sizeof *signs; i++) {
+        const char *word = signs[i];
+        const size_t len = strlen(word);
+        if (!bytes && (*word & 0x80)) continue;
+        for (size_t k = (*word & 0x80) ? 2 : 1; k < len;) {
+            const size_t next = (word[k] & 0x80) ? 2 : 1;
+            vocab_merge(v, word, k, word + k, next);
+            k += next;
+        }
+    }
+}
+
 /* SentencePiece style: <unk>, <s>, </s>, 256 byte tokens, characters, pieces with "\u2581" for a space. */
 static void vocab_spm(vocab *v, int variant) {
     vocab_add(v, "<unk>", 5, VB_TOKEN_UNKNOWN);
@@ -102,6 +135,7 @@ static void vocab_spm(vocab *v, int variant) {
         vocab_add(v, &text, 1, VB_TOKEN_NORMAL);
     }
     vocab_words(v, "\xe2\x96\x81", variant);
+    if (variant >= 100) vocab_signs(v, false);
 }
 
 /* GPT-2 style: every byte as a character. Printable ASCII and most of Latin-1 stand for themselves, the other
@@ -121,6 +155,7 @@ static void vocab_bpe(vocab *v, int variant) {
         vocab_add(v, text, len, VB_TOKEN_NORMAL);
     }
     vocab_words(v, "\xc4\xa0", variant); /* U+0120 stands for the space */
+    if (variant >= 100) vocab_signs(v, true);
     vocab_add(v, "<|endoftext|>", 13, VB_TOKEN_CONTROL);
     vocab_add(v, "<|im_start|>", 12, VB_TOKEN_CONTROL);
     vocab_add(v, "<|im_end|>", 10, VB_TOKEN_CONTROL);

@@ -1,0 +1,83 @@
+/* foreign.h - another engine, with one bug. An independent scalar forward pass in float64 over whole prompts,
+ * layer by layer, without cache, kernels or activation rounding: what a person writes first when porting a
+ * model. It writes a recording as docs/vectors.md asks other engines to. With FE_NONE it is right; every
+ * other fault is a mistake that ports have had. For tests of the conformance tools
+ * (tests/test_planted_engine.c). */
+#ifndef FOREIGN_H
+#define FOREIGN_H
+
+#include "conformance.h"
+
+typedef enum fe_fault {
+    FE_NONE = 0,
+    FE_EMBED_SCALED,        /* the embedding times sqrt(dim), as gemma has it */
+    FE_EPS,                 /* 1e-2 instead of the file's epsilon */
+    FE_NORM_PLUS_ONE,       /* (1 + w) as norm weight, as gemma has it */
+    FE_NORM_NOT_CENTRED,    /* LayerNorm: the mean is taken off */
+    FE_NO_BIAS,             /* biases of q, k, v left out */
+    FE_NO_QK_NORM,          /* q and k not normalised per head */
+    FE_QK_NORM_LATE,        /* normalised after RoPE */
+    FE_ROPE_PAIRING,        /* the other one of (2j, 2j+1) and (j, j + rot/2) */
+    FE_ROPE_BASE,           /* 10000 whatever the file says; 500000 where it says 10000 */
+    FE_ROPE_POSITION,       /* positions from 1 */
+    FE_ROPE_FREQS,          /* rope_freqs ignored */
+    FE_ROPE_SCALING,        /* linear scaling ignored */
+    FE_ROPE_NOT_K,          /* keys not rotated */
+    FE_KV_HEADS,            /* KV head h mod G instead of h/(H/G) */
+    FE_NO_SCALE,            /* scores not divided by sqrt(head_dim) */
+    FE_SCALE_DIM,           /* divided by sqrt(dim) */
+    FE_MASK_AHEAD,          /* sees one token of the future */
+    FE_MASK_SELF,           /* does not see itself (but at position 0) */
+    FE_SOFTMAX_FIRST,       /* position 0 forgotten in the sum */
+    FE_NO_RESIDUAL,         /* x = attention, not x + attention */
+    FE_RESIDUAL_NORM,       /* the residual is taken after the norm */
+    FE_POST_NORM,           /* the norm follows the half layer instead of going before it */
+    FE_SWAPPED_GATE_UP,     /* silu(up)*gate */
+    FE_GELU,                /* gelu for silu */
+    FE_FFN_FROM_X,          /* the FFN reads x without its norm */
+    FE_LAYER_WEIGHTS,       /* the last layer uses the first one's ffn_norm */
+    FE_NO_FINAL_NORM,       /* logits of x itself */
+    FE_LOGITS_SOFTCAP,      /* 30*tanh(l/30), as gemma2 has it */
+    FE_VOCAB_SHIFT,         /* logits off by one id */
+    FE_LOGPROB_TEMPERATURE, /* log-probabilities after temperature 0.8 */
+    FE_LOGPROB_ZERO,        /* of generated tokens: 0 */
+    FE_LOGPROB_BASE2,       /* in bits */
+    FE_LAST
+} fe_fault;
+
+/* A name for tables: "RoPE pairs (2j, 2j+1) and (j, j + rot/2) exchanged". */
+const char *fe_fault_name(fe_fault f);
+
+/* The recording of dir/model for the prompts and the number of tokens that OURS (a contract recording) has.
+ */
+int fe_record(cf_text *out, const char *dir, const char *ours, fe_fault fault, vb_error *err);
+
+/* Blocks and products of another engine (foreign_formats.c): levels 2 and 3, F16, Q4_0, Q5_0, Q8_0, Q4_K,
+ * Q6_K and MXFP4 decoded anew, other types as OURS has them. */
+typedef enum ff_fault {
+    FF_NONE = 0,
+    FF_F16_FLUSH,       /* subnormal float16 read as 0 */
+    FF_Q40_INTERLEAVED, /* values 2i and 2i + 1 in a byte, not i and i + 16 */
+    FF_Q50_FIFTH,       /* fifth bits of the second half taken from the first */
+    FF_Q80_UNSIGNED,    /* bytes without a sign */
+    FF_Q4K_NO_MIN,      /* the minimum not taken off */
+    FF_Q4K_SCALE,       /* scales 4..7 from the wrong nibble */
+    FF_Q4K_HALVES,      /* low and high nibbles exchanged */
+    FF_Q6K_OFFSET,      /* 32 not taken off */
+    FF_Q6K_SCALE,       /* one scale for 32 values instead of 16 */
+    FF_Q6K_UNSIGNED,    /* scales without a sign */
+    FF_MXFP4_BIAS,      /* exponent bias 128 for values that are not doubled */
+    FF_HALF_AWAY,       /* activations: ties away from zero */
+    FF_TRUNCATED,       /* activations: towards zero */
+    FF_AMAX_SIGNED,     /* activations: the largest value, not the largest magnitude */
+    FF_SATURATING,      /* pairs of products saturate at 16 bits, as maddubs does */
+    FF_NO_MSUM,         /* the minimums' sum lost in the product */
+    FF_GROUPS_BACKWARD, /* groups added from the last to the first */
+    FF_LAST
+} ff_fault;
+
+const char *ff_fault_name(ff_fault f);
+/* OURS (blocks.jsonl or dots.jsonl) as this engine has it. */
+int ff_record(cf_text *out, const char *ours, ff_fault fault, vb_error *err);
+
+#endif
