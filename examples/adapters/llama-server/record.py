@@ -14,13 +14,19 @@ from common import Server, Writer, read_ours, read_texts, stop
 
 LOWEST = -1e30  # the server writes the lowest float for a probability of 0
 
+def aligned(tokens, rows):
+    """The rows of the tokens, None where the server has none: it reports nothing for a token that ends within a character."""
+    rows, out = list(rows), []
+    for t in tokens: out.append(rows.pop(0) if rows and rows[0][0] == t else None)
+    return out
+
 def complete(server, ids, n, n_probs, cache, extra):
-    """n greedy tokens after ids: [(id, its log-probability, {id: log-probability})]"""
+    """n greedy tokens after ids: ids, and for each (id, its log-probability, {id: log-probability}) or None"""
     body = {'prompt': ids, 'n_predict': n, 'n_probs': n_probs, 'temperature': 0, 'samplers': ['temperature'], 'repeat_penalty': 1,
             'cache_prompt': cache, 'return_tokens': True, 'post_sampling_probs': False, 'seed': 1, **extra}
     answer = server.ask('/completion', body)
     tokens = server.field(answer, '/completion', 'tokens', list)
-    rows = server.field(answer, '/completion', 'completion_probabilities', list) if n_probs else []
+    rows = answer.get('completion_probabilities') or []
     out = []
     for k, row in enumerate(rows):
         name = f'completion_probabilities[{k}]'
@@ -28,9 +34,7 @@ def complete(server, ids, n, n_probs, cache, extra):
         top = server.field(answer, '/completion', name + '.top_logprobs', list)
         known = {t['id']: t['logprob'] for t in top if t['logprob'] > LOWEST}
         out.append((token, server.field(answer, '/completion', name + '.logprob', (int, float)), known))
-    if n_probs and [t for t, _, _ in out][:len(tokens)] != tokens[:len(out)]:
-        stop(f'{server.url}/completion: tokens and completion_probabilities name different ids')
-    return out, tokens
+    return tokens, aligned(tokens, out)
 
 def record_model(server, a):
     head, prompts, generate = read_ours(a.ours)
@@ -38,18 +42,20 @@ def record_model(server, a):
     w = Writer(a.out, kind='model', origin='other', command='examples/adapters/llama-server/record.py', engine='llama.cpp ' + str(props.get('build_info', '')),
                batch='whole' if a.one_batch else 'single')
     extra = json.loads(a.request)
+    # The law is that of the raw logits, whatever is sampled; sampling a whole character makes the server report it.
+    push = {'logit_bias': [[server.field(server.ask('/tokenize', {'content': 'a'}), '/tokenize', 'tokens', list)[-1], 1000]]}
     for k, ids in enumerate(prompts):
         w.line({'prompt': k, 'tokens': ids})
         known = {}
         for p in range(len(ids)):
-            law, _ = complete(server, ids[:p + 1], 1, head['n_vocab'], not a.one_batch, extra)
-            if not law: stop(f'{server.url}/completion: no probabilities after position {p}')
+            _, law = complete(server, ids[:p + 1], 1, head['n_vocab'], not a.one_batch, {**extra, **push})
+            if not law or law[0] is None: stop(f'{server.url}/completion: no completion_probabilities after position {p}')
             w.logprobs(p, head['n_vocab'], law[0][2])
             if p + 1 < len(ids): known[p] = law[0][2].get(ids[p + 1])
         if len(ids) > 1: w.line({'logprobs': [known.get(p) for p in range(len(ids) - 1)]})
         if generate:
-            law, _ = complete(server, ids, generate, 1, not a.one_batch, extra)
-            w.line({'greedy': [t for t, _, _ in law], 'logprobs': [x if x > LOWEST else None for _, x, _ in law]})
+            tokens, law = complete(server, ids, generate, 1, not a.one_batch, extra)
+            w.line({'greedy': tokens, 'logprobs': [r[1] if r and r[1] > LOWEST else None for r in law]})
     w.close()
 
 def record_texts(server, a):

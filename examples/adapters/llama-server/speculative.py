@@ -15,10 +15,15 @@ EMITTED = re.compile(rb"draft token \d+ of sequence \d+ \((\d+), .{0,300}?'\) ac
 def continuation(a, seed):
     command = [a.program, '-m', a.m, '-md', a.md, '-p', a.p, '-n', str(a.tokens + a.more), '--temp', '1', '--samplers', 'temperature',
                '-s', str(seed), '-t', '1', '-c', '128', '-lv', '5', *a.option]
-    run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    if run.returncode: sys.exit(f'{" ".join(command)}: exit status {run.returncode}: {run.stdout[-300:]!r}')
-    ids = [int(next(g for g in m.groups() if g)) for m in EMITTED.finditer(run.stdout)]
-    if len(ids) < a.tokens and a.eos not in ids: sys.exit(f'seed {seed}: {len(ids)} tokens in the log, {a.tokens} are needed')
+    for _ in range(8):  # now and then the log loses its end; the same seed gives the same, so it is run again
+        run = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        if run.returncode: sys.exit(f'{" ".join(command)}: exit status {run.returncode}: {run.stderr[-300:]!r}')
+        ids = [int(next(g for g in m.groups() if g)) for m in EMITTED.finditer(run.stderr)]
+        said = re.search(rb'n_predict = (\d+)', run.stderr)
+        if said: break
+    if not said or int(said.group(1)) != len(ids):
+        sys.exit(f'seed {seed}: {len(ids)} tokens found in the log, the program counts {said and int(said.group(1))}')
+    if len(ids) < a.tokens and a.eos not in ids: sys.exit(f'seed {seed}: {len(ids)} tokens, {a.tokens} are needed')
     return ids
 
 def main():
