@@ -12,6 +12,7 @@ trap '[ -z "$server" ] || kill -KILL "$server" 2>/dev/null; rm -rf "$work"' EXIT
 
 # start ARGS...: a server on a free port, in the background; waits until it answers
 start() {
+    : >"$work/server.err" # or the lines of the one before are taken for this one's
     # shellcheck disable=SC2086
     ${VB_RUNNER:-} "$BUILD/bin/verbatim" serve --port 0 "$@" >"$work/server.out" 2>"$work/server.err" </dev/null &
     server=$!
