@@ -129,12 +129,12 @@ int cli_doctor(cli_options *o) {
 int cli_cpu(cli_options *o) {
     (void)o;
     const char *const *names = vb_kernel_names();
-    const char *best = "";
+    const char *chosen = NULL;
+    vb_error err = {0};
+    if (vb_kernels_resolve("auto", &chosen, &err)) return cli_error("%s", err.message);
+    cli_outf("this CPU has: %s\n", vb_cpu_describe());
     cli_outf("kernels that this build has and this CPU can run:");
-    for (size_t i = 0; names[i]; i++) {
-        cli_outf(" %s", names[i]);
-        best = names[i];
-    }
-    cli_outf("\nchosen by --kernels auto: %s\n", best);
+    for (size_t i = 0; names[i]; i++) cli_outf(" %s", names[i]);
+    cli_outf("\nchosen by --kernels auto: %s\n", chosen);
     return cli_out_finish();
 }

@@ -412,6 +412,11 @@ int vb_oracle(const vb_model *m, const int32_t *tokens, size_t n, double *logits
 
 /* NULL-terminated names of the kernel sets in this build that this CPU can run, best last. */
 const char *const *vb_kernel_names(void);
+/* The one that a name stands for: itself, or for NULL and "auto" what VERBATIM_KERNELS names, else the best.
+ * VB_ERR_UNSUPPORTED, with a message that lists what is there, if it cannot run here. */
+int vb_kernels_resolve(const char *name, const char **out, vb_error *err);
+/* What this CPU has that kernels use, in words: "AVX2 with FMA and F16C, AVX-512 with VNNI". */
+const char *vb_cpu_describe(void);
 
 /* ------------------------------------------------------------------------------------------------ sampling
  */

@@ -6,6 +6,8 @@
  * instruction set characteristics". */
 #include "cpu.h"
 
+#include "verbatim.h"
+
 #if defined(__x86_64__) && defined(__GNUC__)
 
 #include <cpuid.h>
@@ -91,3 +93,12 @@ unsigned vb_cpu_features(void) {
 }
 
 #endif
+
+const char *vb_cpu_describe(void) {
+    const unsigned found = vb_cpu_features();
+    if (found & VB_CPU_AVX512) return "AVX2 with FMA and F16C, AVX-512 (F, BW, VL, DQ) with VNNI";
+    if (found & VB_CPU_AVX2) return "AVX2 with FMA and F16C";
+    if (!(found & VB_CPU_NEON)) return "nothing that kernels are written for";
+    if ((found & VB_CPU_DOTPROD) && (found & VB_CPU_I8MM)) return "NEON, DotProd, I8MM";
+    return found & VB_CPU_DOTPROD ? "NEON, DotProd" : found & VB_CPU_I8MM ? "NEON, I8MM" : "NEON";
+}

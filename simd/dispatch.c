@@ -84,6 +84,13 @@ int vb_kernels_choose(const char *name, const vb_kernels **out, vb_error *err) {
     return refuse(name, from, err);
 }
 
+int vb_kernels_resolve(const char *name, const char **out, vb_error *err) {
+    const vb_kernels *kernels;
+    const int rc = vb_kernels_choose(name, &kernels, err);
+    if (!rc) *out = kernels->name;
+    return rc;
+}
+
 vb_pack_fn *vb_packer(const vb_kernels *kernels) {
     for (int i = 0; i < N_SETS; i++) {
         if (sets[i].kernels == kernels) return sets[i].pack;

@@ -74,6 +74,11 @@ verbatim inspect "$target" -c 1000 --json
 ok "inspect --json: KV bytes" json_is f16 $((2 * 4 * 16 * 2 * 1000 * 2))
 verbatim cpu
 ok "cpu names the reference kernels" out_has " ref"
+ok "cpu says what the CPU has" out_has "this CPU has:"
+VERBATIM_KERNELS=ref verbatim cpu
+ok "cpu knows VERBATIM_KERNELS" out_has "chosen by --kernels auto: ref"
+VERBATIM_KERNELS=mmx verbatim cpu
+ok "cpu refuses unknown kernels" fails 1 '"mmx"'
 
 # chat
 pipe 'hello\nthere\n/stats\n/quit\nnot read\n' chat -m "$work/chat.gguf" --seed 3 -n 12

@@ -1,0 +1,78 @@
+/* kernel_table.c - prints the table of docs/kernels.md for this build's machine: for every function of the
+ * kernel table and every format of weights, which set of kernels has code of its own. Sets that this CPU
+ * cannot run are listed too: nothing is executed. */
+#include "simd.h"
+
+#include <stdio.h>
+
+#if VB_X86
+#define MACHINE "x86-64"
+#elif VB_ARM64
+#define MACHINE "aarch64"
+#else
+#define MACHINE "other machines"
+#endif
+
+static const vb_kernels *const sets[] = {
+    &vb_kernels_ref,
+#if VB_X86
+    &vb_kernels_avx2,    &vb_kernels_avx512,
+#endif
+#if VB_ARM64
+    &vb_kernels_neon,
+#endif
+#if VB_ARM64_DOTPROD
+    &vb_kernels_dotprod,
+#endif
+#if VB_ARM64_I8MM
+    &vb_kernels_i8mm,
+#endif
+};
+enum { N_SETS = sizeof sets / sizeof sets[0] };
+
+static void begin(const char *what, const char *bits, const char *weights) {
+    printf("| %s | %s | %s |", what, bits, weights);
+}
+
+static void cell(int set, bool same) {
+    printf(" %s |", set == 0 ? "plain C" : same ? "ref" : "own");
+}
+
+static void matrix(int type) {
+    const int values = vb_type_block_values(type), bytes = vb_type_block_bytes(type);
+    char what[64], bits[16];
+    snprintf(what, sizeof what, "matrix %s", vb_type_name(type));
+    snprintf(bits, sizeof bits, "%.4g", 8.0 * bytes / values);
+    begin(what, bits, vb_interleave_of((vb_type)type).groups ? "interleaved or as mapped" : "as mapped");
+    for (int i = 0; i < N_SETS; i++) cell(i, sets[i]->matmul[type] == vb_kernels_ref.matmul[type]);
+    printf("\n");
+}
+
+#define FUNCTION(field)                                                                                      \
+    do {                                                                                                     \
+        begin(#field, "", "");                                                                               \
+        for (int i = 0; i < N_SETS; i++) cell(i, sets[i]->field == vb_kernels_ref.field);                    \
+        printf("\n");                                                                                        \
+    } while (0)
+
+int main(void) {
+    printf("<!-- kernels of %s: build/tests/tools/kernel_table -->\n| | bits per weight | weights |",
+           MACHINE);
+    for (int i = 0; i < N_SETS; i++) printf(" %s |", sets[i]->name);
+    printf("\n|---|---|---|");
+    for (int i = 0; i < N_SETS; i++) printf("---|");
+    printf("\n");
+    for (int t = 0; t < VB_TYPE_LIMIT; t++)
+        if (vb_type_name(t) && vb_kernels_ref.matmul[t]) matrix(t);
+    FUNCTION(quantize);
+    FUNCTION(rmsnorm);
+    FUNCTION(rope);
+    FUNCTION(attention);
+    FUNCTION(swiglu);
+    FUNCTION(add);
+    FUNCTION(to_half);
+    FUNCTION(exp_weights);
+    FUNCTION(exp_sum);
+    printf("<!-- end of %s -->\n", MACHINE);
+    return 0;
+}
