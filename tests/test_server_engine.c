@@ -1,11 +1,8 @@
 /* test_server_engine.c - the server's engine: what a request gets is what it gets alone, whoever else is
  * there; requests end when and how they should; nothing is lost, and nothing comes after the end. */
-#include "base.h"
-#include "engine.h"
-#include "gguf_writer.h"
+#include "server_rig.h"
 
 #include <math.h>
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,294 +10,6 @@
 #include <string.h>
 #include <unistd.h>
 #include <cmocka.h>
-
-enum { N_CTX = 192, MOST = 256 };
-
-static char target_path[256], draft_path[256];
-
-/* A target, and a draft that agrees with it some of the time. */
-static int write_models(void **state) {
-    (void)state;
-    gw_model_spec spec = {.dim = 64, .layers = 2, .seed = 7, .type = VB_Q8_0, .branch = 0.6f, .n_ctx = 512};
-    gw_temp_path(target_path);
-    gw_temp_path(draft_path);
-    if (gw_tiny_model(target_path, &spec)) return -1;
-    spec.noise = 0.12f;
-    spec.noise_seed = 3;
-    return gw_tiny_model(draft_path, &spec);
-}
-
-static int remove_models(void **state) {
-    (void)state;
-    return unlink(target_path) | unlink(draft_path);
-}
-
-typedef enum drafting { NOBODY, MODEL, NGRAM } drafting;
-
-static vbs_engine *open_engine(drafting who, int slots, int queue) {
-    vbs_engine *e = NULL;
-    vb_error err = {0};
-    const vbs_engine_params p = {.target = target_path,
-                                 .draft = who == MODEL ? draft_path : NULL,
-                                 .ngram = who == NGRAM,
-                                 .slots = slots,
-                                 .queue = queue,
-                                 .n_ctx = N_CTX,
-                                 .n_threads = 2,
-                                 .kv_type = VB_F16};
-    if (vbs_engine_open(&e, &p, &err)) fail_msg("%s", err.message);
-    return e;
-}
-
-/* ---------------------------------------------------------------------- a client */
-
-typedef struct client {
-    vbs_engine *engine;
-    vbs_request r;
-    vbs_job *job;
-    int32_t prompt[MOST];
-    /* What came, written by the engine's thread, read after `ended`. */
-    size_t n, steps, prompt_calls, prompt_done;
-    int32_t id[MOST];
-    double logprob[MOST], p[MOST], q[MOST];
-    vb_origin origin[MOST];
-    size_t drafted, accepted, rejections;
-    bool stopped, wrong;
-    size_t hang_up_after; /* tokens after which on_step says false; 0: never */
-    vbs_result result;
-    pthread_mutex_t mutex;
-    pthread_cond_t cond;
-    int ended;
-    bool held; /* on_step waits while this is set */
-} client;
-
-static void check_token(client *c, const vbs_token *t) {
-    c->wrong |= c->r.want_logprobs ? !(t->logprob <= 0) : !isnan(t->logprob);
-    c->wrong |= !(t->p > 0 && t->p <= 1);
-    c->wrong |= t->origin == VB_FROM_DRAFT ? !(t->q > 0 && t->q <= 1) : !isnan(t->q);
-    c->wrong |= t->n_top != c->r.n_top;
-    for (int i = 0; i < t->n_top; i++) {
-        if (i > 0) c->wrong |= t->top[i].logprob > t->top[i - 1].logprob;
-        if (t->top[i].id == t->id && c->r.want_logprobs) c->wrong |= t->top[i].logprob != t->logprob;
-    }
-}
-
-static bool on_step(void *user, const vbs_step *step) {
-    client *c = user;
-    pthread_mutex_lock(&c->mutex);
-    while (c->held) pthread_cond_wait(&c->cond, &c->mutex);
-    c->wrong |= c->ended || c->stopped || step->n == 0 || c->n + step->n > MOST;
-    for (size_t i = 0; i < step->n && c->n < MOST; i++) {
-        const vbs_token *t = &step->tokens[i];
-        check_token(c, t);
-        c->id[c->n] = t->id;
-        c->logprob[c->n] = t->logprob;
-        c->p[c->n] = t->p;
-        c->q[c->n] = t->q;
-        c->origin[c->n++] = t->origin;
-        c->stopped |= t->stop;
-    }
-    c->steps++;
-    c->drafted += (size_t)step->n_drafted;
-    c->accepted += (size_t)step->n_accepted;
-    c->rejections += step->rejected >= 0;
-    c->wrong |= (step->rejected >= 0) != (c->r.want_drafts && step->n_accepted < step->n_tested);
-    const bool more = !c->hang_up_after || c->n < c->hang_up_after;
-    pthread_cond_broadcast(&c->cond);
-    pthread_mutex_unlock(&c->mutex);
-    return more;
-}
-
-static void on_prompt(void *user, size_t done, size_t total, size_t cached) {
-    client *c = user;
-    pthread_mutex_lock(&c->mutex);
-    c->wrong |= c->ended || total != c->r.n_prompt || done < c->prompt_done || cached > done || done > total;
-    c->prompt_done = done;
-    c->prompt_calls++;
-    pthread_cond_broadcast(&c->cond);
-    pthread_mutex_unlock(&c->mutex);
-}
-
-static void on_end(void *user, const vbs_result *result) {
-    client *c = user;
-    pthread_mutex_lock(&c->mutex);
-    c->result = *result;
-    c->ended++;
-    pthread_cond_broadcast(&c->cond);
-    pthread_mutex_unlock(&c->mutex);
-}
-
-/* A request: `n_prompt` tokens by its seed, which it shares with every other one of that seed up to the
- * shorter one's length. */
-static client *new_client(uint64_t seed, size_t n_prompt, vb_accept accept, int gamma, double temperature,
-                          size_t max_tokens) {
-    client *c = calloc(1, sizeof *c);
-    assert_non_null(c);
-    gw_rng rng = {seed / 4};
-    c->prompt[0] = 1;
-    for (size_t i = 1; i < n_prompt; i++) c->prompt[i] = 3 + (int32_t)(gw_next(&rng) % 40);
-    vb_sampling_defaults(&c->r.sampling);
-    c->r.sampling.temperature = temperature;
-    c->r.sampling.seed = seed;
-    c->r.prompt = c->prompt;
-    c->r.n_prompt = n_prompt;
-    c->r.accept = accept;
-    c->r.gamma = gamma;
-    c->r.max_tokens = max_tokens;
-    c->r.n_top = (int)(seed % 3) * 2;
-    c->r.want_logprobs = seed % 2 == 0;
-    c->r.want_drafts = seed % 5 == 0;
-    c->r.ignore_stop = seed % 3 == 0;
-    c->r.on_step = on_step;
-    c->r.on_prompt = on_prompt;
-    c->r.on_end = on_end;
-    c->r.user = c;
-    pthread_mutex_init(&c->mutex, NULL);
-    pthread_cond_init(&c->cond, NULL);
-    return c;
-}
-
-static void submit(vbs_engine *e, client *c) {
-    vb_error err = {0};
-    c->engine = e;
-    if (vbs_submit(e, &c->r, &c->job, &err)) fail_msg("%s", err.message);
-}
-
-/* Until the client has `n` tokens, or has ended. */
-static void wait_tokens(client *c, size_t n) {
-    pthread_mutex_lock(&c->mutex);
-    while (c->n < n && !c->ended) pthread_cond_wait(&c->cond, &c->mutex);
-    pthread_mutex_unlock(&c->mutex);
-}
-
-static void wait_end(client *c) {
-    pthread_mutex_lock(&c->mutex);
-    while (!c->ended) pthread_cond_wait(&c->cond, &c->mutex);
-    pthread_mutex_unlock(&c->mutex);
-}
-
-static void hold(client *c, bool held) {
-    pthread_mutex_lock(&c->mutex);
-    c->held = held;
-    pthread_cond_broadcast(&c->cond);
-    pthread_mutex_unlock(&c->mutex);
-}
-
-static void drop(client *c) {
-    assert_int_equal(c->ended, 1);
-    assert_false(c->wrong);
-    assert_int_equal(c->result.output_tokens, c->n);
-    assert_int_equal(c->result.prompt_tokens, c->r.n_prompt);
-    assert_true(c->result.stats.accepted == c->accepted && c->result.stats.drafted == c->drafted);
-    assert_true(c->result.queue_s >= 0 && c->result.prompt_s >= 0 && c->result.decode_s >= 0);
-    pthread_mutex_destroy(&c->mutex);
-    pthread_cond_destroy(&c->cond);
-    free(c);
-}
-
-/* ---------------------------------------------------------------------- the same alone */
-
-typedef struct alone {
-    vb_gguf *gguf[2];
-    vb_model *model[2];
-    vb_context *context[2];
-    vb_tokenizer *tokenizer;
-    int32_t stop[64];
-    size_t n_stop;
-} alone;
-
-static alone open_alone(void) {
-    alone a = {0};
-    vb_context_params p;
-    vb_context_defaults(&p);
-    p.n_threads = 1;
-    p.n_ctx = N_CTX;
-    for (int i = 0; i < 2; i++) {
-        assert_int_equal(vb_gguf_open(&a.gguf[i], i ? draft_path : target_path, NULL), 0);
-        assert_int_equal(vb_model_open(&a.model[i], a.gguf[i], NULL), 0);
-        assert_int_equal(vb_context_open(&a.context[i], a.model[i], &p, NULL), 0);
-    }
-    assert_int_equal(vb_tokenizer_open(&a.tokenizer, a.gguf[0], NULL), 0);
-    for (int32_t id = 0; id < vb_tokenizer_size(a.tokenizer); id++)
-        if (vb_token_is_stop(a.tokenizer, id) && a.n_stop < 64) a.stop[a.n_stop++] = id;
-    return a;
-}
-
-static void close_alone(alone *a) {
-    vb_tokenizer_close(a->tokenizer);
-    for (int i = 0; i < 2; i++) {
-        vb_context_close(a->context[i]);
-        vb_model_close(a->model[i]);
-        vb_gguf_close(a->gguf[i]);
-    }
-}
-
-/* The client got, token for token and bit for bit, what vb_spec gives it on empty caches: all of it, or its
- * beginning when it was cut short. */
-static void expect_as_alone(alone *a, const client *c, drafting who) {
-    vb_spec_params p;
-    vb_spec *s = NULL;
-    vb_error err = {0};
-    vb_spec_defaults(&p);
-    p.accept = c->r.accept;
-    if (c->r.gamma > 0 && who != NOBODY) {
-        p.draft = who == MODEL ? VB_DRAFT_MODEL : VB_DRAFT_NGRAM;
-        p.gamma = c->r.gamma;
-        p.draft_context = who == MODEL ? a->context[1] : NULL;
-    }
-    if (!c->r.ignore_stop) {
-        p.stop = a->stop;
-        p.n_stop = a->n_stop;
-    }
-    for (int i = 0; i < 2; i++) vb_context_truncate(a->context[i], 0, NULL);
-    if (vb_spec_open(&s, a->context[0], &c->r.sampling, &p, &err) ||
-        vb_spec_prompt(s, c->prompt, c->r.n_prompt, &err))
-        fail_msg("%s", err.message);
-    size_t n = 0;
-    bool stopped = false;
-    int rc = 0;
-    while (n < c->n && !stopped && !rc) {
-        vb_step step;
-        rc = vb_spec_step(s, c->r.max_tokens ? c->r.max_tokens - n : SIZE_MAX, &step, &err);
-        for (int i = 0; rc == 0 && i < step.n_emitted; i++, n++) {
-            stopped = step.emitted[i].stop;
-            if (n >= c->n) fail_msg("a step was torn apart");
-            if (step.emitted[i].id != c->id[n])
-                fail_msg("seed %llu, %s, gamma %d, token %zu: %d, alone %d",
-                         (unsigned long long)c->r.sampling.seed, vb_accept_name(c->r.accept), c->r.gamma, n,
-                         (int)c->id[n], (int)step.emitted[i].id);
-            assert_int_equal(step.emitted[i].origin, c->origin[n]);
-            if (c->r.want_logprobs) assert_memory_equal(&step.emitted[i].logprob, &c->logprob[n], 8);
-        }
-    }
-    assert_int_equal(n, c->n);
-    switch (c->result.end) {
-    case VBS_END_STOP: assert_true(stopped && c->stopped); break;
-    case VBS_END_LENGTH: {
-        vb_step step;
-        if (c->n != c->r.max_tokens || c->n == 0)
-            assert_int_equal(vb_spec_step(s, 1, &step, NULL), VB_ERR_FULL);
-        break;
-    }
-    case VBS_END_ERROR: fail_msg("%s", c->result.error.message); break;
-    case VBS_END_CALLER:
-    case VBS_END_SHUTDOWN: break;
-    }
-    vb_spec_close(s);
-}
-
-/* ---------------------------------------------------------------------- the tests */
-
-static client *mixed_client(size_t i, uint64_t salt) {
-    static const vb_accept rules[] = {VB_ACCEPT_COUPLED, VB_ACCEPT_REJECTION, VB_ACCEPT_BLOCK,
-                                      VB_ACCEPT_GREEDY};
-    const vb_accept rule = rules[i % 4];
-    static const size_t lengths[] = {5, 90, 1, 33, 150, 64, 65, 12};
-    const double temperature = rule == VB_ACCEPT_GREEDY ? 0 : i % 5 == 0 ? 0 : 0.7 + 0.2 * (double)(i % 3);
-    static const int gammas[] = {5, 0, 3, 8, 1, 7};
-    return new_client(salt + i, lengths[(i + salt) % 8], rule, gammas[i % 6], temperature,
-                      i % 7 == 6 ? 0 : 10 + i % 9);
-}
 
 static void as_alone(void **state) {
     (void)state;
@@ -444,7 +153,7 @@ static void cancelling(void **state) {
             while (c[i]->prompt_calls == 0 && !c[i]->ended) pthread_cond_wait(&c[i]->cond, &c[i]->mutex);
             pthread_mutex_unlock(&c[i]->mutex);
         }
-        if (!c[i]->ended) vbs_cancel(e, c[i]->job);
+        if (!has_ended(c[i])) vbs_cancel(e, c[i]->job);
     }
     for (size_t i = 0; i < 24; i++) wait_end(c[i]);
     for (size_t i = 0; i < 3; i++) wait_end(steady[i]);
@@ -518,6 +227,78 @@ static void crowds(void **state) {
         }
     }
     close_alone(&a);
+}
+
+/* Resident memory in bytes; 0 where the system does not say. */
+static double resident(void) {
+    FILE *f = fopen("/proc/self/statm", "r");
+    long pages = 0;
+    if (f && fscanf(f, "%*d %ld", &pages) != 1) pages = 0;
+    if (f) fclose(f);
+    return (double)pages * 4096;
+}
+
+/* Eight at a time out of two dozen requests, in any order, some hung up on or cancelled, for a second or
+ * VB_SOAK_SECONDS: each gets what it got when it was alone, or the beginning of it. */
+static void soak(void **state) {
+    (void)state;
+    enum { KINDS = 24, AT_ONCE = 8 };
+    const char *wish = getenv("VB_SOAK_SECONDS");
+    const double seconds = wish ? atof(wish) : 1;
+    vbs_engine *e = open_engine(MODEL, 4, AT_ONCE);
+    client *kind[KINDS], *c[AT_ONCE] = {NULL};
+    size_t of[AT_ONCE] = {0}, n = 0, whole = 0, cached = 0;
+    alone a = open_alone();
+    for (size_t i = 0; i < KINDS; i++) { /* one after the other: nobody else is there */
+        submit(e, kind[i] = mixed_client(i, 5000));
+        wait_end(kind[i]);
+        expect_as_alone(&a, kind[i], MODEL);
+    }
+    close_alone(&a);
+    gw_rng rng = {17};
+    double early = 0;
+    const double start = vb_now();
+    for (bool open = true; open;) {
+        const bool more = vb_now() - start < seconds;
+        open = false;
+        if (early == 0 && vb_now() - start > seconds / 4) early = resident();
+        for (size_t k = 0; k < AT_ONCE; k++) {
+            if (c[k]) {
+                wait_end(c[k]);
+                const client *alone_one = kind[of[k]];
+                const bool ended = c[k]->result.end != VBS_END_CALLER;
+                assert_true(c[k]->n <= alone_one->n && (!ended || c[k]->n == alone_one->n));
+                assert_memory_equal(c[k]->id, alone_one->id, c[k]->n * sizeof c[k]->id[0]);
+                assert_memory_equal(c[k]->p, alone_one->p, c[k]->n * sizeof c[k]->p[0]);
+                if (ended) assert_int_equal(c[k]->result.end, alone_one->result.end);
+                cached += c[k]->result.cached_tokens;
+                whole += ended;
+                n++;
+                drop(c[k]);
+                c[k] = NULL;
+            }
+            if (!more) continue;
+            open = true;
+            of[k] = (size_t)(gw_next(&rng) % KINDS);
+            c[k] = mixed_client(of[k], 5000);
+            const uint64_t fate = gw_next(&rng) % 8;
+            if (fate == 0) c[k]->hang_up_after = 1 + (size_t)(gw_next(&rng) % 9);
+            submit(e, c[k]);
+            if (fate == 1 && !has_ended(c[k])) vbs_cancel(e, c[k]->job);
+        }
+    }
+    const double late = resident();
+    vbs_metrics m;
+    do vbs_metrics_read(e, &m);
+    while (m.running > 0);
+    assert_true(m.requests == n + KINDS && m.finished + m.cancelled == n + KINDS && m.failed == 0);
+    assert_true(whole > 0);
+    printf("           %zu requests in %.0f s, %zu to their end, %zu tokens of prompts from the cache; "
+           "resident %.1f MB, "
+           "%+.2f MB since a quarter of it\n",
+           n, vb_now() - start, whole, cached, late * 1e-6, (late - early) * 1e-6);
+    vbs_engine_close(e);
+    for (size_t i = 0; i < KINDS; i++) drop(kind[i]);
 }
 
 static void bad_requests(void **state) {
@@ -601,9 +382,9 @@ static void bad_engines(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(as_alone),     cmocka_unit_test(prefix_cache), cmocka_unit_test(ends),
-        cmocka_unit_test(cancelling),   cmocka_unit_test(closing),      cmocka_unit_test(crowds),
-        cmocka_unit_test(bad_requests), cmocka_unit_test(bad_engines),
+        cmocka_unit_test(as_alone),   cmocka_unit_test(prefix_cache), cmocka_unit_test(ends),
+        cmocka_unit_test(cancelling), cmocka_unit_test(closing),      cmocka_unit_test(crowds),
+        cmocka_unit_test(soak),       cmocka_unit_test(bad_requests), cmocka_unit_test(bad_engines),
     };
     return cmocka_run_group_tests_name("server_engine", tests, write_models, remove_models);
 }
