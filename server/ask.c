@@ -331,6 +331,8 @@ static int read_reports(vbs_ask *a, vbs_problem *p) {
     bool has_top;
     if (vbs_get_bool(r, "stream", &a->stream, NULL, p) ||
         vbs_get_bool(r, "verbatim", &a->verbatim, NULL, p) ||
+        vbs_get_bool(r, "return_token_ids", &a->token_ids, NULL, p) ||
+        vbs_get_bool(r, "return_token_ids", &a->token_ids, NULL, p) ||
         vbs_get_bool(r, "ignore_eos", &a->ignore_eos, NULL, p))
         return -1;
     if (options && !json_is_object(options))

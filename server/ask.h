@@ -58,7 +58,7 @@ typedef struct vbs_prompt {
 
 typedef struct vbs_ask {
     json_t *root; /* owns the strings below */
-    bool chat, stream, include_usage, verbatim, logprobs, ignore_eos, has_seed;
+    bool chat, stream, include_usage, verbatim, logprobs, token_ids, ignore_eos, has_seed;
     char model[256];           /* the id as it is reported */
     vb_chat_message *messages; /* chat: (n_messages) */
     size_t n_messages;

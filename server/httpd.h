@@ -139,6 +139,7 @@ json_t *vbs_usage_json(const vbs_answer *a);
 void vbs_report_json(const vbs_answer *a, json_t *into); /* timings, stats, seed, warnings */
 json_t *vbs_logprobs_json(const vbs_answer *a, const vbs_box *b, size_t first, size_t n, size_t *offset);
 json_t *vbs_tokens_json(const vbs_answer *a, const vbs_box *b, size_t first, size_t n);
+json_t *vbs_ids_json(const vbs_box *b, size_t first, size_t n);
 json_t *vbs_answer_json(const vbs_answer *a, vbs_box *boxes); /* (x->n) */
 /* Tokens of a box that belong to the text of a choice that has ended: those after a stop string do not. */
 size_t vbs_box_kept(const vbs_choice *c, const vbs_box *b);

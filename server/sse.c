@@ -78,6 +78,7 @@ static void put_text(stream *s, int i, const vbs_box *b, size_t first, size_t en
         json_object_set_new(choice, "text", content);
     json_object_set_new(choice, "logprobs", vbs_logprobs_json(a, b, first, end, &s->parts[i].offset));
     json_object_set_new(choice, "finish_reason", json_null());
+    if (a->ask.token_ids) json_object_set_new(choice, "token_ids", vbs_ids_json(b, first, end));
     if (a->ask.verbatim) json_object_set_new(choice, "verbatim", vbs_tokens_json(a, b, first, end));
     put_event(s, chunk(s, choice));
 }
