@@ -197,6 +197,12 @@ json_t *vbs_tokens_json(const vbs_answer *a, const vbs_box *b, size_t first, siz
     return json_pack("{so}", "tokens", tokens);
 }
 
+json_t *vbs_ids_json(const vbs_box *b, size_t first, size_t n) {
+    json_t *ids = json_array();
+    for (size_t i = first; i < n; i++) json_array_append_new(ids, json_integer(b->tokens[i].id));
+    return ids;
+}
+
 /* ------------------------------------------------------------------------------------------------ whole
  * answers */
 
