@@ -72,13 +72,28 @@ get /models
 ok "/models too" code_is 200
 
 verbatim run -m "$target" -p "$P" -n 24 --seed 5 --json
-text=$(json text) logprobs=$(json logprobs | numbers)
+text=$(json text) logprobs=$(json logprobs | numbers) ids=$(json tokens)
 for model in target target:fast target:max target:off; do
     post /v1/completions "{\"model\":\"$model\",\"prompt\":\"$P\",\"max_tokens\":24,\"seed\":5,\"logprobs\":0}"
     ok "$model: 200" code_is 200
     ok "$model: the text of verbatim run" json_is text "$text"
     ok "$model: the log-probabilities of the target alone (P5)" test "$(json token_logprobs | numbers)" = "$logprobs"
     ok "$model: its name" json_is model "$model"
+done
+post /v1/completions "{\"prompt\":\"$P\",\"max_tokens\":24,\"seed\":5,\"return_token_ids\":true}"
+ok "return_token_ids: those of verbatim run" json_is token_ids "$ids"
+for rule in coupled rejection block; do
+    alone=
+    [ $rule = coupled ] && alone='--request-alone {"gamma":0}'
+    # shellcheck disable=SC2086
+    verbatim prove -m "$target" -p Hello --endpoint "$url/v1" --model-name target --top-k 6 --samples 500 --repeats 50 -t 1 -c 64 \
+        --logprob-tolerance 0 --request "{\"accept\":\"$rule\"}" $alone
+    if grep -q "no HTTP client" "$work/err"; then
+        skip "prove --endpoint, $rule" "this build has no libcurl"
+    else
+        ok "prove --endpoint, $rule: passes" status_is 0
+        ok "and log-probabilities bit for bit (P5)" out_has "bit for bit those of the target alone (P5): 0 of"
+    fi
 done
 post /v1/completions "{\"prompt\":\"$P\",\"max_tokens\":24,\"seed\":5}"
 ok "24 tokens of usage" json_is completion_tokens 24
