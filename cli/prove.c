@@ -1,6 +1,7 @@
 /* prove.c - `verbatim prove`: is what comes out the target's own law? The method is prove/prove.h's. */
 #include "cli.h"
 
+#include "part.h"
 #include "prove.h"
 #include "stats.h"
 
@@ -19,6 +20,7 @@ typedef struct prove_state {
     uint64_t n_rows;
     vb_prove_pair pair;
     vb_prove_report report;
+    size_t merged; /* --merge: so many parts */
     cli_endpoint_facts endpoint; /* --endpoint */
     double seconds;
 } prove_state;
@@ -120,7 +122,10 @@ static void token_list(const prove_state *s, const vb_prove_worst *w, char *out,
     out[0] = 0;
     for (int i = 0; i < w->n && used + 64 < size; i++) {
         char quoted[40];
-        cli_token_quote(s->session.target.tokenizer, w->token[i], quoted, sizeof quoted);
+        if (s->session.target.tokenizer)
+            cli_token_quote(s->session.target.tokenizer, w->token[i], quoted, sizeof quoted);
+        else /* parts are added up without the model */
+            snprintf(quoted, sizeof quoted, "%d", (int)w->token[i]);
         used += (size_t)snprintf(out + used, size - used, "%s%s", i ? " " : "", quoted);
     }
 }
@@ -277,9 +282,14 @@ static int print_report(const prove_state *s) {
         cli_outf("accept %s%s%s%s, draft %s, gamma %d, seeds from %lld\n", o->accept,
                  s->wrong ? " (wrong on purpose: " : "", s->wrong ? s->wrong->what : "", s->wrong ? ")" : "",
                  s->session.draft_name, (int)o->gamma, (long long)o->seed);
-    cli_outf("temperature %g, top-k %d, top-p %g, min-p %g; the law computed after %llu prefixes; %.1f s\n",
-             o->temperature, (int)o->top_k, o->top_p, o->min_p, (unsigned long long)s->report.laws,
-             s->seconds);
+    if (s->merged)
+        cli_outf("%zu parts; the law computed after %llu prefixes; %.1f s together\n", s->merged,
+                 (unsigned long long)s->report.laws, s->seconds);
+    else
+        cli_outf(
+            "temperature %g, top-k %d, top-p %g, min-p %g; the law computed after %llu prefixes; %.1f s\n",
+            o->temperature, (int)o->top_k, o->top_p, o->min_p, (unsigned long long)s->report.laws,
+            s->seconds);
     for (int i = 0; i < s->report.n_stages; i++) print_stage(s, &s->report.stage[i]);
     cli_outf("\n");
     print_checks(s);
@@ -298,6 +308,70 @@ static void progress(void *user, uint64_t done, uint64_t all) {
             done == all ? "\n" : "");
 }
 
+/* ------------------------------------------------------------------------------------------------ in parts
+ */
+
+/* Part o->shard of the first stage, for --merge. */
+static int prove_part(prove_state *s, const cli_options *o, const vb_prove_params *p,
+                      const vb_prove_subject *subject, int part, int parts) {
+    const uint64_t n = p->samples, i = (uint64_t)part, all = (uint64_t)parts;
+    const double start = cli_now();
+    vb_joint *j = NULL;
+    vb_error err = {0};
+    if (vb_prove_part(p, subject, n * i / all, n * (i + 1) / all, &j, &s->report, &err))
+        return cli_report(&err);
+    json_t *out = vb_prove_part_json(j, &s->report);
+    vb_joint_close(j);
+    char seed[24];
+    snprintf(seed, sizeof seed, "%lld", (long long)o->seed);
+    json_t *head = json_pack("{ss si ss s{ss sb ss si ss sI} sf}", "verbatim", "prove", "version", 1, "shard",
+                             o->shard, "run", "accept", o->accept, "wrong_on_purpose", s->wrong != NULL,
+                             "draft", s->session.draft_name, "gamma", (int)o->gamma, "seed", seed, "samples",
+                             (json_int_t)n, "seconds", cli_now() - start);
+    if (head && out && json_object_update(head, out)) {
+        json_decref(head);
+        head = NULL;
+    }
+    if (!out) json_decref(head), head = NULL;
+    json_decref(out);
+    const int rc = cli_out_json(head), done = cli_out_finish();
+    return rc ? rc : done;
+}
+
+static int prove_merge(const cli_options *o) {
+    json_t *parts = NULL;
+    prove_state s = {.session = {.o = o, .draft_name = "?"}};
+    cli_options shown = *o;
+    vb_error err = {0};
+    int rc = cli_read_parts(o, "prove", &parts);
+    if (rc) return rc;
+    const json_t *run = json_object_get(json_array_get(parts, 0), "run");
+    const char *accept = json_string_value(json_object_get(run, "accept")),
+               *draft = json_string_value(json_object_get(run, "draft"));
+    const json_int_t samples = json_integer_value(json_object_get(run, "samples"));
+    for (size_t i = 0; i < json_array_size(parts) && !rc; i++) {
+        const json_t *p = json_array_get(parts, i);
+        if (!json_equal(json_object_get(p, "run"), run) || !accept || !draft || samples < 1)
+            rc = cli_error("part %zu is not of the same run as part 1 (\"run\")", i + 1);
+        s.seconds += json_number_value(json_object_get(p, "seconds"));
+    }
+    if (!rc && vb_prove_parts_judge(parts, (uint64_t)samples, &s.report, &err)) rc = cli_report(&err);
+    if (!rc) {
+        const char *seed = json_string_value(json_object_get(run, "seed"));
+        shown.accept = accept;
+        shown.gamma = json_integer_value(json_object_get(run, "gamma"));
+        shown.seed = seed ? strtoll(seed, NULL, 10) : 0;
+        s.session.o = &shown;
+        s.session.draft_name = draft;
+        s.merged = json_array_size(parts);
+        s.wrong = vb_wrong_find(accept);
+        rc = print_report(&s);
+        if (!rc) rc = s.report.ok ? CLI_OK : CLI_FAIL;
+    }
+    json_decref(parts);
+    return rc;
+}
+
 static int prove(prove_state *s, const cli_options *o, uint64_t samples) {
     vb_error err = {0};
     vb_prove_subject subject;
@@ -308,6 +382,8 @@ static int prove(prove_state *s, const cli_options *o, uint64_t samples) {
                          .cancel = cli_interrupt_callback,
                          .progress = isatty(STDERR_FILENO) ? progress : NULL};
     int rc = CLI_OK;
+    int part, parts;
+    if ((rc = cli_parse_shard(o, &part, &parts))) return rc;
     s->pair = (vb_prove_pair){.target = s->session.context,
                               .sampling = s->session.sampling,
                               .params = s->session.params,
@@ -317,6 +393,7 @@ static int prove(prove_state *s, const cli_options *o, uint64_t samples) {
     if (!samples && (rc = read_rows(s, (int)o->depth))) return rc;
     const double start = cli_now();
     if (vb_prove_pair_open(&s->pair, &subject, &p.law, &err)) return cli_report(&err);
+    if (parts) return prove_part(s, o, &p, &subject, part, parts);
     if (o->endpoint) {
         rc = cli_endpoint_prove(&s->session, s->prompt, s->n_prompt, &p, &s->report, &s->endpoint);
         if (rc) return rc;
@@ -332,6 +409,11 @@ static int prove(prove_state *s, const cli_options *o, uint64_t samples) {
 int cli_prove(cli_options *o) {
     prove_state s = {0};
     uint64_t samples = 20000;
+    if (o->merge.n) return o->shard ? cli_usage("--merge and --shard exclude each other") : prove_merge(o);
+    if (o->shard && !o->json)
+        return cli_usage(
+            "--shard: a part proves nothing by itself: print it with --json, add all parts up with --merge");
+    if (o->shard && o->endpoint) return cli_usage("--shard and --endpoint exclude each other");
     if (o->samples) { /* a number, or a file */
         char *end;
         errno = 0;
@@ -341,6 +423,7 @@ int cli_prove(cli_options *o) {
             return cli_usage("--samples %s: expected 100 to 1000000000, or a file", o->samples);
         samples = number ? n : 0;
     }
+    if (o->shard && !samples) return cli_usage("--shard splits what is sampled here, not a file");
     int rc = cli_endpoint_options(o);
     if (!rc) rc = check_rule(&s, o);
     if (rc) return rc;

@@ -66,8 +66,15 @@ typedef struct cf_config {
 int cf_make_blocks(cf_text *out, vb_error *err);
 /* Level 3 (dots.c): activations as integers, integer sums, products. Only config->kernels matters. */
 int cf_make_dots(cf_text *out, const cf_config *config, vb_error *err);
+/* A part of a file: part `shard`, from 0, of `shards`; shards 0: all of it. The texts of all parts, one after
+ * the other, are the file. There are at most as many parts as texts or prompts. */
+typedef struct cf_part {
+    int shard, shards;
+} cf_part;
+
 /* Level 1 (tokens.c): the ids of every text of dir/texts under the tokenizer of dir/model. */
-int cf_make_tokens(cf_text *out, const char *dir, const char *model, const char *texts, vb_error *err);
+int cf_make_tokens(cf_text *out, const char *dir, const char *model, const char *texts, cf_part part,
+                   vb_error *err);
 
 /* Levels 4 and 5 (model.c). */
 typedef struct cf_prompt {
@@ -87,6 +94,7 @@ typedef struct cf_model_spec {
     size_t n_seeds;
     const cf_prompt *prompts;
     size_t n_prompts;
+    cf_part part; /* of the prompts */
 } cf_model_spec;
 
 int cf_make_model(cf_text *out, const cf_model_spec *spec, const cf_config *config, vb_error *err);

@@ -87,3 +87,20 @@ void cf_add_end(cf_text *out) {
     for (const char *at = out->data; at && (at = strchr(at, '\n')); at++) lines++;
     cf_addf(out, "{\"end\":%zu}\n", lines);
 }
+
+void cf_add_end_of(cf_text *out, size_t n) {
+    cf_addf(out, "{\"end\":%zu}\n", n);
+}
+
+int cf_part_range(cf_part part, size_t n, const char *what, size_t *from, size_t *to, bool *last,
+                  vb_error *err) {
+    const size_t shards = part.shards > 0 ? (size_t)part.shards : 1,
+                 i = part.shards > 0 ? (size_t)part.shard : 0;
+    if (part.shards > 0 && shards > n)
+        return vb_fail(err, VB_ERR_ARGUMENT, "%zu parts of %zu %s: there can be as many parts as %s at most",
+                       shards, n, what, what);
+    *from = n * i / shards;
+    *to = n * (i + 1) / shards;
+    *last = i + 1 == shards;
+    return VB_OK;
+}

@@ -26,4 +26,11 @@ json_t *cf_header(const char *kind, const char *command);
 /* {"end":N}, N the number of lines before it. */
 void cf_add_end(cf_text *out);
 
+/* The places [*from, *to) of n that a part has; *last: it ends the file. VB_ERR_ARGUMENT when there are more
+ * parts than places. */
+int cf_part_range(cf_part part, size_t n, const char *what, size_t *from, size_t *to, bool *last,
+                  vb_error *err);
+/* {"end":n} */
+void cf_add_end_of(cf_text *out, size_t n);
+
 #endif

@@ -210,15 +210,26 @@ static void add_model_header(cf_text *out, const cf_model_spec *s, const vb_mode
     cf_add_json(out, h);
 }
 
+/* Lines of the whole file before its end: the head; of each prompt its tokens, `rows` arrays per position,
+ * log-probabilities, the cache and what was generated. */
+static size_t lines_of(const cf_model_spec *s, size_t rows) {
+    size_t n = 1;
+    for (size_t i = 0; i < s->n_prompts; i++)
+        n += 1 + s->prompts[i].n * rows + 2 + (s->generate > 0 ? 1 + s->n_seeds : 0);
+    return n;
+}
+
 int cf_make_model(cf_text *out, const cf_model_spec *s, const cf_config *config, vb_error *err) {
     char *path = cf_path(s->dir, s->model), *bytes = NULL, hash[33];
     vb_gguf *g = NULL;
     vb_model *m = NULL;
     vb_context *c = NULL;
     collector seen = {0};
-    size_t longest = 1, size;
+    size_t longest = 1, size, from, to, rows = 0;
+    bool last;
     int rc = path ? VB_OK : vb_fail(err, VB_ERR_MEMORY, "out of memory for a file name");
     if (!rc) rc = cf_read_file(path, &bytes, &size, err);
+    if (!rc) rc = cf_part_range(s->part, s->n_prompts, "prompts", &from, &to, &last, err);
     if (rc) goto cleanup;
     cf_hash128(bytes, size, hash);
     if ((rc = vb_gguf_open(&g, path, err)) || (rc = vb_model_open(&m, g, err))) goto cleanup;
@@ -240,10 +251,13 @@ int cf_make_model(cf_text *out, const cf_model_spec *s, const cf_config *config,
     p.observe = collect;
     p.user = &seen;
     if ((rc = vb_context_open(&c, m, &p, err))) goto cleanup;
-    add_model_header(out, s, vb_model_describe(m), hash);
-    for (size_t i = 0; i < s->n_prompts && !rc; i++) rc = one_prompt(out, s, i, c, &seen, err);
+    if (from == 0) add_model_header(out, s, vb_model_describe(m), hash);
+    for (size_t i = from; i < to && !rc; i++) {
+        rc = one_prompt(out, s, i, c, &seen, err);
+        rows = seen.n / s->prompts[i].n;
+    }
     if (rc) goto cleanup;
-    cf_add_end(out);
+    if (last) cf_add_end_of(out, lines_of(s, rows));
     rc = cf_text_done(out, err);
 cleanup:
     forget(&seen);

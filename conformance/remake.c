@@ -125,7 +125,7 @@ int cf_remake(cf_text *out, const char *dir, const char *name, const char *text,
     else if (!strcmp(kind, "dots"))
         rc = cf_make_dots(out, config, err);
     else if (!strcmp(kind, "tokens"))
-        rc = cf_make_tokens(out, dir, text_of(head, "model"), text_of(head, "texts"), err);
+        rc = cf_make_tokens(out, dir, text_of(head, "model"), text_of(head, "texts"), (cf_part){0, 0}, err);
     else if (!strcmp(kind, "model"))
         rc = remake_model(out, dir, head, text, len, config, err);
     else

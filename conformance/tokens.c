@@ -45,17 +45,41 @@ static int one_text(cf_text *out, const vb_tokenizer *t, const char *bytes, size
     return VB_OK;
 }
 
-int cf_make_tokens(cf_text *out, const char *dir, const char *model, const char *texts, vb_error *err) {
-    char *model_path = cf_path(dir, model), *texts_path = cf_path(dir, texts), *file = NULL, *bytes = NULL;
-    vb_gguf *g = NULL;
-    vb_tokenizer *t = NULL;
-    json_t *line = NULL;
-    size_t n = 0;
-    int rc = model_path && texts_path ? VB_OK : vb_fail(err, VB_ERR_MEMORY, "out of memory for a file name");
-    if (!rc) rc = cf_read_file(texts_path, &file, &n, err);
-    if (!rc) rc = vb_gguf_open(&g, model_path, err);
-    if (!rc) rc = vb_tokenizer_open(&t, g, err);
-    if (rc) goto cleanup;
+/* One line of the texts. *bytes is allocated; *head: it is the head of the file, and has no text. */
+static int read_text(const char *at, size_t len, const char *path, int number, bool *head, char **bytes,
+                     size_t *n, vb_error *err) {
+    json_error_t je;
+    json_t *line = json_loadb(at, len, JSON_ALLOW_NUL, &je);
+    if (!line) return vb_fail(err, VB_ERR_FORMAT, "%s: line %d: %s", path, number, je.text);
+    *head = json_object_get(line, "texts") != NULL;
+    const int rc = *head ? VB_OK : text_of(line, bytes, n, path, number, err);
+    json_decref(line);
+    return rc;
+}
+
+/* The texts numbered from..to - 1; *count: how many there are. out NULL: they are counted only. */
+static int texts_of(cf_text *out, const vb_tokenizer *t, const char *file, const char *path, size_t from,
+                    size_t to, size_t *count, vb_error *err) {
+    int number = 0, rc = VB_OK;
+    *count = 0;
+    for (const char *at = file, *next; *at && !rc; at = next) {
+        const size_t len = strcspn(at, "\n");
+        char *bytes = NULL;
+        size_t n = 0;
+        bool head;
+        next = at + len + (at[len] == '\n');
+        number++;
+        rc = read_text(at, len, path, number, &head, &bytes, &n, err);
+        if (!rc && !head) {
+            if (out && *count >= from && *count < to) rc = one_text(out, t, bytes, n, err);
+            (*count)++;
+        }
+        free(bytes);
+    }
+    return rc;
+}
+
+static void add_tokens_header(cf_text *out, const vb_tokenizer *t, const char *model, const char *texts) {
     json_t *h = cf_header("tokens", "verbatim record --tokens-of MODEL --texts TEXTS --out DIR");
     json_object_set_new(h, "model", json_string(model));
     json_object_set_new(h, "texts", json_string(texts));
@@ -63,34 +87,27 @@ int cf_make_tokens(cf_text *out, const char *dir, const char *model, const char 
     json_object_set_new(h, "pre", json_string(vb_tokenizer_pre(t)));
     json_object_set_new(h, "n_vocab", json_integer(vb_tokenizer_size(t)));
     cf_add_json(out, h);
-    int number = 0;
-    for (char *at = file, *next; *at && !rc; at = next) {
-        json_error_t je;
-        size_t len = strcspn(at, "\n");
-        next = at + len + (at[len] == '\n');
-        number++;
-        size_t n_bytes = 0;
-        line = json_loadb(at, len, JSON_ALLOW_NUL, &je);
-        if (!line) rc = vb_fail(err, VB_ERR_FORMAT, "%s: line %d: %s", texts_path, number, je.text);
-        if (!rc && json_object_get(line, "texts")) { /* the head of the file */
-            json_decref(line);
-            line = NULL;
-            continue;
-        }
-        if (!rc) rc = text_of(line, &bytes, &n_bytes, texts_path, number, err);
-        if (!rc) rc = one_text(out, t, bytes, n_bytes, err);
-        free(bytes);
-        bytes = NULL;
-        json_decref(line);
-        line = NULL;
-    }
-    if (!rc) {
-        cf_add_end(out);
-        rc = cf_text_done(out, err);
-    }
+}
+
+int cf_make_tokens(cf_text *out, const char *dir, const char *model, const char *texts, cf_part part,
+                   vb_error *err) {
+    char *model_path = cf_path(dir, model), *texts_path = cf_path(dir, texts), *file = NULL;
+    vb_gguf *g = NULL;
+    vb_tokenizer *t = NULL;
+    size_t n = 0, count = 0, from, to;
+    bool last;
+    int rc = model_path && texts_path ? VB_OK : vb_fail(err, VB_ERR_MEMORY, "out of memory for a file name");
+    if (!rc) rc = cf_read_file(texts_path, &file, &n, err);
+    if (!rc) rc = vb_gguf_open(&g, model_path, err);
+    if (!rc) rc = vb_tokenizer_open(&t, g, err);
+    if (!rc) rc = texts_of(NULL, t, file, texts_path, 0, 0, &count, err);
+    if (!rc) rc = cf_part_range(part, count, "texts", &from, &to, &last, err);
+    if (rc) goto cleanup;
+    if (from == 0) add_tokens_header(out, t, model, texts);
+    if ((rc = texts_of(out, t, file, texts_path, from, to, &count, err))) goto cleanup;
+    if (last) cf_add_end_of(out, count + 1);
+    rc = cf_text_done(out, err);
 cleanup:
-    json_decref(line);
-    free(bytes);
     free(file);
     vb_tokenizer_close(t);
     vb_gguf_close(g);

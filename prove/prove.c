@@ -176,18 +176,26 @@ static int check_again(const vb_prove_params *p, const vb_prove_subject *s, uint
     return VB_OK;
 }
 
-static int run_stage(const vb_prove_params *p, const vb_prove_subject *s, vb_joint *j, int stage, uint64_t n,
-                     vb_prove_report *r, vb_error *err) {
+/* Completions from..to - 1 of a stage. */
+static int run_some(const vb_prove_params *p, const vb_prove_subject *s, vb_joint *j, int stage,
+                    uint64_t from, uint64_t to, vb_prove_report *r, vb_error *err) {
     const uint64_t first = p->seed + (stage ? p->samples : 0);
-    for (uint64_t i = 0; i < n; i++) {
+    for (uint64_t i = from; i < to; i++) {
         vb_completion c;
         int rc;
         if (p->cancel && p->cancel(p->user)) return vb_fail(err, VB_ERR_CANCELLED, "cancelled");
         if ((rc = sample(p, s, first + i, false, &c, r, err))) return rc;
         count(j, stage, &c, 0, r);
         if (stage == 0 && i < p->repeats && (rc = check_again(p, s, first + i, &c, r, err))) return rc;
-        if (p->progress && (i + 1) % 500 == 0) p->progress(p->user, i + 1, n);
+        if (p->progress && (i + 1 - from) % 500 == 0) p->progress(p->user, i + 1 - from, to - from);
     }
+    return VB_OK;
+}
+
+static int run_stage(const vb_prove_params *p, const vb_prove_subject *s, vb_joint *j, int stage, uint64_t n,
+                     vb_prove_report *r, vb_error *err) {
+    int rc = run_some(p, s, j, stage, 0, n, r, err);
+    if (rc) return rc;
     judge(j, stage, n, r);
     find_worst(j, stage, (double)n, r);
     return VB_OK;
@@ -221,6 +229,30 @@ int vb_prove(const vb_prove_params *p, const vb_prove_subject *s, vb_prove_repor
 cleanup:
     vb_joint_close(j);
     return rc;
+}
+
+int vb_prove_part(const vb_prove_params *p, const vb_prove_subject *s, uint64_t from, uint64_t to,
+                  vb_joint **out, vb_prove_report *report, vb_error *err) {
+    vb_prove_report r;
+    vb_joint *j = NULL;
+    int rc = open_law(p, p->samples, &j, &r, err);
+    if (rc) return rc;
+    if ((rc = run_some(p, s, j, 0, from, to, &r, err))) {
+        vb_joint_close(j);
+        return rc;
+    }
+    *report = r;
+    *out = j;
+    return VB_OK;
+}
+
+void vb_prove_judge(const vb_joint *j, uint64_t samples, vb_prove_report *r) {
+    r->tokens = j->depth;
+    r->laws = j->n_expanded;
+    judge(j, 0, samples, r);
+    find_worst(j, 0, (double)samples, r);
+    r->ok = r->stage[0].p >= VB_PROVE_FAIL && !r->repeat_differs && !r->path_differs && !r->logprob_differs;
+    r->undecided = r->ok && r->stage[0].p < VB_PROVE_AGAIN;
 }
 
 /* ------------------------------------------------------------------------------------------------ batches */

@@ -88,6 +88,14 @@ typedef struct vb_prove_report {
 
 int vb_prove(const vb_prove_params *p, const vb_prove_subject *s, vb_prove_report *r, vb_error *err);
 
+/* Completions from..to - 1 of the first stage alone, counted in *out (vb_joint_close) and not judged: a part
+ * of a run that many machines share. Part by part the same seeds, cells and checks as vb_prove. */
+int vb_prove_part(const vb_prove_params *p, const vb_prove_subject *s, uint64_t from, uint64_t to,
+                  vb_joint **out, vb_prove_report *r, vb_error *err);
+/* Judges what is counted in j's first stage; what r says of repeats, paths and log-probabilities stays.
+ * Undecided where vb_prove would go on to a second stage. */
+void vb_prove_judge(const vb_joint *j, uint64_t samples, vb_prove_report *r);
+
 /* The same for completions that are drawn in batches. */
 int vb_prove_in_batches(const vb_prove_params *p, const vb_prove_batches *s, vb_prove_report *r,
                         vb_error *err);
