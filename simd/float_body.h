@@ -14,14 +14,19 @@ INLINE v16 weights_part(vb_type type, const uint8_t *row, size_t i, int n) {
     return v16_load_bf16_part((const uint16_t *)(const void *)row + i, n);
 }
 
-/* rows x tokens outputs: y[t*ldy + r]. */
+/* rows x tokens outputs: y[t*ldy + r]. ahead: the `rows` rows after these are asked for on the way; several
+ * short streams are too many for a CPU to notice by itself. */
 INLINE void float_tile(vb_type type, const int rows, const int tokens, const uint8_t *w, size_t row_bytes,
-                       const float *x, size_t n, float *y, size_t ldy) {
+                       const float *x, size_t n, float *y, size_t ldy, bool ahead) {
+    const size_t size = type == VB_F32 ? 4 : 2;
     v16 acc[16];
     EACH(i, rows * tokens) acc[i] = v16_zero();
     size_t i = 0;
     for (; i + 16 <= n; i += 16) {
         v16 wr[TILE_ROWS];
+        if (ahead && i * size % 64 == 0) {
+            EACH(r, rows) prefetch(w + (size_t)(rows + r) * row_bytes + i * size);
+        }
         EACH(r, rows) wr[r] = weights(type, w + (size_t)r * row_bytes, i);
         EACH(t, tokens) {
             const v16 xt = v16_load(x + (size_t)t * n + i);
@@ -48,16 +53,18 @@ INLINE void float_tile(vb_type type, const int rows, const int tokens, const uin
 }
 
 INLINE void float_rows(vb_type type, const int rows, const uint8_t *w, size_t row_bytes, const float *x,
-                       size_t n, int tokens, float *y, size_t ldy) {
+                       size_t n, int tokens, float *y, size_t ldy, bool ahead) {
     int t = 0;
-    for (; t + TILE_COLS <= tokens; t += TILE_COLS)
-        float_tile(type, rows, TILE_COLS, w, row_bytes, x + (size_t)t * n, n, y + (size_t)t * ldy, ldy);
+    for (; t + TILE_COLS <= tokens; t += TILE_COLS, ahead = false)
+        float_tile(type, rows, TILE_COLS, w, row_bytes, x + (size_t)t * n, n, y + (size_t)t * ldy, ldy,
+                   ahead);
     if (TILE_COLS > 2 && t + 2 <= tokens) {
-        float_tile(type, rows, 2, w, row_bytes, x + (size_t)t * n, n, y + (size_t)t * ldy, ldy);
+        float_tile(type, rows, 2, w, row_bytes, x + (size_t)t * n, n, y + (size_t)t * ldy, ldy, ahead);
         t += 2;
+        ahead = false;
     }
-    for (; t < tokens; t++)
-        float_tile(type, rows, 1, w, row_bytes, x + (size_t)t * n, n, y + (size_t)t * ldy, ldy);
+    for (; t < tokens; t++, ahead = false)
+        float_tile(type, rows, 1, w, row_bytes, x + (size_t)t * n, n, y + (size_t)t * ldy, ldy, ahead);
 }
 
 /* Tokens that stay in the L2 cache while rows pass by, and rows that do while tokens pass by. */
@@ -74,11 +81,12 @@ INLINE void matmul_floats(vb_type type, const vb_matrix *w, const vb_acts *x, in
             for (; r < r1; r += r + TILE_ROWS <= r1 ? TILE_ROWS : 1) {
                 const uint8_t *row = w->data + (size_t)r * w->row_bytes;
                 float *out = y + (size_t)t0 * ldy + r;
+                const bool ahead = t0 == 0 && r + 2 * TILE_ROWS <= w->rows;
                 if (r + TILE_ROWS <= r1)
-                    float_rows(type, TILE_ROWS, row, w->row_bytes, x->f + (size_t)t0 * n, n, tokens, out,
-                               ldy);
+                    float_rows(type, TILE_ROWS, row, w->row_bytes, x->f + (size_t)t0 * n, n, tokens, out, ldy,
+                               ahead);
                 else
-                    float_rows(type, 1, row, w->row_bytes, x->f + (size_t)t0 * n, n, tokens, out, ldy);
+                    float_rows(type, 1, row, w->row_bytes, x->f + (size_t)t0 * n, n, tokens, out, ldy, false);
             }
         }
     }
