@@ -152,9 +152,10 @@ static json_t *base_request(const vb_endpoint *e) {
 
 static char *write_request(void *self, size_t i) {
     const batch *b = self;
+    const uint64_t seed = b->seed + i;
     json_t *r = json_copy(b->alone ? b->e->alone : b->e->request);
     char *text = NULL;
-    if (r && !json_object_set_new(r, "seed", json_integer((json_int_t)(b->seed + i))))
+    if (r && !json_object_set_new(r, "seed", json_integer((json_int_t)seed)))
         text = json_dumps(r, JSON_COMPACT);
     json_decref(r);
     return text;
