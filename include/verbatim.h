@@ -401,6 +401,10 @@ int vb_eval_many(vb_eval_item *items, size_t n);
 /* Forgets positions n and above. [0, n) are then byte for byte what a cache holds that never saw more (P4).
  */
 int vb_context_truncate(vb_context *c, int n, vb_error *err);
+/* Makes `to` hold what `from` holds at positions [0, n), byte for byte: what evaluating the same tokens there
+ * would give (P4). Both are of one model, with the same activations and kv_type. Errors: VB_ERR_ARGUMENT,
+ * VB_ERR_FULL (`to` is too short); `to` is then as before. */
+int vb_context_copy(vb_context *to, const vb_context *from, int n, vb_error *err);
 /* XXH3-128 of the KV cache over positions [0, length), as 16 bytes. */
 void vb_context_hash(const vb_context *c, uint8_t hash[16]);
 /* log softmax of one logit, in float64, over the whole vocabulary (P5). */

@@ -343,6 +343,30 @@ int vb_context_truncate(vb_context *c, int n, vb_error *err) {
     return VB_OK;
 }
 
+int vb_context_copy(vb_context *to, const vb_context *from, int n, vb_error *err) {
+    const vb_model_info *i = &to->model->info;
+    if (n < 0 || n > from->length)
+        return vb_fail(err, VB_ERR_ARGUMENT, "cannot copy %d positions, the context holds %d", n,
+                       from->length);
+    if (from->model != to->model || from->cache.type != to->cache.type ||
+        from->params.activations != to->params.activations || from->params.offload != to->params.offload)
+        return vb_fail(err, VB_ERR_ARGUMENT,
+                       "cannot copy: the contexts must be of one model, and have the same "
+                       "activations, kv_type and offload");
+    if (n > to->params.n_ctx)
+        return vb_fail(err, VB_ERR_FULL, "cannot copy %d positions to a context of %d", n, to->params.n_ctx);
+    to->slots = 0;
+    to->length = n;
+    if (from == to) return VB_OK;
+    const size_t row = (size_t)i->head_dim * (to->cache.type == VB_F32 ? sizeof(float) : sizeof(uint16_t));
+    for (size_t h = 0; h < (size_t)i->n_layers * (size_t)i->n_kv_heads; h++) {
+        const size_t at = h * (size_t)to->cache.n_ctx * row, there = h * (size_t)from->cache.n_ctx * row;
+        memcpy((char *)to->cache.k + at, (const char *)from->cache.k + there, (size_t)n * row);
+        memcpy((char *)to->cache.v + at, (const char *)from->cache.v + there, (size_t)n * row);
+    }
+    return VB_OK;
+}
+
 /* Over all layers: over all kv_heads their keys at positions 0 .. length-1, then likewise their values; the
  * bytes as they lie in the cache, little endian. The capacity of the cache does not show. */
 void vb_context_hash(const vb_context *c, uint8_t hash[16]) {

@@ -92,11 +92,15 @@ void vbs_queue_end(vbs_engine *e, vbs_job *job, vbs_end end, const vb_error *err
 int vbs_slot_open(vbs_engine *e, vbs_slot *slot, const vb_context_params *p, vb_error *err);
 void vbs_slot_close(vbs_slot *slot);
 uint64_t vbs_slot_bytes(const vbs_slot *slot); /* of its contexts, now */
-/* The free slot whose caches share the longest prefix with the prompt, the one left longest ago among equals;
- * NULL: none is free. */
+/* The free slot to take: one that the prompt continues, else the one left longest ago. NULL: none is free. */
 vbs_slot *vbs_slot_for(vbs_engine *e, const vbs_job *job);
 /* Gives the job the slot. On error the slot is free and the job is the caller's. */
 int vbs_slot_take(vbs_engine *e, vbs_slot *slot, vbs_job *job, vb_error *err);
+/* True while an older request reads a prompt that shares more with this one's than this one has read. */
+bool vbs_slot_waits(const vbs_engine *e, const vbs_slot *slot);
+/* Copies from another slot's caches what they hold of this one's prompt beyond what it has read, if that is
+ * worth it. */
+void vbs_slot_share(vbs_engine *e, vbs_slot *slot);
 /* Ends the job and frees the slot; its caches stay. */
 void vbs_slot_end(vbs_engine *e, vbs_slot *slot, vbs_end end, const vb_error *error);
 

@@ -39,31 +39,77 @@ uint64_t vbs_slot_bytes(const vbs_slot *slot) {
 
 /* ---------------------------------------------------------------------- the prefix cache */
 
-/* How many of the prompt's tokens the slot's target cache holds; the last one is always evaluated again. */
-static size_t shared_prefix(const vbs_slot *slot, const vbs_job *job) {
-    size_t most = (size_t)vb_context_length(slot->target), n = 0;
-    if (most > slot->n_tokens) most = slot->n_tokens;
+/* What the slot's caches hold prefixes of: the path of its request, or of its last one. */
+static const int32_t *path_of(const vbs_slot *slot, size_t *n) {
+    if (slot->job) return vb_spec_tokens(slot->spec, n);
+    *n = slot->n_tokens;
+    return slot->tokens;
+}
+
+/* How many tokens the prompt shares with the slot's path, at most `most`. Its last one is always evaluated
+ * again. */
+static size_t shared_prefix(const vbs_slot *slot, const vbs_job *job, size_t most) {
+    size_t held, n = 0;
+    const int32_t *path = path_of(slot, &held);
+    if (most > held) most = held;
     if (most > job->r.n_prompt - 1) most = job->r.n_prompt - 1;
-    while (n < most && slot->tokens[n] == job->prompt[n]) n++;
+    while (n < most && path[n] == job->prompt[n]) n++;
     return n;
 }
 
-/* A few tokens in common, the start of every conversation, are no reason to give up what a slot holds. */
+/* The same, of tokens that its target's cache holds. */
+static size_t shared_cache(const vbs_slot *slot, const vbs_job *job) {
+    return shared_prefix(slot, job, (size_t)vb_context_length(slot->target));
+}
+
+/* A few tokens in common, the start of every conversation, are not worth a copy. */
 enum { WORTH = 16 };
 
+/* A slot that holds little else is continued. Others keep what they have: a prefix can be copied from them.
+ */
 vbs_slot *vbs_slot_for(vbs_engine *e, const vbs_job *job) {
     vbs_slot *best = NULL;
     size_t best_shared = 0;
     for (int i = 0; i < e->n_slots; i++) {
         vbs_slot *slot = &e->slots[i];
         if (slot->job) continue;
-        size_t shared = shared_prefix(slot, job);
-        if (shared < WORTH) shared = 0;
+        size_t shared = shared_cache(slot, job);
+        if (shared < WORTH || 2 * shared < slot->n_tokens) shared = 0;
         if (best && (shared < best_shared || (shared == best_shared && slot->used >= best->used))) continue;
         best = slot;
         best_shared = shared;
     }
     return best;
+}
+
+bool vbs_slot_waits(const vbs_engine *e, const vbs_slot *slot) {
+    for (int i = 0; i < e->n_slots; i++) {
+        const vbs_slot *other = &e->slots[i];
+        if (!other->job || other->job->number >= slot->job->number) continue;
+        const size_t left = other->job->r.n_prompt - 1 - other->read;
+        if (left > 0 && shared_prefix(other, slot->job, SIZE_MAX) >= slot->read + WORTH) return true;
+    }
+    return false;
+}
+
+void vbs_slot_share(vbs_engine *e, vbs_slot *slot) {
+    vbs_slot *from = NULL;
+    size_t n = slot->read + WORTH - 1;
+    for (int i = 0; i < e->n_slots; i++) {
+        vbs_slot *other = &e->slots[i];
+        const size_t shared = other == slot ? 0 : shared_cache(other, slot->job);
+        if (shared <= n) continue;
+        from = other;
+        n = shared;
+    }
+    if (!from || vb_context_copy(slot->target, from->target, (int)n, NULL)) return;
+    if (slot->draft) { /* as much of it as there is, if that is more than it has */
+        const int held = vb_context_length(from->draft), most = held < (int)n ? held : (int)n;
+        if (most > vb_context_length(slot->draft)) vb_context_copy(slot->draft, from->draft, most, NULL);
+    }
+    slot->job->cached += n - slot->read;
+    e->m.cached_tokens += n - slot->read;
+    slot->read = n;
 }
 
 /* Cuts a cache to its first n tokens. */
@@ -75,7 +121,7 @@ static int keep(vb_context *c, size_t n, vb_error *err) {
 
 int vbs_slot_take(vbs_engine *e, vbs_slot *slot, vbs_job *job, vb_error *err) {
     const vbs_request *r = &job->r;
-    const size_t cached = shared_prefix(slot, job);
+    const size_t cached = shared_cache(slot, job);
     vb_spec_params p;
     int rc;
     if ((rc = keep(slot->target, cached, err)) || (slot->draft && (rc = keep(slot->draft, cached, err))))

@@ -94,8 +94,13 @@ static size_t plan(vbs_engine *e) {
     size_t n = 0, text = text_budget(e);
     for (vbs_slot *slot = oldest_from(e, 0); slot; slot = oldest_from(e, slot->job->number + 1)) {
         const vbs_request *r = &slot->job->r;
+        if (text_left(slot) > 0) {
+            if (text == 0 || vbs_slot_waits(e, slot)) continue;
+            const size_t before = slot->read;
+            vbs_slot_share(e, slot);
+            if (slot->read > before) tell_prompt(slot);
+        }
         const size_t left = text_left(slot), now = left < text ? left : text;
-        if (left > 0 && now == 0) continue;
         text -= now;
         e->errors[n].code = VB_OK;
         e->taking_part[n] = slot;

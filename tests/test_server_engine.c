@@ -80,6 +80,36 @@ static void prefix_cache(void **state) {
     close_alone(&a);
 }
 
+/* Several that begin alike: the beginning is read once, whoever is faster, and copied. */
+static void shared_prompts(void **state) {
+    (void)state;
+    alone a = open_alone();
+    for (int who = NOBODY; who <= NGRAM; who++) {
+        vbs_engine *e = open_engine((drafting)who, 4, 8);
+        client *c[8];
+        for (size_t i = 0; i < 8; i++) {
+            const uint64_t seed = i < 4 ? 40 + i : 80 + i % 4; /* two prompts */
+            c[i] = new_client(seed, 150, i % 2 ? VB_ACCEPT_BLOCK : VB_ACCEPT_COUPLED, 1 + (int)i, 0.9,
+                              5 + 3 * i);
+            c[i]->prompt[120] += (int32_t)(i % 4); /* and then they differ */
+        }
+        for (size_t i = 0; i < 8; i++) submit(e, c[i]);
+        for (size_t i = 0; i < 8; i++) wait_end(c[i]);
+        for (size_t i = 0; i < 8; i++) {
+            expect_as_alone(&a, c[i], (drafting)who);
+            if (i % 4)
+                assert_int_equal(c[i]->result.cached_tokens, 120);
+            else
+                assert_true(c[i]->result.cached_tokens <=
+                            1); /* the first one of a prompt; all begin with BOS */
+            assert_int_equal(c[i]->prompt_done, 150);
+        }
+        vbs_engine_close(e);
+        for (size_t i = 0; i < 8; i++) drop(c[i]);
+    }
+    close_alone(&a);
+}
+
 static void ends(void **state) {
     (void)state;
     alone a = open_alone();
@@ -382,9 +412,10 @@ static void bad_engines(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(as_alone),   cmocka_unit_test(prefix_cache), cmocka_unit_test(ends),
-        cmocka_unit_test(cancelling), cmocka_unit_test(closing),      cmocka_unit_test(crowds),
-        cmocka_unit_test(soak),       cmocka_unit_test(bad_requests), cmocka_unit_test(bad_engines),
+        cmocka_unit_test(as_alone),    cmocka_unit_test(prefix_cache), cmocka_unit_test(shared_prompts),
+        cmocka_unit_test(ends),        cmocka_unit_test(cancelling),   cmocka_unit_test(closing),
+        cmocka_unit_test(crowds),      cmocka_unit_test(soak),         cmocka_unit_test(bad_requests),
+        cmocka_unit_test(bad_engines),
     };
     return cmocka_run_group_tests_name("server_engine", tests, write_models, remove_models);
 }

@@ -214,6 +214,59 @@ static void a_number_that_is_not_finite(void **state) {
     unload(&bad);
 }
 
+/* Prefixes are copied from one to the other, also to one of another length and in either direction; what
+ * follows is as if they had been evaluated there. */
+static void copies(void **state) {
+    (void)state;
+    const int V = vb_model_describe(rig.target.model)->n_vocab;
+    vb_context_params p;
+    vb_context *shorter = NULL, *other_kv = NULL;
+    int32_t tokens[60];
+    gw_rng rng = {99};
+    for (int i = 0; i < 60; i++) tokens[i] = (int32_t)(gw_next(&rng) % (uint64_t)V);
+    open_shared(target, rig.target.model, 1, 64);
+    vb_context_defaults(&p);
+    p.n_ctx = 50;
+    p.share = target[0];
+    assert_int_equal(vb_context_open(&shorter, rig.target.model, &p, NULL), 0);
+    p.kv_type = VB_F32;
+    assert_int_equal(vb_context_open(&other_kv, rig.target.model, &p, NULL), 0);
+    assert_int_equal(vb_eval(target[0], tokens, 40, NULL, NULL), 0);
+    assert_int_equal(vb_eval(target[1], tokens + 20, 40, NULL, NULL), 0); /* is overwritten */
+    for (int n = 0; n <= 40; n += 8) {
+        vb_context *const to[2] = {target[1], shorter};
+        vb_context_truncate(rig.check.context, 0, NULL);
+        if (n) assert_int_equal(vb_eval(rig.check.context, tokens, (size_t)n, NULL, NULL), 0);
+        for (int k = 0; k < 2; k++) {
+            assert_int_equal(vb_context_copy(to[k], target[0], n, NULL), 0);
+            assert_null(vb_logits(to[k], 0));
+            expect_same_context(to[k], rig.check.context);
+        }
+        assert_int_equal(vb_eval(rig.check.context, tokens + 50, 10, NULL, NULL), 0);
+        for (int k = 0; k < 2; k++) {
+            assert_int_equal(vb_eval(to[k], tokens + 50, 10, NULL, NULL), 0);
+            assert_memory_equal(vb_logits(to[k], 9), vb_logits(rig.check.context, 9),
+                                (size_t)V * sizeof(float));
+        }
+    }
+    vb_error err = {0};
+    uint8_t before[16], after[16];
+    vb_context_hash(shorter, before);
+    assert_int_equal(vb_context_copy(shorter, target[0], 41, NULL), VB_ERR_ARGUMENT);
+    assert_int_equal(vb_context_copy(shorter, target[0], -1, NULL), VB_ERR_ARGUMENT);
+    assert_int_equal(vb_context_copy(other_kv, target[0], 4, NULL), VB_ERR_ARGUMENT);
+    assert_int_equal(vb_context_copy(rig.draft.context, target[0], 4, NULL), VB_ERR_ARGUMENT);
+    assert_int_equal(vb_eval(target[0], tokens, 20, NULL, NULL), 0);
+    assert_int_equal(vb_context_copy(shorter, target[0], 51, &err), VB_ERR_FULL);
+    vb_context_hash(shorter, after);
+    assert_memory_equal(before, after, 16);
+    assert_int_equal(vb_context_copy(target[0], target[0], 7, NULL), 0); /* itself: cut */
+    assert_int_equal(vb_context_length(target[0]), 7);
+    vb_context_close(shorter);
+    vb_context_close(other_kv);
+    close_shared(target);
+}
+
 /* ---------------------------------------------------------------------- vb_spec_step_many */
 
 typedef struct stream {
@@ -460,13 +513,10 @@ static void given_text(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(eval_many),
-        cmocka_unit_test(eval_many_errors),
-        cmocka_unit_test(a_number_that_is_not_finite),
-        cmocka_unit_test(continuous),
-        cmocka_unit_test(cancelled),
-        cmocka_unit_test(failing_members),
-        cmocka_unit_test(given_text),
+        cmocka_unit_test(eval_many),       cmocka_unit_test(eval_many_errors),
+        cmocka_unit_test(copies),          cmocka_unit_test(a_number_that_is_not_finite),
+        cmocka_unit_test(continuous),      cmocka_unit_test(cancelled),
+        cmocka_unit_test(failing_members), cmocka_unit_test(given_text),
     };
     return cmocka_run_group_tests_name("speculate_many", tests, open_rig, close_rig);
 }
