@@ -225,7 +225,7 @@ static int open_engine(serve_state *s) {
 static void say_hello(const serve_state *s) {
     const cli_options *o = s->o;
     char weights[32], contexts[32], url[300];
-    const char *host = s->sp.host ? s->sp.host : "127.0.0.1";
+    const char *given = s->sp.host ? s->sp.host : "127.0.0.1", *host = given;
     vbs_metrics m;
     vbs_metrics_read(s->engine, &m);
     if (!strcmp(host, "0.0.0.0") || !strcmp(host, "::")) host = "127.0.0.1";
@@ -246,6 +246,11 @@ static void say_hello(const serve_state *s) {
             cli_bytes(m.weight_bytes, weights), cli_bytes(m.context_bytes, contexts), m.slots,
             vbs_context_size(s->engine));
     if (chat) fprintf(stderr, "  chat     no: %s\n", chat);
+    bool local = !strncmp(host, "127.", 4) || !strcmp(host, "localhost") || !strcmp(host, "::1");
+    if ((!local || host != given) && !s->n_keys)
+        fprintf(
+            stderr,
+            "  warning  whoever reaches this machine over the network may use the server: see --api-key\n");
     if (vbs_server_fell_back(s->server)) fprintf(stderr, "  port     8000 is taken: listening on 8080\n");
     fprintf(stderr, "  page     %s/\n  API      %s/v1\n", url, url);
     fprintf(stderr, "  try      curl %s/v1/%s%s -d '{\"model\": \"%s\", %s, \"max_tokens\": 64}'\n", url,

@@ -373,6 +373,45 @@ stop TERM
 wait $client
 ok "--drain 0: exit status 0 at once" status_is 0
 
+# ---------------------------------------------------------------------------------------------------- long answers
+endless="{\"prompt\":\"$P\",\"max_tokens\":30000,\"ignore_eos\":true,\"stream\":true,\"seed\":1}"
+# soon CONDITION...: true within some seconds
+soon() {
+    tries=0
+    until "$@"; do
+        tries=$((tries + 1))
+        [ $tries -lt 100 ] || return 1
+        sleep 0.1
+    done
+}
+ok "one slot, and a long context" start -m "$work/long.gguf" -c 30100 --slots 1 --queue 2 --keep-alive 0.1 --drain 0.5
+curl -sSN -m 60 -d "$endless" "$url/v1/completions" >"$work/first" 2>/dev/null &
+first=$!
+ok "a long stream runs" soon test -s "$work/first"
+curl -sSN -m 60 -d "{\"prompt\":\"$P\",\"max_tokens\":5,\"stream\":true}" "$url/v1/completions" >"$work/second" 2>/dev/null &
+second=$!
+ok "one that waits gets comments" soon grep -q '^: ' "$work/second"
+ok "and no text" test "$(grep -c '^data' "$work/second")" = 0
+post /v1/completions '{"prompt":"x","n":4}'
+ok "more choices than there is room for" refused 400 "room for 3"
+kill -KILL $first
+wait $first 2>/dev/null
+wait $second
+ok "its turn comes when the first client has gone" grep -q '^data: \[DONE\]' "$work/second"
+curl -sSN -m 60 -d "$endless" "$url/v1/completions" >"$work/third" 2>/dev/null &
+third=$!
+ok "another long stream" soon test -s "$work/third"
+stop TERM
+wait $third
+ok "SIGTERM: exit status 0 after --drain" status_is 0
+ok "the stream was told why it ends" grep -q '"code":"shutting_down"' "$work/third"
+ok "a time limit for requests" start -m "$work/long.gguf" -c 30100 --request-timeout 0.01
+post /v1/completions "{\"prompt\":\"$P\",\"max_tokens\":30000,\"ignore_eos\":true}"
+ok "the answer ends as by length" json_is finish_reason length
+ok "and says so" out_has '"warnings":["ended by the server'
+ok "before all tokens were there" json_less completion_tokens 30000
+stop
+
 # ---------------------------------------------------------------------------------------------------- a trained pair
 tales=vectors/models
 if [ -e $tales/tales-target-q4_k_m.gguf ]; then
