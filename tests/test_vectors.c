@@ -257,6 +257,41 @@ static void parts_are_the_whole(void **state) {
     assert_int_equal(sum.remade, whole.remade);
 }
 
+/* An oracle file without a recording of ours: our build makes one and is held to the bound, or refuses the
+ * model. */
+static void an_oracle_alone(void **state) {
+    (void)state;
+    static const char head[] =
+        "{\"verbatim\":\"vectors\",\"version\":1,\"kind\":\"model\",\"origin\":\"oracle\",\"licence\":\"CC0-"
+        "1.0\",\"command\":\"none\","
+        "\"model\":\"models/"
+        "m.gguf\",\"architecture\":\"llama\",\"bound\":\"3f50000000000000\",\"generate\":4}\n";
+    cf_text t = {0};
+    char *bytes;
+    size_t n;
+    vb_error err = {0};
+    assert_int_equal(cf_read_file(file_path("recordings/m.jsonl"), &bytes, &n, NULL), 0);
+    cf_add(&t, head, sizeof head - 1);
+    const char *rest = strchr(bytes, '\n') + 1;
+    cf_add(&t, rest, n - (size_t)(rest - bytes));
+    char *at = strstr(t.data, "\"op\":\"heads\"");
+    at = strstr(at, "\"f32\":\"") + 7;
+    mkdir(file_path("oracle"), 0700);
+    for (int wrong = 0; wrong < 2; wrong++) {
+        if (wrong) memcpy(at, "44000000", 8); /* 512 */
+        assert_int_equal(cf_write_file(file_path("oracle/m.jsonl"), t.data, t.len, &err), 0);
+        if (cf_write_manifest(dir, &err)) fail_msg("%s", err.message);
+        const said s = check(dir, true);
+        assert_int_equal(s.failed, wrong);
+        if (wrong) assert_non_null(strstr(s.first, "oracle/m.jsonl: heads at position 0"));
+    }
+    unlink(file_path("oracle/m.jsonl"));
+    rmdir(file_path("oracle"));
+    assert_int_equal(cf_write_manifest(dir, &err), 0);
+    cf_text_free(&t);
+    free(bytes);
+}
+
 static void files_that_are_missing_or_unlisted_are_found(void **state) {
     (void)state;
     cf_text t = {0};
@@ -294,6 +329,7 @@ int main(void) {
         cmocka_unit_test(a_changed_bit_of_any_shipped_file),
         cmocka_unit_test(parts_are_the_whole),
         cmocka_unit_test(a_wrong_value_with_right_hashes_is_found),
+        cmocka_unit_test(an_oracle_alone),
         cmocka_unit_test(files_that_are_missing_or_unlisted_are_found),
     };
     return cmocka_run_group_tests(tests, make_set, remove_set);

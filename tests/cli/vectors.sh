@@ -17,6 +17,58 @@ ok "a recording equals itself" status_is 0
 verbatim compare "$dir/recordings/t.q16.jsonl" "$dir/recordings/t.q8.jsonl"
 ok "q8 is not q16, bit for bit" status_is 1
 ok "the first difference is named" out_has "first difference: level 4, prompt 0, position 0, layer 0, q, element 0"
+# Reports. The name of the recording is one that must be escaped.
+python=$(command -v /usr/bin/python3 || command -v python3 || true)
+wellformed() {
+    if command -v xmllint >/dev/null 2>&1; then
+        xmllint --noout "$1"
+    else
+        "$python" -c 'import sys, xml.dom.minidom; xml.dom.minidom.parse(sys.argv[1])' "$1"
+    fi
+}
+wellformed_ok() {
+    if command -v xmllint >/dev/null 2>&1 || [ -n "$python" ]; then
+        ok "$1 is well-formed" wellformed "$2"
+    else
+        skip "$1 is well-formed" "neither xmllint nor python3"
+    fi
+}
+asks_outside() { sed 's|xmlns="http://www.w3.org/1999/xhtml"||' "$1" | grep -qiE 'https?:|src=|href=|url\(|@import|<script'; }
+asks_nothing() { ! asks_outside "$1"; }
+cp "$dir/recordings/t.q8.jsonl" "$work/a<b>&\"c.jsonl"
+verbatim compare "$dir/recordings/t.q16.jsonl" "$work/a<b>&\"c.jsonl" --html "$work/r.html" --junit "$work/r.xml"
+ok "compare with reports" status_is 1
+wellformed_ok "compare --html" "$work/r.html"
+wellformed_ok "compare --junit" "$work/r.xml"
+ok "the page asks for nothing from outside" asks_nothing "$work/r.html"
+ok "it has a dark side" grep -q "prefers-color-scheme:dark" "$work/r.html"
+ok "it shows the map of layers" grep -q "attn_norm" "$work/r.html"
+ok "names are escaped" grep -qF 'a&lt;b&gt;&amp;&quot;c.jsonl' "$work/r.html"
+ok "the build server sees the failure" grep -q '<failure message=' "$work/r.xml"
+ok "and how many" grep -qE 'tests="[1-9][0-9]*" failures="[1-9]' "$work/r.xml"
+verbatim check "$dir" --quick --html "$work/k.html" --junit "$work/k.xml"
+ok "check with reports" status_is 0
+wellformed_ok "check --html" "$work/k.html"
+wellformed_ok "check --junit" "$work/k.xml"
+ok "the page asks for nothing from outside" asks_nothing "$work/k.html"
+ok "a case for each file" grep -q 'name="recordings/t.q16.jsonl"' "$work/k.xml"
+ok "nothing failed" grep -q 'failures="0"' "$work/k.xml"
+verbatim check "$dir" --quick --json
+ok "check --json" out_has '"verbatim":"check","version":1,"pass":true'
+verbatim check "$dir" --quick --html "$work/none/k.html"
+ok "a report that cannot be written" status_is 1
+# Levels 1 to 3
+verbatim compare "$dir/dots.jsonl" "$dir/dots.jsonl"
+ok "dots equal themselves" status_is 0
+awk '/"dots":"Q6_K"/ && !done { sub(/"isum":\[/, "&9"); done = 1 } { print }' "$dir/dots.jsonl" >"$work/dots.jsonl"
+verbatim compare "$dir/dots.jsonl" "$work/dots.jsonl" --tolerance q8
+ok "a wrong sum is beyond every tolerance" status_is 1
+ok "and is named" out_has "Q6_K isum, element 0"
+verbatim compare "$dir/dots.jsonl" "$dir/blocks.jsonl"
+ok "files of two kinds" fails 1 "line 1: not of the same"
+head -n 20 "$dir/dots.jsonl" >"$work/cut.jsonl"
+verbatim compare "$dir/dots.jsonl" "$work/cut.jsonl"
+ok "dots that were cut off" fails 1 "line 21"
 head -n 20 "$dir/recordings/t.q16.jsonl" > "$work/cut.jsonl"
 verbatim compare "$dir/recordings/t.q16.jsonl" "$work/cut.jsonl"
 ok "a recording that was cut off" fails 1 "line 21"

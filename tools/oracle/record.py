@@ -26,32 +26,37 @@ def bound(m):
     names = {oracle.TYPES[t][0] for dims, t, _ in m.g.tensors.values() if len(dims) > 1}
     return max(BOUND.get(n, BOUND_BLOCKS) for n in names)
 
-def record(folder, name, out):
-    with open(os.path.join(folder, name)) as f: lines = [json.loads(s) for s in f]
-    head = lines[0]; m = oracle.Model(os.path.join(folder, head['model']))
-    text = [{'verbatim': 'vectors', 'version': 1, 'kind': 'model', 'origin': 'oracle', 'licence': 'CC0-1.0', 'command': 'tools/oracle/record.py DIR',
-             'recording': name, 'model': head['model'], 'model_xxh3': head['model_xxh3'], 'architecture': head['architecture'],
-             'n_layers': head['n_layers'], 'n_vocab': head['n_vocab'], 'activations': 'float64', 'kv': 'float64', 'bound': hex64([bound(m)])}]
-    for p in (l for l in lines if 'prompt' in l):
-        ids = p['tokens']; seen = []; m.reset(); m.seen = lambda what, layer, x: seen.append((what, layer, x))
+def write(out, head, m, prompts, generate, full):
+    """prompts: (number, ids). full: every array of every position; else logits in full, other arrays of the last position in part."""
+    text = [head]
+    for number, ids in prompts:
+        seen = []; m.reset(); m.seen = lambda what, layer, x: seen.append((what, layer, x))
         logits = m.forward(ids); m.seen = lambda *a: None
-        text.append({'prompt': p['prompt'], 'tokens': ids})
+        text.append({'prompt': number, 'tokens': ids})
         for i in range(len(ids)):
-            if i == len(ids) - 1:
+            if full or i == len(ids) - 1:
                 for what, layer, x in seen:
                     o = {'position': i}
                     if layer >= 0: o['layer'] = layer
                     o.update(op=what, n=x.shape[1])
-                    o.update({'f32': hex32(x[i])} if x.shape[1] <= 16 else {'first': hex32(x[i][:8]), 'last': hex32(x[i][-8:])})
+                    o.update({'f32': hex32(x[i])} if full or x.shape[1] <= 16 else {'first': hex32(x[i][:8]), 'last': hex32(x[i][-8:])})
                     text.append(o)
             text.append({'position': i, 'op': 'logits', 'n': logits.shape[1], 'f32': hex32(logits[i])})
         text.append({'logprobs': hex64([logprob(logits[i], ids[i+1]) for i in range(len(ids) - 1)])})
         got, lp, gaps = [], [], []; l = logits[-1]
-        for _ in range(head['generate']):
+        for _ in range(generate):
             i = int(l.argmax()); two = np.sort(l)[-2:]; got.append(i); lp.append(logprob(l, i)); gaps.append(two[1] - two[0]); l = m.forward([i])[-1]
         text.append({'greedy': got, 'logprobs': hex64(lp), 'margins': hex64(gaps)})
     text.append({'end': len(text)})
     with open(out, 'w') as f: f.writelines(map(line, text))
+
+def record(folder, name, out):
+    with open(os.path.join(folder, name)) as f: lines = [json.loads(s) for s in f]
+    head = lines[0]; m = oracle.Model(os.path.join(folder, head['model']))
+    write(out, {'verbatim': 'vectors', 'version': 1, 'kind': 'model', 'origin': 'oracle', 'licence': 'CC0-1.0', 'command': 'tools/oracle/record.py DIR',
+             'recording': name, 'model': head['model'], 'model_xxh3': head['model_xxh3'], 'architecture': head['architecture'],
+             'n_layers': head['n_layers'], 'n_vocab': head['n_vocab'], 'activations': 'float64', 'kv': 'float64', 'bound': hex64([bound(m)])},
+          m, [(l['prompt'], l['tokens']) for l in lines if 'prompt' in l], head['generate'], False)
 
 def main():
     if len(sys.argv) != 2: sys.exit(__doc__)
