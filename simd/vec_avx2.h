@@ -154,6 +154,10 @@ INLINE void prepare(quads *w, int bits) {
     for (int k = 0; k < 8; k++) w->abs[k] = _mm256_abs_epi8(w->u[k]);
 }
 
+/* v is used where it stands: gcc otherwise turns sums of many into trees, for which 16 registers are too few.
+ */
+#define IN_TURN(v) __asm__("" : "+x"(v))
+
 /* acc[i] + sum over quads [k0, k1) of w*x, for n tokens whose integers lie `stride` words apart. maddubs adds
  * two products into an int16: u*|x| is at most 2*15*127 = 3810, 2*31*127 = 7874 or 2*63*127 = 16002, so that
  * 8, 4 or 2 of them add up below 32768; signed 8-bit weights give 2*128*127 = 32512, one at a time, with
@@ -174,6 +178,7 @@ INLINE void dot(const int n, ivec *acc, const quads *w, int bits, const int32_t 
                                    ? _mm256_maddubs_epi16(w->abs[k + j], _mm256_sign_epi8(xj, w->u[k + j]))
                                    : _mm256_maddubs_epi16(w->u[k + j], xj);
                 sum = j == 0 ? p : _mm256_add_epi16(sum, p);
+                IN_TURN(sum);
             }
             acc[i] = i_add(acc[i], _mm256_madd_epi16(sum, ones));
         }
