@@ -60,9 +60,10 @@ static int start(vbs_answer *a, vbs_problem *p) {
     if (rc == VB_ERR_FULL) {
         vbs_metrics m;
         vbs_metrics_read(a->s->engine, &m);
-        size_t n = a->n_prompts * (size_t)a->ask.n, most = (size_t)(m.slots + m.queue);
+        size_t n = a->n_prompts * (size_t)a->ask.n, most = (size_t)m.slots + (size_t)m.queue;
         if (n > most)
-            return VBS_BAD(p, "n", "n: %zu choices in one request; this server has room for %zu at once", n, most);
+            return VBS_BAD(p, "n", "n: %zu choices in one request; this server has room for %zu at once", n,
+                           most);
         atomic_fetch_add(&a->s->counts.too_busy, 1);
         return vbs_refuse(p, 429, "rate_limit_error", "queue_full", NULL, "%s", err.message);
     }
