@@ -113,7 +113,7 @@ $(BUILD)/server/assets_generated.o: $(BUILD)/server/assets_generated.c server/ht
 COMMA = ,
 SIMD_KERNEL_OBJ = $(patsubst %.c,$(BUILD)/%.o,$(wildcard simd/kernels_*.c))
 GCC_FRAMES = $(if $(findstring clang,$(CC)),,--param asan-use-after-return=0)
-$(SIMD_KERNEL_OBJ): override SAN := $(if $(findstring fuzzer,$(SAN))$(findstring thread,$(SAN)),,\
+$(SIMD_KERNEL_OBJ): private override SAN := $(if $(findstring fuzzer,$(SAN))$(findstring thread,$(SAN)),,\
     $(subst $(COMMA)undefined,,$(SAN)) $(if $(findstring address,$(SAN)),$(GCC_FRAMES)))
 
 # gcc 12 for aarch64 fails with an internal error on loops like error = fmax(error, ...), which tests are full of.
