@@ -72,7 +72,7 @@ TEST_LIB := $(BUILD)/tests/libtest.a
 CLI := $(BUILD)/bin/verbatim
 CLI_TESTS := $(filter-out tests/cli/lib.sh,$(wildcard tests/cli/*.sh))
 # Programs that use threads, for the thread sanitizer.
-TSAN_SRC := $(if $(TEST_SRC),$(shell grep -lE 'vb_pool|n_threads|pthread' $(TEST_SRC)))
+TSAN_SRC := $(if $(TEST_SRC),$(shell grep -lE 'vb_pool|n_threads|pthread|vbs_server_open' $(TEST_SRC)))
 
 all: $(if $(filter build,$(BUILD)),bin/verbatim libverbatim.a,$(CLI) $(LIB))
 
@@ -199,8 +199,8 @@ asan:
 tsan:
 	@tools/deps build test
 	@$(MAKE) --no-print-directory tsan-check BUILD=build/tsan OPT=-O2 SAN=-fsanitize=thread
-tsan-check: $(TSAN_SRC:%.c=$(BUILD)/%) $(CLI)
-	@BUILD=$(BUILD) TSAN_OPTIONS=halt_on_error=1 tests/run $(TSAN_SRC:%.c=$(BUILD)/%)
+tsan-check: $(TSAN_SRC:%.c=$(BUILD)/%) $(CLI) $(TEST_TOOLS)
+	@BUILD=$(BUILD) TSAN_OPTIONS=halt_on_error=1 tests/run $(TSAN_SRC:%.c=$(BUILD)/%) tests/cli/serve.sh
 
 lint:
 	@tools/deps build test lint
