@@ -2,7 +2,7 @@
  * (P1). One test per set and kernel. Inputs and outputs end at unreadable pages, and outputs are compared
  * with all that surrounds them.
  *
- *   test_checkkern [--seed N] [--rounds N]      the seed of a failure is printed with it
+ *   test_checkkern [--seed N] [--rounds N] [--set NAME]      the seed of a failure is printed with it
  *   test_checkkern --bench [...]                speeds (checkkern_bench.c)
  *
  * Not covered, because undefined by the contract: NaN and infinite inputs of all kernels but quantize, which
@@ -425,7 +425,9 @@ static void test_nothing(void **state) {
 
 int main(int argc, char **argv) {
     if (argc > 1 && !strcmp(argv[1], "--bench")) return ck_bench(argc - 2, argv + 2);
+    const char *only = NULL;
     for (int i = 1; i + 1 < argc; i += 2) {
+        if (!strcmp(argv[i], "--set")) only = argv[i + 1];
         if (!strcmp(argv[i], "--seed")) seed = strtoull(argv[i + 1], NULL, 10);
         if (!strcmp(argv[i], "--rounds")) rounds = atoi(argv[i + 1]);
     }
@@ -437,7 +439,7 @@ int main(int argc, char **argv) {
             fprintf(stderr, "checkkern: %s\n", err.message);
             return 2;
         }
-        if (set == &vb_kernels_ref) continue;
+        if (set == &vb_kernels_ref || (only && strcmp(only, *name))) continue;
         for (int t = 0; t < VB_TYPE_LIMIT; t++) {
             char what[32];
             if (!vb_type_name(t)) continue;
@@ -445,6 +447,10 @@ int main(int argc, char **argv) {
             plan(set, what, (vb_type)t, test_matmul);
         }
         for (size_t i = 0; i < N_ENTRIES; i++) plan(set, entries[i].what, VB_F32, entries[i].test);
+    }
+    if (only && n_tests == 0) {
+        fprintf(stderr, "checkkern: no kernels \"%s\" run here\n", only);
+        return 2;
     }
     if (n_tests == 0)
         tests[n_tests++] = (struct CMUnitTest){.name = "no other set", .test_func = test_nothing};
