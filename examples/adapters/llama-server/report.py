@@ -10,7 +10,6 @@ Standard library only.
 """
 import argparse, glob, json, os, re, socket, struct, subprocess, sys, time, urllib.request
 HERE = os.path.dirname(os.path.abspath(__file__))
-BLOCKS = re.compile(r'Q\d|IQ\d|MXFP4|mix-|q\d')
 
 def hex32(values): return struct.pack('>%df' % len(values), *values).hex()
 
@@ -83,6 +82,11 @@ def judge(a, ours, theirs, tolerance):
     except ValueError:
         return {'error': err.strip()[-200:]}
 
+def weights(a, model):
+    """Types of the model's tensors."""
+    rc, text, _ = run(a.verbatim, 'inspect', model, '--json')
+    return list(json.loads(text)['types']) if rc == 0 else ['unknown']
+
 def first_text(f):
     if not f: return '-'
     if f['element'] < 0: return f'{f["what"]} at {f["position"]}: {f["ours"]:.0f}, theirs {f["theirs"]:.0f}'
@@ -90,30 +94,32 @@ def first_text(f):
 
 def model_row(a, name, model, ours):
     """One line of the table, and True if it is within its tolerance."""
-    tolerance = 'q8' if BLOCKS.search(name) else 'f16'
+    types = [t for t in weights(a, model) if t != 'F32'] or ['F32']
+    tolerance = 'f16' if set(types) <= {'F32', 'F16', 'BF16'} else 'q8'
+    start = f'| {name} | {"+".join(types)} | {tolerance} | '
     theirs = [os.path.join(a.work, f'{name}.{k}.jsonl') for k in ('single', 'whole', 'f32')]
     with Peer(a, model) as peer:
-        if not peer: return f'| {name} | {tolerance} | refused: {why(a)} |  |  |  |  |  |  |  |', None
+        if not peer: return start + f'refused: {why(a)}' + ' | ' * 8, None
         failed = record(a, peer.url, ours, theirs[0]) or record(a, peer.url, ours, theirs[1], '--one-batch')
-        if failed: return f'| {name} | {tolerance} | {failed} |  |  |  |  |  |  |  |', None
+        if failed: return start + failed + ' | ' * 8, None
     f32 = {}
     with Peer(a, model, '-ctk', 'f32', '-ctv', 'f32', '-fa', 'off') as peer:
         if peer and not record(a, peer.url, ours, theirs[2]): f32 = judge(a, ours, theirs[2], tolerance)
     r, w = judge(a, ours, theirs[0], tolerance), judge(a, ours, theirs[1], tolerance)
-    if 'error' in r: return f'| {name} | {tolerance} | {r["error"]} |  |  |  |  |  |  |  |', None
+    if 'error' in r: return start + r['error'] + ' | ' * 8, None
     x, y = law_rows(theirs[0]), law_rows(theirs[1])
     differ = sum(p != q for p, q in zip(x, y))
     verdict = 'pass' if r['pass'] else '**beyond**'
     kl32 = f'{f32["mean_kl"]:.1e}' if 'mean_kl' in f32 else '-'
-    logprob = r.get('worst_logprob')
-    return (f'| {name} | {tolerance} | {verdict} | {r["mean_kl"]:.1e} / {r["max_kl"]:.1e} | {kl32} | {w["mean_kl"]:.1e} | {differ} of {len(x)} | {r["top1"]} of {r["positions"]} | '
+    logprob = r['worst_logprob'] if r.get('logprobs') else None
+    return (start + f'{verdict} | {r["mean_kl"]:.1e} / {r["max_kl"]:.1e} | {kl32} | {w["mean_kl"]:.1e} | {differ} of {len(x)} | {r["top1"]} of {r["positions"]} | '
             f'{r["tokens"]}{", near tie" if r["near_ties"] else ""} | {"-" if logprob is None else "%.2g" % logprob} | {first_text(r["first"])} |'), r['pass']
 
 def table(a, title, models, out):
     print(title, file=sys.stderr)
     out.append(f'\n### {title}\n')
-    out.append('| model | tolerance | verdict | KL mean / max | mean KL, cache f32 | mean KL, one batch | batch differs | best token | greedy tokens compared | worst log-probability | first beyond the tolerance |')
-    out.append('|---|---|---|---|---|---|---|---|---|---|---|')
+    out.append('| model | weights | tolerance | verdict | KL mean / max | mean KL, cache f32 | mean KL, one batch | batch differs | best token | greedy tokens compared | worst log-probability | first beyond the tolerance |')
+    out.append('|---|---|---|---|---|---|---|---|---|---|---|---|')
     beyond = []
     for name, model, ours in models:
         if a.only and not re.search(a.only, name): continue
@@ -121,7 +127,7 @@ def table(a, title, models, out):
         out.append(row)
         if good is False: beyond.append(name)
         print(row, file=sys.stderr)
-    return beyond
+    out.append(f'\n{title} beyond the tolerance: ' + (', '.join(beyond) or 'none') + '.')
 
 # -------------------------------------------------------------------------------------------------------- token ids
 
@@ -137,23 +143,33 @@ def ids_of(a, program, model, text, special):
     found = re.search(rb'\[([\d, ]*)\]\s*$', r.stdout)
     return [int(x) for x in found.group(1).split(b',') if x.strip()] if found else None
 
+def utf8(text):
+    try:
+        return text.decode() is not None
+    except UnicodeDecodeError:
+        return False
+
 def token_table(a, out):
     sys.path.insert(0, os.path.join(HERE, '..'))
     from common import read_texts
-    out.append('\n## Level 1: token ids\n\n| vocabulary | texts | different ids, special tokens read as such | different, as text | first that differs |\n|---|---|---|---|---|')
-    sets = [(os.path.basename(p)[:-5], p, [t for t in read_texts(os.path.join(a.vectors, 'texts.jsonl')) if t]) for p in sorted(glob.glob(os.path.join(a.vectors, 'models/seeded/vocab-*.gguf')))]
+    out.append('\n## Level 1: token ids\n\n| vocabulary | texts in UTF-8 | different ids | other bytes | different ids | first that differs in UTF-8 | in other bytes |\n|---|---|---|---|---|---|---|')
+    shipped = [t for t in read_texts(os.path.join(a.vectors, 'texts.jsonl')) if t]
+    sets = [(os.path.basename(p)[:-5], p, shipped) for p in sorted(glob.glob(os.path.join(a.vectors, 'models/seeded/vocab-*.gguf')))]
     for p in sorted(glob.glob(os.path.join(a.fixtures, 'tokenizers/*.gguf'))) if a.fixtures else []:
         with open(p + '.inp', 'rb') as f: texts = f.read().split(b'\n__ggml_vocab_test__\n')
         sets.append((os.path.basename(p)[len('ggml-vocab-'):-5], p, [t for t in texts if t]))
     for name, model, texts in sets:
         if a.only and not re.search(a.only, name): continue
-        wrong, first = [0, 0], ''
+        count, wrong, first = [0, 0], [0, 0], ['-', '-']
         for t in texts:
-            for k, special in enumerate((True, False)):
-                x, y = ids_of(a, 'ours', model, t, special), ids_of(a, 'theirs', model, t, special)
-                wrong[k] += x != y
-                if x != y and not first: first = f'`{t[:24]!r}`: {x and x[:8]}, theirs {y and y[:8]}'.replace('|', '\\|')
-        out.append(f'| {name} | {len(texts)} | {wrong[0]} | {wrong[1]} | {first or "-"} |')
+            k = 0 if utf8(t) else 1
+            count[k] += 1
+            # special tokens read as such, and (for the small vocabularies) as text
+            seen = [(ids_of(a, 'ours', model, t, s), ids_of(a, 'theirs', model, t, s)) for s in ((True, False) if texts is shipped else (False,))]
+            x, y = next(((x, y) for x, y in seen if x != y), seen[0])
+            wrong[k] += x != y
+            if x != y and first[k] == '-': first[k] = f'`{str(t[:24])[1:]}`: {x and x[:8]}, theirs {y and y[:8]}'.replace('|', '\\|')
+        out.append(f'| {name} | {count[0]} | {wrong[0]} | {count[1]} | {wrong[1]} | {first[0]} | {first[1]} |')
         print(out[-1], file=sys.stderr)
 
 # -------------------------------------------------------------------------------------------------------- speculation
@@ -165,7 +181,7 @@ def greedy(url, ids, n):
     return o['tokens'], [p['logprob'] for p in o['completion_probabilities']], o.get('timings', {})
 
 def prove(a, url, target, prompt, samples):
-    rc, text, err = run(a.verbatim, 'prove', '-m', target, '--endpoint', url + '/v1', '-p', prompt, '--samples', str(samples), '--connections', '1', '-t', '1', '-c', '64',
+    rc, text, err = run(a.verbatim, 'prove', '-m', target, '--endpoint', url + '/v1', '-p', prompt, '--samples', str(samples), '--connections', '4', '-t', '1', '-c', '64',
                         '--activations', 'q16', '--kv', 'f32', '--tokens', '3', '--gamma', '4', '--json')
     try:
         return json.loads(text)
@@ -190,7 +206,6 @@ def speculation(a, pairs, out):
                 if not peer:
                     seen.append(None)
                     continue
-                rc, text, _ = run(a.verbatim, 'logits', '--help')
                 prompts = [[1 + (7 * k + 3 * i * i + i) % 300 for i in range(6)] for k in range(8)]
                 seen.append(([greedy(peer.url, ids, 48) for ids in prompts], prove(a, peer.url, target, prompt, a.samples)))
         if None in seen:
@@ -203,6 +218,16 @@ def speculation(a, pairs, out):
         total = sum(len(x[1]) for x in on)
         out.append(f'| {name} | {same} of {len(on)} | {drafted[0]}, {drafted[1]} | {zero[0]} of {total}, {zero[1]} | {prove_text(p_on)} | {prove_text(p_off)} |')
         print(out[-1], file=sys.stderr)
+
+def section(a, name, make, *more):
+    """Lines that are made once: kept in the working folder until its file is removed."""
+    path = os.path.join(a.work, f'section-{name}.md')
+    if not os.path.exists(path):
+        lines = []
+        make(a, *more, lines)
+        with open(path + '.part', 'w') as f: f.write('\n'.join(lines) + '\n')
+        os.replace(path + '.part', path)
+    with open(path) as f: return f.read().rstrip('\n')
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -219,18 +244,17 @@ def main():
     _, text, err = run(os.path.join(a.bin, 'llama-server'), '--version')
     version = re.search(r'version: .*', text + err)
     out = [f'<!-- made by examples/adapters/llama-server/report.py; {version.group(0) if version else ""} -->']
-    token_table(a, out)
+    out.append(section(a, 'tokens', token_table))
     out.append('\n## Levels 4 and 5: logits, greedy tokens, log-probabilities')
-    beyond = table(a, 'Shipped models', shipped(a), out)
-    if a.fixtures: beyond += table(a, 'Fixtures', golden(a), out)
-    out.append('\nBeyond the tolerance: ' + (', '.join(beyond) or 'none') + '.')
+    out.append(section(a, 'shipped', table, 'Shipped models', shipped(a)))
+    if a.fixtures: out.append(section(a, 'fixtures', table, 'Fixtures', golden(a)))
     seeded, models = os.path.join(a.vectors, 'models/seeded'), os.path.join(a.vectors, 'models')
     pairs = [('tales-target-q4_k_m, tales-draft-q8_0', f'{models}/tales-target-q4_k_m.gguf', f'{models}/tales-draft-q8_0.gguf', 'Once upon a time there was a'),
              ('arch-llama, draft-llama', f'{seeded}/arch-llama.gguf', f'{seeded}/draft-llama.gguf', 'Once upon a time')]
     if a.fixtures:
         f = os.path.join(a.fixtures, 'models')
         pairs.append(('stories260K, llama2xs', f'{f}/stories260K.gguf', f'{f}/llama2xs.gguf', 'Once upon a time there was a'))
-    speculation(a, pairs, out)
+    out.append(section(a, 'speculation', speculation, pairs))
     with open(a.out, 'w') as f: f.write('\n'.join(out) + '\n')
 
 if __name__ == '__main__': main()

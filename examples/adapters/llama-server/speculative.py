@@ -5,8 +5,11 @@
 
 The program prints text, from which ids cannot be told for sure; its debug log (-lv 5) names each token that it emits by id, and that is
 what is read. Temperature 1 and no truncation. One line of ids per continuation; an existing FILE is added to.
+
+Seed i is 31 bits of a hash of i: the program's generator is linear in its seed, so that seeds 1, 2, 3, ... would give completions that are
+not independent of each other (the law of the first token then comes out too well: chi-square 2 where 37 are expected).
 """
-import argparse, re, subprocess, sys
+import argparse, hashlib, re, subprocess, sys
 
 EMITTED = re.compile(rb"draft token \d+ of sequence \d+ \((\d+), .{0,300}?'\) accepted"
                      rb"|matches the \d+th drafted token of sequence \d+ \((\d+), .{0,300}?'\) - accepted"
@@ -41,7 +44,8 @@ def main():
     p.add_argument('--out', required=True)
     a = p.parse_args()
     with open(a.out, 'a') as f:
-        for seed in range(a.first_seed, a.first_seed + a.samples):
+        for i in range(a.first_seed, a.first_seed + a.samples):
+            seed = int.from_bytes(hashlib.sha256(b'%d' % i).digest()[:4], 'big') >> 1
             f.write(' '.join(map(str, continuation(a, seed))) + '\n')
             f.flush()
     print(a.out)
