@@ -112,6 +112,10 @@ static const vbs_route *find_route(const char *method, const char *path, bool *p
         *path_known = true;
         return strcmp(method, "GET") && strcmp(method, "HEAD") ? NULL : &VBS_PAGE_ROUTE;
     }
+    if (!strncmp(name, "/v1/models/", 11) || !strncmp(name, "/models/", 8)) {
+        *path_known = true;
+        return strcmp(method, "GET") && strcmp(method, "HEAD") ? NULL : &VBS_MODEL_ROUTE;
+    }
     for (const vbs_route *r = VBS_ROUTES; r->method; r++) {
         if (strcmp(r->path, name) && (strncmp(r->path, "/v1", 3) || strcmp(r->path + 3, name)) &&
             (strncmp(name, "/v1", 3) || strcmp(r->path, name + 3)))

@@ -39,8 +39,8 @@ typedef struct vbs_route {
     bool loaded; /* only once the models are there */
     enum MHD_Result (*answer)(vbs_call *c);
 } vbs_route;
-extern const vbs_route VBS_ROUTES[]; /* ends with method == NULL */
-extern const vbs_route VBS_PAGE_ROUTE;
+extern const vbs_route VBS_ROUTES[];                    /* ends with method == NULL */
+extern const vbs_route VBS_PAGE_ROUTE, VBS_MODEL_ROUTE; /* of many paths */
 
 typedef struct vbs_counts {
     atomic_ullong by_class[6]; /* replies by hundreds of their status */

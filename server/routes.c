@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 static const char *file_name(const char *path) {
     const char *slash = path ? strrchr(path, '/') : NULL;
@@ -31,6 +32,30 @@ static enum MHD_Result models(vbs_call *c) {
     for (const vbs_preset *p = VBS_PRESETS; p->name; p++)
         if (s->terms.has_draft || !p->gamma) json_array_append_new(list, model_json(s, p));
     return vbs_reply_json(c, 200, json_pack("{ss so}", "object", "list", "data", list));
+}
+
+/* "/v1/models/ID". Clients write the colon of a preset as %3A. */
+static enum MHD_Result one_model(vbs_call *c) {
+    const vbs_server *s = c->s;
+    char id[sizeof c->path];
+    size_t n = 0;
+    vbs_problem p;
+    for (const char *at = strstr(c->path, "/models/") + 8; *at; at++) {
+        bool colon = !strncasecmp(at, "%3a", 3);
+        id[n++] = (char)(colon ? ':' : *at);
+        at += colon ? 2 : 0;
+    }
+    id[n] = 0;
+    if (!strcmp(id, s->terms.name)) return vbs_reply_json(c, 200, model_json(s, NULL));
+    size_t len = strlen(s->terms.name);
+    const vbs_preset *preset = NULL;
+    if (!strncmp(id, s->terms.name, len) && id[len] == ':')
+        preset = vbs_find_preset(id + len + 1, n - len - 1);
+    if (preset && (s->terms.has_draft || !preset->gamma))
+        return vbs_reply_json(c, 200, model_json(s, preset));
+    vbs_refuse(&p, 404, "invalid_request_error", "model_not_found", "model",
+               "there is no model \"%.100s\" here; /v1/models lists them", id);
+    return vbs_reply_problem(c, &p);
 }
 
 /* ------------------------------------------------------------------------------------------------ state */
@@ -226,13 +251,16 @@ static enum MHD_Result page(vbs_call *c) {
     MHD_add_response_header(r, "Cache-Control", "no-cache");
     MHD_add_response_header(r, "Referrer-Policy", "no-referrer");
     MHD_add_response_header(r, "X-Frame-Options", "DENY");
-    MHD_add_response_header(r, "Content-Security-Policy",
-                            "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; "
-                            "frame-ancestors 'none'; form-action 'none'");
+    MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
+    MHD_add_response_header(
+        r, "Content-Security-Policy",
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
     return vbs_reply(c, 200, r);
 }
 
 const vbs_route VBS_PAGE_ROUTE = {"GET", "/", true, false, page};
+const vbs_route VBS_MODEL_ROUTE = {"GET", "/v1/models/", false, true, one_model};
 const vbs_route VBS_ROUTES[] = {{"GET", "/health", true, false, health},
                                 {"GET", "/metrics", false, false, metrics},
                                 {"GET", "/props", false, true, props},

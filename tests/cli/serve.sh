@@ -55,6 +55,15 @@ events() { sed -n 's/^data: //p' "$work/out"; } # the events of a stream
 # the text of a stream of completions, its escapes kept
 stream_text() { events | sed -n 's/.*"text":"\(\([^"\\]\|\\.\)*\)".*/\1/p' | tr -d '\n'; }
 stream_content() { events | sed -n 's/.*"content":"\(\([^"\\]\|\\.\)*\)".*/\1/p' | tr -d '\n'; }
+# soon CONDITION...: true within some seconds
+soon() {
+    tries=0
+    until "$@"; do
+        tries=$((tries + 1))
+        [ $tries -lt 100 ] || return 1
+        sleep 0.1
+    done
+}
 P="Once upon a time"
 
 # ---------------------------------------------------------------------------------------------------- completions
@@ -70,6 +79,10 @@ for p in fast balanced max off; do ok "and preset $p" out_has "\"id\":\"target:$
 ok "no auto" test "$(grep -c auto "$work/out")" = 0
 get /models
 ok "/models too" code_is 200
+get /v1/models/target%3Afast
+ok "one of them" json_is id target:fast
+get /v1/models/nope
+ok "one that is not there" refused 404 nope
 
 verbatim run -m "$target" -p "$P" -n 24 --seed 5 --json
 text=$(json text) logprobs=$(json logprobs | numbers) ids=$(json tokens)
@@ -266,7 +279,7 @@ ok "and the next one is served" json_is text "$text"
 # ---------------------------------------------------------------------------------------------------- the end
 curl -sSN -m 60 -d "$long" "$url/v1/completions" >"$work/last" 2>/dev/null &
 client=$!
-sleep 0.1
+ok "a stream runs" soon test -s "$work/last"
 stop TERM
 ok "SIGTERM: exit status 0" status_is 0
 wait $client
@@ -375,15 +388,6 @@ ok "--drain 0: exit status 0 at once" status_is 0
 
 # ---------------------------------------------------------------------------------------------------- long answers
 endless="{\"prompt\":\"$P\",\"max_tokens\":30000,\"ignore_eos\":true,\"stream\":true,\"seed\":1}"
-# soon CONDITION...: true within some seconds
-soon() {
-    tries=0
-    until "$@"; do
-        tries=$((tries + 1))
-        [ $tries -lt 100 ] || return 1
-        sleep 0.1
-    done
-}
 ok "one slot, and a long context" start -m "$work/long.gguf" -c 30100 --slots 1 --queue 2 --keep-alive 0.1 --drain 0.5
 curl -sSN -m 60 -d "$endless" "$url/v1/completions" >"$work/first" 2>/dev/null &
 first=$!
