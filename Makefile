@@ -83,6 +83,7 @@ help:
 	@echo 'make same-model draft-comparison temperature-demo    demonstrations (TARGET=, DRAFT= choose models)'
 	@echo 'make bench        speeds on this machine; make plots draws them'
 	@echo 'make test-extended FIXTURES=DIR    also the tests that compare with other programs'"'"' results'
+	@echo 'make test-page     the server'"'"'s page in a headless browser, if there is one (PLAYWRIGHT=DIR with playwright-core)'
 	@echo 'make offload-openblas    the backend for --offload openblas (docs/offload.md)'
 	@echo 'make asan tsan lint fuzz test-arm64    sanitizers, style and warnings, fuzzers, the tests on emulated aarch64'
 	@echo 'make install uninstall    under PREFIX=$(PREFIX)'
@@ -206,6 +207,13 @@ lint:
 	@tools/deps build test lint
 	@tools/lint
 
+# The server's page in a browser, with what the machine has; SCREENSHOT=docs/server-page.png makes the one in the docs again.
+SCREENSHOT ?= $(BUILD)/server-page.png
+test-page:
+	@tools/deps build
+	@$(MAKE) --no-print-directory $(CLI)
+	@BUILD=$(BUILD) SCREENSHOT=$(SCREENSHOT) tests/page/run
+
 fuzz:
 	@tools/deps build lint
 	@$(MAKE) --no-print-directory fuzz-check CC=clang BUILD=build/fuzz OPT='-O1 -fno-omit-frame-pointer' \
@@ -279,5 +287,5 @@ clean:
 .SECONDARY:
 -include $(patsubst %.c,$(BUILD)/%.d,$(ALL_SRC) $(FUZZ_SRC))
 FORCE:
-.PHONY: all help objects examples offload-openblas programs test check test-extended asan tsan tsan-check lint fuzz fuzz-check test-arm64 \
+.PHONY: all help objects examples offload-openblas programs test check test-extended asan tsan tsan-check lint fuzz fuzz-check test-arm64 test-page \
     demo same-model draft-comparison temperature-demo bench bench-run plots install uninstall clean FORCE

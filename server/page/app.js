@@ -22,7 +22,7 @@ function make(tag, props = {}, ...children) {
 }
 
 const percent = x => (x === null || x === undefined || Number.isNaN(x) ? "none" : (100 * x).toFixed(1) + " %");
-const probability = x => (x === null || x === undefined ? "none" : x === 0 ? "0" : x >= 0.001 ? x.toFixed(4) : x.toExponential(2));
+const probability = x => (x === 0 ? "0" : x >= 0.001 ? x.toFixed(4) : x.toExponential(2));
 // A token's text so that spaces and line ends are seen.
 const visible = text => text.replace(/ /g, "\u2423").replace(/\n/g, "\u21b5").replace(/\t/g, "\u21e5");
 
@@ -114,7 +114,7 @@ function describe(tokens) {
       parts.push(make("p", { className: "which" }, "in place of ", make("del", { textContent: visible(t.rejected.text) }), ` token ${t.rejected.id}`));
       parts.push(table([["p, target", t.rejected.p], ["q, draft", t.rejected.q]]));
     }
-    if (t.step) parts.push(make("p", { className: "quiet", textContent: `End of a step: ${t.step.drafted} drafted, ${t.step.tested} tested, ${t.step.accepted} accepted.` }));
+    if (t.step && t.step.drafted) parts.push(make("p", { className: "quiet", textContent: `End of a step: ${t.step.drafted} drafted, ${t.step.tested} tested, ${t.step.accepted} accepted.` }));
   }
   $("token").replaceChildren(...parts);
   $("token").classList.add("shown");
@@ -123,7 +123,8 @@ function describe(tokens) {
 function table(rows) {
   return make("dl", {}, ...rows.flatMap(([name, value]) => [
     make("dt", { textContent: name }),
-    make("dd", {}, make("meter", { min: 0, max: 1, value: value || 0, ariaLabel: name }), " " + probability(value)),
+    value === null ? make("dd", { textContent: "none: it was not drafted" }) :
+      make("dd", {}, make("meter", { min: 0, max: 1, value, ariaLabel: name }), " " + probability(value)),
   ]));
 }
 
@@ -197,6 +198,9 @@ function chart(steps) {
   return root;
 }
 
+const caption = () => make("p", { className: "caption" }, "Step by step: ", make("span", { className: "drafted", textContent: "drafted" }), " and ",
+  make("span", { className: "accepted", textContent: "accepted" }), " tokens; the line is accepted/drafted so far.");
+
 function counts(turn) {
   let drafted = 0, accepted = 0;
   for (const s of turn.steps) drafted += s.drafted, accepted += s.accepted;
@@ -224,7 +228,7 @@ function drawSoon(turn) {
   requestAnimationFrame(() => {
     turn.drawing = false;
     turn.numbers.textContent = numbers(turn);
-    if (turn.steps.some(s => s.drafted)) turn.chart.replaceChildren(chart(turn.steps));
+    if (turn.steps.some(s => s.drafted)) turn.chart.replaceChildren(chart(turn.steps), caption());
   });
 }
 

@@ -176,7 +176,8 @@ async function inScheme(browser, colorScheme) {
   await page.locator(".text .token.residual").first().hover();
   await page.evaluate(() => scrollTo(0, 0));
   if (SCREENSHOT && colorScheme === "light") {
-    await page.screenshot({ path: SCREENSHOT });
+    await page.screenshot({ path: SCREENSHOT, clip: { x: 0, y: 0, width: 1180, height: 690 } });
+    ok("the screenshot has less than 200 KB", require("fs").statSync(SCREENSHOT).size < 200000);
   }
   if (SHOTS) await page.screenshot({ path: `${SHOTS}/${colorScheme}.png` });
   await page.setViewportSize({ width: 360, height: 740 });
