@@ -422,7 +422,7 @@ $("clear").addEventListener("click", () => {
 });
 $("show-rejected").addEventListener("change", event => document.body.classList.toggle("rejected", event.target.checked));
 for (const id of ["mode-chat", "mode-text"]) $(id).addEventListener("change", switchMode);
-$("key").addEventListener("change", () => stoppable(connect));
+$("key").addEventListener("change", () => control || stoppable(connect));
 $("turns").addEventListener("pointerover", inspect);
 $("turns").addEventListener("focusin", inspect);
 $("turns").addEventListener("click", event => {
