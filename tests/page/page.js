@@ -141,6 +141,26 @@ async function refusals(page) {
   ok("a refused prompt leaves no empty text", (await page.locator("article").count()) === 1);
 }
 
+// Stopped after the first tokens: what is there stays, and is compared as far as it goes.
+async function stopMidway(page) {
+  await page.fill("#max_tokens", "400");
+  await page.evaluate(() => new MutationObserver((_, watch) => {
+    if (!document.querySelector("article:nth-of-type(2) .token")) return;
+    watch.disconnect();
+    document.getElementById("stop").click();
+  }).observe(document.getElementById("turns"), { childList: true, subtree: true }));
+  await page.focus("#prompt");
+  await page.keyboard.press("Control+Enter");
+  await page.waitForSelector("article:nth-of-type(2) button.again:enabled");
+  ok("stopped midway: the state says so", (await text(page, "#state")).startsWith("Stopped: "), [await text(page, "#state"), await text(page, "#error")]);
+  const pieces = await page.locator("article:nth-of-type(2) .text .token").count();
+  ok("stopped midway: the tokens so far stay", pieces > 0 && pieces < 300, pieces);
+  await page.getByRole("button", { name: "Run the target alone" }).nth(1).click();
+  await page.waitForSelector("article:nth-of-type(2) .verdict.same, article:nth-of-type(2) .verdict.different");
+  ok("and are the target's, as far as they go", await page.locator("article:nth-of-type(2) .verdict.same").isVisible(),
+    await text(page, "article:nth-of-type(2) .verdict"));
+}
+
 async function stop(page) {
   await page.fill("#max_tokens", "400");
   await page.route("**/v1/completions", async route => {
@@ -192,6 +212,7 @@ async function inScheme(browser, colorScheme) {
   await page.setViewportSize({ width: 1180, height: 760 });
   await planted(page);
   await refusals(page);
+  await stopMidway(page);
   await stop(page);
   ok(`${colorScheme}: nothing was asked from outside`, outside.length === 0, outside);
   ok(`${colorScheme}: no errors in the console`, problems.length === 0, problems);
