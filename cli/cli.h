@@ -141,6 +141,8 @@ typedef struct cli_session {
     const char *draft_name; /* "none", "model", "self", "ngram" */
 } cli_session;
 
+/* CLI_OK, or a usage error for options about models, drafter and rule that contradict each other. */
+int cli_check_models(const cli_options *o);
 /* Checks the options against each other, opens everything. Returns CLI_OK, CLI_FAIL or CLI_USAGE (after a
  * message). */
 int cli_session_open(cli_session *s, const cli_options *o);

@@ -117,21 +117,6 @@ static void model_name(serve_state *s) {
     if (!s->o->name && n > 5 && !strcmp(s->name + n - 5, ".gguf")) s->name[n - 5] = 0;
 }
 
-static int check_options(const cli_options *o) {
-    if (!o->model) return cli_usage("no model: give one with -m FILE");
-    if (o->draft && !strcmp(o->draft, "model") && !o->draft_model)
-        return cli_usage("--draft model needs the draft model: -md FILE");
-    if (o->draft && strcmp(o->draft, "model") && o->draft_model)
-        return cli_usage("-md gives a draft model, --draft %s asks for another drafter: leave one out",
-                         o->draft);
-    if (!strcmp(o->accept, "greedy") && o->temperature > 0)
-        return cli_usage(
-            "--accept greedy is the rule of temperature 0, and the temperature is %g: add --temp 0, or "
-            "use --accept coupled",
-            o->temperature);
-    return CLI_OK;
-}
-
 static vb_accept accept_rule(const char *name) {
     int a = VB_ACCEPT_COUPLED;
     while (a < VB_ACCEPT_BLOCK && strcmp(name, vb_accept_name((vb_accept)a))) a++;
@@ -279,7 +264,7 @@ static void wind_down(serve_state *s) {
 
 static int serve(serve_state *s) {
     vb_error err = {0};
-    int rc = check_options(s->o);
+    int rc = cli_check_models(s->o);
     if (!rc) rc = server_params(s);
     if (rc) return rc;
     if (vbs_server_open(&s->server, &s->sp, &err)) return cli_report(&err);

@@ -57,8 +57,7 @@ static void offload_params(const cli_session *s, vb_context_params *p) {
         p->offload_width = p->batch;
 }
 
-/* Options that contradict each other: nothing is ignored that would change the output (P6). */
-static int check_options(const cli_options *o) {
+int cli_check_models(const cli_options *o) {
     if (!o->model) return cli_usage("no model: give one with -m FILE");
     if (o->draft && !strcmp(o->draft, "model") && !o->draft_model)
         return cli_usage("--draft model needs the draft model: -md FILE");
@@ -70,6 +69,13 @@ static int check_options(const cli_options *o) {
             "--accept greedy is the rule of temperature 0, and the temperature is %g: add --temp 0, or use "
             "--accept coupled",
             o->temperature);
+    return CLI_OK;
+}
+
+/* Options that contradict each other: nothing is ignored that would change the output (P6). */
+static int check_options(const cli_options *o) {
+    const int rc = cli_check_models(o);
+    if (rc) return rc;
     if (cli_given(o, "--offload-width") && !o->offload)
         return cli_usage("--offload-width says how a backend is called: add --offload NAME");
     if (o->trace_full && !o->trace)
