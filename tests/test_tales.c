@@ -124,12 +124,12 @@ static void target_q8_0(void **state) {
 
 static void target_q4_k_m(void **state) {
     (void)state;
-    check_oracle("vectors/models/tales-target-q4_k_m.gguf", "tales-target-q4_k_m", "tales-target-f32", 4e-3);
+    check_oracle("vectors/models/tales-target-q4_k_m.gguf", "tales-target-q4_k_m", "tales-target-f32", 1e-2);
 }
 
 static void draft_q8_0(void **state) {
     (void)state;
-    check_oracle("vectors/models/tales-draft-q8_0.gguf", "tales-draft-q8_0", "tales-draft-f32", 2e-4);
+    check_oracle("vectors/models/tales-draft-q8_0.gguf", "tales-draft-q8_0", "tales-draft-f32", 4e-4);
 }
 
 /* The F32 weights themselves are not shipped: VB_TALES_F32 names a folder that holds them. */
