@@ -20,7 +20,7 @@ typedef struct prove_state {
     uint64_t n_rows;
     vb_prove_pair pair;
     vb_prove_report report;
-    size_t merged; /* --merge: so many parts */
+    size_t merged;               /* --merge: so many parts */
     cli_endpoint_facts endpoint; /* --endpoint */
     double seconds;
 } prove_state;

@@ -61,7 +61,7 @@ static const char *text_of(const json_t *o, const char *key) {
 static int read_part(const char *path, const char *command, json_t **slots, int *parts) {
     char *bytes = NULL;
     size_t n;
-    int part, of;
+    int part = 0, of = 0;
     json_error_t je;
     int rc = cli_read_file(path, &bytes, &n);
     if (rc) return rc;

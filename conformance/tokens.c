@@ -66,7 +66,7 @@ static int texts_of(cf_text *out, const vb_tokenizer *t, const char *file, const
         const size_t len = strcspn(at, "\n");
         char *bytes = NULL;
         size_t n = 0;
-        bool head;
+        bool head = false;
         next = at + len + (at[len] == '\n');
         number++;
         rc = read_text(at, len, path, number, &head, &bytes, &n, err);

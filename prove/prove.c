@@ -214,7 +214,7 @@ static int open_law(const vb_prove_params *p, uint64_t n, vb_joint **j, vb_prove
 }
 
 int vb_prove(const vb_prove_params *p, const vb_prove_subject *s, vb_prove_report *out, vb_error *err) {
-    vb_prove_report r;
+    vb_prove_report r = {0};
     vb_joint *j = NULL;
     int rc = open_law(p, p->samples, &j, &r, err);
     if (rc) return rc;
@@ -233,7 +233,7 @@ cleanup:
 
 int vb_prove_part(const vb_prove_params *p, const vb_prove_subject *s, uint64_t from, uint64_t to,
                   vb_joint **out, vb_prove_report *report, vb_error *err) {
-    vb_prove_report r;
+    vb_prove_report r = {0};
     vb_joint *j = NULL;
     int rc = open_law(p, p->samples, &j, &r, err);
     if (rc) return rc;
@@ -303,7 +303,7 @@ static int batch_stage(const vb_prove_params *p, const vb_prove_batches *s, vb_j
 
 int vb_prove_in_batches(const vb_prove_params *p, const vb_prove_batches *s, vb_prove_report *out,
                         vb_error *err) {
-    vb_prove_report r;
+    vb_prove_report r = {0};
     vb_joint *j = NULL;
     vb_completion *space = NULL;
     int rc = open_law(p, p->samples, &j, &r, err);
@@ -325,7 +325,7 @@ cleanup:
 
 int vb_prove_samples(const vb_prove_params *p, const int32_t *rows, uint64_t n, vb_prove_report *out,
                      vb_error *err) {
-    vb_prove_report r;
+    vb_prove_report r = {0};
     vb_joint *j = NULL;
     int rc = open_law(p, n, &j, &r, err);
     if (rc) return rc;

@@ -59,7 +59,7 @@ json_t *vbs_usage_json(const vbs_answer *a) {
     add_up(a, &o);
     return json_pack("{sI sI sI s{sI} s{si sI sI}}", "prompt_tokens", (json_int_t)o.prompt,
                      "completion_tokens", (json_int_t)o.output, "total_tokens",
-                     (json_int_t)(o.prompt + o.output), "prompt_tokens_details", "cached_tokens",
+                     (json_int_t)o.prompt + (json_int_t)o.output, "prompt_tokens_details", "cached_tokens",
                      (json_int_t)o.cached, "completion_tokens_details", "reasoning_tokens", 0,
                      "accepted_prediction_tokens", (json_int_t)o.t.accepted, "rejected_prediction_tokens",
                      (json_int_t)(o.t.drafted - o.t.accepted));
@@ -149,7 +149,7 @@ static json_t *text_logprobs(const vbs_answer *a, const vbs_box *b, size_t first
         json_t *map = json_object();
         for (int k = a->ask.n_top < t->n_top ? a->ask.n_top - 1 : t->n_top - 1; k >= 0; k--) {
             const vbs_top *top = &b->tops[t->top + (size_t)k];
-            json_t *key = vbs_json_text(text = token_text(a, top->id, true, &len), len);
+            json_t *key = vbs_json_text(token_text(a, top->id, true, &len), len);
             json_object_set_new(map, key ? json_string_value(key) : "", vbs_json_real(top->logprob));
             json_decref(key);
         }

@@ -21,7 +21,7 @@ typedef struct vbs_server vbs_server;
 /* Strings are copied by nobody: they outlive the server. Zeros are defaults. */
 typedef struct vbs_server_params {
     const char *host;        /* NULL: 127.0.0.1 */
-    int port; /* 0: 8000, or 8080 if that is taken; -1: any that is free */
+    int port;                /* 0: 8000, or 8080 if that is taken; -1: any that is free */
     const char *const *keys; /* (n_keys) any of these is accepted; none: no key is asked for */
     size_t n_keys;
     const char *const *hosts; /* (n_hosts) further names in the Host header */

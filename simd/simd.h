@@ -48,7 +48,8 @@
 #endif
 
 /* for (int i = 0; i < n; i++), unrolled. */
-#define EACH(i, n) VB_UNROLL for (int i = 0; i < (n); i++)
+#define EACH(i, n)                                                                                           \
+    VB_UNROLL for (int i = 0; i < (n); i++) /* NOLINT(bugprone-macro-parentheses): i is a name */
 
 /* How this set interleaves rows; NULL if it reads them as mapped. */
 vb_pack_fn *vb_packer(const vb_kernels *set);

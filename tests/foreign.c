@@ -198,7 +198,7 @@ static void attend(const engine *e, int t, int n, double *out) {
 }
 
 static void feed_forward(const engine *e, int layer, const double *h, double *hidden, double *out) {
-    double *gate = malloc((size_t)e->ffn * sizeof *gate), *up = malloc((size_t)e->ffn * sizeof *up);
+    double *gate = calloc((size_t)e->ffn, sizeof *gate), *up = calloc((size_t)e->ffn, sizeof *up);
     if (gate && up) {
         linear(e, layer, "ffn_gate.weight", NULL, h, gate);
         linear(e, layer, "ffn_up.weight", NULL, h, up);
@@ -349,15 +349,16 @@ static int open_engine(engine *e, const char *path, int room, vb_error *err) {
     e->layers = (int)number(e, "block_count", 0);
     e->heads = (int)number(e, "attention.head_count", 1);
     e->kv_heads = (int)number(e, "attention.head_count_kv", e->heads);
-    e->head_dim = (int)number(e, "attention.key_length", e->dim / e->heads);
+    const int usual = e->dim / e->heads;
+    e->head_dim = (int)number(e, "attention.key_length", usual);
     e->rot = (int)number(e, "rope.dimension_count", e->head_dim);
     e->ffn = (int)number(e, "feed_forward_length", 0);
     e->eps = number(e, "attention.layer_norm_rms_epsilon", 1e-5);
     e->base = number(e, "rope.freq_base", 10000);
     e->factor = number(e, "rope.scaling.factor", 1);
     e->n_vocab = (int)tensor(e, -1, "token_embd.weight")->dims[1];
-    const size_t D = (size_t)e->dim, Q = (size_t)(e->heads * e->head_dim),
-                 K = (size_t)(e->kv_heads * e->head_dim), T = (size_t)room;
+    const size_t D = (size_t)e->dim, Q = (size_t)e->heads * (size_t)e->head_dim,
+                 K = (size_t)e->kv_heads * (size_t)e->head_dim, T = (size_t)room;
     double **const parts[] = {&e->x,         &e->h,     &e->q,      &e->k,     &e->v,
                               &e->heads_out, &e->delta, &e->hidden, &e->logits};
     const size_t sizes[] = {T * D, T * D, T * Q, T * K, T * K, T * Q, D, (size_t)e->ffn, (size_t)e->n_vocab};

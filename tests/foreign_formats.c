@@ -154,8 +154,10 @@ static void block_line(json_t *line, ff_fault f) {
         for (int g = 0; known && g < n / 32; g++) {
             group p;
             known = decode(type, b, g, f, &p);
-            for (int i = 0; known && i < 32; i++)
-                x[32 * g + i] = (float)(p.d * p.scale[i / 16] * p.q[i] - p.m * p.min[i / 16]);
+            for (int i = 0; known && i < 32; i++) {
+                const int half = i / 16;
+                x[32 * g + i] = (float)(p.d * p.scale[half] * p.q[i] - p.m * p.min[half]);
+            }
         }
     }
     if (known) set_floats(line, "f32", x, (size_t)n);

@@ -174,7 +174,7 @@ static measured run(const vb_model *m, const golden *g, vb_activations activatio
         const bool tie = !(g->margin[i] > 1e-3);
         r.greedy_ties += tie;
         r.greedy_wrong +=
-            !tie && argmax(vb_logits(c, (size_t)(N_TOKENS - 1 + i)), V) != g->tokens[N_TOKENS + i];
+            !tie && argmax(vb_logits(c, (size_t)N_TOKENS - 1 + (size_t)i), V) != g->tokens[N_TOKENS + i];
     }
     vb_context_close(c);
     return r;

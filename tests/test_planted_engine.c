@@ -166,7 +166,7 @@ static void tokens(void **state) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char file[64], model[96];
         cf_text theirs = {0};
-        cf_comparison c;
+        cf_comparison c = {0};
         vb_error err = {0};
         const cf_bounds none = {0};
         size_t n;
@@ -191,8 +191,8 @@ static void missing_bos(void **state) {
     static const char name[] = "recordings/arch-llama.q16.jsonl";
     size_t n;
     char *ours = read_ours(name, &n), *at = strstr(ours, "\"tokens\":[1,");
-    cf_recording a, b;
-    cf_comparison c;
+    cf_recording a = {0}, b = {0};
+    cf_comparison c = {0};
     vb_error err = {0};
     const cf_bounds none = {0};
     assert_non_null(at);
@@ -227,7 +227,7 @@ static void formats(void **state) {
         char *ours = read_ours(file, &n);
         for (int f = FF_NONE; f < FF_LAST; f++) {
             cf_text theirs = {0};
-            cf_comparison c;
+            cf_comparison c = {0};
             vb_error err = {0};
             const cf_bounds none = {0};
             if (f && (f < FF_HALF_AWAY) != (level == 2)) continue;
@@ -263,7 +263,7 @@ static const char *model_for(fe_fault f) {
 static cf_comparison foreign(const char *model, fe_fault f) {
     char file[96], path[128];
     cf_text text = {0};
-    cf_recording a, b;
+    cf_recording a = {0}, b = {0};
     cf_tolerance t;
     cf_bounds bounds;
     cf_comparison c = {0};
@@ -308,8 +308,8 @@ static void engines(void **state) {
 static void contract_engine_with(const char *bug, const char *key, const void *value, size_t size) {
     static const char file[] = "recordings/arch-llama.q16.jsonl";
     char path[128], copy[256];
-    cf_recording a, b;
-    cf_comparison c;
+    cf_recording a = {0}, b = {0};
+    cf_comparison c = {0};
     cf_text text = {0};
     vb_error err = {0};
     const cf_bounds none = {0};
@@ -499,8 +499,8 @@ static void samplers(void **state) {
         for (int ties = 0; ties < 2; ties++) {
             const char *model = ties ? "arch-llama-ties" : "arch-llama";
             char file[96], path[128];
-            cf_recording a, b;
-            cf_comparison c;
+            cf_recording a = {0}, b = {0};
+            cf_comparison c = {0};
             vb_error err = {0};
             const cf_bounds none = {0};
             if (f != S_NONE && ties != (f == S_TOP_K_TIES || f == S_GREEDY_LAST)) continue;
