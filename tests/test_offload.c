@@ -586,13 +586,33 @@ static void test_openblas(void **unused) {
     vb_offload_close(o);
 }
 
+/* Under the thread sanitizer only those that use several threads: each backend proves itself for many seconds
+ * there. */
+#ifdef __SANITIZE_THREAD__
+enum { THREADED_ONLY = true };
+#else
+enum { THREADED_ONLY = false };
+#endif
+
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bitwise),   cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_tables),    cmocka_unit_test(test_goes_wrong),
-        cmocka_unit_test(test_bounded),   cmocka_unit_test(test_speculation),
-        cmocka_unit_test(test_unsteady),  cmocka_unit_test(test_bounded_failing),
-        cmocka_unit_test(test_libraries), cmocka_unit_test(test_openblas),
+    const struct CMUnitTest threaded[] = {
+        cmocka_unit_test(test_bitwise),
+        cmocka_unit_test(test_bounded),
+        cmocka_unit_test(test_libraries),
+        cmocka_unit_test(test_openblas),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    const struct CMUnitTest all[] = {
+        threaded[0],
+        threaded[1],
+        threaded[2],
+        threaded[3],
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_tables),
+        cmocka_unit_test(test_goes_wrong),
+        cmocka_unit_test(test_speculation),
+        cmocka_unit_test(test_unsteady),
+        cmocka_unit_test(test_bounded_failing),
+    };
+    return THREADED_ONLY ? cmocka_run_group_tests(threaded, NULL, NULL)
+                         : cmocka_run_group_tests(all, NULL, NULL);
 }
