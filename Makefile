@@ -234,10 +234,10 @@ test-arm64:
 	@$(MAKE) --no-print-directory all
 	@tools/arm64-sysroot $(ARM64_ROOT)
 	@PKG_CONFIG_LIBDIR=$(ARM64_ROOT)/usr/lib/aarch64-linux-gnu/pkgconfig PKG_CONFIG_SYSROOT_DIR=$(ARM64_ROOT) \
-	VB_RUNNER='qemu-aarch64 -L /usr/aarch64-linux-gnu -E LD_LIBRARY_PATH=$(ARM64_ROOT)/usr/lib/aarch64-linux-gnu' \
+	VB_RUNNER='qemu-aarch64 -L /usr/aarch64-linux-gnu -E LD_LIBRARY_PATH=$(ARM64_ROOT)/usr/lib/aarch64-linux-gnu:$(ARM64_ROOT)/lib/aarch64-linux-gnu' \
 	    $(MAKE) --no-print-directory check SKIP='$(ARM64_SKIP)' BUILD=build/arm64 CC=aarch64-linux-gnu-gcc AR=aarch64-linux-gnu-ar \
 	    CPPFLAGS='-isystem $(ARM64_ROOT)/usr/include -isystem $(ARM64_ROOT)/usr/include/aarch64-linux-gnu' \
-	    LDFLAGS='-L$(ARM64_ROOT)/usr/lib/aarch64-linux-gnu'
+	    LDFLAGS='-L$(ARM64_ROOT)/usr/lib/aarch64-linux-gnu -Wl,-rpath-link=$(ARM64_ROOT)/usr/lib/aarch64-linux-gnu:$(ARM64_ROOT)/lib/aarch64-linux-gnu'
 
 # ---------------------------------------------------------------------------------------------------- demonstrations
 
