@@ -226,8 +226,10 @@ fuzz-check: $(FUZZERS)
 # On emulated aarch64. Debian's libraries for it are unpacked into build/arm64/sysroot; the system is left alone.
 # Left out, and counted as skipped: what takes long under emulation and does not depend on the machine (searches and
 # enumerations in integers, statistics). tests/cli/cross.sh compares the two machines' bytes.
-ARM64_SKIP = test_accept test_encode test_law test_offload test_planted test_prove test_quantize test_speculate \
-    test_speculate_trained test_stats test_tokenizer_vectors test_vectors command-bench command-prove command-quantize
+ARM64_SKIP = test_accept test_context test_encode test_kernel_sets test_law test_offload test_planted test_planted_engine test_prove \
+    test_prove_power test_quantize test_server_engine test_speculate test_speculate_many test_speculate_trained test_stats \
+    test_tokenizer_vectors test_vectors command-adapters command-bench command-endpoint command-page command-prove command-python \
+    command-quantize command-serve command-shards
 ARM64_ROOT = $(abspath build/arm64/sysroot)
 test-arm64:
 	@tools/deps build arm64
