@@ -85,6 +85,7 @@ help:
 	@echo 'make bench        speeds on this machine; make plots draws them'
 	@echo 'make test-extended FIXTURES=DIR    also the tests that compare with other programs'"'"' results'
 	@echo 'make test-page     the server'"'"'s page in a headless browser, if there is one (PLAYWRIGHT=DIR with playwright-core)'
+	@echo 'make test-clients  the server with openai, the AI SDK and OpenCode from npm, if there is node (CLIENTS=DIR keeps them)'
 	@echo 'make offload-openblas    the backend for --offload openblas (docs/offload.md)'
 	@echo 'make asan tsan lint fuzz test-arm64    sanitizers, style and warnings, fuzzers, the tests on emulated aarch64'
 	@echo 'make install uninstall    under PREFIX=$(PREFIX)'
@@ -216,6 +217,13 @@ test-page:
 	@$(MAKE) --no-print-directory $(CLI)
 	@BUILD=$(BUILD) SCREENSHOT=$(SCREENSHOT) tests/page/run
 
+# The server with the clients that people use, from npm, with what the machine has. They are kept in CLIENTS.
+CLIENTS ?= $(BUILD)/clients
+test-clients:
+	@tools/deps build
+	@$(MAKE) --no-print-directory $(CLI)
+	@BUILD=$(BUILD) CLIENTS=$(CLIENTS) tests/clients/run
+
 fuzz:
 	@tools/deps build lint
 	@$(MAKE) --no-print-directory fuzz-check CC=clang BUILD=build/fuzz OPT='-O1 -fno-omit-frame-pointer' \
@@ -291,5 +299,5 @@ clean:
 .SECONDARY:
 -include $(patsubst %.c,$(BUILD)/%.d,$(ALL_SRC) $(FUZZ_SRC))
 FORCE:
-.PHONY: all help objects examples offload-openblas programs test check test-extended asan tsan tsan-check lint fuzz fuzz-check test-arm64 test-page \
+.PHONY: all help objects examples offload-openblas programs test check test-extended asan tsan tsan-check lint fuzz fuzz-check test-arm64 test-page test-clients \
     demo same-model draft-comparison temperature-demo bench bench-run plots install uninstall clean FORCE
