@@ -138,6 +138,7 @@ static enum MHD_Result answer_whole(vbs_answer *a) {
     }
     enum MHD_Result ok;
     if (failed) {
+        if (a->x->gone) log_answer(a);
         ok = a->x->gone ? MHD_NO : vbs_reply_problem(a->call, &p);
     } else {
         log_answer(a);

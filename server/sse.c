@@ -143,6 +143,9 @@ static void log_stream(const stream *s, const char *how) {
     const vbs_answer *a = s->a;
     size_t output = 0;
     uint64_t drafted = 0, accepted = 0;
+    /* Results are the engine's to write until the choices have ended, a step from now: nobody reads more. */
+    if (!vbs_exchange_ended(a->x)) vbs_exchange_cancel(a->x);
+    while (!vbs_exchange_ended(a->x)) vbs_exchange_wait(a->x, 1);
     for (int i = 0; i < a->x->n; i++) {
         output += a->x->choices[i].result.output_tokens;
         drafted += a->x->choices[i].result.stats.drafted;

@@ -402,6 +402,15 @@ kill -KILL $first
 wait $first 2>/dev/null
 wait $second
 ok "its turn comes when the first client has gone" grep -q '^data: \[DONE\]' "$work/second"
+ok "the log has the tokens made for who has gone" soon grep -q 'stream client gone output [1-9]' "$work/server.err"
+curl -sS -m 60 -d "{\"prompt\":\"$P\",\"max_tokens\":30000,\"ignore_eos\":true}" "$url/v1/completions" >/dev/null 2>&1 &
+whole=$!
+writes() { get /metrics && grep -q '^verbatim_requests_running 1$' "$work/out"; }
+ok "a long answer in one piece is written" soon writes
+sleep 0.2
+kill -KILL $whole
+wait $whole 2>/dev/null
+ok "the log has its tokens too" soon grep -q ' output [1-9].* client gone' "$work/server.err"
 curl -sSN -m 60 -d "$endless" "$url/v1/completions" >"$work/third" 2>/dev/null &
 third=$!
 ok "another long stream" soon test -s "$work/third"
