@@ -88,13 +88,14 @@ async function first(program, home, project, server, log) {
 // The next turn of that conversation, with a seed and a limit from the configuration, in the format for people.
 async function second(program, home, project, config, server, log) {
   const model = config.provider.verbatim.models["local:balanced"];
-  model.options = { seed: 7, ignore_eos: true };
+  model.options = { seed: 7, temperature: 0.5, ignore_eos: true };
   model.limit.output = 48;
   writeFileSync(join(project, "opencode.json"), JSON.stringify(config));
   const r = await opencode(program, home, project, ["--continue", "And then?"]);
   same("opencode run --continue: exit status 0", r.status, 0);
   const t = await turn("opencode run --continue", log, server);
-  same("opencode run --continue: seed and limit come from the configuration", [t.body.seed, t.body.max_tokens], [7, 48]);
+  same("opencode run --continue: seed, temperature and limit come from the configuration",
+    [t.body.seed, t.body.temperature, t.body.max_tokens], [7, 0.5, 48]);
   ok("opencode run --continue: with the turn before", t.body.messages.filter(m => m.role === "assistant").length === 1, t.body.messages.map(m => m.role));
   same("opencode run --continue: 48 tokens", t.usage.completion_tokens, 48);
   same("opencode run --continue: it prints the assistant's text", r.out.trim(), t.text.trim());
