@@ -55,8 +55,8 @@ typedef struct cli_options {
     const char *model, *draft_model, *draft, *prompt, *file;
     int64_t n_predict, gamma, top_k, repeat_last_n, seed, ctx, threads, batch;
     double temperature, top_p, min_p, repeat_penalty, presence_penalty, frequency_penalty;
-    int64_t depth, cells; /* prove: tokens, cells per depth */
-    const char *samples;  /* prove: a number or a file */
+    int64_t depth, bytes, cells;      /* prove: tokens, bytes of texts, cells per depth */
+    const char *samples, *samples_as; /* prove: a number or a file, and its form */
     const char *endpoint, *model_name, *request, *request_alone, *prompt_as; /* prove --endpoint */
     int64_t connections, repeats;
     double timeout, logprob_tolerance;

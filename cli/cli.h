@@ -168,6 +168,17 @@ typedef struct cli_endpoint_facts {
 int cli_endpoint_prove(const cli_session *s, const int32_t *prompt, size_t n_prompt,
                        const struct vb_prove_params *p, struct vb_prove_report *r, cli_endpoint_facts *facts);
 
+/* `prove --samples FILE` (prove_samples.c): completions that another program sampled. Zero-initialise. */
+typedef struct cli_samples {
+    bool texts;     /* rows hold bytes, and VB_JOINT_END where a text ends before */
+    int depth;      /* tokens or bytes per row */
+    int32_t *rows;  /* (n, depth), filled up with -1; free */
+    uint64_t n;     /* 0: no file */
+    uint64_t ended; /* texts shorter than a row that do not say why they end */
+} cli_samples;
+/* Returns CLI_OK or CLI_FAIL (after a message with file and line). */
+int cli_samples_read(const cli_session *s, cli_samples *out);
+
 /* ---------------------------------------------------------------------------------------- generation
  * (generate.c) */
 

@@ -49,8 +49,14 @@ const cli_option CLI_OPTIONS[] = {
      AT(gamma), 1, 32, NULL},
     {"--samples", "N|FILE",
      "completions to sample, default 20000; or a file of completions that another program "
-     "sampled, one a line, as token ids",
+     "sampled, one a line",
      CMD_PROVE, CLI_STRING, AT(samples), 0, 0, NULL},
+    {"--samples-as", "FORM",
+     "what a line of that file is: ids (default), token ids; text, as it is; json, a string or "
+     "{\"text\":...,\"finish_reason\":\"stop\"}. Of texts the law of their bytes is compared",
+     CMD_PROVE, CLI_CHOICE, AT(samples_as), 0, 0, "ids|text|json"},
+    {"--bytes", "B", "of texts: so many bytes are compared, 1 to 16. Default 12", CMD_PROVE, CLI_INT,
+     AT(bytes), 1, 16, NULL},
     {"--endpoint", "URL",
      "judge a server instead: the URL of its OpenAI-compatible API, such as http://127.0.0.1:8000/v1. "
      "Defaults "
@@ -286,6 +292,8 @@ void cli_defaults(unsigned command, cli_options *o) {
     o->positions = "128";
     o->gamma = command == CMD_PROVE ? 2 : 5;
     o->depth = 3;
+    o->bytes = 12;
+    o->samples_as = "ids";
     o->cells = 64;
     o->connections = 4;
     o->timeout = 120;

@@ -16,8 +16,7 @@ typedef struct prove_state {
     const vb_wrong *wrong;
     int32_t *prompt; /* vb_free */
     size_t n_prompt;
-    int32_t *rows; /* --samples FILE: (n_rows, tokens) */
-    uint64_t n_rows;
+    cli_samples samples; /* --samples FILE */
     vb_prove_pair pair;
     vb_prove_report report;
     size_t merged;               /* --merge: so many parts */
@@ -57,69 +56,24 @@ static int read_prompt(prove_state *s, const cli_options *o) {
     return CLI_OK;
 }
 
-/* ------------------------------------------------------------------------------------------------ --samples
- * FILE
- */
-
-static bool is_stop(const prove_state *s, int32_t id) {
-    for (size_t i = 0; i < s->session.params.n_stop; i++)
-        if (s->session.params.stop[i] == id) return true;
-    return false;
-}
-
-/* One line of ids; what is beyond `tokens` of them does not matter. */
-static int read_row(const prove_state *s, const char *line, uint64_t number, int tokens, int32_t *row) {
-    const cli_options *o = s->session.o;
-    int n = 0;
-    for (const char *at = line;;) {
-        at += strspn(at, " ,\t\r");
-        if (!*at || *at == '\n' || n == tokens) break;
-        char *end;
-        errno = 0;
-        const long id = strtol(at, &end, 10);
-        if (end == at || errno || id < 0 || id >= vb_model_describe(s->session.target.model)->n_vocab)
-            return cli_error("%s: line %llu: expected token ids of the target's vocabulary", o->samples,
-                             (unsigned long long)number);
-        row[n++] = (int32_t)id;
-        at = end;
-        if (is_stop(s, (int32_t)id)) break;
-    }
-    if (n < tokens && (n == 0 || !is_stop(s, row[n - 1])))
-        return cli_error(
-            "%s: line %llu: %d ids, and the law of %d tokens is judged: give at least so many, or fewer "
-            "that end with a stop token",
-            o->samples, (unsigned long long)number, n, tokens);
-    for (; n < tokens; n++) row[n] = -1;
-    return CLI_OK;
-}
-
-static int read_rows(prove_state *s, int tokens) {
-    char *text = NULL;
-    size_t len;
-    int rc = cli_read_file(s->session.o->samples, &text, &len);
-    if (rc) return rc;
-    uint64_t lines = 0;
-    for (size_t i = 0; i < len; i++) lines += text[i] == '\n';
-    lines += len && text[len - 1] != '\n';
-    s->rows = calloc(lines ? lines : 1, (size_t)tokens * sizeof *s->rows);
-    if (!s->rows) rc = cli_error("out of memory");
-    if (!rc && !lines) rc = cli_error("%s: no samples", s->session.o->samples);
-    const char *at = text;
-    for (uint64_t i = 0; i < lines && !rc; i++) {
-        rc = read_row(s, at, i + 1, tokens, s->rows + i * (uint64_t)tokens);
-        const char *newline = strchr(at, '\n');
-        at = newline ? newline + 1 : text + len;
-    }
-    s->n_rows = lines;
-    free(text);
-    return rc;
-}
-
 /* ------------------------------------------------------------------------------------------------ output */
+
+/* A text in quotes, and whether it ends there. */
+static void text_quote(const vb_prove_worst *w, char *out, size_t size) {
+    char bytes[VB_JOINT_DEPTH], escaped[4 * VB_JOINT_DEPTH + 8];
+    size_t n = 0;
+    for (int i = 0; i < w->n && w->token[i] != VB_JOINT_END; i++) bytes[n++] = (char)w->token[i];
+    cli_escape(bytes, n, escaped, sizeof escaped);
+    snprintf(out, size, "\"%s\"%s", escaped, n < (size_t)w->n ? " end" : "");
+}
 
 static void token_list(const prove_state *s, const vb_prove_worst *w, char *out, size_t size) {
     size_t used = 0;
     out[0] = 0;
+    if (s->samples.texts) {
+        text_quote(w, out, size);
+        return;
+    }
     for (int i = 0; i < w->n && used + 64 < size; i++) {
         char quoted[40];
         if (s->session.target.tokenizer)
@@ -131,18 +85,26 @@ static void token_list(const prove_state *s, const vb_prove_worst *w, char *out,
 }
 
 static void print_stage(const prove_state *s, const vb_prove_stage *stage) {
-    cli_outf("\n%llu completions, compared with the exact law of their first tokens:\n",
-             (unsigned long long)stage->samples);
-    cli_outf(
-        "  tokens  cells  chi-square   p-value    TV seen  TV of the sampler (99.9 %%)  found from TV\n");
+    const bool texts = s->samples.texts;
+    double loose = 0;
+    cli_outf("\n%llu completions, compared with the exact law of their first %s:\n",
+             (unsigned long long)stage->samples, texts ? "bytes" : "tokens");
+    cli_outf("  %6s  cells  chi-square   p-value    TV seen  TV of the sampler (99.9 %%)  found from TV\n",
+             texts ? "bytes" : "tokens");
     for (int k = 0; k < s->report.tokens; k++) {
         const vb_prove_depth *d = &stage->depth[k];
         cli_outf("  %6d %6d %11.1f  %8.2g   %8.4f         %.4f to %.4f         %.4f\n", k + 1, d->cells,
                  d->chi2, d->p, d->tv, d->tv_low, d->tv_high, d->found_tv);
+        loose = fmax(loose, d->loose);
     }
+    if (loose > 0)
+        cli_outf(
+            "  unlikely ways to cut a text into tokens, %.2g of the probability, were not followed and count "
+            "for\n  whatever is seen\n",
+            loose);
     if (stage->impossible)
-        cli_outf("  %llu completions hold a token to which the target gives the probability 0\n",
-                 (unsigned long long)stage->impossible);
+        cli_outf("  %llu completions hold a %s to which the target gives the probability 0\n",
+                 (unsigned long long)stage->impossible, texts ? "text" : "token");
     cli_outf("  p-value of all together: %.2g\n", stage->p);
 }
 
@@ -214,21 +176,20 @@ static void print_verdict(const prove_state *s) {
         cli_outf("PASS: nothing speaks against the target's law\n");
     if (last->cells < 2) return;
     const double half = 0.5 * last->found_tv;
-    cli_outf(
-        "An error of %.4f or more in total variation between these cells of %d tokens would have been found "
-        "with\nprobability 0.999; one of %.4f takes %.3g samples.\n",
-        last->found_tv, r->tokens, half,
-        vb_power_samples(last->cells, half, VB_PROVE_AGAIN / r->tokens, VB_PROVE_POWER));
+    cli_outf("An error of %.4f or more in total variation between these cells of %d %s would have been found "
+             "with\nprobability 0.999; one of %.4f takes %.3g samples.\n",
+             last->found_tv, r->tokens, s->samples.texts ? "bytes" : "tokens", half,
+             vb_power_samples(last->cells, half, VB_PROVE_AGAIN / r->tokens, VB_PROVE_POWER));
 }
 
-static json_t *stage_json(const vb_prove_report *r, const vb_prove_stage *stage) {
+static json_t *stage_json(const vb_prove_report *r, const vb_prove_stage *stage, bool texts) {
     json_t *depths = json_array();
     for (int k = 0; k < r->tokens; k++) {
         const vb_prove_depth *d = &stage->depth[k];
         json_array_append_new(
-            depths, json_pack("{si si so so so so so so}", "tokens", k + 1, "cells", d->cells, //
-                              "chi2", cli_json_real(d->chi2), "p", cli_json_real(d->p),        //
-                              "tv", cli_json_real(d->tv), "tv_low", cli_json_real(d->tv_low),  //
+            depths, json_pack("{si si so so so so so so}", texts ? "bytes" : "tokens", k + 1, "cells",
+                              d->cells, "chi2", cli_json_real(d->chi2), "p", cli_json_real(d->p), //
+                              "tv", cli_json_real(d->tv), "tv_low", cli_json_real(d->tv_low),     //
                               "tv_high", cli_json_real(d->tv_high), "found_tv", cli_json_real(d->found_tv)));
     }
     return json_pack("{sI sI so so}", "samples", (json_int_t)stage->samples, "impossible",
@@ -247,16 +208,17 @@ static json_t *endpoint_json(const prove_state *s) {
 static json_t *report_json(const prove_state *s) {
     const vb_prove_report *r = &s->report;
     json_t *stages = json_array(), *worst = json_array();
-    for (int i = 0; i < r->n_stages; i++) json_array_append_new(stages, stage_json(r, &r->stage[i]));
+    for (int i = 0; i < r->n_stages; i++)
+        json_array_append_new(stages, stage_json(r, &r->stage[i], s->samples.texts));
     for (int i = 0; i < r->n_worst; i++) {
         json_t *ids = json_array();
         for (int k = 0; k < r->worst[i].n; k++)
             json_array_append_new(ids, json_integer(r->worst[i].token[k]));
-        json_array_append_new(worst, json_pack("{so so so}", "tokens", ids, "law",
-                                               cli_json_real(r->worst[i].expected), "seen",
+        json_array_append_new(worst, json_pack("{so so so}", s->samples.texts ? "bytes" : "tokens", ids,
+                                               "law", cli_json_real(r->worst[i].expected), "seen",
                                                cli_json_real(r->worst[i].seen)));
     }
-    const char *who = s->session.o->endpoint ? "endpoint" : s->n_rows ? "samples" : s->session.o->accept;
+    const char *who = s->session.o->endpoint ? "endpoint" : s->samples.n ? "samples" : s->session.o->accept;
     return json_pack(
         "{sb sb ss so sb so so sI sI sI sI sI sI sI sI sI so}", "ok", r->ok, "undecided", r->undecided, //
         "accept", who, "endpoint", endpoint_json(s), "wrong_on_purpose", s->wrong != NULL,              //
@@ -276,8 +238,8 @@ static int print_report(const prove_state *s) {
                  s->endpoint.model, (int)o->connections, (long long)o->seed,
                  (unsigned long long)s->endpoint.requests,
                  s->endpoint.again ? ", some after HTTP status 429 or 503" : "");
-    else if (s->n_rows)
-        cli_outf("judged: %llu completions of %s\n", (unsigned long long)s->n_rows, o->samples);
+    else if (s->samples.n)
+        cli_outf("judged: %llu completions of %s\n", (unsigned long long)s->samples.n, o->samples);
     else
         cli_outf("accept %s%s%s%s, draft %s, gamma %d, seeds from %lld\n", o->accept,
                  s->wrong ? " (wrong on purpose: " : "", s->wrong ? s->wrong->what : "", s->wrong ? ")" : "",
@@ -294,6 +256,11 @@ static int print_report(const prove_state *s) {
     cli_outf("\n");
     print_checks(s);
     print_endpoint_facts(s);
+    if (s->samples.ended)
+        cli_outf("%llu completions have fewer than %d bytes and are taken for ended: one that was cut off "
+                 "there is "
+                 "not\n",
+                 (unsigned long long)s->samples.ended, s->report.tokens);
     print_verdict(s);
     return cli_out_finish();
 }
@@ -390,7 +357,11 @@ static int prove(prove_state *s, const cli_options *o, uint64_t samples) {
                               .wrong = s->wrong,
                               .prompt = s->prompt,
                               .n_prompt = s->n_prompt};
-    if (!samples && (rc = read_rows(s, (int)o->depth))) return rc;
+    if (!samples && (rc = cli_samples_read(&s->session, &s->samples))) return rc;
+    if (s->samples.texts) {
+        p.law.texts = s->session.target.tokenizer;
+        p.law.depth = (int)o->bytes;
+    }
     const double start = cli_now();
     if (vb_prove_pair_open(&s->pair, &subject, &p.law, &err)) return cli_report(&err);
     if (parts) return prove_part(s, o, &p, &subject, part, parts);
@@ -398,7 +369,7 @@ static int prove(prove_state *s, const cli_options *o, uint64_t samples) {
         rc = cli_endpoint_prove(&s->session, s->prompt, s->n_prompt, &p, &s->report, &s->endpoint);
         if (rc) return rc;
     } else if ((samples ? vb_prove(&p, &subject, &s->report, &err)
-                        : vb_prove_samples(&p, s->rows, s->n_rows, &s->report, &err))) {
+                        : vb_prove_samples(&p, s->samples.rows, s->samples.n, &s->report, &err))) {
         return cli_report(&err);
     }
     s->seconds = cli_now() - start;
@@ -424,6 +395,9 @@ int cli_prove(cli_options *o) {
         samples = number ? n : 0;
     }
     if (o->shard && !samples) return cli_usage("--shard splits what is sampled here, not a file");
+    if (samples && (cli_given(o, "--samples-as") || cli_given(o, "--bytes")))
+        return cli_usage(
+            "--samples-as and --bytes are about completions of another program: add --samples FILE");
     int rc = cli_endpoint_options(o);
     if (!rc) rc = check_rule(&s, o);
     if (rc) return rc;
@@ -434,7 +408,7 @@ int cli_prove(cli_options *o) {
     if (!(rc = read_prompt(&s, o))) rc = prove(&s, o, samples);
     vb_prove_pair_close(&s.pair);
     vb_free(s.prompt);
-    free(s.rows);
+    free(s.samples.rows);
     cli_session_close(&s.session);
     return rc;
 }

@@ -18,7 +18,7 @@ typedef struct builder {
     double *order;
 } builder;
 
-static int grow(void **p, size_t *room, size_t n, size_t size, vb_error *err) {
+int vb_joint_grow(void **p, size_t *room, size_t n, size_t size, vb_error *err) {
     if (n <= *room) return VB_OK;
     const size_t more = n < 512 ? 1024 : 2 * n;
     void *grown = realloc(*p, more * size);
@@ -42,26 +42,42 @@ static size_t path_to(builder *b, int32_t cell) {
     return b->p->n_prompt + (size_t)depth;
 }
 
-/* The target's law after a cell: its likely continuations become candidates. */
-static int expand(builder *b, int32_t at, double *rest, vb_error *err) {
-    vb_joint *j = b->j;
-    vb_cell *cell = &j->cells[at];
-    const vb_lm *lm = &b->p->target;
-    const size_t n = path_to(b, at), base = b->p->n_prompt - 1, bytes = bitmap_bytes(j);
-    vb_dist d;
+int vb_joint_row(const vb_joint_params *p, const int32_t *path, size_t n, const vb_dist_space *space,
+                 const float **logits, vb_dist *out, vb_error *err) {
+    const vb_lm *lm = &p->target;
+    const size_t base = p->n_prompt - 1;
     int rc;
     if ((rc = lm->truncate(lm->self, (int)base, err)) ||
-        (rc = lm->eval(lm->self, b->path + base, n - base, NULL, err)))
+        (rc = lm->eval(lm->self, path + base, n - base, NULL, err)))
         return rc;
-    const float *logits = lm->logits(lm->self, n - base - 1);
-    if ((rc = b->p->law.at(b->p->law.self, logits, lm->n_vocab, b->path, n, &b->space, &d, err))) return rc;
-    if (d.n == 0) return vb_fail(err, VB_ERR_ARGUMENT, "logit bias bans every id: nothing is left to sample");
+    *logits = lm->logits(lm->self, n - base - 1);
+    if ((rc = p->law.at(p->law.self, *logits, lm->n_vocab, path, n, space, out, err))) return rc;
+    if (out->n == 0)
+        return vb_fail(err, VB_ERR_ARGUMENT, "logit bias bans every id: nothing is left to sample");
+    return VB_OK;
+}
+
+int vb_joint_add_support(vb_joint *j, vb_cell *cell, vb_error *err) {
+    const size_t bytes = bitmap_bytes(j);
     uint8_t *grown = realloc(j->support, (j->n_expanded + 1) * bytes);
     if (!grown) return vb_fail(err, VB_ERR_MEMORY, "out of memory for the cells of the law");
     j->support = grown;
     cell->support = j->n_expanded++ * bytes;
     cell->expanded = true;
     memset(j->support + cell->support, 0, bytes);
+    return VB_OK;
+}
+
+/* The target's law after a cell: its likely continuations become candidates. */
+static int expand(builder *b, int32_t at, double *rest, vb_error *err) {
+    vb_joint *j = b->j;
+    vb_cell *cell = &j->cells[at];
+    const float *logits;
+    vb_dist d;
+    int rc;
+    if ((rc = vb_joint_row(b->p, b->path, path_to(b, at), &b->space, &logits, &d, err)) ||
+        (rc = vb_joint_add_support(j, cell, err)))
+        return rc;
     for (int32_t i = 0; i < d.n; i++) {
         const double p = cell->p * ((double)d.w[i] / (double)d.total);
         j->support[cell->support + (size_t)d.id[i] / 8] |= (uint8_t)(1u << (d.id[i] % 8));
@@ -69,8 +85,9 @@ static int expand(builder *b, int32_t at, double *rest, vb_error *err) {
             *rest += p;
             continue;
         }
-        if ((rc = grow((void **)&b->found, &b->found_room, b->n_found + 1, sizeof *b->found, err))) return rc;
-        b->found[b->n_found++] = (candidate){at, d.id[i], p, vb_logprob(logits, lm->n_vocab, d.id[i])};
+        if ((rc = vb_joint_grow((void **)&b->found, &b->found_room, b->n_found + 1, sizeof *b->found, err)))
+            return rc;
+        b->found[b->n_found++] = (candidate){at, d.id[i], p, vb_logprob(logits, j->n_vocab, d.id[i])};
     }
     return VB_OK;
 }
@@ -78,6 +95,12 @@ static int expand(builder *b, int32_t at, double *rest, vb_error *err) {
 static int falling(const void *a, const void *b) {
     const double x = *(const double *)a, y = *(const double *)b;
     return x < y ? 1 : x > y ? -1 : 0;
+}
+
+double vb_joint_threshold(double *p, size_t n, size_t most) {
+    if (n <= most) return 0;
+    qsort(p, n, sizeof *p, falling);
+    return p[most - 1];
 }
 
 /* The least probability of the max_cells likeliest candidates. */
@@ -88,8 +111,7 @@ static int threshold(builder *b, double *out, vb_error *err) {
     int rc = vb_alloc((void **)&b->order, b->n_found, sizeof *b->order, "the cells of the law", err);
     if (rc) return rc;
     for (size_t i = 0; i < b->n_found; i++) b->order[i] = b->found[i].p;
-    qsort(b->order, b->n_found, sizeof *b->order, falling);
-    *out = b->order[b->p->max_cells - 1];
+    *out = vb_joint_threshold(b->order, b->n_found, (size_t)b->p->max_cells);
     return VB_OK;
 }
 
@@ -106,7 +128,7 @@ static int keep(builder *b, int depth, double *rest, vb_error *err) {
             continue;
         }
         kept++;
-        if ((rc = grow((void **)&j->cells, &j->room, j->n + 1, sizeof *j->cells, err))) return rc;
+        if ((rc = vb_joint_grow((void **)&j->cells, &j->room, j->n + 1, sizeof *j->cells, err))) return rc;
         vb_cell *parent = &j->cells[c->parent];
         if (parent->n_children++ == 0) parent->first = (int32_t)j->n;
         j->cells[j->n++] = (vb_cell){.parent = c->parent,
@@ -122,7 +144,7 @@ static int keep(builder *b, int depth, double *rest, vb_error *err) {
 
 static int build(builder *b, vb_error *err) {
     vb_joint *j = b->j;
-    int rc = grow((void **)&j->cells, &j->room, 1, sizeof *j->cells, err);
+    int rc = vb_joint_grow((void **)&j->cells, &j->room, 1, sizeof *j->cells, err);
     if (rc) return rc;
     j->cells[0] = (vb_cell){.parent = -1, .p = 1};
     j->n = j->level[1] = 1;
@@ -148,7 +170,7 @@ int vb_joint_open(vb_joint **out, const vb_joint_params *p, vb_error *err) {
     builder b = {.p = p};
     int rc;
     if (p->depth < 1 || p->depth > VB_JOINT_DEPTH || p->n_prompt < 1 || p->max_cells < 1)
-        return vb_fail(err, VB_ERR_ARGUMENT, "the joint law takes a prompt and 1 to %d tokens",
+        return vb_fail(err, VB_ERR_ARGUMENT, "the joint law takes a prompt and 1 to %d tokens or bytes",
                        VB_JOINT_DEPTH);
     const size_t capacity = (size_t)p->law.capacity;
     if ((rc = vb_alloc((void **)&b.j, 1, sizeof *b.j, "the law", err)) ||
@@ -159,8 +181,8 @@ int vb_joint_open(vb_joint **out, const vb_joint_params *p, vb_error *err) {
     b.space.capacity = p->law.capacity;
     memcpy(b.path, p->prompt, p->n_prompt * sizeof *b.path);
     b.j->depth = p->depth;
-    b.j->n_vocab = p->target.n_vocab;
-    rc = build(&b, err);
+    b.j->n_vocab = p->texts ? VB_JOINT_END + 1 : p->target.n_vocab;
+    rc = p->texts ? vb_joint_build_texts(b.j, p, &b.space, err) : build(&b, err);
     p->target.truncate(p->target.self, (int)p->n_prompt - 1, NULL);
     if (rc) goto cleanup;
     *out = b.j;

@@ -85,10 +85,18 @@ static bool is_cell(const vb_cell *c, int depth) {
     return c->depth == depth || (c->ended && c->depth > 0);
 }
 
+/* A cell whose probability lies in [p, p + loose]; chi-square and total variation are added up with the value
+ * that fits best what is seen, so that no way of cutting a text that was left out can raise an alarm. */
+static void judge_cell(double p, double loose, double seen, double n, double *chi2, double *tv) {
+    const double share = seen / n, fit = fmin(fmax(share, p), p + loose);
+    if (fit > 0) *chi2 += (seen - n * fit) * (seen - n * fit) / (n * fit);
+    *tv += fabs(share - fit);
+}
+
 /* Chi-square over the cells of one depth, the rest pooled; a rest with too few expected samples joins the
  * smallest cell. */
 static void judge_depth(const vb_joint *j, int stage, int depth, double n, int depths, vb_prove_depth *d) {
-    const double rest = j->rest[depth];
+    const double rest = j->rest[depth], loose = j->loose[depth];
     double seen_rest = n, chi2 = 0, tv = 0;
     size_t smallest = 0;
     int cells = 0;
@@ -99,28 +107,27 @@ static void judge_depth(const vb_joint *j, int stage, int depth, double n, int d
         seen_rest -= (double)c->seen[stage];
         if (!smallest || c->p < j->cells[smallest].p) smallest = i;
     }
-    const bool joined = rest * n < EXPECTED;
+    const bool joined = (rest + loose) * n < EXPECTED;
     for (size_t i = 1; i < j->level[depth + 1]; i++) {
         const vb_cell *c = &j->cells[i];
         if (!is_cell(c, depth)) continue;
         const bool all = joined && i == smallest;
-        const double p = c->p + (all ? rest : 0), seen = (double)c->seen[stage] + (all ? seen_rest : 0);
-        chi2 += (seen - n * p) * (seen - n * p) / (n * p);
-        tv += fabs(seen / n - p);
+        judge_cell(c->p + (all ? rest : 0), all ? loose : c->loose,
+                   (double)c->seen[stage] + (all ? seen_rest : 0), n, &chi2, &tv);
     }
     if (!joined) {
         cells++;
-        chi2 += (seen_rest - n * rest) * (seen_rest - n * rest) / (n * rest);
-        tv += fabs(seen_rest / n - rest);
+        judge_cell(rest, loose, seen_rest, n, &chi2, &tv);
     }
-    *d = (vb_prove_depth){.cells = cells, .chi2 = chi2, .tv = 0.5 * tv, .p = 1, .found_tv = 1, .tv_high = 1};
+    *d = (vb_prove_depth){
+        .cells = cells, .chi2 = chi2, .tv = 0.5 * tv, .p = 1, .found_tv = 1, .loose = loose, .tv_high = 1};
     if (cells >= 2) {
         d->p = vb_chi2_tail(chi2, cells - 1);
-        d->found_tv = vb_power_tv(n, cells, VB_PROVE_AGAIN / depths, VB_PROVE_POWER);
+        d->found_tv = fmin(1, vb_power_tv(n, cells, VB_PROVE_AGAIN / depths, VB_PROVE_POWER) + loose);
     }
     const double radius = vb_tv_radius(n, cells, CONFIDENCE);
     d->tv_low = fmax(0, d->tv - radius);
-    d->tv_high = fmin(1, d->tv + radius);
+    d->tv_high = fmin(1, d->tv + radius + loose);
 }
 
 static void judge(const vb_joint *j, int stage, uint64_t n, vb_prove_report *r) {
@@ -141,7 +148,9 @@ static void find_worst(const vb_joint *j, int stage, double n, vb_prove_report *
     r->n_worst = 0;
     for (size_t i = 1; i < j->n; i++) {
         const vb_cell *c = &j->cells[i];
-        const double seen = (double)c->seen[stage], v = (seen - n * c->p) * (seen - n * c->p) / (n * c->p);
+        const double seen = (double)c->seen[stage];
+        double v = 0, tv = 0;
+        judge_cell(c->p, c->loose, seen, n, &v, &tv);
         int at = r->n_worst;
         while (at > 0 && value[at - 1] < v) at--;
         if (at >= VB_PROVE_WORST) continue;

@@ -55,6 +55,7 @@ typedef struct vb_prove_depth {
     int cells; /* the pooled rest among them */
     double chi2, p;
     double tv;              /* between cells: seen against law */
+    double loose;           /* of texts: probability that is in one cell or another, and counts for none */
     double tv_low, tv_high; /* with confidence 99.9 % the sampler's own law is that far away */
     double found_tv;        /* a larger error is found with probability 0.999 */
 } vb_prove_depth;
@@ -100,8 +101,9 @@ void vb_prove_judge(const vb_joint *j, uint64_t samples, vb_prove_report *r);
 int vb_prove_in_batches(const vb_prove_params *p, const vb_prove_batches *s, vb_prove_report *r,
                         vb_error *err);
 
-/* The same for completions that somebody else sampled: rows of `tokens` ids each, shorter ones (after a stop
- * token) filled up with -1. One stage. */
+/* The same for completions that somebody else sampled: rows of `depth` ids each, shorter ones (after a stop
+ * token) filled up with -1. One stage. With law.texts a row holds bytes, and VB_JOINT_END where the text
+ * ended before; of the tests above this is the only one that takes texts. */
 int vb_prove_samples(const vb_prove_params *p, const int32_t *rows, uint64_t n, vb_prove_report *r,
                      vb_error *err);
 

@@ -63,6 +63,49 @@ ok "a short line is named" fails 1 "line 2: 2 ids"
 printf '3 4 x\n' >"$work/samples"
 verbatim prove -m "$target" -p Hello --samples "$work/samples" -t 1
 ok "a line that is no ids is named" fails 1 "line 1: expected token ids"
+# texts
+verbatim run -m "$target" -p Hello -n 16 --temp 0 -t 1 --json
+greedy=$(json text)
+awk -v t="$greedy" 'BEGIN { gsub(/\\/, "\\\\", t); for (i = 0; i < 100; i++) print "\"" t "\"" }' >"$work/samples"
+texts="-m $target -p Hello --temp 0 -t 1 -c 64 --bytes 3 --samples $work/samples"
+# shellcheck disable=SC2086
+verbatim prove $texts --samples-as json
+ok "texts of the only path pass" status_is 0
+ok "and it is bytes that are compared" out_has "the exact law of their first bytes"
+awk 'BEGIN { for (i = 0; i < 100; i++) print "{\"text\":\"never this\",\"finish_reason\":\"stop\"}" }' >"$work/samples"
+# shellcheck disable=SC2086
+verbatim prove $texts --samples-as json
+ok "other texts fail" status_is 1
+ok "and are impossible" out_has "100 completions hold a text to which the target gives the probability 0"
+printf "p\np\n" >"$work/samples"
+# shellcheck disable=SC2086
+verbatim prove $texts --samples-as text
+ok "plain lines are texts" out_has "2 completions have fewer than 3 bytes"
+# shellcheck disable=SC2086
+verbatim prove $texts --samples-as text --json
+ok "and with --json" out_has '"bytes":3,"cells"'
+printf '"fine, really"\n"broken\n' >"$work/samples"
+# shellcheck disable=SC2086
+verbatim prove $texts --samples-as json
+ok "a line that is no JSON is named" fails 1 "$work/samples: line 2: column"
+printf '"fine, really"\n[1,2]\n' >"$work/samples"
+# shellcheck disable=SC2086
+verbatim prove $texts --samples-as json
+ok "a line that is no text is named" fails 1 "$work/samples: line 2: expected a string"
+printf '{"text":"ab","finish_reason":"length"}\n' >"$work/samples"
+# shellcheck disable=SC2086
+verbatim prove $texts --samples-as json
+ok "a text that was cut off is named" fails 1 "line 1: 2 bytes cut off"
+printf '{"text":"four","finish_reason":"tired"}\n' >"$work/samples"
+# shellcheck disable=SC2086
+verbatim prove $texts --samples-as json
+ok "a reason that is none is named" fails 1 'line 1: "finish_reason"'
+: >"$work/samples"
+# shellcheck disable=SC2086
+verbatim prove $texts --samples-as text
+ok "an empty file" fails 1 "no samples"
+verbatim prove -m "$target" --samples-as text
+ok "texts of no file" fails 2 "add --samples FILE"
 verbatim prove --help
 ok "the wrong rules are listed as wrong" out_has "WRONG ON PURPOSE"
 for rule in $(sed -n 's/^    {"\([a-z-]*\)", "\(.*\)$/\1/p' prove/wrong_rules.c); do
