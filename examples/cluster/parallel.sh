@@ -4,8 +4,9 @@
 #   parallel.sh 32 parts prove -m target.gguf -md draft.gguf --accept block --samples 1000000
 #   parallel.sh 8 parts check vectors
 #
-# PARALLEL_OPTIONS go to parallel: --sshloginfile nodes spreads the parts over machines that see the same files. Without GNU parallel
-# xargs runs them on this machine, JOBS (default: one per core) at a time. VERBATIM names the program (default: verbatim).
+# PARALLEL_OPTIONS go to parallel: '--sshloginfile nodes --wd .' spreads the parts over machines that see the same files under the same
+# names. Without GNU parallel, or with WITH=xargs, xargs runs them on this machine. JOBS at a time (default: one per core) on each
+# machine. VERBATIM names the program (default: verbatim).
 set -eu
 [ $# -ge 3 ] || { echo "usage: parallel.sh PARTS OUT check|prove [OPTIONS]" >&2; exit 2; }
 parts=$1 out=$2 command=$3
@@ -20,7 +21,11 @@ one='part=$1 parts=$2 out=$3 verbatim=$4 command=$5; shift 5
     rc=0; "$verbatim" "$command" --shard "$part/$parts" --json "$@" > "$out/.$name.json" || rc=$?
     [ "$rc" -le 1 ] && mv "$out/.$name.json" "$out/$name.json"'
 rm -f "$out"/[0-9]*.json
-if command -v parallel >/dev/null 2>&1 && parallel --version 2>/dev/null | grep -q '^GNU'; then
+if [ -z "${WITH:-}" ]; then # moreutils has another program of this name
+    WITH='xargs'
+    if parallel --version 2>/dev/null </dev/null | grep -q '^GNU'; then WITH='parallel'; fi
+fi
+if [ "$WITH" = parallel ]; then
     # shellcheck disable=SC2086
     seq "$parts" | parallel -j "$jobs" ${PARALLEL_OPTIONS:-} -q sh -c "$one" sh '{}' "$parts" "$out" "$verbatim" "$command" "$@"
 else

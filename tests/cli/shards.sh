@@ -42,11 +42,26 @@ printf '{"tokens":[1,2]}\n{"tokens":[1,-2]}\n' >"$work/bad"
 verbatim record -m "$target" --prompts "$work/bad" --out "$parts"
 ok "a malformed prompt is named" fails 1 "line 2: a token id"
 
-# check
+# check; with GNU parallel where there is one
+scheduler='xargs'
+if parallel --version 2>/dev/null </dev/null | grep -q '^GNU'; then scheduler='parallel'; fi
 verbatim record --manifest --out "$whole"
-"$cluster/parallel.sh" 3 "$work/c" check "$whole" >"$work/out" 2>"$work/err"
+WITH=xargs "$cluster/parallel.sh" 3 "$work/x" check "$whole" >"$work/xargs" 2>"$work/err"
 rc=$?
-ok "parallel.sh check" status_is 0
+ok "parallel.sh check, under xargs" status_is 0
+if [ $scheduler = parallel ]; then
+    PARALLEL_OPTIONS='-S : --wd .' "$cluster/parallel.sh" 3 "$work/c" check "$whole" >"$work/out" 2>"$work/err"
+    rc=$?
+    ok "parallel.sh check, under GNU parallel" status_is 0
+    sed 's/; [0-9.]* s$//' "$work/xargs" >"$work/one"
+    sed 's/; [0-9.]* s$//' "$work/out" >"$work/three"
+    ok "and the parts say the same" same_files "$work/one" "$work/three"
+else
+    skip "parallel.sh check, under GNU parallel" "no GNU parallel here"
+    "$cluster/parallel.sh" 3 "$work/c" check "$whole" >"$work/out" 2>"$work/err"
+    rc=$?
+    ok "parallel.sh check, whatever there is" status_is 0
+fi
 ok "the parts made everything again" out_has "0 failed"
 verbatim check "$whole" --json
 files=$(json files) configurations=$(json configurations)
@@ -81,6 +96,19 @@ sed -n 's/.*\("stages":.*\),"seconds".*/\1/p' "$work/out" >"$work/three"
 ok "chi-square, p-values and checks as in one run, digit for digit" same_files "$work/one" "$work/three"
 verbatim prove --merge "$work"/p/*.json
 ok "and in words" out_has "3 parts;"
+for with in xargs parallel; do
+    if [ $with = parallel ] && [ $scheduler != parallel ]; then
+        skip "parallel.sh prove, under GNU parallel" "no GNU parallel here"
+        continue
+    fi
+    # shellcheck disable=SC2086
+    WITH=$with "$cluster/parallel.sh" 3 "$work/$with.p" prove -m "$target" -md "$draft" $common -t 1 --accept block >"$work/out" 2>"$work/err"
+    rc=$?
+    ok "parallel.sh prove, under $with" status_is 0
+    verbatim prove --merge "$work/$with.p"/*.json --json
+    sed -n 's/.*\("stages":.*\),"seconds".*/\1/p' "$work/out" >"$work/three"
+    ok "and the same numbers, digit for digit" same_files "$work/one" "$work/three"
+done
 # shellcheck disable=SC2086
 "$cluster/parallel.sh" 2 "$work/w" prove -m "$target" -md "$draft" $common -t 1 --accept row-shift >"$work/out" 2>"$work/err"
 rc=$?
