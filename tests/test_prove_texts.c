@@ -310,12 +310,37 @@ static void wrong_ends_are_found(void **state) {
     vb_prove_pair_close(&pair);
 }
 
+/* What is loose counts for the sampler wherever it was seen, but not twice what is loose. */
+static void loose_counts_for_what_is_seen(void **state) {
+    (void)state;
+    vb_cell cells[] = {{.parent = -1, .p = 1},
+                       {.token = 'a', .depth = 1, .p = 0.5, .loose = 0.2},
+                       {.token = 'b', .depth = 1, .p = 0.3, .loose = 0.2}};
+    vb_joint j = {.depth = 1, .n_vocab = VB_JOINT_END + 1, .cells = cells, .n = 3, .level = {0, 1, 3}};
+    static const struct {
+        uint64_t a, b;
+        bool fits, ok;
+    } seen[] = {{700, 300, true, true},   {500, 500, true, true},   {600, 400, true, true},
+                {800, 200, false, false}, {300, 700, false, false}, {710, 290, false, true}};
+    j.loose[1] = 0.2;
+    for (size_t i = 0; i < sizeof seen / sizeof *seen; i++) {
+        vb_prove_report r = {0};
+        cells[1].seen[0] = seen[i].a;
+        cells[2].seen[0] = seen[i].b;
+        vb_prove_judge(&j, 1000, &r);
+        const vb_prove_depth *d = &r.stage[0].depth[0];
+        assert_int_equal(d->cells, 3); /* the rest may be larger than 0, too */
+        assert_int_equal(d->chi2 < 1e-9, seen[i].fits);
+        assert_int_equal(r.ok, seen[i].ok);
+        assert_true(d->tv_high >= 0.2 && d->found_tv > 0.2);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_way_is_counted),
-        cmocka_unit_test(right_samplers_pass),
-        cmocka_unit_test(wrong_samplers_are_found),
-        cmocka_unit_test(wrong_ends_are_found),
+        cmocka_unit_test(every_way_is_counted),          cmocka_unit_test(right_samplers_pass),
+        cmocka_unit_test(wrong_samplers_are_found),      cmocka_unit_test(wrong_ends_are_found),
+        cmocka_unit_test(loose_counts_for_what_is_seen),
     };
     return cmocka_run_group_tests_name("prove_texts", tests, open_rig, close_rig);
 }
