@@ -13,7 +13,11 @@
 #include <cmocka.h>
 
 #define BYTES 3
-#define RUNS  6
+#ifdef __SANITIZE_ADDRESS__
+#define RUNS 2
+#else
+#define RUNS 6
+#endif
 
 static struct {
     test_model model[2];
