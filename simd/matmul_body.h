@@ -7,20 +7,16 @@
  * tokens does the dot instructions and the float step on each. Weights are unsigned there (u = q + offset),
  * and isum starts from -offset*xsum instead of 0: sum (u - offset)*x = sum u*x - offset*sum x, exactly. */
 
-/* Scales of ROWS rows: of one group, or of the 8 groups of a superblock. */
+/* Scales of ROWS rows, for one group. */
 typedef struct scales {
-    fvec d[8], m[8]; /* d_w and m_w of each group */
-    ivec s0[8], s1[8], n0[8],
-        n1[8]; /* multipliers of the two halves of each group, where the format has them */
+    fvec d, m;           /* d_w and m_w */
+    ivec s0, s1, n0, n1; /* multipliers of the two halves of the group, where the format has them */
 } scales;
 
 INLINE ivec mask8(ivec v, int bits) {
     return i_and(v, i_set8(bits));
 }
-/* Byte i of each lane as an integer. */
-INLINE ivec byte_of(ivec v, int i) {
-    return i_and(i_right(v, 8 * i), i_set(255));
-}
+/* Byte i of each lane as an integer with a sign. */
 INLINE ivec signed_byte_of(ivec v, int i) {
     return i_right_signed(i_left(v, 24 - 8 * i), 24);
 }
@@ -36,87 +32,94 @@ INLINE fvec e8m0_halves(const uint8_t *p) {
     return f_of_bits(i_if_ge(e, i_set(2), i_left(i_sub(e, i_set(1)), 23), i_left_each(i_set(0x200000), e)));
 }
 
-/* sc and mn of the 8 groups of Q4_K and Q5_K (the drawing is in gguf/formats.h). */
-INLINE void k4_scales(const uint8_t *p, scales *s) {
-    const ivec head = i_load(p), a = i_load(p + 64), b = i_load(p + 128), c = i_load(p + 192);
-    const fvec d = f_low_half(head), dmin = f_high_half(head);
-    const ivec sc[2] = {mask8(a, 63), i_or(mask8(c, 15), mask8(i_right(a, 2), 48))};
-    const ivec mn[2] = {mask8(b, 63), i_or(mask8(i_right(c, 4), 15), mask8(i_right(b, 2), 48))};
-    EACH(g, 8) {
-        s->d[g] = f_mul(d, f_of_int(byte_of(sc[g / 4], g % 4)));
-        s->m[g] = f_mul(dmin, f_of_int(byte_of(mn[g / 4], g % 4)));
+/* Bits [at, at + n) of each lane, n <= 8, moved to bit 0. */
+INLINE ivec bits_at(ivec v, int at, int n) {
+    return i_and(at ? i_right(v, at) : v, i_set((1 << n) - 1));
+}
+
+/* sc and mn of group g of Q4_K and Q5_K (the drawing is in gguf/formats.h): word 1 of the block holds sc of
+ * groups 0-3, word 2 mn of them; groups 4-7 have their low bits in word 3, their high ones above those of the
+ * first four. */
+INLINE void k4_scales(const uint8_t *p, const int g, scales *s) {
+    const ivec sc = i_load(p + 64), mn = i_load(p + 128);
+    const int at = g % 4 * 8;
+    if (g < 4) {
+        s->d = f_mul(s->d, f_of_int(bits_at(sc, at, 6)));
+        s->m = f_mul(s->m, f_of_int(bits_at(mn, at, 6)));
+    } else {
+        const ivec low = i_load(p + 192);
+        s->d = f_mul(s->d, f_of_int(i_or(bits_at(low, at, 4), i_left(bits_at(sc, at + 6, 2), 4))));
+        s->m = f_mul(s->m, f_of_int(i_or(bits_at(low, at + 4, 4), i_left(bits_at(mn, at + 6, 2), 4))));
     }
 }
 
-INLINE void q2_k_scales(const uint8_t *p, scales *s) {
-    const ivec head = i_load(p);
-    const fvec d = f_low_half(head), dmin = f_high_half(head);
-    EACH(g, 8) {
-        const ivec v = i_load(p + (1 + g / 2) * 64), sc = mask8(v, 15), mn = mask8(i_right(v, 4), 15);
-        s->d[g] = d;
-        s->m[g] = dmin;
-        s->s0[g] = byte_of(sc, g % 2 * 2);
-        s->s1[g] = byte_of(sc, g % 2 * 2 + 1);
-        s->n0[g] = byte_of(mn, g % 2 * 2);
-        s->n1[g] = byte_of(mn, g % 2 * 2 + 1);
-    }
+INLINE void q2_k_scales(const uint8_t *p, const int g, scales *s) {
+    const ivec v = i_load(p + (1 + g / 2) * 64);
+    const int at = g % 2 * 16;
+    s->s0 = bits_at(v, at, 4);
+    s->n0 = bits_at(v, at + 4, 4);
+    s->s1 = bits_at(v, at + 8, 4);
+    s->n1 = bits_at(v, at + 12, 4);
 }
 
-INLINE void q3_k_scales(const uint8_t *head, const uint8_t *p, scales *s) {
-    const fvec d = f_halves(head);
-    const ivec a = i_load(p), b = i_load(p + 64), high = i_load(p + 2 * 64);
-    EACH(g, 8) {
-        const ivec low = g / 2 % 2 ? b : a;
-        const ivec four = mask8(g < 4 ? low : i_right(low, 4), 15);
-        const ivec two = mask8(i_right(high, g / 2 * 2), 3);
-        const ivec sc = i_sub8(i_or(four, i_left(two, 4)), i_set8(32));
-        s->d[g] = d;
-        s->s0[g] = signed_byte_of(sc, g % 2 * 2);
-        s->s1[g] = signed_byte_of(sc, g % 2 * 2 + 1);
-    }
+/* Multiplier i of 16: 4 low bits in words 0 and 1, 2 high bits in word 2; less 32. */
+INLINE ivec q3_k_multiplier(const uint8_t *p, const int i) {
+    const ivec low = bits_at(i_load(p + 64 * (i / 4 % 2)), i % 4 * 8 + (i < 8 ? 0 : 4), 4);
+    const ivec high = bits_at(i_load(p + 128), i % 4 * 8 + i / 4 * 2, 2);
+    return i_sub(i_or(low, i_left(high, 4)), i_set(32));
 }
 
-INLINE void q6_k_scales(const uint8_t *head, const uint8_t *p, scales *s) {
-    const fvec d = f_halves(head);
-    EACH(g, 8) {
-        const ivec v = i_load(p + 64 * (g / 2));
-        s->d[g] = d;
-        s->s0[g] = signed_byte_of(v, g % 2 * 2);
-        s->s1[g] = signed_byte_of(v, g % 2 * 2 + 1);
-    }
+INLINE void iq4_xs_scales(const uint8_t *p, const int g, scales *s) {
+    const ivec low = bits_at(i_load(p + 64), 4 * g, 4), high = bits_at(i_load(p), 16 + 2 * g, 2);
+    s->d = f_mul(s->d, f_of_int(i_sub(i_or(low, i_left(high, 4)), i_set(32))));
 }
 
-INLINE void iq4_xs_scales(const uint8_t *p, scales *s) {
-    const ivec head = i_load(p), low = i_load(p + 64);
-    const fvec d = f_low_half(head);
-    EACH(g, 8) {
-        const ivec four = i_and(i_right(low, 4 * g), i_set(15)),
-                   two = i_and(i_right(head, 16 + 2 * g), i_set(3));
-        s->d[g] = f_mul(d, f_of_int(i_sub(i_or(four, i_left(two, 4)), i_set(32))));
-    }
-}
-
-/* head: of the first row of this vector; p: its first word. */
-INLINE void read_scales(vb_type type, const uint8_t *head, const uint8_t *p, scales *s) {
+/* What all groups of a block share. head: of the first row of this vector; p: its first word. */
+INLINE scales block_scales(vb_type type, const uint8_t *head, const uint8_t *p) {
+    scales s = {.d = f_zero(), .m = f_zero()};
     switch (type) {
     case VB_Q8_0:
     case VB_Q4_0:
     case VB_Q5_0:
-    case VB_IQ4_NL: s->d[0] = f_halves(head); break;
-    case VB_MXFP4: s->d[0] = e8m0_halves(head); break;
+    case VB_IQ4_NL:
+    case VB_Q6_K:
+    case VB_Q3_K: s.d = f_halves(head); break;
+    case VB_MXFP4: s.d = e8m0_halves(head); break;
     case VB_Q4_1:
     case VB_Q5_1:
-        s->d[0] = f_low_half(i_load(p));
-        s->m[0] = f_high_half(i_xor(i_load(p), i_set(INT32_MIN))); /* m_w = -(file's m) */
+        s.d = f_low_half(i_load(p));
+        s.m = f_high_half(i_xor(i_load(p), i_set(INT32_MIN))); /* m_w = -(file's m) */
         break;
+    case VB_Q2_K:
     case VB_Q4_K:
-    case VB_Q5_K: k4_scales(p, s); break;
-    case VB_Q6_K: q6_k_scales(head, p, s); break;
-    case VB_Q3_K: q3_k_scales(head, p, s); break;
-    case VB_Q2_K: q2_k_scales(p, s); break;
-    case VB_IQ4_XS: iq4_xs_scales(p, s); break;
+    case VB_Q5_K:
+        s.d = f_low_half(i_load(p));
+        s.m = f_high_half(i_load(p));
+        break;
+    case VB_IQ4_XS: s.d = f_low_half(i_load(p)); break;
     default: break;
     }
+    return s;
+}
+
+/* The scales of group g of the block at p. */
+INLINE scales group_scales(vb_type type, const uint8_t *p, scales s, const int g) {
+    switch (type) {
+    case VB_Q4_K:
+    case VB_Q5_K: k4_scales(p, g, &s); break;
+    case VB_Q2_K: q2_k_scales(p, g, &s); break;
+    case VB_Q3_K:
+        s.s0 = q3_k_multiplier(p, 2 * g);
+        s.s1 = q3_k_multiplier(p, 2 * g + 1);
+        break;
+    case VB_Q6_K:
+        s.s0 = signed_byte_of(i_load(p + 64 * (g / 2)), g % 2 * 2);
+        s.s1 = signed_byte_of(i_load(p + 64 * (g / 2)), g % 2 * 2 + 1);
+        break;
+    case VB_IQ4_XS: iq4_xs_scales(p, g, &s); break;
+    default: break;
+    }
+    return s;
 }
 
 /* ---------------------------------------------------------------------- weights */
@@ -165,21 +168,8 @@ INLINE int offset_of(vb_type type) {
     }
 }
 
-/* Groups of a superblock that are code of their own, because their bits stand at different places: the group
- * is j0 + j, j0 a multiple of this number and j known when compiled. */
-INLINE int variants(vb_type type) {
-    switch (type) {
-    case VB_Q4_K:
-    case VB_Q5_K: return 2;
-    case VB_Q6_K:
-    case VB_Q3_K:
-    case VB_Q2_K: return 4;
-    default: return 1;
-    }
-}
-
-/* Group j0 + j of the packed block whose words start at p. */
-INLINE void unpack(vb_type type, const uint8_t *p, int j0, const int j, ivec w[8]) {
+/* Group g of the packed block whose words start at p. */
+INLINE void unpack(vb_type type, const uint8_t *p, const int g, ivec w[8]) {
     switch (type) {
     case VB_Q8_0:
         EACH(k, 8) {
@@ -198,7 +188,7 @@ INLINE void unpack(vb_type type, const uint8_t *p, int j0, const int j, ivec w[8
         look_up(vb_e2m1_twice, offset_of(type), w);
         break;
     case VB_IQ4_XS:
-        nibbles(p + 64 * (2 + 4 * j0), w);
+        nibbles(p + 64 * (2 + 4 * g), w);
         look_up(vb_iq4_table, offset_of(type), w);
         break;
     case VB_Q5_0:
@@ -211,19 +201,20 @@ INLINE void unpack(vb_type type, const uint8_t *p, int j0, const int j, ivec w[8
     }
     case VB_Q4_K:
         EACH(k, 8) {
-            const ivec v = i_load(p + 64 * (4 + 4 * j0 + k));
-            w[k] = j ? i_high_nibbles(v) : mask8(v, 15);
+            const ivec v = i_load(p + 64 * (4 + g / 2 * 8 + k));
+            w[k] = g % 2 ? i_high_nibbles(v) : mask8(v, 15);
         }
         break;
     case VB_Q5_K:
         EACH(k, 8) {
-            const ivec v = i_load(p + 64 * (j0 ? 12 + 4 * j0 + k : 5 + 2 * k));
-            w[k] = j ? i_high_nibbles(v) : mask8(v, 15);
-            w[k] = i_or_bits(w[k], i_load(p + 64 * (4 + 2 * k)), 4 - j0 - j, 16);
+            const ivec v = i_load(p + 64 * (g < 2 ? 5 + 2 * k : 12 + g / 2 * 8 + k));
+            w[k] = g % 2 ? i_high_nibbles(v) : mask8(v, 15);
+            w[k] = i_or_bits(w[k], i_load(p + 64 * (4 + 2 * k)), 4 - g, 16);
         }
         break;
     case VB_Q6_K: {
-        const uint8_t *half = p + 64 * (4 + 6 * j0);
+        const uint8_t *half = p + 64 * (4 + g / 4 * 24);
+        const int j = g % 4;
         EACH(k, 8) {
             const ivec v = i_load(half + 64 * (3 * k + 1 + j % 2));
             w[k] = j / 2 ? i_high_nibbles(v) : mask8(v, 15);
@@ -231,11 +222,11 @@ INLINE void unpack(vb_type type, const uint8_t *p, int j0, const int j, ivec w[8
         }
         break;
     }
-    case VB_Q2_K: EACH(k, 8) w[k] = mask8(i_right(i_load(p + 64 * (5 + 2 * j0 + k)), 2 * j), 3); break;
+    case VB_Q2_K: EACH(k, 8) w[k] = mask8(i_right(i_load(p + 64 * (5 + g / 4 * 8 + k)), g % 4 * 2), 3); break;
     case VB_Q3_K:
         EACH(k, 8) {
-            w[k] = mask8(i_right(i_load(p + 64 * (j0 ? 19 + k : 4 + 2 * k)), 2 * j), 3);
-            w[k] = i_or_bits(w[k], i_load(p + 64 * (3 + 2 * k)), 2 - j0 - j, 4);
+            w[k] = mask8(i_right(i_load(p + 64 * (g < 4 ? 4 + 2 * k : 19 + k)), g % 4 * 2), 3);
+            w[k] = i_or_bits(w[k], i_load(p + 64 * (3 + 2 * k)), 2 - g, 4);
         }
         break;
     default: break;
@@ -267,8 +258,8 @@ INLINE ivec mul_add(ivec a, ivec b, ivec c, ivec d) {
 
 /* The step of the contract for n tokens, the first of them at `record`:
  * acc[i] = fmaf(d_x, fmaf(d_w, isum, -(m_w*msum)), acc[i]). */
-INLINE void step(vb_type type, const int n, int planes, const quads *w, const scales *s, int g,
-                 const vb_tile *x, size_t record, fvec *acc) {
+INLINE void step(vb_type type, const int n, int planes, const quads *w, const scales *s, const vb_tile *x,
+                 size_t record, fvec *acc) {
     const vb_tile_kind kind = kind_of(type);
     const bool min = type == VB_Q2_K;
     const int bits = bits_of(type);
@@ -279,34 +270,34 @@ INLINE void step(vb_type type, const int n, int planes, const quads *w, const sc
     if (kind == VB_TILE_HALVES) {
         dots(n, planes, isum, min ? NULL : a, w, bits, q, 0, 4);
         dots(n, planes, half, min ? NULL : b, w, bits, q, 4, 8);
-        EACH(i, n) isum[i] = mul_add(s->s0[g], isum[i], s->s1[g], half[i]);
+        EACH(i, n) isum[i] = mul_add(s->s0, isum[i], s->s1, half[i]);
     } else {
         dots(n, planes, isum, kind == VB_TILE_OFFSET && offset_of(type) ? a : NULL, w, bits, q, 0, 8);
     }
     EACH(i, n) {
         const fvec sum = f_of_int(isum[i]);
         if (kind == VB_TILE_FLOAT) {
-            inner[i] = f_fms(s->d[g], sum, f_mul(s->m[g], f_of_bits(i_set(a[i]))));
+            inner[i] = f_fms(s->d, sum, f_mul(s->m, f_of_bits(i_set(a[i]))));
         } else if (min) {
-            const ivec msum = mul_add(s->n0[g], i_set(a[i]), s->n1[g], i_set(b[i]));
-            inner[i] = f_fms(s->d[g], sum, f_mul(s->m[g], f_of_int(msum)));
+            const ivec msum = mul_add(s->n0, i_set(a[i]), s->n1, i_set(b[i]));
+            inner[i] = f_fms(s->d, sum, f_mul(s->m, f_of_int(msum)));
         } else {
-            inner[i] = f_mul(s->d[g], sum);
+            inner[i] = f_mul(s->d, sum);
         }
     }
     EACH(i, n) acc[i] = f_fma(f_set(x->d[record + (size_t)i]), inner[i], acc[i]);
 }
 
-/* Group j0 + j of the block at p for all tokens. */
-INLINE void group(vb_type type, int planes, const uint8_t *p, int j0, const int j, const scales *s,
+/* Group g of the block at p for all tokens, whose records start at `record`. */
+INLINE void group(vb_type type, int planes, const uint8_t *p, const int g, const scales *block,
                   const vb_tile *x, size_t record, fvec *acc) {
+    const scales s = group_scales(type, p, *block, g);
     quads w;
-    unpack(type, p, j0, j, w.u);
+    unpack(type, p, g, w.u);
     prepare(&w, bits_of(type));
     int t = 0;
-    for (; t + STEP <= x->tokens; t += STEP)
-        step(type, STEP, planes, &w, s, j0 + j, x, record + (size_t)t, acc + t);
-    for (; t < x->tokens; t++) step(type, 1, planes, &w, s, j0 + j, x, record + (size_t)t, acc + t);
+    for (; t + STEP <= x->tokens; t += STEP) step(type, STEP, planes, &w, &s, x, record + (size_t)t, acc + t);
+    for (; t < x->tokens; t++) step(type, 1, planes, &w, &s, x, record + (size_t)t, acc + t);
 }
 
 /* ---------------------------------------------------------------------- slices of rows */
@@ -331,7 +322,6 @@ INLINE void slice(vb_type type, int planes, const uint8_t *p, const uint8_t *nex
     const size_t head = (size_t)(VB_LANES * l.head_bytes), size = head + (size_t)(64 * l.words);
     const size_t tokens = (size_t)x->tokens;
     const uint8_t *const end = p + (size_t)(groups / l.groups) * size;
-    scales s;
     for (int g = 0; g < groups; p += size) {
         const size_t record = (size_t)(first + g) * tokens;
         g += l.groups;
@@ -340,13 +330,13 @@ INLINE void slice(vb_type type, int planes, const uint8_t *p, const uint8_t *nex
         for (int v = 0; v < VB_LANES / ROWS; v++) {
             const uint8_t *words = p + head + 4 * ROWS * v;
             fvec *to = acc + (size_t)v * tokens;
-            read_scales(type, p + v * ROWS * l.head_bytes, words, &s);
-            for (int j0 = 0; j0 < l.groups; j0 += variants(type)) EACH(j, variants(type)) {
-                    if (v == 0 && next && (tokens > 2 || hidden_order(type)))
-                        for (size_t i = 0; i < size / (size_t)l.groups; i += 64)
-                            prefetch(ahead + (size_t)(j0 + j) * (size / (size_t)l.groups) + i);
-                    group(type, planes, words, j0, j, &s, x, record + (size_t)(j0 + j) * tokens, to);
-                }
+            const scales s = block_scales(type, p + v * ROWS * l.head_bytes, words);
+            EACH(j, l.groups) {
+                if (v == 0 && next && (tokens > 2 || hidden_order(type)))
+                    for (size_t i = 0; i < size / (size_t)l.groups; i += 64)
+                        prefetch(ahead + (size_t)j * (size / (size_t)l.groups) + i);
+                group(type, planes, words, j, &s, x, record + (size_t)j * tokens, to);
+            }
         }
     }
 }

@@ -139,17 +139,26 @@ INLINE void prepare(quads *w, int bits) {
     (void)bits;
 }
 
+/* acc + the products of u (unsigned) with one word of the activations, the same for every row. GCC loads the
+ * word into a register of its own, of which formats with many scales have none to spare; the instruction can
+ * read it from memory. */
+INLINE ivec dot_word(ivec acc, ivec u, const int32_t *word) {
+    __asm__("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(acc) : "v"(u), "m"(*word));
+    return acc;
+}
+
 /* acc[i] + sum over quads [k0, k1) of w*x, for n tokens whose integers lie `stride` words apart. bits: of the
  * weights. */
 INLINE void dot(const int n, ivec *acc, const quads *w, int bits, const int32_t *x, size_t stride, int k0,
                 int k1) {
-    (void)bits;
     VB_UNROLL
     for (int k = k0; k < k1; k++) {
         VB_UNROLL
-        for (int i = 0; i < n; i++)
-            acc[i] =
-                _mm512_dpbusd_epi32(acc[i], w->u[k], _mm512_set1_epi32(x[(size_t)i * stride + (size_t)k]));
+        for (int i = 0; i < n; i++) {
+            const int32_t *word = &x[(size_t)i * stride + (size_t)k];
+            acc[i] = bits == 8 ? _mm512_dpbusd_epi32(acc[i], w->u[k], i_set(*word))
+                               : dot_word(acc[i], w->u[k], word);
+        }
     }
 }
 
