@@ -73,6 +73,13 @@ enum { FLOAT_TOKENS = 16, FLOAT_ROWS = 16 };
 INLINE void matmul_floats(vb_type type, const vb_matrix *w, const vb_acts *x, int row0, int row1, float *y,
                           size_t ldy) {
     const size_t n = (size_t)w->cols;
+    if (x->rows == 1) { /* row after row: memory is read from front to back, which the CPU sees and reads
+                           ahead by itself */
+        for (int r = row0; r < row1; r++)
+            float_tile(type, 1, 1, w->data + (size_t)r * w->row_bytes, w->row_bytes, x->f, n, y + r, ldy,
+                       false);
+        return;
+    }
     for (int r0 = row0; r0 < row1; r0 += FLOAT_ROWS) {
         const int r1 = row1 - r0 < FLOAT_ROWS ? row1 : r0 + FLOAT_ROWS;
         for (int t0 = 0; t0 < x->rows; t0 += FLOAT_TOKENS) {
