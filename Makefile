@@ -2,7 +2,7 @@
 #
 # Variables: CC, OPT (-O2), CFLAGS and LDFLAGS (added), BUILD (objects; one folder per compiler and set of flags),
 # PREFIX and DESTDIR (install), DEPS=skip (install no packages), TARGET and DRAFT (models for the demonstrations),
-# FIXTURES (data for test-extended), FUZZ_SECONDS (per fuzzer).
+# FIXTURES (data for test-extended), FUZZ_SECONDS (per fuzzer), SOAK_SECONDS (make soak).
 
 ifeq ($(origin CC),default)
 CC := $(shell command -v gcc >/dev/null 2>&1 && echo gcc || echo cc)
@@ -11,6 +11,7 @@ BUILD ?= build
 OPT ?= -O2
 PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 20
+SOAK_SECONDS ?= 60
 FIXTURES ?= ../shared/fixtures
 PKG_CONFIG ?= pkg-config
 PKGS = libpcre2-8 libutf8proc libxxhash jansson libmicrohttpd
@@ -86,6 +87,7 @@ help:
 	@echo 'make test-extended FIXTURES=DIR    also the tests that compare with other programs'"'"' results'
 	@echo 'make test-page     the server'"'"'s page in a headless browser, if there is one (PLAYWRIGHT=DIR with playwright-core)'
 	@echo 'make test-clients  the server with openai, the AI SDK and OpenCode from npm, if there is node (CLIENTS=DIR keeps them)'
+	@echo 'make soak          the server under 8 clients for SOAK_SECONDS=60: every text as alone, memory flat'
 	@echo 'make offload-openblas    the backend for --offload openblas (docs/offload.md)'
 	@echo 'make asan tsan lint fuzz test-arm64    sanitizers, style and warnings, fuzzers, the tests on emulated aarch64'
 	@echo 'make install uninstall    under PREFIX=$(PREFIX)'
@@ -224,6 +226,11 @@ test-clients:
 	@$(MAKE) --no-print-directory $(CLI)
 	@BUILD=$(BUILD) CLIENTS=$(CLIENTS) tests/clients/run
 
+soak:
+	@tools/deps build
+	@$(MAKE) --no-print-directory $(CLI)
+	@BUILD=$(BUILD) SOAK_SECONDS=$(SOAK_SECONDS) tests/soak/run
+
 fuzz:
 	@tools/deps build lint
 	@$(MAKE) --no-print-directory fuzz-check CC=clang BUILD=build/fuzz OPT='-O1 -fno-omit-frame-pointer' \
@@ -299,5 +306,5 @@ clean:
 .SECONDARY:
 -include $(patsubst %.c,$(BUILD)/%.d,$(ALL_SRC) $(FUZZ_SRC))
 FORCE:
-.PHONY: all help objects examples offload-openblas programs test check test-extended asan tsan tsan-check lint fuzz fuzz-check test-arm64 test-page test-clients \
+.PHONY: all help objects examples offload-openblas programs test check test-extended asan tsan tsan-check lint fuzz fuzz-check test-arm64 test-page test-clients soak \
     demo same-model draft-comparison temperature-demo bench bench-run plots install uninstall clean FORCE

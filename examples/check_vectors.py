@@ -12,7 +12,10 @@ Needs NumPy. What is checked, per level:
                  of `rejection` from the coins, what was emitted from the decisions. (`verbatim trace-check` derives everything)
 """
 import json, math, os, struct, sys
-import numpy as np
+try:
+    import numpy as np
+except ImportError:
+    sys.exit('check_vectors.py: this Python has no NumPy (Debian: apt-get install python3-numpy, then /usr/bin/python3)')
 
 F4, F8, I8 = np.float32, np.float64, np.int64
 TYPES = {'F32': (1, 4), 'F16': (1, 2), 'BF16': (1, 2), 'Q4_0': (32, 18), 'Q4_1': (32, 20), 'Q5_0': (32, 22), 'Q5_1': (32, 24), 'Q8_0': (32, 34),
