@@ -206,7 +206,7 @@ tsan:
 	@tools/deps build test
 	@$(MAKE) --no-print-directory tsan-check BUILD=build/tsan OPT=-O2 SAN=-fsanitize=thread
 tsan-check: $(TSAN_SRC:%.c=$(BUILD)/%) $(CLI) $(TEST_TOOLS)
-	@BUILD=$(BUILD) TSAN_OPTIONS=halt_on_error=1 tests/run $(TSAN_SRC:%.c=$(BUILD)/%) tests/cli/serve.sh
+	@BUILD=$(BUILD) TSAN_OPTIONS=halt_on_error=1 tests/run $(TSAN_SRC:%.c=$(BUILD)/%) tests/cli/serve.sh tests/cli/kill.sh
 
 lint:
 	@tools/deps build test lint
@@ -244,7 +244,7 @@ fuzz-check: $(FUZZERS)
 ARM64_SKIP = test_accept test_context test_encode test_kernel_sets test_law test_offload test_planted test_planted_engine test_prove \
     test_prove_power test_prove_texts test_quantize test_server_engine test_speculate test_speculate_many test_speculate_trained test_stats \
     test_tokenizer_vectors test_vectors command-adapters command-bench command-endpoint command-page command-prove command-python \
-    command-quantize command-serve command-shards
+    command-kill command-quantize command-serve command-shards
 ARM64_ROOT = $(abspath build/arm64/sysroot)
 test-arm64:
 	@tools/deps build arm64
