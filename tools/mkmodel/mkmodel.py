@@ -205,6 +205,19 @@ def rope_factors(a):
     return (1 / ((1 - s) / factor + s)).astype("f4")
 
 
+def on_grid(x, size):
+    """x (standard normal) as k*s, k = -8..7, of standard deviation `size`; -8 and 7 among every 16 values of a row, and s of few
+    bits. Four-bit blocks hold such weights all but exactly, so that quantising does not part a target from its draft."""
+    mantissa, exponent = np.frexp(size / 3.9)
+    k = np.clip(np.rint(3 * x), -8, 7).reshape(-1, 16)
+    rows = np.arange(len(k))
+    low = k.argmin(1)
+    k[rows, low] = -8
+    high = k.argmax(1)
+    k[rows, high] = 7
+    return k.reshape(x.shape) * np.float32(np.ldexp(np.rint(mantissa * 128) / 128, exponent))
+
+
 def random_tensor(a, name, shape, kind):
     key = hashlib.sha256(f"{a.seed} {name}".encode()).digest()
     rng = np.random.default_rng(int.from_bytes(key[:16], "little"))
@@ -216,10 +229,12 @@ def random_tensor(a, name, shape, kind):
     if kind == "bias":
         return np.float32(0.1) * x
     if kind == "output" or kind == "embedding" and a.tied:
-        return x * np.float32(a.logit_scale / np.sqrt(a.dim))
-    if kind == "embedding":
-        return x
-    return x * np.float32((a.branch if kind == "branch" else 1.0) / np.sqrt(shape[-1]))
+        size = a.logit_scale / np.sqrt(a.dim)
+    elif kind == "embedding":
+        size = 1.0
+    else:
+        size = (a.branch if kind == "branch" else 1.0) / np.sqrt(shape[-1])
+    return on_grid(x, size) if a.grid and shape[-1] % 16 == 0 else x * np.float32(size)
 
 
 def head_places(a, da):
@@ -313,6 +328,7 @@ def add_dimensions(p):
     p.add_argument("--tied", action="store_true", help="the embedding is the output matrix")
     p.add_argument("--logit-scale", type=float, default=3.0, help="standard deviation of the logits, about")
     p.add_argument("--branch", type=float, default=1.0, help="size of what a layer adds")
+    p.add_argument("--grid", action="store_true", help="weights that 4-bit types hold exactly: then --noise alone sets acceptance")
     p.add_argument("--rope-base", type=float, default=10000.0)
     p.add_argument("--rope-freqs", default="", metavar="FACTOR,LOW,HIGH,OLD_CTX", help="as in Llama 3.x")
 
