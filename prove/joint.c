@@ -69,9 +69,12 @@ int vb_joint_add_support(vb_joint *j, vb_cell *cell, vb_error *err) {
 }
 
 /* The target's law after a cell: its likely continuations become candidates. */
-static int expand(builder *b, int32_t at, double *rest, vb_error *err) {
+static int expand(void *self, size_t index, double *rest, double *loose, vb_error *err) {
+    builder *b = self;
     vb_joint *j = b->j;
+    const int32_t at = (int32_t)index;
     vb_cell *cell = &j->cells[at];
+    (void)loose; /* every sequence of tokens has a cell or is pooled */
     const float *logits;
     vb_dist d;
     int rc;
@@ -116,7 +119,8 @@ static int threshold(builder *b, double *out, vb_error *err) {
 }
 
 /* Candidates stand in the order of parents and ids, and so do the cells they become. */
-static int keep(builder *b, int depth, double *rest, vb_error *err) {
+static int keep(void *self, int depth, double *rest, vb_error *err) {
+    builder *b = self;
     vb_joint *j = b->j;
     double least;
     int rc = threshold(b, &least, err), kept = 0;
@@ -142,25 +146,25 @@ static int keep(builder *b, int depth, double *rest, vb_error *err) {
     return VB_OK;
 }
 
-static int build(builder *b, vb_error *err) {
-    vb_joint *j = b->j;
+int vb_joint_grow_tree(vb_joint *j, double least, const vb_joint_growth *g, vb_error *err) {
     int rc = vb_joint_grow((void **)&j->cells, &j->room, 1, sizeof *j->cells, err);
     if (rc) return rc;
     j->cells[0] = (vb_cell){.parent = -1, .p = 1};
     j->n = j->level[1] = 1;
     for (int d = 0; d < j->depth; d++) {
-        double rest = j->rest[d];
+        double rest = j->rest[d], loose = j->loose[d];
         for (size_t i = j->level[d]; i < j->level[d + 1]; i++) {
             const vb_cell *c = &j->cells[i];
             if (c->ended) continue;
             /* below twice `least` there is hardly a continuation that would be a cell */
-            if (d > 0 && c->p < 2 * b->p->least)
+            if (d > 0 && c->p < 2 * least)
                 rest += c->p;
-            else if ((rc = expand(b, (int32_t)i, &rest, err)))
+            else if ((rc = g->expand(g->self, i, &rest, &loose, err)))
                 return rc;
         }
-        if ((rc = keep(b, d + 1, &rest, err))) return rc;
+        if ((rc = g->keep(g->self, d + 1, &rest, err))) return rc;
         j->rest[d + 1] = rest;
+        j->loose[d + 1] = loose;
         j->level[d + 2] = j->n;
     }
     return VB_OK;
@@ -182,7 +186,8 @@ int vb_joint_open(vb_joint **out, const vb_joint_params *p, vb_error *err) {
     memcpy(b.path, p->prompt, p->n_prompt * sizeof *b.path);
     b.j->depth = p->depth;
     b.j->n_vocab = p->texts ? VB_JOINT_END + 1 : p->target.n_vocab;
-    rc = p->texts ? vb_joint_build_texts(b.j, p, &b.space, err) : build(&b, err);
+    rc = p->texts ? vb_joint_build_texts(b.j, p, &b.space, err)
+                  : vb_joint_grow_tree(b.j, p->least, &(vb_joint_growth){&b, expand, keep}, err);
     p->target.truncate(p->target.self, (int)p->n_prompt - 1, NULL);
     if (rc) goto cleanup;
     *out = b.j;

@@ -69,6 +69,16 @@ int vb_joint_grow(void **p, size_t *room, size_t n, size_t size, vb_error *err);
 int vb_joint_add_support(vb_joint *j, vb_cell *cell, vb_error *err);
 /* The least of the `most` largest of n probabilities, which are sorted for it; 0 if there are no more. */
 double vb_joint_threshold(double *p, size_t n, size_t most);
+/* How a law grows. expand: the continuations of a cell, of which the likely ones become candidates, the
+ * others add to *rest (and *loose); keep: the likeliest candidates become the cells of the next depth, the
+ * others add to *rest. */
+typedef struct vb_joint_growth {
+    void *self;
+    int (*expand)(void *self, size_t cell, double *rest, double *loose, vb_error *err);
+    int (*keep)(void *self, int depth, double *rest, vb_error *err);
+} vb_joint_growth;
+/* Fills an empty j, depth by depth. least: vb_joint_params.least. */
+int vb_joint_grow_tree(vb_joint *j, double least, const vb_joint_growth *g, vb_error *err);
 /* joint_text.c: fills an empty j. */
 int vb_joint_build_texts(vb_joint *j, const vb_joint_params *p, const vb_dist_space *space, vb_error *err);
 

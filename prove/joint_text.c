@@ -184,7 +184,8 @@ static int hand_on(builder *b, size_t depth, size_t first_found, vb_error *err) 
 }
 
 /* A cell's continuations: the likely ones become candidates. */
-static int expand(builder *b, size_t index, double *rest, double *loose, vb_error *err) {
+static int expand(void *self, size_t index, double *rest, double *loose, vb_error *err) {
+    builder *b = self;
     vb_joint *j = b->j;
     const size_t first_found = b->n_found;
     int rc = split(b, index, err);
@@ -208,7 +209,8 @@ static int expand(builder *b, size_t index, double *rest, double *loose, vb_erro
 }
 
 /* The likeliest candidates become the cells of the next depth, in the order of parents and bytes. */
-static int keep(builder *b, int depth, double *rest, vb_error *err) {
+static int keep(void *self, int depth, double *rest, vb_error *err) {
+    builder *b = self;
     vb_joint *j = b->j;
     const size_t most = (size_t)b->p->max_cells, level = j->level[depth - 1];
     int rc;
@@ -248,31 +250,6 @@ static int keep(builder *b, int depth, double *rest, vb_error *err) {
     return rc;
 }
 
-static int build(builder *b, vb_error *err) {
-    vb_joint *j = b->j;
-    int rc = vb_joint_grow((void **)&j->cells, &j->room, 1, sizeof *j->cells, err);
-    if (rc) return rc;
-    j->cells[0] = (vb_cell){.parent = -1, .p = 1};
-    j->n = j->level[1] = 1;
-    for (int d = 0; d < j->depth; d++) {
-        double rest = j->rest[d], loose = j->loose[d];
-        for (size_t i = j->level[d]; i < j->level[d + 1]; i++) {
-            const vb_cell *c = &j->cells[i];
-            if (c->ended) continue;
-            /* as for tokens: below twice `least` there is hardly a continuation that would be a cell */
-            if (d > 0 && c->p < 2 * b->p->least)
-                rest += c->p;
-            else if ((rc = expand(b, i, &rest, &loose, err)))
-                return rc;
-        }
-        if ((rc = keep(b, d + 1, &rest, err))) return rc;
-        j->rest[d + 1] = rest;
-        j->loose[d + 1] = loose;
-        j->level[d + 2] = j->n;
-    }
-    return VB_OK;
-}
-
 int vb_joint_build_texts(vb_joint *j, const vb_joint_params *p, const vb_dist_space *space, vb_error *err) {
     builder b = {.p = p, .j = j, .space = space};
     const size_t longest = p->n_prompt + 2 * VB_JOINT_DEPTH;
@@ -285,7 +262,7 @@ int vb_joint_build_texts(vb_joint *j, const vb_joint_params *p, const vb_dist_sp
         (rc = vb_alloc((void **)&b.under, 1, sizeof *b.under, "the law", err)))
         goto cleanup;
     memcpy(b.path, p->prompt, p->n_prompt * sizeof *b.path);
-    rc = build(&b, err);
+    rc = vb_joint_grow_tree(j, p->least, &(vb_joint_growth){&b, expand, keep}, err);
 cleanup:
     free(b.path);
     free(b.sequences);
