@@ -303,20 +303,18 @@ static bool bad_half(const uint8_t *p) {
     return (vb_load_le16(p) & 0x7c00u) == 0x7c00u;
 }
 
-/* First of n blocks, `stride` bytes apart, whose float16 at p or at q (the same field as p if there is no
- * second one) is not finite; n if there is none. A first pass over a stretch only collects whether there is
- * one, without branches; both fields in one pass, for large models come from memory. */
+/* First of n blocks, `stride` bytes apart, whose float16 at p, or at q unless it is NULL, is not finite; n if
+ * there is none. A first pass over a stretch only collects whether there is one, without branches; a stretch
+ * fits the cache, so that a large model comes from memory once. */
 static uint64_t find_bad_half(const uint8_t *p, const uint8_t *q, uint64_t n, size_t stride) {
     for (uint64_t start = 0; start < n; start += 1024) {
         const uint64_t end = n - start < 1024 ? n : start + 1024;
         unsigned any = 0;
-        for (uint64_t i = start; i < end; i++) {
-            any |= (vb_load_le16(p + i * stride) & 0x7c00u) + 0x0400u;
-            any |= (vb_load_le16(q + i * stride) & 0x7c00u) + 0x0400u;
-        }
+        for (uint64_t i = start; i < end; i++) any |= (vb_load_le16(p + i * stride) & 0x7c00u) + 0x0400u;
+        for (uint64_t i = start; q && i < end; i++) any |= (vb_load_le16(q + i * stride) & 0x7c00u) + 0x0400u;
         if (!(any & 0x8000u)) continue;
         for (uint64_t i = start; i < end; i++) {
-            if (bad_half(p + i * stride) || bad_half(q + i * stride)) return i;
+            if (bad_half(p + i * stride) || (q && bad_half(q + i * stride))) return i;
         }
     }
     return n;
@@ -385,7 +383,7 @@ int64_t vb_validate_blocks(vb_type type, const void *data, uint64_t n_blocks, co
         int d, second;
         scale_offsets(type, &d, &second);
         field = "scale d";
-        bad = find_bad_half(p + d, p + (second == NONE ? d : second), n_blocks, stride);
+        bad = find_bad_half(p + d, second == NONE ? NULL : p + second, n_blocks, stride);
         if (bad < n_blocks && !bad_half(p + d + bad * stride))
             field = type == VB_Q4_1 || type == VB_Q5_1 ? "minimum m" : "minimum dmin";
     }
