@@ -16,6 +16,15 @@ const vbs_preset *vbs_find_preset(const char *name, size_t len) {
     return NULL;
 }
 
+bool vbs_find_model(const vbs_terms *t, const char *id, const vbs_preset **preset) {
+    const size_t n = strlen(t->name);
+    *preset = NULL;
+    if (strncmp(id, t->name, n)) return false;
+    if (!id[n]) return true;
+    if (id[n] == ':') *preset = vbs_find_preset(id + n + 1, strlen(id + n + 1));
+    return *preset && (t->has_draft || !(*preset)->gamma);
+}
+
 int vbs_refuse(vbs_problem *p, int status, const char *type, const char *code, const char *param,
                const char *format, ...) {
     va_list ap;
@@ -163,16 +172,14 @@ static int read_model(vbs_ask *a, const vbs_terms *t, vbs_problem *p) {
     if (!v) return 0;
     if (!json_is_string(v)) return VBS_BAD(p, "model", "model: expected a string");
     const char *wanted = json_string_value(v);
-    size_t n = strlen(t->name);
-    if (!strcmp(wanted, t->name)) return 0;
-    if (strncmp(wanted, t->name, n) || wanted[n] != ':') return no_model(wanted, t, p);
-    if (!strcmp(wanted + n + 1, "auto"))
+    const size_t n = strlen(t->name);
+    if (!strncmp(wanted, t->name, n) && !strcmp(wanted + n, ":auto"))
         return VBS_BAD(p, "model",
                        "the preset auto is not there yet: drafting does not adapt by itself; "
                        "use fast, balanced, max or off");
-    const vbs_preset *s = vbs_find_preset(wanted + n + 1, strlen(wanted + n + 1));
-    if (!s || (s->gamma && !t->has_draft)) return no_model(wanted, t, p);
-    a->gamma = s->gamma;
+    const vbs_preset *preset;
+    if (!vbs_find_model(t, wanted, &preset)) return no_model(wanted, t, p);
+    if (preset) a->gamma = preset->gamma;
     snprintf(a->model, sizeof a->model, "%s", wanted);
     return 0;
 }
@@ -331,7 +338,6 @@ static int read_reports(vbs_ask *a, vbs_problem *p) {
     bool has_top;
     if (vbs_get_bool(r, "stream", &a->stream, NULL, p) ||
         vbs_get_bool(r, "verbatim", &a->verbatim, NULL, p) ||
-        vbs_get_bool(r, "return_token_ids", &a->token_ids, NULL, p) ||
         vbs_get_bool(r, "return_token_ids", &a->token_ids, NULL, p) ||
         vbs_get_bool(r, "ignore_eos", &a->ignore_eos, NULL, p))
         return -1;

@@ -49,6 +49,9 @@ typedef struct vbs_terms {
     const char *system_prompt; /* for conversations without one; NULL or "": none */
 } vbs_terms;
 
+/* Whether `id` is a model served here: NAME, then *preset is NULL, or NAME:PRESET. */
+bool vbs_find_model(const vbs_terms *t, const char *id, const vbs_preset **preset);
+
 typedef struct vbs_prompt {
     const char *text; /* NULL: ids are given */
     size_t len;

@@ -30,7 +30,6 @@ static const char *const COMMON[] = {"model",
                                      "verbatim",
                                      "return_token_ids",
                                      "ignore_eos",
-                                     "return_token_ids",
                                      NULL};
 static const char *const CHAT[] = {"messages",    "top_logprobs", "response_format", "tools",
                                    "tool_choice", "functions",    "function_call",   NULL};

@@ -46,13 +46,8 @@ static enum MHD_Result one_model(vbs_call *c) {
         at += colon ? 2 : 0;
     }
     id[n] = 0;
-    if (!strcmp(id, s->terms.name)) return vbs_reply_json(c, 200, model_json(s, NULL));
-    size_t len = strlen(s->terms.name);
-    const vbs_preset *preset = NULL;
-    if (!strncmp(id, s->terms.name, len) && id[len] == ':')
-        preset = vbs_find_preset(id + len + 1, n - len - 1);
-    if (preset && (s->terms.has_draft || !preset->gamma))
-        return vbs_reply_json(c, 200, model_json(s, preset));
+    const vbs_preset *preset;
+    if (vbs_find_model(&s->terms, id, &preset)) return vbs_reply_json(c, 200, model_json(s, preset));
     vbs_refuse(&p, 404, "invalid_request_error", "model_not_found", "model",
                "there is no model \"%.100s\" here; /v1/models lists them", id);
     return vbs_reply_problem(c, &p);
