@@ -10,20 +10,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 models=$here/../../vectors/models
 server=''
 trap '[ -z "$server" ] || kill -KILL "$server" 2>/dev/null; rm -rf "$work"' EXIT
-: >"$work/server.err"
 : >"$work/stream"
-# shellcheck disable=SC2086
-${VB_RUNNER:-} "$BUILD/bin/verbatim" serve --port 0 -m "$models/tales-target-q4_k_m.gguf" -md "$models/tales-draft-q8_0.gguf" \
-    >"$work/server.out" 2>"$work/server.err" </dev/null &
-server=$!
-tries=0
-until grep -q '^  try ' "$work/server.err" || [ $tries -gt 600 ] || ! kill -0 "$server" 2>/dev/null; do
-    tries=$((tries + 1))
-    sleep 0.1
-done
-url=$(sed -n 's|^  API *\(http://.*/v1\)$|\1|p' "$work/server.err")
-cp "$work/server.err" "$work/err"
-ok "the server starts" test -n "$url"
+ok "the server starts" start_server -m "$models/tales-target-q4_k_m.gguf" -md "$models/tales-draft-q8_0.gguf"
 
 # tests ARGS...: a program that prints TAP; its lines with our numbers
 tests() {
@@ -34,8 +22,8 @@ tests() {
     count=$((count + good + wrong)) bad=$((bad + wrong))
     ok "$(basename "$1") ends with status 0" status_is 0
 }
-tests "$here/../soak/kill.py" "$url"
-tests "$here/../soak/soak.py" "$url" 0 --seconds "${SOAK_SECONDS:-3}" --requests 12 --clients 6
+tests "$here/../soak/kill.py" "$url/v1"
+tests "$here/../soak/soak.py" "$url/v1" 0 --seconds "${SOAK_SECONDS:-3}" --requests 12 --clients 6
 
 python3 -c '
 import json, sys, urllib.request
@@ -43,7 +31,7 @@ body = json.dumps({"prompt": "Once upon a time", "max_tokens": 400, "seed": 3, "
 for line in urllib.request.urlopen(urllib.request.Request(sys.argv[1] + "/completions", body, {"Content-Type": "application/json"})):
     sys.stdout.buffer.write(line)
     sys.stdout.flush()
-' "$url" >"$work/stream" 2>"$work/err" &
+' "$url/v1" >"$work/stream" 2>"$work/err" &
 client=$!
 tries=0
 until grep -q '^data: ' "$work/stream" || [ $tries -gt 100 ]; do

@@ -11,18 +11,8 @@ server=''
 trap '[ -z "$server" ] || kill -KILL "$server" 2>/dev/null; rm -rf "$work"' EXIT
 
 # With an API key: the page must come without one.
-# shellcheck disable=SC2086
-${VB_RUNNER:-} "$BUILD/bin/verbatim" serve --port 0 -m "$target" -md "$draft" --api-key sesame >"$work/out" 2>"$work/err" </dev/null &
-server=$!
-tries=0
-until grep -q '^  try ' "$work/err" || [ $tries -gt 600 ] || ! kill -0 "$server" 2>/dev/null; do
-    tries=$((tries + 1))
-    sleep 0.1
-done
-cp "$work/err" "$work/server.err"
-url=$(sed -n 's|^  page *\(http://.*\)/$|\1|p' "$work/server.err")
-rc=0
-ok "the server tells where the page is" test -n "$url"
+ok "the server starts" start_server -m "$target" -md "$draft" --api-key sesame
+ok "and tells where the page is" grep -q "^  page *$url/\$" "$work/server.err"
 
 get() { # get PATH: body in $work/out, headers in $work/head, status in $code
     code=$(curl -sS -m 60 -D "$work/head" -o "$work/out" -w '%{http_code}' "$url$1" 2>"$work/err")

@@ -10,24 +10,6 @@ unset http_proxy https_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY all_proxy
 server='' url='' port=''
 trap '[ -z "$server" ] || kill -KILL "$server" 2>/dev/null; rm -rf "$work"' EXIT
 
-# start ARGS...: a server on a free port, in the background; waits until it answers
-start() {
-    : >"$work/server.err" # or the lines of the one before are taken for this one's
-    # shellcheck disable=SC2086
-    ${VB_RUNNER:-} "$BUILD/bin/verbatim" serve --port 0 "$@" >"$work/server.out" 2>"$work/server.err" </dev/null &
-    server=$!
-    tries=0
-    until grep -q '^  try ' "$work/server.err"; do
-        tries=$((tries + 1))
-        if [ $tries -gt 600 ] || ! kill -0 "$server" 2>/dev/null; then
-            cp "$work/server.err" "$work/err"
-            return 1
-        fi
-        sleep 0.1
-    done
-    url=$(sed -n 's|^  API *\(http://.*\)/v1$|\1|p' "$work/server.err")
-    port=${url##*:}
-}
 # stop [SIGNAL]: ends it; its exit status in $rc
 stop() {
     kill "-${1:-TERM}" "$server" 2>/dev/null
@@ -67,7 +49,7 @@ soon() {
 P="Once upon a time"
 
 # ---------------------------------------------------------------------------------------------------- completions
-ok "it starts" start -m "$target" -md "$draft" --max-body 0.1 --system-prompt direct
+ok "it starts" start_server -m "$target" -md "$draft" --max-body 0.1 --system-prompt direct
 for word in "$target" "$draft" balanced weights "$url/v1" curl; do
     ok "the start says $word" grep -qF -- "$word" "$work/server.err"
 done
@@ -288,7 +270,7 @@ get /health
 ok "nobody listens any more" test "$rc" = 7
 
 # ---------------------------------------------------------------------------------------------------- conversations
-ok "a model with a chat template" start -m "$work/chat.gguf" --draft ngram --api-key sesame --name bot --preset max --system-prompt none
+ok "a model with a chat template" start_server -m "$work/chat.gguf" --draft ngram --api-key sesame --name bot --preset max --system-prompt none
 hi='"messages":[{"role":"user","content":"hello hello hello"}]'
 post /v1/chat/completions "{$hi}"
 ok "401 without the key" refused 401 "API key"
@@ -322,7 +304,7 @@ stop INT
 ok "SIGINT: exit status 0" status_is 0
 
 # ---------------------------------------------------------------------------------------------------- limits
-ok "one slot, one place in the queue" start -m "$target" --slots 1 --queue 1 --idle-timeout 1 --drain 0
+ok "one slot, one place in the queue" start_server -m "$target" --slots 1 --queue 1 --idle-timeout 1 --drain 0
 for i in 1 2 3 4 5 6; do
     curl -sS -m 60 -o "$work/q.$i" -w '%{http_code}' -d "{\"prompt\":\"$P\",\"max_tokens\":400,\"ignore_eos\":true}" "$url/v1/completions" >"$work/code.$i" &
     eval "job$i=\$!"
@@ -388,7 +370,7 @@ ok "--drain 0: exit status 0 at once" status_is 0
 
 # ---------------------------------------------------------------------------------------------------- long answers
 endless="{\"prompt\":\"$P\",\"max_tokens\":30000,\"ignore_eos\":true,\"stream\":true,\"seed\":1}"
-ok "one slot, and a long context" start -m "$work/long.gguf" -c 30100 --slots 1 --queue 2 --keep-alive 0.1 --drain 0.5
+ok "one slot, and a long context" start_server -m "$work/long.gguf" -c 30100 --slots 1 --queue 2 --keep-alive 0.1 --drain 0.5
 curl -sSN -m 60 -d "$endless" "$url/v1/completions" >"$work/first" 2>/dev/null &
 first=$!
 ok "a long stream runs" soon test -s "$work/first"
@@ -418,7 +400,7 @@ stop TERM
 wait $third
 ok "SIGTERM: exit status 0 after --drain" status_is 0
 ok "the stream was told why it ends" grep -q '"code":"shutting_down"' "$work/third"
-ok "a time limit for requests" start -m "$work/long.gguf" -c 30100 --request-timeout 0.01
+ok "a time limit for requests" start_server -m "$work/long.gguf" -c 30100 --request-timeout 0.01
 post /v1/completions "{\"prompt\":\"$P\",\"max_tokens\":30000,\"ignore_eos\":true}"
 ok "the answer ends as by length" json_is finish_reason length
 ok "and says so" out_has '"warnings":["ended by the server'
@@ -428,7 +410,7 @@ stop
 # ---------------------------------------------------------------------------------------------------- a trained pair
 tales=vectors/models
 if [ -e $tales/tales-target-q4_k_m.gguf ]; then
-    ok "the trained pair" start -m $tales/tales-target-q4_k_m.gguf -md $tales/tales-draft-q8_0.gguf
+    ok "the trained pair" start_server -m $tales/tales-target-q4_k_m.gguf -md $tales/tales-draft-q8_0.gguf
     for i in 1 2 3 4; do
         curl -sS -m 60 -d "{\"prompt\":\"$P\",\"max_tokens\":40,\"seed\":$i}" "$url/v1/completions" >"$work/many.$i" &
         eval "job$i=\$!"
@@ -451,7 +433,7 @@ printf '{"model": "%s", "draft_model": "%s", "preset": "fast", "temp": 0, "name"
     "$target" "$draft" >"$work/config.json"
 VERBATIM_NAME=from-environment VERBATIM_PRESET=max
 export VERBATIM_NAME VERBATIM_PRESET
-ok "--config" start --config "$work/config.json" --preset off
+ok "--config" start_server --config "$work/config.json" --preset off
 unset VERBATIM_NAME VERBATIM_PRESET
 get /props
 ok "the environment goes before the file" json_is model from-environment
