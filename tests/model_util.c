@@ -56,6 +56,24 @@ vb_context *open_context(const test_model *t, int threads, int batch, vb_activat
     return c;
 }
 
+void open_tiny_pair(test_model model[2], vb_context *context[2]) {
+    for (int i = 0; i < 2; i++) {
+        gw_model_spec spec = {
+            .dim = 32, .layers = 1, .heads = 2, .ffn = 32, .seed = 5, .type = VB_Q8_0, .n_ctx = 64};
+        spec.branch = 0.6f;
+        spec.noise = i ? 0.3f : 0;
+        model[i] = open_tiny(&spec);
+        context[i] = open_context(&model[i], 1, 16, VB_ACT_Q8, VB_F16);
+    }
+}
+
+void close_tiny_pair(test_model model[2], vb_context *context[2]) {
+    for (int i = 0; i < 2; i++) {
+        vb_context_close(context[i]);
+        close_tiny(&model[i]);
+    }
+}
+
 void eval(vb_context *c, const int32_t *tokens, int n, const uint8_t *want) {
     vb_error err = {.code = VB_OK};
     if (vb_eval(c, tokens, (size_t)n, want, &err)) fail_msg("%s", err.message);

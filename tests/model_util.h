@@ -21,6 +21,9 @@ void random_tokens(uint64_t seed, int n_vocab, int32_t *tokens, int n);
 
 /* A context with these settings; failing fails the test. */
 vb_context *open_context(const test_model *t, int threads, int batch, vb_activations a, vb_type kv_type);
+/* A target and a draft that is the same with noise, each with a context of one thread and batches of 16. */
+void open_tiny_pair(test_model model[2], vb_context *context[2]);
+void close_tiny_pair(test_model model[2], vb_context *context[2]);
 /* vb_eval that must succeed. */
 void eval(vb_context *c, const int32_t *tokens, int n, const uint8_t *want);
 

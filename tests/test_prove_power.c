@@ -29,23 +29,13 @@ static int open_rig(void **state) {
     (void)state;
     const char *given = getenv("VB_POWER");
     if (given || getenv("VB_FIXTURES")) rig.samples = given ? strtoull(given, NULL, 10) : 20000;
-    for (int i = 0; i < 2 && rig.samples; i++) {
-        gw_model_spec spec = {
-            .dim = 32, .layers = 1, .heads = 2, .ffn = 32, .seed = 5, .type = VB_Q8_0, .n_ctx = 64};
-        spec.branch = 0.6f;
-        spec.noise = i ? 0.3f : 0;
-        rig.model[i] = open_tiny(&spec);
-        rig.context[i] = open_context(&rig.model[i], 1, 16, VB_ACT_Q8, VB_F16);
-    }
+    if (rig.samples) open_tiny_pair(rig.model, rig.context);
     return 0;
 }
 
 static int close_rig(void **state) {
     (void)state;
-    for (int i = 0; i < 2 && rig.samples; i++) {
-        vb_context_close(rig.context[i]);
-        close_tiny(&rig.model[i]);
-    }
+    if (rig.samples) close_tiny_pair(rig.model, rig.context);
     return 0;
 }
 
