@@ -1,7 +1,9 @@
 /* cpu.c - CPU features by CPUID, and by XGETBV whether the operating system saves the registers that they use
- * (a kernel that does not would lose them at every switch of threads).
+ * (a kernel that does not would lose them at every switch of threads). Linux hands out AMX's tiles, 8 KiB a
+ * thread, only to processes that ask.
  *
- * Sources: Intel SDM volume 2, CPUID; volume 1, 13.3 and 14.3 (XCR0 bits 1, 2: SSE, AVX; 5, 6, 7: AVX-512).
+ * Sources: Intel SDM volume 2, CPUID; volume 1, 13.3 and 14.3 (XCR0 bits 1, 2: SSE, AVX; 5, 6, 7: AVX-512;
+ * 17, 18: AMX's shapes and tiles); Linux, Documentation/arch/x86/xstate.rst (ARCH_REQ_XCOMP_PERM).
  * AMD's manuals agree. aarch64: Linux, Documentation/arch/arm64/elf_hwcaps.rst; Apple, "Determining
  * instruction set characteristics". */
 #include "cpu.h"
@@ -11,6 +13,20 @@
 #if defined(__x86_64__) && defined(__GNUC__)
 
 #include <cpuid.h>
+
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static bool system_lends_tiles(void) {
+    enum { ASK_FOR_PERMISSION = 0x1023, TILES = 18 };
+    return syscall(SYS_arch_prctl, ASK_FOR_PERMISSION, TILES) == 0;
+}
+#else
+static bool system_lends_tiles(void) {
+    return false;
+}
+#endif
 
 static uint64_t xcr0(void) {
     uint32_t low, high;
@@ -32,7 +48,9 @@ unsigned vb_cpu_features(void) {
     if ((saved & 0xe6) != 0xe6) return VB_CPU_AVX2;
     if (!all(b, bit_AVX512F | bit_AVX512BW | bit_AVX512VL | bit_AVX512DQ) || !all(c, bit_AVX512VNNI))
         return VB_CPU_AVX2;
-    return VB_CPU_AVX2 | VB_CPU_AVX512;
+    enum { TILE = 1 << 24, INT8 = 1 << 25, TILES_SAVED = 0x60000 };
+    const bool amx = all(d, TILE | INT8) && (saved & TILES_SAVED) == TILES_SAVED && system_lends_tiles();
+    return VB_CPU_AVX2 | VB_CPU_AVX512 | (amx ? VB_CPU_AMX : 0);
 }
 
 #elif defined(__aarch64__)
@@ -96,6 +114,7 @@ unsigned vb_cpu_features(void) {
 
 const char *vb_cpu_describe(void) {
     const unsigned found = vb_cpu_features();
+    if (found & VB_CPU_AMX) return "AVX2 with FMA and F16C, AVX-512 (F, BW, VL, DQ) with VNNI, AMX with INT8";
     if (found & VB_CPU_AVX512) return "AVX2 with FMA and F16C, AVX-512 (F, BW, VL, DQ) with VNNI";
     if (found & VB_CPU_AVX2) return "AVX2 with FMA and F16C";
     if (!(found & VB_CPU_NEON)) return "nothing that kernels are written for";

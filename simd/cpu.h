@@ -10,10 +10,11 @@ enum {
         2, /* the above, AVX-512 F, BW, VL, DQ and VNNI, and registers of 512 bits and masks saved */
     VB_CPU_NEON = 4,    /* every aarch64 */
     VB_CPU_DOTPROD = 8, /* FEAT_DotProd: SDOT */
-    VB_CPU_I8MM = 16    /* FEAT_I8MM: SMMLA */
+    VB_CPU_I8MM = 16,   /* FEAT_I8MM: SMMLA */
+    VB_CPU_AMX = 32     /* AMX-TILE and AMX-INT8, and the system lends their registers */
 };
 
-/* A set of VB_CPU_*. */
+/* A set of VB_CPU_*. Where the CPU has AMX this asks Linux for the use of its registers, for all threads. */
 unsigned vb_cpu_features(void);
 
 #endif

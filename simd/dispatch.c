@@ -19,6 +19,9 @@ static const set sets[] = {
     {&vb_kernels_avx2, VB_CPU_AVX2, vb_pack_avx2},
     {&vb_kernels_avx512, VB_CPU_AVX2 | VB_CPU_AVX512, vb_pack_avx512},
 #endif
+#if VB_AMX
+    {&vb_kernels_amx, VB_CPU_AVX2 | VB_CPU_AVX512 | VB_CPU_AMX, vb_pack_amx},
+#endif
 #if VB_ARM64
     {&vb_kernels_neon, VB_CPU_NEON, vb_pack_neon},
 #endif
@@ -37,7 +40,10 @@ static bool can_run(const set *s) {
 
 /* Each set needs what the one before it needs and more, so those that can run are the first few. */
 const char *const *vb_kernel_names(void) {
-#if VB_X86
+#if VB_AMX
+    static const char *const names[N_SETS][N_SETS + 1] = {
+        {"ref"}, {"ref", "avx2"}, {"ref", "avx2", "avx512"}, {"ref", "avx2", "avx512", "amx"}};
+#elif VB_X86
     static const char *const names[N_SETS][N_SETS + 1] = {
         {"ref"}, {"ref", "avx2"}, {"ref", "avx2", "avx512"}};
 #elif VB_ARM64_I8MM

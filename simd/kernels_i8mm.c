@@ -20,6 +20,7 @@
 #include "vec_neon.h"
 
 #include "pack_body.h"
+#include "weights_body.h"
 #include "matmul_body.h"
 #include "float_body.h"
 #include "ops_body.h"

@@ -1,237 +1,11 @@
 /* matmul_body.h - block-quantised matrices times activation vectors, written once for every instruction set:
- * the names in here (ivec, dot, ...) are those of vec_*.h. The formula is vb_matmul_fn's (ref/kernels.h); the
- * layout of the weights is repack.h's, so that int32 lane r is row r and a vector holds 4 neighbouring values
- * of each of ROWS rows.
+ * the names in here (ivec, dot, ...) are those of vec_*.h and weights_body.h. The formula is vb_matmul_fn's
+ * (ref/kernels.h); the layout of the weights is repack.h's, so that int32 lane r is row r and a vector holds
+ * 4 neighbouring values of each of ROWS rows.
  *
  * One pass over the weights serves all tokens: a group is unpacked into 8 vectors, then a loop over the
  * tokens does the dot instructions and the float step on each. Weights are unsigned there (u = q + offset),
  * and isum starts from -offset*xsum instead of 0: sum (u - offset)*x = sum u*x - offset*sum x, exactly. */
-
-/* Scales of ROWS rows, for one group. */
-typedef struct scales {
-    fvec d, m;           /* d_w and m_w */
-    ivec s0, s1, n0, n1; /* multipliers of the two halves of the group, where the format has them */
-} scales;
-
-INLINE ivec mask8(ivec v, int bits) {
-    return i_and(v, i_set8(bits));
-}
-/* Byte i of each lane as an integer with a sign. */
-INLINE ivec signed_byte_of(ivec v, int i) {
-    return i_right_signed(i_left(v, 24 - 8 * i), 24);
-}
-
-/* ---------------------------------------------------------------------- scales
- *
- * p is where row 0 of this vector stands in the packed block: word v of the block is at p + 64*v, after the
- * head. */
-
-/* 2^(e - 128) from E8M0 bytes: an exponent from e = 2 on, below that one of the top mantissa bits. */
-INLINE fvec e8m0_halves(const uint8_t *p) {
-    const ivec e = i_bytes(p);
-    return f_of_bits(i_if_ge(e, i_set(2), i_left(i_sub(e, i_set(1)), 23), i_left_each(i_set(0x200000), e)));
-}
-
-/* Bits [at, at + n) of each lane, n <= 8, moved to bit 0. */
-INLINE ivec bits_at(ivec v, int at, int n) {
-    return i_and(at ? i_right(v, at) : v, i_set((1 << n) - 1));
-}
-
-/* sc and mn of group g of Q4_K and Q5_K (the drawing is in gguf/formats.h): word 1 of the block holds sc of
- * groups 0-3, word 2 mn of them; groups 4-7 have their low bits in word 3, their high ones above those of the
- * first four. */
-INLINE void k4_scales(const uint8_t *p, const int g, scales *s) {
-    const ivec sc = i_load(p + 64), mn = i_load(p + 128);
-    const int at = g % 4 * 8;
-    if (g < 4) {
-        s->d = f_mul(s->d, f_of_int(bits_at(sc, at, 6)));
-        s->m = f_mul(s->m, f_of_int(bits_at(mn, at, 6)));
-    } else {
-        const ivec low = i_load(p + 192);
-        s->d = f_mul(s->d, f_of_int(i_or(bits_at(low, at, 4), i_left(bits_at(sc, at + 6, 2), 4))));
-        s->m = f_mul(s->m, f_of_int(i_or(bits_at(low, at + 4, 4), i_left(bits_at(mn, at + 6, 2), 4))));
-    }
-}
-
-INLINE void q2_k_scales(const uint8_t *p, const int g, scales *s) {
-    const ivec v = i_load(p + (1 + g / 2) * 64);
-    const int at = g % 2 * 16;
-    s->s0 = bits_at(v, at, 4);
-    s->n0 = bits_at(v, at + 4, 4);
-    s->s1 = bits_at(v, at + 8, 4);
-    s->n1 = bits_at(v, at + 12, 4);
-}
-
-/* Multiplier i of 16: 4 low bits in words 0 and 1, 2 high bits in word 2; less 32. */
-INLINE ivec q3_k_multiplier(const uint8_t *p, const int i) {
-    const ivec low = bits_at(i_load(p + 64 * (i / 4 % 2)), i % 4 * 8 + (i < 8 ? 0 : 4), 4);
-    const ivec high = bits_at(i_load(p + 128), i % 4 * 8 + i / 4 * 2, 2);
-    return i_sub(i_or(low, i_left(high, 4)), i_set(32));
-}
-
-INLINE void iq4_xs_scales(const uint8_t *p, const int g, scales *s) {
-    const ivec low = bits_at(i_load(p + 64), 4 * g, 4), high = bits_at(i_load(p), 16 + 2 * g, 2);
-    s->d = f_mul(s->d, f_of_int(i_sub(i_or(low, i_left(high, 4)), i_set(32))));
-}
-
-/* What all groups of a block share. head: of the first row of this vector; p: its first word. */
-INLINE scales block_scales(vb_type type, const uint8_t *head, const uint8_t *p) {
-    scales s = {.d = f_zero(), .m = f_zero()};
-    switch (type) {
-    case VB_Q8_0:
-    case VB_Q4_0:
-    case VB_Q5_0:
-    case VB_IQ4_NL:
-    case VB_Q6_K:
-    case VB_Q3_K: s.d = f_halves(head); break;
-    case VB_MXFP4: s.d = e8m0_halves(head); break;
-    case VB_Q4_1:
-    case VB_Q5_1:
-        s.d = f_low_half(i_load(p));
-        s.m = f_high_half(i_xor(i_load(p), i_set(INT32_MIN))); /* m_w = -(file's m) */
-        break;
-    case VB_Q2_K:
-    case VB_Q4_K:
-    case VB_Q5_K:
-        s.d = f_low_half(i_load(p));
-        s.m = f_high_half(i_load(p));
-        break;
-    case VB_IQ4_XS: s.d = f_low_half(i_load(p)); break;
-    default: break;
-    }
-    return s;
-}
-
-/* The scales of group g of the block at p. */
-INLINE scales group_scales(vb_type type, const uint8_t *p, scales s, const int g) {
-    switch (type) {
-    case VB_Q4_K:
-    case VB_Q5_K: k4_scales(p, g, &s); break;
-    case VB_Q2_K: q2_k_scales(p, g, &s); break;
-    case VB_Q3_K:
-        s.s0 = q3_k_multiplier(p, 2 * g);
-        s.s1 = q3_k_multiplier(p, 2 * g + 1);
-        break;
-    case VB_Q6_K:
-        s.s0 = signed_byte_of(i_load(p + 64 * (g / 2)), g % 2 * 2);
-        s.s1 = signed_byte_of(i_load(p + 64 * (g / 2)), g % 2 * 2 + 1);
-        break;
-    case VB_IQ4_XS: iq4_xs_scales(p, g, &s); break;
-    default: break;
-    }
-    return s;
-}
-
-/* ---------------------------------------------------------------------- weights */
-
-/* Four vectors in pair order at p: low nibbles are quads 0-3, high nibbles quads 4-7. */
-INLINE void nibbles(const uint8_t *p, ivec w[8]) {
-    EACH(k, 4) {
-        const ivec v = i_load(p + 64 * k);
-        w[k] = mask8(v, 15);
-        w[k + 4] = i_high_nibbles(v);
-    }
-}
-
-INLINE void look_up(const int8_t *table, int offset, ivec w[8]) {
-    EACH(k, 8) w[k] = i_look_up(table, offset, w[k]);
-}
-
-/* Bits of the largest weight, unsigned or signed as unpack() gives them. */
-INLINE int bits_of(vb_type type) {
-    switch (type) {
-    case VB_Q8_0:
-    case VB_IQ4_NL:
-    case VB_IQ4_XS: return 8;
-    case VB_Q6_K: return 6;
-    case VB_Q5_0:
-    case VB_Q5_1:
-    case VB_Q5_K:
-    case VB_MXFP4: return 5;
-    default: return 4;
-    }
-}
-
-/* q = u - offset. Where SIGNED_WEIGHTS, 8-bit weights stay signed. */
-INLINE int offset_of(vb_type type) {
-    switch (type) {
-    case VB_Q8_0:
-    case VB_IQ4_NL:
-    case VB_IQ4_XS: return SIGNED_WEIGHTS ? 0 : 128;
-    case VB_Q4_0: return 8;
-    case VB_Q5_0: return 16;
-    case VB_MXFP4: return 12;
-    case VB_Q6_K: return 32;
-    case VB_Q3_K: return 4;
-    case VB_Q2_K: return -1; /* no offset: the tile's a, b are the sums themselves, for the minimum */
-    default: return 0;
-    }
-}
-
-/* Group g of the packed block whose words start at p. */
-INLINE void unpack(vb_type type, const uint8_t *p, const int g, ivec w[8]) {
-    switch (type) {
-    case VB_Q8_0:
-        EACH(k, 8) {
-            w[k] = i_load(p + 64 * k);
-            if (SIGNED_WEIGHTS) w[k] = i_xor(w[k], i_set8(128));
-        }
-        break;
-    case VB_Q4_0: nibbles(p, w); break;
-    case VB_Q4_1: nibbles(p + 64, w); break;
-    case VB_IQ4_NL:
-        nibbles(p, w);
-        look_up(vb_iq4_table, offset_of(type), w);
-        break;
-    case VB_MXFP4:
-        nibbles(p, w);
-        look_up(vb_e2m1_twice, offset_of(type), w);
-        break;
-    case VB_IQ4_XS:
-        nibbles(p + 64 * (2 + 4 * g), w);
-        look_up(vb_iq4_table, offset_of(type), w);
-        break;
-    case VB_Q5_0:
-    case VB_Q5_1: {
-        const uint8_t *at = p + (type == VB_Q5_0 ? 0 : 64);
-        const ivec fifth = i_load(at);
-        nibbles(at + 64, w);
-        EACH(k, 8) w[k] = i_or_bits(w[k], fifth, 4 - k, 16);
-        break;
-    }
-    case VB_Q4_K:
-        EACH(k, 8) {
-            const ivec v = i_load(p + 64 * (4 + g / 2 * 8 + k));
-            w[k] = g % 2 ? i_high_nibbles(v) : mask8(v, 15);
-        }
-        break;
-    case VB_Q5_K:
-        EACH(k, 8) {
-            const ivec v = i_load(p + 64 * (g < 2 ? 5 + 2 * k : 12 + g / 2 * 8 + k));
-            w[k] = g % 2 ? i_high_nibbles(v) : mask8(v, 15);
-            w[k] = i_or_bits(w[k], i_load(p + 64 * (4 + 2 * k)), 4 - g, 16);
-        }
-        break;
-    case VB_Q6_K: {
-        const uint8_t *half = p + 64 * (4 + g / 4 * 24);
-        const int j = g % 4;
-        EACH(k, 8) {
-            const ivec v = i_load(half + 64 * (3 * k + 1 + j % 2));
-            w[k] = j / 2 ? i_high_nibbles(v) : mask8(v, 15);
-            w[k] = i_or_bits(w[k], i_load(half + 64 * (3 * k)), 4 - 2 * j, 48);
-        }
-        break;
-    }
-    case VB_Q2_K: EACH(k, 8) w[k] = mask8(i_right(i_load(p + 64 * (5 + g / 4 * 8 + k)), g % 4 * 2), 3); break;
-    case VB_Q3_K:
-        EACH(k, 8) {
-            w[k] = mask8(i_right(i_load(p + 64 * (g < 4 ? 4 + 2 * k : 19 + k)), g % 4 * 2), 3);
-            w[k] = i_or_bits(w[k], i_load(p + 64 * (3 + 2 * k)), 2 - g, 4);
-        }
-        break;
-    default: break;
-    }
-}
 
 /* ---------------------------------------------------------------------- one group, some tokens */
 
@@ -256,37 +30,58 @@ INLINE ivec mul_add(ivec a, ivec b, ivec c, ivec d) {
     return i_add(i_mul(a, b), i_mul(c, d));
 }
 
-/* The step of the contract for n tokens, the first of them at `record`:
- * acc[i] = fmaf(d_x, fmaf(d_w, isum, -(m_w*msum)), acc[i]). */
-INLINE void step(vb_type type, const int n, int planes, const quads *w, const scales *s, const vb_tile *x,
-                 size_t record, fvec *acc) {
+/* What an activation's record starts the sums of a group from, and what its float step needs. */
+typedef struct records {
+    const int32_t *q; /* tokens x planes x 8 words */
+    const int32_t *a, *b;
+    const float *d;
+} records;
+
+INLINE records records_at(const vb_tile *x, size_t record, int planes) {
+    return (records){x->q + 8 * record * (size_t)planes, x->a + record, x->b + record, x->d + record};
+}
+
+/* Sums of the formats without a minimum start from a record's a (and b: second half). */
+INLINE bool starts_from_record(vb_type type) {
     const vb_tile_kind kind = kind_of(type);
-    const bool min = type == VB_Q2_K;
-    const int bits = bits_of(type);
-    const int32_t *q = x->q + 8 * record * (size_t)planes;
-    const int32_t *a = x->a + record, *b = x->b + record;
-    ivec isum[STEP], half[STEP];
+    return kind == VB_TILE_OFFSET ? offset_of(type) != 0 : kind == VB_TILE_HALVES && type != VB_Q2_K;
+}
+
+/* The float step of the contract for n tokens, from the sums of the group, or of its halves:
+ * acc[i] = fmaf(d_x, fmaf(d_w, isum, -(m_w*msum)), acc[i]). */
+INLINE void float_step(vb_type type, const int n, ivec *isum, const ivec *half, const scales *s,
+                       const records *r, fvec *acc) {
+    const vb_tile_kind kind = kind_of(type);
     fvec inner[STEP];
-    if (kind == VB_TILE_HALVES) {
-        dots(n, planes, isum, min ? NULL : a, w, bits, q, 0, 4);
-        dots(n, planes, half, min ? NULL : b, w, bits, q, 4, 8);
-        EACH(i, n) isum[i] = mul_add(s->s0, isum[i], s->s1, half[i]);
-    } else {
-        dots(n, planes, isum, kind == VB_TILE_OFFSET && offset_of(type) ? a : NULL, w, bits, q, 0, 8);
-    }
+    if (kind == VB_TILE_HALVES) EACH(i, n) isum[i] = mul_add(s->s0, isum[i], s->s1, half[i]);
     EACH(i, n) {
         const fvec sum = f_of_int(isum[i]);
         if (kind == VB_TILE_FLOAT) {
-            inner[i] = f_fms(s->d, sum, f_mul(s->m, f_of_bits(i_set(a[i]))));
-        } else if (min) {
-            const ivec msum = mul_add(s->n0, i_set(a[i]), s->n1, i_set(b[i]));
+            inner[i] = f_fms(s->d, sum, f_mul(s->m, f_of_bits(i_set(r->a[i]))));
+        } else if (type == VB_Q2_K) {
+            const ivec msum = mul_add(s->n0, i_set(r->a[i]), s->n1, i_set(r->b[i]));
             inner[i] = f_fms(s->d, sum, f_mul(s->m, f_of_int(msum)));
         } else {
             inner[i] = f_mul(s->d, sum);
         }
     }
-    EACH(i, n) acc[i] = f_fma(f_set(x->d[record + (size_t)i]), inner[i], acc[i]);
+    EACH(i, n) acc[i] = f_fma(f_set(r->d[i]), inner[i], acc[i]);
 }
+
+/* Dots and the float step for n tokens. */
+INLINE void step(vb_type type, const int n, int planes, const quads *w, const scales *s, records r,
+                 fvec *acc) {
+    const bool halves = kind_of(type) == VB_TILE_HALVES, start = starts_from_record(type);
+    const int bits = bits_of(type);
+    ivec isum[STEP], half[STEP];
+    dots(n, planes, isum, start ? r.a : NULL, w, bits, r.q, 0, halves ? 4 : 8);
+    if (halves) dots(n, planes, half, start ? r.b : NULL, w, bits, r.q, 4, 8);
+    float_step(type, n, isum, half, s, &r, acc);
+}
+
+#ifdef VB_WIDE
+#include "amx_body.h"
+#endif
 
 /* Group g of the block at p for all tokens, whose records start at `record`. */
 INLINE void group(vb_type type, int planes, const uint8_t *p, const int g, const scales *block,
@@ -296,8 +91,13 @@ INLINE void group(vb_type type, int planes, const uint8_t *p, const int g, const
     unpack(type, p, g, w.u);
     prepare(&w, bits_of(type));
     int t = 0;
-    for (; t + STEP <= x->tokens; t += STEP) step(type, STEP, planes, &w, &s, x, record + (size_t)t, acc + t);
-    for (; t < x->tokens; t++) step(type, 1, planes, &w, &s, x, record + (size_t)t, acc + t);
+#ifdef VB_WIDE /* amx_body.h: most of the tokens of a wide call */
+    t = wide_group(type, planes, &w, &s, x, record, acc);
+#endif
+    for (; t + STEP <= x->tokens; t += STEP)
+        step(type, STEP, planes, &w, &s, records_at(x, record + (size_t)t, planes), acc + t);
+    for (; t < x->tokens; t++)
+        step(type, 1, planes, &w, &s, records_at(x, record + (size_t)t, planes), acc + t);
 }
 
 /* ---------------------------------------------------------------------- slices of rows */
@@ -389,6 +189,9 @@ static void matmul(slice_fn *fn, const vb_matrix *w, const vb_acts *x, int row0,
     const int groups = w->cols / 32;
     vb_tile tile;
     fvec acc[VB_TILE_TOKENS * (VB_LANES / ROWS)];
+#ifdef VB_WIDE
+    wide_open(kind_of(w->type) == VB_TILE_HALVES, x->rows);
+#endif
     for (int t0 = 0; t0 < x->rows; t0 += VB_TILE_TOKENS) {
         const int tokens = x->rows - t0 < VB_TILE_TOKENS ? x->rows - t0 : VB_TILE_TOKENS;
         const int most = vb_tile_groups(tokens, x->planes);
@@ -410,6 +213,9 @@ static void matmul(slice_fn *fn, const vb_matrix *w, const vb_acts *x, int row0,
             }
         }
     }
+#ifdef VB_WIDE
+    wide_close(x->rows);
+#endif
 }
 
 #define KERNEL(name, type)                                                                                   \

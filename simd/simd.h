@@ -12,6 +12,15 @@
 #define VB_X86 0
 #endif
 
+/* AMX: compilers that know it, and Linux, which has to be asked for the tiles' registers. */
+#if VB_X86 && defined(__linux__) && defined(__clang__)
+#define VB_AMX (__clang_major__ >= 12)
+#elif VB_X86 && defined(__linux__)
+#define VB_AMX (__GNUC__ >= 11)
+#else
+#define VB_AMX 0
+#endif
+
 #if defined(__aarch64__) && defined(__ARM_NEON) && defined(__GNUC__) && !defined(__AARCH64EB__)
 #define VB_ARM64 1
 #else
@@ -57,6 +66,10 @@ vb_pack_fn *vb_packer(const vb_kernels *set);
 #if VB_X86
 extern const vb_kernels vb_kernels_avx2, vb_kernels_avx512;
 vb_pack_fn vb_pack_avx2, vb_pack_avx512;
+#endif
+#if VB_AMX
+extern const vb_kernels vb_kernels_amx;
+vb_pack_fn vb_pack_amx;
 #endif
 #if VB_ARM64
 extern const vb_kernels vb_kernels_neon;

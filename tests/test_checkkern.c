@@ -9,6 +9,7 @@
  * refuses them. */
 #include "checkkern.h"
 
+#include "cpu.h"
 #include "half.h"
 #include "repack.h"
 
@@ -109,6 +110,7 @@ static void matmul_shape(const check *c, int rows, int cols, int tokens, gw_rng 
 static void test_matmul(void **state) {
     const check *c = *state;
     const int values = vb_type_block_values((int)c->type);
+    vb_cpu_features(); /* the emulator of tests/amx takes SIGILL back from cmocka */
     const int unit = values == 1 ? 1 : values;
     for (int round = 0; round < rounds; round++) {
         gw_rng rng = start(c, round);
@@ -119,6 +121,9 @@ static void test_matmul(void **state) {
         for (int ws = 0; ws < CK_WEIGHTS_STYLES; ws++)
             for (int as = 0; as < CK_ACTS_STYLES; as++)
                 matmul_shape(c, 3, 512, 3, &rng, (ck_weights_style)ws, (ck_acts_style)as);
+        for (int s = 0; s < CK_WEIGHTS_STYLES * CK_ACTS_STYLES; s += 3) /* enough for matrix instructions */
+            matmul_shape(c, 3, 256, 49, &rng, (ck_weights_style)(s % CK_WEIGHTS_STYLES),
+                         (ck_acts_style)(s / CK_WEIGHTS_STYLES));
         for (int rows = 1; rows <= 49; rows += 4) /* partial blocks of rows, row tails of floats */
             matmul_shape(c, rows, unit * (1 + rows % 9), 1 + rows % 6, &rng, CK_NORMAL, CK_GAUSS);
         /* Several tiles of tokens and of columns (simd/tile.h). */

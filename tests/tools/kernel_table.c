@@ -18,6 +18,9 @@ static const vb_kernels *const sets[] = {
 #if VB_X86
     &vb_kernels_avx2,    &vb_kernels_avx512,
 #endif
+#if VB_AMX
+    &vb_kernels_amx,
+#endif
 #if VB_ARM64
     &vb_kernels_neon,
 #endif

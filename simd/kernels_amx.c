@@ -1,0 +1,41 @@
+/* kernels_amx.c - the kernel table for CPUs with AMX's int8 tiles: AVX-512's, and prompts by tile products
+ * (amx_body.h). */
+#include "simd.h"
+
+#if VB_AMX
+
+#include "formats.h"
+#include "tile.h"
+
+#include <math.h>
+#include <string.h>
+
+#ifdef __clang__
+#pragma clang attribute push(                                                                                \
+    __attribute__((                                                                                          \
+        target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c,amx-tile,amx-int8"))),           \
+    apply_to = function)
+#else
+#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c,amx-tile,amx-int8")
+#endif
+
+#include "vec_avx512.h"
+
+#include "pack_body.h"
+#include "weights_body.h"
+#define VB_WIDE
+#include "matmul_body.h"
+#include "float_body.h"
+#include "ops_body.h"
+#include "table_body.h"
+
+void vb_pack_amx(const vb_matrix *w, int row, size_t block0, size_t blocks, uint8_t *out) {
+    pack(w, row, block0, blocks, out);
+}
+
+const vb_kernels vb_kernels_amx = VB_TABLE("amx");
+
+#ifdef __clang__
+#pragma clang attribute pop
+#endif
+#endif

@@ -1,0 +1,196 @@
+/* amx_emulator.c - AMX instructions on CPUs that lack them, for the tests: such an instruction raises SIGILL,
+ * and the handler does what it would have done. So the program's own machine code is what is tested, shapes
+ * and addresses included; only its speed is not.
+ *
+ * Linked in with -Wl,--wrap=vb_cpu_features, which then claims AMX for every CPU with AVX-512. On a CPU that
+ * has AMX nothing is emulated. What an instruction would refuse ends the program with a message.
+ *
+ * Source: Intel SDM volume 2 (LDTILECFG, TILELOADD, TILESTORED, TILEZERO, TILERELEASE, TDPBSUD; 2.3, the VEX
+ * prefix; 2.1.5, addressing) and volume 1, chapter 18. */
+#include "simd.h"
+
+#if VB_AMX
+#include "cpu.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+unsigned __real_vb_cpu_features(void);
+unsigned __wrap_vb_cpu_features(void);
+
+enum { TILES = 8, ROWS = 16, BYTES = 64 };
+
+typedef struct tile {
+    int rows, bytes; /* of a row; 0, 0: not configured */
+    uint8_t at[ROWS][BYTES];
+} tile;
+
+/* A thread's registers, as the CPU would keep them. */
+static _Thread_local tile tiles[TILES];
+static _Thread_local bool configured;
+
+/* In a signal handler: nothing but write(). */
+static void stop(const char *why) {
+    static const char first[] = "AMX emulator: ";
+    ssize_t n = write(2, first, sizeof first - 1);
+    n += write(2, why, strlen(why));
+    n += write(2, "\n", 1);
+    _exit(n > 0 ? 70 : 71);
+}
+static void require(bool holds, const char *why) {
+    if (!holds) stop(why);
+}
+
+/* ---------------------------------------------------------------------- what the instructions do */
+
+static void configure(const uint8_t *from) {
+    require(from[0] == 1 && from[1] == 0, "ldtilecfg: not palette 1 from row 0");
+    for (int i = 2; i < 64; i++) {
+        const bool used = (i >= 16 && i < 32) || (i >= 48 && i < 56);
+        require(used || from[i] == 0, "ldtilecfg: a reserved byte is not 0");
+    }
+    memset(tiles, 0, sizeof tiles);
+    for (int i = 0; i < TILES; i++) {
+        uint16_t bytes;
+        memcpy(&bytes, from + 16 + 2 * i, sizeof bytes);
+        tiles[i].bytes = bytes;
+        tiles[i].rows = from[48 + i];
+        require(tiles[i].rows <= ROWS && bytes <= BYTES && (tiles[i].rows == 0) == (bytes == 0),
+                "ldtilecfg: a shape that no tile has");
+    }
+    configured = true;
+}
+
+static tile *used(int i) {
+    require(configured && i < TILES && tiles[i].rows, "a tile that is not configured");
+    return &tiles[i];
+}
+
+static void load(tile *t, const uint8_t *from, ptrdiff_t apart) {
+    memset(t->at, 0, sizeof t->at);
+    for (int r = 0; r < t->rows; r++) memcpy(t->at[r], from + r * apart, (size_t)t->bytes);
+}
+static void store(const tile *t, uint8_t *to, ptrdiff_t apart) {
+    for (int r = 0; r < t->rows; r++) memcpy(to + r * apart, t->at[r], (size_t)t->bytes);
+}
+
+/* c[m][n] += sum over k, i < 4 of a[m][4k + i] (signed) * b[k][4n + i] (unsigned), wrapping. */
+static void dot(tile *c, const tile *a, const tile *b) {
+    require(c != a && c != b && a != b, "tdpbsud: one tile twice");
+    require(c->rows == a->rows && c->bytes == b->bytes && a->bytes == 4 * b->rows && c->bytes % 4 == 0,
+            "tdpbsud: shapes that do not fit together");
+    for (int m = 0; m < c->rows; m++) {
+        for (int n = 0; n < c->bytes / 4; n++) {
+            int32_t sum;
+            memcpy(&sum, c->at[m] + 4 * n, sizeof sum);
+            uint32_t wrapping = (uint32_t)sum;
+            for (int k = 0; k < b->rows; k++) {
+                for (int i = 0; i < 4; i++)
+                    wrapping += (uint32_t)((int8_t)a->at[m][4 * k + i] * (int)b->at[k][4 * n + i]);
+            }
+            memcpy(c->at[m] + 4 * n, &wrapping, sizeof wrapping);
+        }
+    }
+}
+
+/* ---------------------------------------------------------------------- what the instructions are */
+
+static uint64_t reg(const ucontext_t *u, int number) {
+    static const int order[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
+                                  REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15};
+    return (uint64_t)u->uc_mcontext.gregs[order[number]];
+}
+
+/* VEX: c4, then R' X' B' mmmmm, then W vvvv' L pp; ' marks inverted bits. */
+typedef struct decoded {
+    uint8_t opcode, modrm;
+    int prefix; /* pp: 0 none, 1 66, 2 f3, 3 f2 */
+    int x, b;   /* 8 or 0, upper bits of index and base */
+    int vvvv;
+    const uint8_t *rest; /* behind ModRM */
+} decoded;
+
+/* Base and, where there is a SIB byte, index and scale. Moves d->rest behind the operand. */
+static uint8_t *address(decoded *d, const ucontext_t *u, ptrdiff_t *index) {
+    const int mod = d->modrm >> 6, rm = d->modrm & 7;
+    uint64_t base;
+    bool wide = mod == 2;
+    *index = 0;
+    if (rm == 4) {
+        const uint8_t sib = *d->rest++;
+        const int i = (sib >> 3 & 7) + d->x;
+        if (i != 4) *index = (ptrdiff_t)(reg(u, i) << (sib >> 6));
+        wide = wide || (mod == 0 && (sib & 7) == 5);
+        base = mod == 0 && (sib & 7) == 5 ? 0 : reg(u, (sib & 7) + d->b);
+    } else if (mod == 0 && rm == 5) { /* relative to the next instruction; none here has an immediate */
+        wide = true;
+        base = (uint64_t)(uintptr_t)(d->rest + 4);
+    } else {
+        base = reg(u, rm + d->b);
+    }
+    int32_t wide_by = 0;
+    if (wide) {
+        memcpy(&wide_by, d->rest, 4);
+        d->rest += 4;
+    }
+    const int64_t by = mod == 1 ? (int8_t)*d->rest++ : wide_by;
+    return (uint8_t *)(uintptr_t)(base + (uint64_t)by); /* NOLINT(performance-no-int-to-ptr) */
+}
+
+/* Does the instruction at d; false if it is none of AMX's that are known here. */
+static bool emulate(decoded *d, const ucontext_t *u) {
+    const int to = d->modrm >> 3 & 7;
+    const bool memory = d->modrm >> 6 != 3;
+    ptrdiff_t index;
+    if (d->opcode == 0x49 && d->prefix == 0 && memory && to == 0) {
+        const uint8_t *from = address(d, u, &index);
+        configure(from + index);
+    } else if (d->opcode == 0x49 && d->prefix == 0 && d->modrm == 0xc0) {
+        memset(tiles, 0, sizeof tiles);
+        configured = false;
+    } else if (d->opcode == 0x49 && d->prefix == 3 && !memory) {
+        memset(used(to)->at, 0, sizeof tiles[0].at);
+    } else if (d->opcode == 0x4b && d->prefix == 3 && memory) {
+        const uint8_t *from = address(d, u, &index);
+        load(used(to), from, index);
+    } else if (d->opcode == 0x4b && d->prefix == 2 && memory) {
+        uint8_t *at = address(d, u, &index);
+        store(used(to), at, index);
+    } else if (d->opcode == 0x5e && d->prefix == 2 && !memory) {
+        dot(used(to), used(d->modrm & 7), used(d->vvvv));
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static void handler(int signal_number, siginfo_t *info, void *context) {
+    ucontext_t *u = context;
+    const uint8_t *p =
+        (const uint8_t *)(uintptr_t)u->uc_mcontext.gregs[REG_RIP]; /* NOLINT(performance-no-int-to-ptr) */
+    (void)info;
+    if (p[0] == 0xc4 && (p[1] & 31) == 2) {
+        decoded d = {p[3], p[4], p[2] & 3, p[1] & 0x40 ? 0 : 8, p[1] & 0x20 ? 0 : 8, ~p[2] >> 3 & 15, p + 5};
+        if (emulate(&d, u)) {
+            u->uc_mcontext.gregs[REG_RIP] = (greg_t)(uintptr_t)d.rest;
+            return;
+        }
+    }
+    signal(signal_number, SIG_DFL); /* a stray instruction ends the program as it would without us */
+}
+
+/* Takes the signal, again if somebody else took it since: cmocka does, before each test. */
+unsigned __wrap_vb_cpu_features(void) {
+    const unsigned real = __real_vb_cpu_features();
+    if ((real & VB_CPU_AMX) || !(real & VB_CPU_AVX512)) return real;
+    struct sigaction action = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO};
+    sigaction(SIGILL, &action, NULL);
+    return real | VB_CPU_AMX;
+}
+#else
+typedef int amx_emulator_is_empty;
+#endif
