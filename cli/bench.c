@@ -495,7 +495,7 @@ int cli_bench(cli_options *o) {
         rc = cli_out_json(result_json(b));
     } else if (!rc) {
         print_result(b);
-        cli_print_offload(&b->session, stdout);
+        cli_print_offload(b->session.offload, b->session.context, stdout);
     }
     if (!rc) rc = cli_out_finish();
     free(b->runs);

@@ -205,8 +205,11 @@ void cli_result_free(cli_result *r);
 /* The statistics for people, on standard error, and for programs. */
 void cli_print_stats(const cli_session *s, const cli_result *r);
 json_t *cli_json_stats(const cli_result *r);
-/* What the offload backend did for the target, if there is one. */
-void cli_print_offload(const cli_session *s, FILE *to);
+/* --offload-width without --offload. */
+int cli_check_offload(const cli_options *o);
+void cli_offload_params(const cli_options *o, vb_offload *offload, vb_context_params *p);
+/* What the offload backend did for a context, if there is one. */
+void cli_print_offload(const vb_offload *offload, const vb_context *context, FILE *to);
 json_t *cli_json_offload(const cli_session *s);
 
 /* ---------------------------------------------------------------------------------------- memory

@@ -72,6 +72,7 @@ static int write_row(cli_file *out, const float *row, int n) {
 static int engine_logits(const cli_options *o, const vb_model *model, const int32_t *ids, size_t n,
                          cli_file *out) {
     vb_context *c = NULL;
+    vb_offload *offload = NULL;
     uint8_t *want = NULL;
     vb_error err = {0};
     vb_context_params p;
@@ -83,19 +84,20 @@ static int engine_logits(const cli_options *o, const vb_model *model, const int3
     p.n_ctx = o->ctx ? (int)o->ctx : (int)n;
     int n_vocab = vb_model_describe(model)->n_vocab;
     size_t batch = p.batch ? (size_t)p.batch : 64;
-    if (vb_context_open(&c, model, &p, &err)) return cli_report(&err);
-    want = malloc(batch);
-    if (!want)
-        rc = cli_error("out of memory");
-    else
-        memset(want, 1, batch);
+    if (o->offload && vb_offload_open(&offload, o->offload, &err)) return cli_report(&err);
+    cli_offload_params(o, offload, &p);
+    if (vb_context_open(&c, model, &p, &err)) rc = cli_report(&err);
+    if (!rc && !(want = malloc(batch))) rc = cli_error("out of memory");
+    if (!rc) memset(want, 1, batch);
     for (size_t i = 0; i < n && !rc; i += batch) {
         size_t m = n - i < batch ? n - i : batch;
         if (vb_eval(c, ids + i, m, want, &err)) rc = cli_report(&err);
         for (size_t j = 0; j < m && !rc; j++) rc = write_row(out, vb_logits(c, j), n_vocab);
     }
+    if (!rc) cli_print_offload(offload, c, stderr);
     free(want);
     vb_context_close(c);
+    vb_offload_close(offload);
     return rc;
 }
 
@@ -107,11 +109,9 @@ static int oracle_logits(const cli_options *o, const vb_model *model, const int3
     double *logits = NULL;
     float *row = NULL;
     if (cli_given(o, "--activations") || cli_given(o, "--kv") || cli_given(o, "--kernels") ||
-        cli_given(o, "--batch"))
-        fprintf(
-            stderr,
-            "verbatim: note: the oracle is float64 throughout: --activations, --kv, --kernels and --batch "
-            "play no part\n");
+        cli_given(o, "--batch") || o->offload)
+        fprintf(stderr, "verbatim: note: the oracle is float64 throughout: --activations, --kv, --kernels, "
+                        "--batch and --offload play no part\n");
     if (__builtin_mul_overflow(n * sizeof *logits, (size_t)n_vocab, &size) || !(logits = malloc(size)) ||
         !(row = malloc((size_t)n_vocab * sizeof *row))) {
         cli_error("out of memory for %zu x %d float64 logits: fewer --tokens", n, n_vocab);
@@ -140,7 +140,8 @@ int cli_logits(cli_options *o) {
     if (!o->model) return cli_usage("no model: give one with -m FILE");
     if (!o->tokens) return cli_usage("no tokens: give --tokens 1,2,3 or --tokens @FILE");
     if (!o->out) return cli_usage("no output: give --out FILE");
-    int rc = cli_parse_tokens(o->tokens, &ids, &n);
+    int rc = cli_check_offload(o);
+    if (!rc) rc = cli_parse_tokens(o->tokens, &ids, &n);
     if (rc) return rc;
     cli_interrupt_install();
     vb_error err = {0};

@@ -160,12 +160,12 @@ const cli_option CLI_OPTIONS[] = {
     {"--offload", "NAME",
      "a backend that computes matrix products elsewhere: a NAME such as openblas, or the path of a library "
      "(docs/offload.md)",
-     GENERATE | CMD_BENCH, CLI_STRING, AT(offload), 0, 0, NULL},
+     GENERATE | CMD_BENCH | CMD_LOGITS, CLI_STRING, AT(offload), 0, 0, NULL},
     {"--offload-width", "N",
      "vectors per product under a backend that is not bitwise, so that the output does not depend on drafts; "
      "0: as they "
      "come (no drafts). Default 16",
-     GENERATE | CMD_BENCH, CLI_INT, AT(offload_width), 0, 4096, NULL},
+     GENERATE | CMD_BENCH | CMD_LOGITS, CLI_INT, AT(offload_width), 0, 4096, NULL},
     {"--reps", "N", "repetitions, of which the median counts. Default 5", CMD_BENCH, CLI_INT, AT(reps), 1,
      100, NULL},
     {"--lengths", "LIST", "lengths of prompts. Default 128,512", CMD_BENCH, CLI_STRING, AT(lengths), 0, 0,

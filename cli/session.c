@@ -47,11 +47,16 @@ void cli_context_params(const cli_options *o, vb_context_params *p) {
     p->cancel = cli_interrupt_callback;
 }
 
+int cli_check_offload(const cli_options *o) {
+    if (cli_given(o, "--offload-width") && !o->offload)
+        return cli_usage("--offload-width says how a backend is called: add --offload NAME");
+    return CLI_OK;
+}
+
 /* A width that the batch holds. Small batches are asked for where memory is short, not to say anything about
  * backends. */
-static void offload_params(const cli_session *s, vb_context_params *p) {
-    const cli_options *o = s->o;
-    p->offload = s->offload;
+void cli_offload_params(const cli_options *o, vb_offload *offload, vb_context_params *p) {
+    p->offload = offload;
     p->offload_width = (int)o->offload_width;
     if (!cli_given(o, "--offload-width") && p->batch > 0 && p->batch < p->offload_width)
         p->offload_width = p->batch;
@@ -76,8 +81,7 @@ int cli_check_models(const cli_options *o) {
 static int check_options(const cli_options *o) {
     const int rc = cli_check_models(o);
     if (rc) return rc;
-    if (cli_given(o, "--offload-width") && !o->offload)
-        return cli_usage("--offload-width says how a backend is called: add --offload NAME");
+    if (cli_check_offload(o)) return CLI_USAGE;
     if (o->trace_full && !o->trace)
         return cli_usage("--trace-full says what a trace holds: add --trace FILE");
     return CLI_OK;
@@ -200,7 +204,7 @@ static int open_draft(cli_session *s) {
     }
     vb_context_params p;
     cli_context_params(o, &p);
-    offload_params(s, &p);
+    cli_offload_params(o, s->offload, &p);
     p.n_ctx = vb_context_size(s->context);
     int trained = vb_model_describe(model)->n_ctx;
     if (o->draft_model && trained > 0 && p.n_ctx > trained) {
@@ -231,7 +235,7 @@ static int open_all(cli_session *s) {
     }
     if (o->offload && vb_offload_open(&s->offload, o->offload, &err)) return cli_report(&err);
     cli_context_params(o, &p);
-    offload_params(s, &p);
+    cli_offload_params(o, s->offload, &p);
     if (vb_context_open(&s->context, s->target.model, &p, &err)) return cli_report(&err);
     vb_spec_defaults(&s->params);
     s->params.accept = accept_rule(o->accept);

@@ -36,6 +36,10 @@ verbatim run -m "$target" -p x --offload "$target"
 ok "a backend that is no library" fails 1 "target.gguf"
 verbatim run -m "$target" -p x --offload-width 4
 ok "a width without a backend" fails 2 "--offload"
+ids=$(seq 1 40 | paste -sd, -)
+verbatim logits -m "$target" --tokens "$ids" --out "$work/none" --offload-width 4
+ok "the same of logits" fails 2 "--offload"
+ok "and nothing written" [ ! -e "$work/none" ]
 good=$BUILD/tests/plugins/good.so
 if [ -r "$good" ]; then
     verbatim run -m "$work/float.gguf" -p "Once upon" -n 20 --seed 1
@@ -43,6 +47,10 @@ if [ -r "$good" ]; then
     verbatim run -m "$work/float.gguf" -p "Once upon" -n 20 --seed 1 --offload "$(cd "$(dirname "$good")" && pwd)/good.so"
     ok "a bitwise backend: the same text" same_files "$work/out" "$work/plain"
     ok "its class stands in the statistics" err_has "offload good, bitwise"
+    verbatim logits -m "$work/float.gguf" --tokens "$ids" --out "$work/here"
+    verbatim logits -m "$work/float.gguf" --tokens "$ids" --out "$work/there" --offload "$(cd "$(dirname "$good")" && pwd)/good.so"
+    ok "a bitwise backend: the same logits" same_files "$work/here" "$work/there"
+    ok "which it computed" err_has "offload good, bitwise: of "
 else
     skip "a bitwise backend" "$good is not built"
 fi
@@ -50,6 +58,9 @@ if [ -r "$BUILD/bin/verbatim-openblas.so" ]; then
     verbatim run -m "$target" -md "$draft" -p "Once upon" -n 30 --seed 1 --offload openblas --compare --json
     ok "openblas: speculation gives the target's tokens" json_is identical true
     ok "its class stands in the JSON" json_is class bounded
+    verbatim logits -m "$target" --tokens "$ids" --offload openblas -b 16 --out "$work/here"
+    verbatim logits -m "$target" --tokens "$ids" --offload openblas -b 33 --out "$work/there"
+    ok "openblas: the same logits however the tokens are split" same_files "$work/here" "$work/there"
     verbatim run -m "$target" -md "$draft" -p x -n 4 --offload openblas --offload-width 0
     ok "openblas without a width: no drafts" fails 1 "width"
 else
