@@ -16,6 +16,9 @@ void vb_pool_close(vb_pool *p);
 int vb_pool_threads(const vb_pool *p); /* 1 for NULL */
 /* Runs fn(arg, 0..n_tasks-1) and returns when all are done. pool = NULL runs them here, in order. */
 void vb_pool_run(vb_pool *p, int n_tasks, vb_task fn, void *arg);
+/* Memory that one of the next jobs will read: task i from `from` + i*apart on. Until it is called again,
+ * threads that wait for a job ask the memory for the beginnings of the first tasks meanwhile. Speed only. */
+void vb_pool_ahead(vb_pool *p, const void *from, size_t apart);
 /* Physical cores this process may run on, at least 1. */
 int vb_physical_cores(void);
 

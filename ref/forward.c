@@ -195,13 +195,25 @@ static void product_task(void *arg, int index, int worker) {
     p->w->p.kernels->matmul[matrix->type](matrix, &p->w->acts, row0, row1, p->y[i], p->ldy[i]);
 }
 
-/* y_i = matrix_i times each of the vectors set up by set_acts. y_i: (rows, matrix_i->rows). Chunks are
- * multiples of 16 output rows, small enough that four of them fall to each thread, as SIMD kernels and slow
- * neighbours like it. */
+/* Rows of a task, when products have `total` rows together: a multiple of 16, small enough that four tasks
+ * fall to each thread, as SIMD kernels and slow neighbours like it. */
+static int chunk_of(const vb_workspace *w, int64_t total) {
+    const int threads = vb_pool_threads(w->p.pool);
+    const int64_t share = threads == 1 ? total : total / (4 * (int64_t)threads);
+    return (int)(share < 16 ? 16 : share / 16 * 16);
+}
+
+/* The product after the next one reads a (and b, c: NULL for fewer): whoever waits until then asks the memory
+ * for the first rows. */
+static void ahead(vb_workspace *w, const vb_matrix *a, const vb_matrix *b, const vb_matrix *c) {
+    const int64_t rows = (int64_t)a->rows + (b ? b->rows : 0) + (c ? c->rows : 0);
+    vb_pool_ahead(w->p.pool, a->packed ? a->packed : a->data, (size_t)chunk_of(w, rows) * a->row_bytes);
+}
+
+/* y_i = matrix_i times each of the vectors set up by set_acts. y_i: (rows, matrix_i->rows). */
 static void multiply(vb_workspace *w, const vb_matrix *a, float *ya, const vb_matrix *b, float *yb,
                      const vb_matrix *c, float *yc) {
     product p = {.w = w, .matrix = {a, b, c}, .y = {ya, yb, yc}};
-    const int threads = vb_pool_threads(w->p.pool);
     int64_t total = 0;
     bool elsewhere[3] = {false, false, false}; /* computed by the offload hook */
     for (int i = 0; i < 3 && p.matrix[i]; i++) {
@@ -209,8 +221,7 @@ static void multiply(vb_workspace *w, const vb_matrix *a, float *ya, const vb_ma
             elsewhere[i] = w->p.offload.multiply(w->p.offload.self, p.matrix[i], &w->acts, p.y[i]);
         if (!elsewhere[i]) total += p.matrix[i]->rows;
     }
-    const int64_t share = threads == 1 ? total : total / (4 * (int64_t)threads);
-    p.chunk = (int)(share < 16 ? 16 : share / 16 * 16);
+    p.chunk = chunk_of(w, total);
     for (int i = 0; i < 3; i++) {
         const int rows = p.matrix[i] && !elsewhere[i] ? p.matrix[i]->rows : 0;
         p.ldy[i] = (size_t)rows;
@@ -391,6 +402,7 @@ static int output(vb_workspace *w, float *logits, vb_error *err) {
     for (int row = 0; row < w->n; row++) {
         if (w->rows[row].want) normalize_row(w, w->x + (size_t)row * D, m->output_norm, i++);
     }
+    ahead(w, &m->layers[0].wq, &m->layers[0].wk, &m->layers[0].wv);
     multiply(w, &m->output, logits, NULL, NULL, NULL, NULL);
     if (!all_below(logits, (size_t)wanted * V, infinite)) fail(w, NOT_FINITE);
     int rc = check(w, err);
@@ -426,6 +438,7 @@ int vb_forward(vb_workspace *w, const vb_row *rows, int n, float *logits, vb_err
         set_acts(w, w->h, n, D, &l->wq, &l->wk, &l->wv);
         each_row(w, attn_norm_row); /* h (n, D) = norm(x) */
         observe(w, "attn_norm", D, w->h);
+        ahead(w, &l->wo, NULL, NULL);
         multiply(w, &l->wq, w->q, &l->wk, w->k, &l->wv, w->v); /* q (n, Q), k (n, K), v (n, K) */
         each_row(w, qkv_row);                                  /* biases, norms, RoPE, cache */
         observe(w, "q", Q, w->q);
@@ -436,17 +449,23 @@ int vb_forward(vb_workspace *w, const vb_row *rows, int n, float *logits, vb_err
         observe(w, "heads", Q, w->heads);
         set_acts(w, w->heads, n, Q, &l->wo, NULL, NULL);
         each_row(w, quantize_row);
+        ahead(w, &l->w_gate, &l->w_up, NULL);
         multiply(w, &l->wo, w->delta, NULL, NULL, NULL, NULL); /* delta (n, D) */
 
         set_acts(w, w->h, n, D, &l->w_gate, &l->w_up, NULL);
         each_row(w, after_attention_row); /* x += delta, h = norm(x) */
         observe(w, "attn_out", D, w->delta);
         observe(w, "ffn_norm", D, w->h);
+        ahead(w, &l->w_down, NULL, NULL);
         multiply(w, &l->w_gate, w->gate, &l->w_up, w->up, NULL, NULL); /* gate, up (n, F) */
 
         set_acts(w, w->hidden, n, F, &l->w_down, NULL, NULL);
         each_row(w, swiglu_row); /* hidden (n, F) = silu(gate)*up */
         observe(w, "ffn_hidden", F, w->hidden);
+        if (w->layer + 1 < m->info.n_layers)
+            ahead(w, &l[1].wq, &l[1].wk, &l[1].wv);
+        else
+            ahead(w, &m->output, NULL, NULL);
         multiply(w, &l->w_down, w->delta, NULL, NULL, NULL, NULL); /* delta (n, D) */
         each_row(w, after_ffn_row);                                /* x += delta */
         observe(w, "ffn_out", D, w->delta);
