@@ -14,10 +14,10 @@ INLINE v16 weights_part(vb_type type, const uint8_t *row, size_t i, int n) {
     return v16_load_bf16_part((const uint16_t *)(const void *)row + i, n);
 }
 
-/* rows x tokens outputs: y[t*ldy + r]. ahead: the `rows` rows after these are asked for on the way; several
- * short streams are too many for a CPU to notice by itself. */
+/* rows x tokens outputs: y[t*ldy + r]. ahead: so many bytes behind its weights each row asks for others on
+ * the way; 0: it does not. */
 INLINE void float_tile(vb_type type, const int rows, const int tokens, const uint8_t *w, size_t row_bytes,
-                       const float *x, size_t n, float *y, size_t ldy, bool ahead) {
+                       const float *x, size_t n, float *y, size_t ldy, size_t ahead) {
     const size_t size = type == VB_F32 ? 4 : 2;
     v16 acc[16];
     EACH(i, rows * tokens) acc[i] = v16_zero();
@@ -25,7 +25,7 @@ INLINE void float_tile(vb_type type, const int rows, const int tokens, const uin
     for (; i + 16 <= n; i += 16) {
         v16 wr[TILE_ROWS];
         if (ahead && i * size % 64 == 0) {
-            EACH(r, rows) prefetch(w + (size_t)(rows + r) * row_bytes + i * size);
+            EACH(r, rows) prefetch(w + (size_t)r * row_bytes + i * size + ahead);
         }
         EACH(r, rows) wr[r] = weights(type, w + (size_t)r * row_bytes, i);
         EACH(t, tokens) {
@@ -53,31 +53,35 @@ INLINE void float_tile(vb_type type, const int rows, const int tokens, const uin
 }
 
 INLINE void float_rows(vb_type type, const int rows, const uint8_t *w, size_t row_bytes, const float *x,
-                       size_t n, int tokens, float *y, size_t ldy, bool ahead) {
+                       size_t n, int tokens, float *y, size_t ldy, size_t ahead) {
     int t = 0;
-    for (; t + TILE_COLS <= tokens; t += TILE_COLS, ahead = false)
+    for (; t + TILE_COLS <= tokens; t += TILE_COLS, ahead = 0)
         float_tile(type, rows, TILE_COLS, w, row_bytes, x + (size_t)t * n, n, y + (size_t)t * ldy, ldy,
                    ahead);
     if (TILE_COLS > 2 && t + 2 <= tokens) {
         float_tile(type, rows, 2, w, row_bytes, x + (size_t)t * n, n, y + (size_t)t * ldy, ldy, ahead);
         t += 2;
-        ahead = false;
+        ahead = 0;
     }
-    for (; t < tokens; t++, ahead = false)
+    for (; t < tokens; t++, ahead = 0)
         float_tile(type, rows, 1, w, row_bytes, x + (size_t)t * n, n, y + (size_t)t * ldy, ldy, ahead);
 }
 
-/* Tokens that stay in the L2 cache while rows pass by, and rows that do while tokens pass by. */
-enum { FLOAT_TOKENS = 16, FLOAT_ROWS = 16 };
+enum {
+    FLOAT_TOKENS = 16, /* stay in the L2 cache while rows pass by, */
+    FLOAT_ROWS = 16,   /* and rows that do while tokens pass by */
+    /* One token: memory is read from front to back, which the CPU sees and reads ahead by itself, but only to
+       the end of a page of 4 KiB; this is two pages. */
+    PAGES_AHEAD = 8192
+};
 
 INLINE void matmul_floats(vb_type type, const vb_matrix *w, const vb_acts *x, int row0, int row1, float *y,
                           size_t ldy) {
     const size_t n = (size_t)w->cols;
-    if (x->rows == 1) { /* row after row: memory is read from front to back, which the CPU sees and reads
-                           ahead by itself */
+    if (x->rows == 1) {
         for (int r = row0; r < row1; r++)
             float_tile(type, 1, 1, w->data + (size_t)r * w->row_bytes, w->row_bytes, x->f, n, y + r, ldy,
-                       false);
+                       PAGES_AHEAD);
         return;
     }
     for (int r0 = row0; r0 < row1; r0 += FLOAT_ROWS) {
@@ -88,12 +92,13 @@ INLINE void matmul_floats(vb_type type, const vb_matrix *w, const vb_acts *x, in
             for (; r < r1; r += r + TILE_ROWS <= r1 ? TILE_ROWS : 1) {
                 const uint8_t *row = w->data + (size_t)r * w->row_bytes;
                 float *out = y + (size_t)t0 * ldy + r;
-                const bool ahead = t0 == 0 && r + 2 * TILE_ROWS <= w->rows;
+                /* The next rows: short streams side by side are too many for a CPU to notice. */
+                const size_t ahead = t0 == 0 ? TILE_ROWS * w->row_bytes : 0;
                 if (r + TILE_ROWS <= r1)
                     float_rows(type, TILE_ROWS, row, w->row_bytes, x->f + (size_t)t0 * n, n, tokens, out, ldy,
                                ahead);
                 else
-                    float_rows(type, 1, row, w->row_bytes, x->f + (size_t)t0 * n, n, tokens, out, ldy, false);
+                    float_rows(type, 1, row, w->row_bytes, x->f + (size_t)t0 * n, n, tokens, out, ldy, 0);
             }
         }
     }
