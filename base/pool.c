@@ -153,7 +153,10 @@ void vb_pool_run(vb_pool *p, int n_tasks, vb_task fn, void *arg) {
     while (atomic_load(&p->done) < n_tasks && spin-- > 0) relax();
     if (atomic_load(&p->done) < n_tasks) {
         pthread_mutex_lock(&p->mutex);
-        atomic_store(&p->caller_sleeping, true);
+        /* Either we see the last task done below, or its thread sees this and signals. An exchange, which no
+           CPU moves behind the load of `done`; QEMU 7.2 does that to an aarch64 store, sequentially
+           consistent or not. */
+        atomic_exchange(&p->caller_sleeping, true);
         while (atomic_load(&p->done) < n_tasks) pthread_cond_wait(&p->job_done, &p->mutex);
         atomic_store(&p->caller_sleeping, false);
         pthread_mutex_unlock(&p->mutex);
