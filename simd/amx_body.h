@@ -20,7 +20,7 @@ enum {
                       tiles little to win, and nothing where they are not full */
 };
 
-/* What LDTILECFG reads. Tiles 0-3: C; 4 and 5: A; 6 and 7: B. */
+/* What LDTILECFG reads. Tiles 0 and 1: C; 4 and 5: A; 6 and 7: B. */
 typedef struct tile_shapes {
     uint8_t palette, start_row, zero[14];
     uint16_t row_bytes[16];
@@ -28,9 +28,9 @@ typedef struct tile_shapes {
 } tile_shapes;
 
 static const tile_shapes shapes_whole = {
-    1, 0, {0}, {64, 64, 64, 64, 32, 32, 64, 64}, {16, 16, 16, 16, 16, 16, 8, 8}};
+    1, 0, {0}, {64, 64, 0, 0, 32, 32, 64, 64}, {16, 16, 0, 0, 16, 16, 8, 8}};
 static const tile_shapes shapes_halves = {
-    1, 0, {0}, {64, 64, 64, 64, 16, 16, 64, 64}, {16, 16, 16, 16, 16, 16, 4, 4}};
+    1, 0, {0}, {64, 64, 0, 0, 16, 16, 64, 64}, {16, 16, 0, 0, 16, 16, 4, 4}};
 
 INLINE void wide_open(bool halves, int tokens) {
     if (tokens < WIDE_FROM) return;
@@ -55,26 +55,16 @@ typedef int32_t tile_sums[SIXTEEN][VB_LANES];
  * the (upper) plane; [2] and [3] those over the lower plane. The weights are in tiles 6 and 7. */
 INLINE void tile_products(bool halves, int planes, const int32_t *q, tile_sums sums[4]) {
     const size_t apart = 32 * (size_t)planes, row = sizeof sums[0][0];
-    TILE_ZERO(0);
-    TILE_LOAD(4, q, apart);
-    TILE_DOT(0, 4, 6);
-    TILE_STORE(0, sums[0], row);
-    if (halves) {
+    for (int p = 0; p < planes; p++) {
+        TILE_ZERO(0);
+        TILE_LOAD(4, q + 8 * p, apart);
+        TILE_DOT(0, 4, 6);
+        TILE_STORE(0, sums[2 * p], row);
+        if (!halves) continue;
         TILE_ZERO(1);
-        TILE_LOAD(5, q + 4, apart);
+        TILE_LOAD(5, q + 8 * p + 4, apart);
         TILE_DOT(1, 5, 7);
-        TILE_STORE(1, sums[1], row);
-    }
-    if (planes == 1) return;
-    TILE_ZERO(2);
-    TILE_LOAD(4, q + 8, apart);
-    TILE_DOT(2, 4, 6);
-    TILE_STORE(2, sums[2], row);
-    if (halves) {
-        TILE_ZERO(3);
-        TILE_LOAD(5, q + 12, apart);
-        TILE_DOT(3, 5, 7);
-        TILE_STORE(3, sums[3], row);
+        TILE_STORE(1, sums[2 * p + 1], row);
     }
 }
 
