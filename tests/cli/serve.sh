@@ -158,7 +158,7 @@ ok "its text is that of verbatim run" test "$(stream_text)" = "$text"
 ok "it ends with [DONE]" test "$(events | tail -n 1)" = "[DONE]"
 ok "with one reason" test "$(events | grep -c '"finish_reason":"length"')" = 1
 ok "no usage unless asked" test "$(events | grep -c '"usage"')" = 0
-post /v1/completions "{\"prompt\":\"$P\",\"max_tokens\":5,\"stream\":true,\"stream_options\":{\"include_usage\":true}}" -N
+post /v1/completions "{\"prompt\":\"$P\",\"max_tokens\":5,\"seed\":5,\"stream\":true,\"stream_options\":{\"include_usage\":true}}" -N
 events | tail -n 2 | head -n 1 >"$work/out.usage"
 ok "the usage comes last, without choices" grep -q '"choices":\[\].*"completion_tokens":5' "$work/out.usage"
 post /v1/completions "{\"prompt\":\"$P\",\"max_tokens\":9,\"seed\":3,\"n\":2,\"stream\":true,\"verbatim\":true}" -N
