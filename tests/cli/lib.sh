@@ -20,25 +20,9 @@ verbatim --version
 ${VB_RUNNER:-} "$BUILD/tests/tools/tiny_pair" "$work" || { echo "not ok 1 - cannot write the models"; exit 1; }
 target=$work/target.gguf draft=$work/draft.gguf
 
-# start_server ARGS...: `verbatim serve` on a free port in the background, its standard error in $work/server.err; waits until it
-# answers and sets $server, $url (without /v1) and $port. Whoever uses it ends it in a trap of their own.
-start_server() {
-    : >"$work/server.err" # or the lines of the one before are taken for this one's
-    # shellcheck disable=SC2086
-    ${VB_RUNNER:-} "$BUILD/bin/verbatim" serve --port 0 "$@" >"$work/server.out" 2>"$work/server.err" </dev/null &
-    server=$!
-    tries=0
-    until grep -q '^  try ' "$work/server.err"; do
-        tries=$((tries + 1))
-        if [ $tries -gt 600 ] || ! kill -0 "$server" 2>/dev/null; then
-            cp "$work/server.err" "$work/err"
-            return 1
-        fi
-        sleep 0.1
-    done
-    url=$(sed -n 's|^  API *\(http://.*\)/v1$|\1|p' "$work/server.err")
-    port=${url##*:}
-}
+# start_server ARGS...: a server (tests/server.sh) whose standard error is $work/server.err
+. "$(dirname "$0")/../server.sh"
+start_server() { serve server "$@" || { cp "$work/server.err" "$work/err" && return 1; }; }
 
 # ok NAME CONDITION...: one test; the condition is a command
 ok() {
