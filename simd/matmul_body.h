@@ -14,16 +14,20 @@ INLINE vb_tile_kind kind_of(vb_type type) {
     return type == VB_Q6_K || type == VB_Q3_K || type == VB_Q2_K ? VB_TILE_HALVES : VB_TILE_OFFSET;
 }
 
-/* start[i] + the whole integers' dot product; with two planes 128*hi + lo. start = NULL: 0. */
-INLINE void dots(const int n, int planes, ivec *acc, const int32_t *start, const quads *w, int bits,
-                 const int32_t *x, int k0, int k1) {
+/* acc[i] += the whole integers' dot product over quads [k0, k1); with two planes that is 128*hi + lo. */
+INLINE void dots(const int n, int planes, ivec *acc, const quads *w, int bits, const int32_t *x, int k0,
+                 int k1) {
     const size_t stride = 8 * (size_t)planes;
-    EACH(i, n) acc[i] = planes == 1 && start ? i_set(start[i]) : i_zero();
-    dot(n, acc, w, bits, x, stride, k0, k1);
-    if (planes == 1) return;
-    EACH(i, n) acc[i] = i_left(acc[i], 7);
-    if (start) EACH(i, n) acc[i] = i_add(acc[i], i_set(start[i]));
-    dot(n, acc, w, bits, x + 8, stride, k0, k1);
+    if (planes == 1) {
+        dot(n, acc, w, bits, x, stride, k0, k1);
+        return;
+    }
+    ivec both[STEP];
+    EACH(i, n) both[i] = i_zero();
+    dot(n, both, w, bits, x, stride, k0, k1);
+    EACH(i, n) both[i] = i_left(both[i], 7);
+    dot(n, both, w, bits, x + 8, stride, k0, k1);
+    EACH(i, n) acc[i] = i_add(acc[i], both[i]);
 }
 
 INLINE ivec mul_add(ivec a, ivec b, ivec c, ivec d) {
@@ -68,15 +72,51 @@ INLINE void float_step(vb_type type, const int n, ivec *isum, const ivec *half, 
     EACH(i, n) acc[i] = f_fma(f_set(r->d[i]), inner[i], acc[i]);
 }
 
+/* What the sums of a group, and of its second half, start from. */
+INLINE void start_sums(vb_type type, const int n, const records *r, ivec *isum, ivec *half) {
+    const bool start = starts_from_record(type);
+    EACH(i, n) isum[i] = start ? i_set(r->a[i]) : i_zero();
+    if (kind_of(type) == VB_TILE_HALVES) EACH(i, n) half[i] = start ? i_set(r->b[i]) : i_zero();
+}
+
 /* Dots and the float step for n tokens. */
 INLINE void step(vb_type type, const int n, int planes, const quads *w, const scales *s, records r,
                  fvec *acc) {
-    const bool halves = kind_of(type) == VB_TILE_HALVES, start = starts_from_record(type);
+    const bool halves = kind_of(type) == VB_TILE_HALVES;
     const int bits = bits_of(type);
     ivec isum[STEP], half[STEP];
-    dots(n, planes, isum, start ? r.a : NULL, w, bits, r.q, 0, halves ? 4 : 8);
-    if (halves) dots(n, planes, half, start ? r.b : NULL, w, bits, r.q, 4, 8);
+    start_sums(type, n, &r, isum, half);
+    dots(n, planes, isum, w, bits, r.q, 0, halves ? 4 : 8);
+    if (halves) dots(n, planes, half, w, bits, r.q, 4, 8);
     float_step(type, n, isum, half, s, &r, acc);
+}
+
+/* One token, and groups [g, g + groups_together) of the block at p, whose records start at `record`. Memory
+ * decides here: every word is loaded once and in order, which is how the CPU reads ahead best, and the bits
+ * of several groups are taken out of it. */
+INLINE void one_token(vb_type type, int planes, const uint8_t *p, const int g, const scales *block,
+                      const vb_tile *x, size_t record, fvec *acc) {
+    const int n = groups_together(type);
+    const bool halves = kind_of(type) == VB_TILE_HALVES;
+    ivec isum[4], half[4];
+    records r[4];
+    EACH(j, n) {
+        r[j] = records_at(x, record + (size_t)j, planes);
+        start_sums(type, 1, &r[j], &isum[j], &half[j]);
+    }
+    EACH(i, 8 / QUADS) {
+        const int k0 = QUADS * i, k1 = k0 + QUADS;
+        EACH(j, n) {
+            quads w;
+            EACH(k, QUADS) w.u[k0 + k] = quad(type, p, g + j, k0 + k);
+            prepare(&w, bits_of(type), k0, k1);
+            dots(1, planes, halves && k0 >= 4 ? &half[j] : &isum[j], &w, bits_of(type), r[j].q, k0, k1);
+        }
+    }
+    EACH(j, n) {
+        const scales s = group_scales(type, p, *block, g + j);
+        float_step(type, 1, &isum[j], &half[j], &s, &r[j], acc);
+    }
 }
 
 #ifdef VB_WIDE
@@ -89,7 +129,7 @@ INLINE void group(vb_type type, int planes, const uint8_t *p, const int g, const
     const scales s = group_scales(type, p, *block, g);
     quads w;
     unpack(type, p, g, w.u);
-    prepare(&w, bits_of(type));
+    prepare(&w, bits_of(type), 0, 8);
     int t = 0;
 #ifdef VB_WIDE /* amx_body.h: most of the tokens of a wide call */
     t = wide_group(type, planes, &w, &s, x, record, acc);
@@ -102,8 +142,8 @@ INLINE void group(vb_type type, int planes, const uint8_t *p, const int g, const
 
 /* ---------------------------------------------------------------------- slices of rows */
 
-/* Formats with planes of bits apart from each other: the CPU does not see by itself that memory is read in
- * order. */
+/* Formats with planes of bits apart from each other: group by group, the CPU does not see by itself that
+ * memory is read in order. */
 INLINE bool hidden_order(vb_type type) {
     return type == VB_Q3_K || type == VB_Q5_K || type == VB_Q6_K;
 }
@@ -131,6 +171,13 @@ INLINE void slice(vb_type type, int planes, const uint8_t *p, const uint8_t *nex
             const uint8_t *words = p + head + 4 * ROWS * v;
             fvec *to = acc + (size_t)v * tokens;
             const scales s = block_scales(type, p + v * ROWS * l.head_bytes, words);
+            if (tokens == 1 && groups_together(type) > 1) {
+                EACH(i, l.groups / groups_together(type)) {
+                    const int j = i * groups_together(type);
+                    one_token(type, planes, words, j, &s, x, record + (size_t)j, to);
+                }
+                continue;
+            }
             EACH(j, l.groups) {
                 if (v == 0 && next && (tokens > 2 || hidden_order(type)))
                     for (size_t i = 0; i < size / (size_t)l.groups; i += 64)

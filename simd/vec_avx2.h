@@ -14,7 +14,8 @@
 enum {
     ROWS = 8,           /* rows in a vector */
     SIGNED_WEIGHTS = 1, /* dot() wants 8-bit weights signed: maddubs saturates on large unsigned ones */
-    STEP = 2            /* tokens side by side */
+    STEP = 2,           /* tokens side by side */
+    QUADS = 2           /* of a group at a time, where several groups share words */
 };
 typedef __m256i ivec; /* 8 int32, or 32 bytes */
 typedef __m256 fvec;
@@ -148,10 +149,10 @@ INLINE void f_store_part(float *p, fvec v, int from, int to) {
 typedef struct quads {
     ivec u[8], abs[8];
 } quads;
-INLINE void prepare(quads *w, int bits) {
+INLINE void prepare(quads *w, int bits, int k0, int k1) {
     if (bits < 8) return;
     VB_UNROLL
-    for (int k = 0; k < 8; k++) w->abs[k] = _mm256_abs_epi8(w->u[k]);
+    for (int k = k0; k < k1; k++) w->abs[k] = _mm256_abs_epi8(w->u[k]);
 }
 
 /* v is used where it stands: gcc otherwise turns sums of many into trees, for which 16 registers are too few.

@@ -14,7 +14,8 @@
 enum {
     ROWS = 16,          /* rows in a vector */
     SIGNED_WEIGHTS = 0, /* dot() wants unsigned weights of any size */
-    STEP = 2            /* tokens side by side */
+    STEP = 2,           /* tokens side by side */
+    QUADS = 1           /* of a group at a time, where several groups share words */
 };
 typedef __m512i ivec; /* 16 int32, or 64 bytes */
 typedef __m512 fvec;
@@ -134,9 +135,11 @@ INLINE void f_store_part(float *p, fvec v, int from, int to) {
 typedef struct quads {
     ivec u[8];
 } quads;
-INLINE void prepare(quads *w, int bits) {
+INLINE void prepare(quads *w, int bits, int k0, int k1) {
     (void)w;
     (void)bits;
+    (void)k0;
+    (void)k1;
 }
 
 /* acc + the products of u (unsigned) with one word of the activations, the same for every row. GCC loads the

@@ -12,9 +12,10 @@
  */
 
 enum {
-    ROWS = 4,                  /* rows in a vector */
-    SIGNED_WEIGHTS = 1,        /* dot() takes signed bytes; weights below 8 bits fit them as they are */
-    STEP = VB_NEON_DOT ? 4 : 2 /* tokens side by side */
+    ROWS = 4,                   /* rows in a vector */
+    SIGNED_WEIGHTS = 1,         /* dot() takes signed bytes; weights below 8 bits fit them as they are */
+    STEP = VB_NEON_DOT ? 4 : 2, /* tokens side by side */
+    QUADS = 4                   /* of a group at a time, where several groups share words */
 };
 typedef uint32x4_t ivec; /* 4 int32, or 16 bytes */
 typedef float32x4_t fvec;
@@ -152,16 +153,18 @@ typedef struct quads {
     int8x16_t pair[8];
 #endif
 } quads;
-INLINE void prepare(quads *w, int bits) {
+INLINE void prepare(quads *w, int bits, int k0, int k1) {
     (void)bits;
 #if VB_NEON_DOT == 2
     VB_UNROLL
-    for (int k = 0; k < 8; k += 2) {
+    for (int k = k0; k < k1; k += 2) {
         w->pair[k] = s8(vzip1q_u32(w->u[k], w->u[k + 1]));
         w->pair[k + 1] = s8(vzip2q_u32(w->u[k], w->u[k + 1]));
     }
 #else
     (void)w;
+    (void)k0;
+    (void)k1;
 #endif
 }
 

@@ -164,6 +164,46 @@ INLINE int offset_of(vb_type type) {
     }
 }
 
+/* Groups of a block whose bits stand in the same words. */
+INLINE int groups_together(vb_type type) {
+    switch (type) {
+    case VB_Q4_K:
+    case VB_Q5_K: return 2; /* and the fifth bits of all eight */
+    case VB_Q2_K:
+    case VB_Q3_K: /* and the third bits of all eight */
+    case VB_Q6_K: return 4;
+    default: return 1;
+    }
+}
+
+/* Quad k of group g of a packed block whose words start at p, in formats whose groups share words. */
+INLINE ivec quad(vb_type type, const uint8_t *p, const int g, const int k) {
+    switch (type) {
+    case VB_Q4_K: {
+        const ivec v = i_load(p + 64 * (4 + g / 2 * 8 + k));
+        return g % 2 ? i_high_nibbles(v) : mask8(v, 15);
+    }
+    case VB_Q5_K: {
+        const ivec v = i_load(p + 64 * (g < 2 ? 5 + 2 * k : 12 + g / 2 * 8 + k));
+        const ivec low = g % 2 ? i_high_nibbles(v) : mask8(v, 15);
+        return i_or_bits(low, i_load(p + 64 * (4 + 2 * k)), 4 - g, 16);
+    }
+    case VB_Q6_K: {
+        const uint8_t *half = p + 64 * (4 + g / 4 * 24);
+        const int j = g % 4;
+        const ivec v = i_load(half + 64 * (3 * k + 1 + j % 2));
+        return i_or_bits(j / 2 ? i_high_nibbles(v) : mask8(v, 15), i_load(half + 64 * (3 * k)), 4 - 2 * j,
+                         48);
+    }
+    case VB_Q2_K: return mask8(i_right(i_load(p + 64 * (5 + g / 4 * 8 + k)), g % 4 * 2), 3);
+    case VB_Q3_K: {
+        const ivec low = mask8(i_right(i_load(p + 64 * (g < 4 ? 4 + 2 * k : 19 + k)), g % 4 * 2), 3);
+        return i_or_bits(low, i_load(p + 64 * (3 + 2 * k)), 2 - g, 4);
+    }
+    default: return i_zero();
+    }
+}
+
 /* Group g of the packed block whose words start at p. */
 INLINE void unpack(vb_type type, const uint8_t *p, const int g, ivec w[8]) {
     switch (type) {
@@ -195,36 +235,11 @@ INLINE void unpack(vb_type type, const uint8_t *p, const int g, ivec w[8]) {
         EACH(k, 8) w[k] = i_or_bits(w[k], fifth, 4 - k, 16);
         break;
     }
-    case VB_Q4_K:
-        EACH(k, 8) {
-            const ivec v = i_load(p + 64 * (4 + g / 2 * 8 + k));
-            w[k] = g % 2 ? i_high_nibbles(v) : mask8(v, 15);
-        }
-        break;
-    case VB_Q5_K:
-        EACH(k, 8) {
-            const ivec v = i_load(p + 64 * (g < 2 ? 5 + 2 * k : 12 + g / 2 * 8 + k));
-            w[k] = g % 2 ? i_high_nibbles(v) : mask8(v, 15);
-            w[k] = i_or_bits(w[k], i_load(p + 64 * (4 + 2 * k)), 4 - g, 16);
-        }
-        break;
-    case VB_Q6_K: {
-        const uint8_t *half = p + 64 * (4 + g / 4 * 24);
-        const int j = g % 4;
-        EACH(k, 8) {
-            const ivec v = i_load(half + 64 * (3 * k + 1 + j % 2));
-            w[k] = j / 2 ? i_high_nibbles(v) : mask8(v, 15);
-            w[k] = i_or_bits(w[k], i_load(half + 64 * (3 * k)), 4 - 2 * j, 48);
-        }
-        break;
-    }
-    case VB_Q2_K: EACH(k, 8) w[k] = mask8(i_right(i_load(p + 64 * (5 + g / 4 * 8 + k)), g % 4 * 2), 3); break;
+    case VB_Q2_K:
     case VB_Q3_K:
-        EACH(k, 8) {
-            w[k] = mask8(i_right(i_load(p + 64 * (g < 4 ? 4 + 2 * k : 19 + k)), g % 4 * 2), 3);
-            w[k] = i_or_bits(w[k], i_load(p + 64 * (3 + 2 * k)), 2 - g, 4);
-        }
-        break;
+    case VB_Q4_K:
+    case VB_Q5_K:
+    case VB_Q6_K: EACH(k, 8) w[k] = quad(type, p, g, k); break;
     default: break;
     }
 }
