@@ -70,8 +70,10 @@ INLINE void float_rows(vb_type type, const int rows, const uint8_t *w, size_t ro
 enum {
     FLOAT_TOKENS = 16, /* stay in the L2 cache while rows pass by, */
     FLOAT_ROWS = 16,   /* and rows that do while tokens pass by */
-    /* One token: memory is read from front to back, which the CPU sees and reads ahead by itself, but only to
-       the end of a page of 4 KiB; this is two pages. */
+    /* One token: rows are read from front to back, which the CPU sees and reads ahead by itself, as long as
+       the vector stays in the L1 cache: so many values. A longer one passes by once per row, a second stream
+       beside the first; then two pages of 4 KiB ahead are asked for. */
+    SHORT_VECTOR = 4096,
     PAGES_AHEAD = 8192
 };
 
@@ -79,9 +81,13 @@ INLINE void matmul_floats(vb_type type, const vb_matrix *w, const vb_acts *x, in
                           size_t ldy) {
     const size_t n = (size_t)w->cols;
     if (x->rows == 1) {
-        for (int r = row0; r < row1; r++)
-            float_tile(type, 1, 1, w->data + (size_t)r * w->row_bytes, w->row_bytes, x->f, n, y + r, ldy,
-                       PAGES_AHEAD);
+        for (int r = row0; r < row1; r++) {
+            const uint8_t *row = w->data + (size_t)r * w->row_bytes;
+            if (n <= SHORT_VECTOR)
+                float_tile(type, 1, 1, row, w->row_bytes, x->f, n, y + r, ldy, 0);
+            else
+                float_tile(type, 1, 1, row, w->row_bytes, x->f, n, y + r, ldy, PAGES_AHEAD);
+        }
         return;
     }
     for (int r0 = row0; r0 < row1; r0 += FLOAT_ROWS) {
