@@ -21,7 +21,7 @@ WARN = -Wall -Wextra -Wpedantic -Wshadow -Wconversion $(WERROR)
 # Bit identity (P1): nothing is contracted, reassociated or widened. docs/numerics.md says why. Comes last, so that no
 # CFLAGS from outside undoes it.
 EXACT = -std=c11 -ffp-contract=off -fno-fast-math
-INCLUDES = -I. -Iinclude -Ibase -Igguf -Itokenizer -Iref -Isimd -Isampling -Ioffload -Iquantize -Iprove -Iconformance -Iserver -Itests
+INCLUDES = -I. -Iinclude -Ibase -Igguf -Itokenizer -Iref -Isimd -Iengine -Isampling -Ioffload -Iquantize -Iprove -Iconformance -Iserver -Itests
 # Recursive, not :=, so that the flags are right after tools/deps has installed the packages. $(eval) caches them.
 PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null))$(PKG_CFLAGS)
 PKG_LIBS = $(eval PKG_LIBS := $$(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null))$(PKG_LIBS)
@@ -35,7 +35,7 @@ CURL_LIBS = $(eval CURL_LIBS := $$(if $$(CURL),$$(shell $(PKG_CONFIG) --libs lib
 TOOL_LIBS = $(CURL_LIBS)
 TEST_LIBS = -lcmocka -lgmp
 
-LIB_DIRS = base gguf tokenizer ref simd sampling offload quantize
+LIB_DIRS = base gguf tokenizer ref ref/arch simd offload engine sampling quantize
 LIB_SRC := $(filter-out offload/openblas.c,$(foreach d,$(LIB_DIRS),$(wildcard $(d)/*.c)))
 # Tools above the library: the command and the tests link them, libverbatim.a does not hold them.
 TOOL_DIRS = prove conformance server

@@ -5,6 +5,7 @@
 #include "inputs.h"
 
 #include "repack.h"
+#include "simd/simd.h"
 #include "unpack.h"
 
 #include <stdlib.h>

@@ -281,16 +281,6 @@ static void add_matrix(vb_offload_session *s, const vb_matrix *w) {
     e->fixed = accepted && e->attached;
 }
 
-static void each_matrix(vb_offload_session *s, const vb_model *m,
-                        void (*fn)(vb_offload_session *, const vb_matrix *)) {
-    for (int i = 0; i < m->info.n_layers; i++) {
-        const vb_layer *l = &m->layers[i];
-        const vb_matrix *all[] = {&l->wq, &l->wk, &l->wv, &l->wo, &l->w_gate, &l->w_up, &l->w_down};
-        for (size_t j = 0; j < sizeof all / sizeof all[0]; j++) fn(s, all[j]);
-    }
-    fn(s, &m->output);
-}
-
 static void measure(vb_offload_session *s, const vb_matrix *w) {
     s->capacity++;
     if (w->rows > s->max_outputs) s->max_outputs = w->rows;
@@ -396,10 +386,11 @@ static int check_steady(vb_offload_session *s, vb_error *err) {
     return VB_OK;
 }
 
-int vb_offload_session_open(vb_offload_session **out, vb_offload *o, const vb_model *m,
-                            const vb_workspace_params *p, int width, bool check_all, vb_error *err) {
+int vb_offload_session_open(vb_offload_session **out, vb_offload *o, const vb_matrix *const *matrices,
+                            size_t n, const vb_offload_session_params *p, vb_error *err) {
     vb_offload_session *s = NULL;
-    if (o->info.class_ == VB_OFFLOAD_BITWISE && width > 0) width = 0; /* nothing to make up for */
+    /* A bitwise backend has nothing to make up for. */
+    const int width = o->info.class_ == VB_OFFLOAD_BITWISE && p->width > 0 ? 0 : p->width;
     if (width < 0 || width > p->max_rows)
         return vb_fail(err, VB_ERR_ARGUMENT, "offload_width is %d, must be 0 (off) to %d, the batch", width,
                        p->max_rows);
@@ -411,12 +402,12 @@ int vb_offload_session_open(vb_offload_session **out, vb_offload *o, const vb_mo
     s->planes = p->planes;
     s->max_rows = p->max_rows;
     s->width = width;
-    s->check_all = check_all;
+    s->check_all = p->check_all;
     s->bytes = sizeof *s;
-    each_matrix(s, m, measure);
+    for (size_t i = 0; i < n; i++) measure(s, matrices[i]);
     if ((rc = grab_all(s, err)) != 0) goto cleanup;
     pthread_mutex_lock(&o->mutex);
-    each_matrix(s, m, add_matrix);
+    for (size_t i = 0; i < n; i++) add_matrix(s, matrices[i]);
     pthread_mutex_unlock(&o->mutex);
     if (s->width && (rc = check_steady(s, err)) != 0) goto cleanup;
     *out = s;

@@ -2,8 +2,9 @@
 #ifndef VB_OFFLOAD_SESSION_H
 #define VB_OFFLOAD_SESSION_H
 
-#include "forward.h"
-#include "offload.h"
+#include "base/pool.h"
+#include "offload/offload.h"
+#include "ref/kernels.h"
 
 #include <pthread.h>
 
@@ -48,11 +49,28 @@ bool vb_offload_within(vb_offload_class class, const vb_matrix *w, const vb_acts
 
 typedef struct vb_offload_session vb_offload_session;
 
-/* Attaches the weights of a model. width > 0 under a bounded backend: every product is computed on exactly
- * that many vectors. Errors: VB_ERR_ARGUMENT, VB_ERR_MEMORY, VB_ERR_UNSUPPORTED (the results of that width
- * depend on the place of a vector or on its neighbours). */
-int vb_offload_session_open(vb_offload_session **out, vb_offload *o, const vb_model *m,
-                            const vb_workspace_params *p, int width, bool check_all, vb_error *err);
+/* Where a pass may have a whole product computed instead of by its kernels. */
+typedef struct vb_product_hook {
+    void *self;
+    /* True: y (x->rows, w->rows) is filled. False: y is not to be read; the kernels compute it. */
+    bool (*multiply)(void *self, const vb_matrix *w, const vb_acts *x, float *y);
+    /* VB_OK, or why no result of this pass or a later one is to be believed any more. */
+    int (*check)(void *self, vb_error *err);
+} vb_product_hook;
+
+typedef struct vb_offload_session_params {
+    const vb_kernels *kernels;
+    vb_pool *pool;
+    int planes;     /* of quantised activations */
+    int max_rows;   /* vectors per product at most */
+    int width;      /* > 0 under a bounded backend: every product is computed on exactly that many vectors */
+    bool check_all; /* compare every product with the kernels */
+} vb_offload_session_params;
+
+/* Attaches the weights of a model: its n matrices. Errors: VB_ERR_ARGUMENT, VB_ERR_MEMORY, VB_ERR_UNSUPPORTED
+ * (the results of that width depend on the place of a vector or on its neighbours). */
+int vb_offload_session_open(vb_offload_session **out, vb_offload *o, const vb_matrix *const *matrices,
+                            size_t n, const vb_offload_session_params *p, vb_error *err);
 void vb_offload_session_close(vb_offload_session *s);
 vb_product_hook vb_offload_session_hook(vb_offload_session *s);
 void vb_offload_session_stats(const vb_offload_session *s, vb_offload_stats *out);

@@ -2,7 +2,7 @@
  * every program runs them, wrong ones assembled from parts. */
 #include "prove.h"
 
-#include "kernels.h"
+#include "engine/context.h"
 
 #include <stdlib.h>
 
@@ -119,15 +119,14 @@ static int open_generation(void *self, uint64_t seed, bool alone, vb_spec **out,
 }
 
 int vb_prove_pair_open(vb_prove_pair *pair, vb_prove_subject *subject, vb_joint_params *law, vb_error *err) {
-    const vb_kernels *kernels;
     int rc;
     if (pair->n_prompt < 1) return vb_fail(err, VB_ERR_ARGUMENT, "the prompt is empty");
     if (pair->wrong && pair->params.draft != VB_DRAFT_MODEL)
         return vb_fail(err, VB_ERR_ARGUMENT, "the wrong rule %s needs a draft model", pair->wrong->name);
     const vb_lm target = vb_lm_context(pair->target);
-    if ((rc = vb_kernels_choose(vb_context_kernels(pair->target), &kernels, err)) ||
-        (rc = vb_sampling_check(&pair->sampling, target.n_vocab, err)) ||
-        (rc = vb_law_open(&pair->law, &pair->sampling, target.n_vocab, kernels->exp_weights, err)))
+    if ((rc = vb_sampling_check(&pair->sampling, target.n_vocab, err)) ||
+        (rc = vb_law_open(&pair->law, &pair->sampling, target.n_vocab, pair->target->kernels->exp_weights,
+                          err)))
         return rc;
     if ((rc = vb_context_truncate(pair->target, 0, err)) ||
         (rc = vb_lm_feed(&target, pair->prompt, pair->n_prompt - 1, err))) {

@@ -1,21 +1,41 @@
-/* hparams.h - what a file's metadata says about the forward pass, read and validated. Internal to ref/. */
+/* hparams.h - reads metadata keys under an architecture's name, failing closed: a value that is missing, of
+ * the wrong type, out of range or not understood is an error, because a forward pass with a guessed value
+ * runs and gives wrong logits.
+ *
+ * A key counts as known because it was read: vb_hparams_close refuses every other key under the
+ * architecture's name. So a key belongs to the architectures whose code reads it, and to no others (P6).
+ * The first error stays; later reads then do nothing, so that a function may read all it needs and look at
+ * `rc` once. Internal to ref/. */
 #ifndef VB_HPARAMS_H
 #define VB_HPARAMS_H
 
-#include "model.h"
+#include "ref/model.h"
 
-/* Limits, far above the models in use, that keep every product of two of these in range. */
-enum {
-    VB_MAX_LAYERS = 4096,
-    VB_MAX_WIDTH = 1 << 20, /* dim, ffn_dim, heads*head_dim */
-    VB_MAX_HEADS = 1 << 16,
-    VB_MAX_CONTEXT = 1 << 24,
-    VB_MAX_VOCAB = 1 << 24,
-};
+typedef struct vb_hparams {
+    const vb_gguf *g;
+    const char *arch; /* the prefix of the keys */
+    bool *read;       /* (vb_gguf_meta_count(g)): some function asked for this entry */
+    vb_error *err;
+    int rc;
+} vb_hparams;
 
-/* Fills in m->arch, m->eps, m->rot, m->rope_scale, *rope_base and every field of m->info that metadata
- * determines. Every key under the architecture's name must be known: one that is not might change the output
- * (P6). Errors: VB_ERR_UNSUPPORTED, VB_ERR_FORMAT, naming file and key. */
-int vb_hparams_read(vb_model *m, double *rope_base, vb_error *err);
+int vb_hparams_open(vb_hparams *h, const vb_gguf *g, const char *arch, vb_error *err);
+/* Refuses what nobody read; frees the memory. Returns h->rc. */
+int vb_hparams_close(vb_hparams *h);
+
+/* The entry "ARCH.key", NULL if there is none; counts as read. */
+const vb_meta *vb_hparams_find(vb_hparams *h, const char *key);
+/* The key is known and has no effect on the forward pass; the call's place says why. */
+void vb_hparams_ignore(vb_hparams *h, const char *key);
+/* Fails with "FILE: ARCH.key WHY" unless something failed before. */
+void vb_hparams_refuse(vb_hparams *h, int code, const char *key, const char *why);
+
+/* An integer in [min, max]. An array, one value per layer, must hold equal values. Absent: `fallback`, or an
+ * error if that is negative. */
+int64_t vb_hparams_int(vb_hparams *h, const char *key, int64_t fallback, int64_t min, int64_t max);
+/* A finite float in [min, max]. Absent: `fallback`, or an error if that is NaN. */
+double vb_hparams_float(vb_hparams *h, const char *key, double fallback, double min, double max);
+/* True when the key is there and is this string. */
+bool vb_hparams_is(vb_hparams *h, const char *key, const char *text);
 
 #endif

@@ -132,10 +132,6 @@ typedef struct vb_kernels {
 /* The scalar reference: complete, plain C, no intrinsics. */
 extern const vb_kernels vb_kernels_ref;
 
-/* The set of this name ("auto" or NULL: the best this CPU runs), after VERBATIM_KERNELS. VB_ERR_UNSUPPORTED
- * names what is there. Implemented in simd/dispatch.c. */
-int vb_kernels_choose(const char *name, const vb_kernels **out, vb_error *err);
-
 /* vb_logprob (verbatim.h) with the exp_sum of this set: the same bits. */
 double vb_logprob_by(const vb_kernels *kernels, const float *logits, int n_vocab, int32_t id);
 

@@ -1,90 +1,40 @@
-/* model.c - binds the tensors of a file to a vb_model: every tensor that the architecture needs must be there
- * in its exact shape, every tensor that is there must be known (one that is not would change the output, P6),
- * and every block of weights must have finite scales. Nothing is copied.
+/* model.c - opens a model: its architecture reads the metadata and plans the layers (ref/arch/), then the
+ * file's tensors are bound to the plan. Every tensor that the architecture needs must be there in its exact
+ * shape, every tensor that is there must be known (one that is not would change the output, P6), and every
+ * block of weights must have finite scales. Nothing is copied.
  *
  * References: the names of the tensors are those of the GGUF specification (ggml, docs/gguf.md). */
-#include "model.h"
+#include "ref/arch/arch.h"
 
-#include "hparams.h"
-#include "mathf.h"
-#include "unpack.h"
+#include "gguf/unpack.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* ---------------------------------------------------------------------- what tensors there are */
 
-typedef enum extent { ONE, DIM, QUERY, KEY, HEAD, FFN, VOCAB, HALF_ROT } extent;
-
-static int extent_of(const vb_model *m, extent e) {
-    const vb_model_info *i = &m->info;
+/* l: the layer whose tensor it is; NULL outside the layers. */
+static int extent_of(const vb_model *m, const vb_layer *l, vb_extent e) {
     switch (e) {
-    case DIM: return i->dim;
-    case QUERY: return i->n_heads * i->head_dim;
-    case KEY: return i->n_kv_heads * i->head_dim;
-    case HEAD: return i->head_dim;
-    case FFN: return i->ffn_dim;
-    case VOCAB: return i->n_vocab;
-    case HALF_ROT: return m->rot / 2;
-    case ONE: break;
+    case VB_DIM: return m->info.dim;
+    case VB_QUERY: return l ? l->attn.n_heads * l->attn.head_dim : 0;
+    case VB_KEY: return l ? l->attn.n_kv_heads * l->attn.head_dim : 0;
+    case VB_HEAD: return l ? l->attn.head_dim : 0;
+    case VB_FFN: return l ? l->ffn.dim : 0;
+    case VB_VOCAB: return m->info.n_vocab;
+    case VB_HALF_ROT: return m->rope.rot / 2;
+    case VB_ONE: break;
     }
     return 1;
 }
 
-typedef enum presence { REQUIRED, OPTIONAL, QKV_BIAS, QK_NORM, ROPE_FREQS } presence;
-
-typedef struct slot {
-    const char *name;
-    size_t offset; /* of a vb_matrix (rows != ONE) or a const float * in the struct that the slots describe */
-    extent rows, cols; /* a vector has rows = ONE */
-    presence presence;
-} slot;
-
-#define LAYER(name, field, rows, cols, presence)                                                             \
-    { name, offsetof(vb_layer, field), rows, cols, presence }
-
-static const slot layer_slots[] = {
-    LAYER("attn_norm.weight", attn_norm, ONE, DIM, REQUIRED),
-    LAYER("attn_q.weight", wq, QUERY, DIM, REQUIRED),
-    LAYER("attn_k.weight", wk, KEY, DIM, REQUIRED),
-    LAYER("attn_v.weight", wv, KEY, DIM, REQUIRED),
-    LAYER("attn_q.bias", bq, ONE, QUERY, QKV_BIAS),
-    LAYER("attn_k.bias", bk, ONE, KEY, QKV_BIAS),
-    LAYER("attn_v.bias", bv, ONE, KEY, QKV_BIAS),
-    LAYER("attn_q_norm.weight", q_norm, ONE, HEAD, QK_NORM),
-    LAYER("attn_k_norm.weight", k_norm, ONE, HEAD, QK_NORM),
-    LAYER("attn_output.weight", wo, DIM, QUERY, REQUIRED),
-    LAYER("attn_output.bias", bo, ONE, DIM, OPTIONAL),
-    LAYER("ffn_norm.weight", ffn_norm, ONE, DIM, REQUIRED),
-    LAYER("ffn_gate.weight", w_gate, FFN, DIM, REQUIRED),
-    LAYER("ffn_up.weight", w_up, FFN, DIM, REQUIRED),
-    LAYER("ffn_down.weight", w_down, DIM, FFN, REQUIRED),
-    LAYER("ffn_gate.bias", b_gate, ONE, FFN, OPTIONAL),
-    LAYER("ffn_up.bias", b_up, ONE, FFN, OPTIONAL),
-    LAYER("ffn_down.bias", b_down, ONE, DIM, OPTIONAL),
-};
-enum { N_LAYER_SLOTS = sizeof layer_slots / sizeof layer_slots[0] };
-
-/* The tensors outside the layers. rope_freqs is needed only while the model is opened. */
-typedef struct globals {
-    vb_matrix embd, output;
-    const float *output_norm, *rope_freqs;
-} globals;
-
-static const slot global_slots[] = {
-    {"token_embd.weight", offsetof(globals, embd), VOCAB, DIM, REQUIRED},
-    {"output_norm.weight", offsetof(globals, output_norm), ONE, DIM, REQUIRED},
-    {"output.weight", offsetof(globals, output), VOCAB, DIM, OPTIONAL},
-    {"rope_freqs.weight", offsetof(globals, rope_freqs), ONE, HALF_ROT, ROPE_FREQS},
-};
-enum { N_GLOBAL_SLOTS = sizeof global_slots / sizeof global_slots[0] };
-
-/* True when the architecture has this tensor at all; *required when a file must hold it. */
-static bool belongs(const vb_arch *a, presence p, bool *required) {
-    *required = p == REQUIRED || (p == QKV_BIAS && a->qkv_bias) || (p == QK_NORM && a->qk_norm);
-    return *required || p == OPTIONAL || p == QKV_BIAS || (p == ROPE_FREQS && a->rope_freqs);
+static const vb_slot *find_slot(const vb_slot *const *tables, const char *name) {
+    for (; *tables; tables++) {
+        for (const vb_slot *s = *tables; s->name; s++)
+            if (!strcmp(s->name, name)) return s;
+    }
+    return NULL;
 }
 
 /* ---------------------------------------------------------------------- binding */
@@ -106,15 +56,9 @@ static bool parse_layer(const char *name, int n_layers, int *layer, const char *
     return true;
 }
 
-static const slot *find_slot(const slot *slots, int n, const char *name) {
-    for (int i = 0; i < n; i++) {
-        if (!strcmp(slots[i].name, name)) return &slots[i];
-    }
-    return NULL;
-}
-
-static int check_shape(const vb_model *m, const slot *s, const vb_tensor *t, vb_error *err) {
-    const uint64_t rows = (uint64_t)extent_of(m, s->rows), cols = (uint64_t)extent_of(m, s->cols);
+static int check_shape(const vb_model *m, const vb_layer *l, const vb_slot *s, const vb_tensor *t,
+                       vb_error *err) {
+    const uint64_t rows = (uint64_t)extent_of(m, l, s->rows), cols = (uint64_t)extent_of(m, l, s->cols);
     if (t->dims[0] == cols && t->dims[1] == rows && t->dims[2] == 1 && t->dims[3] == 1) return VB_OK;
     return vb_fail(
         err, VB_ERR_FORMAT,
@@ -138,11 +82,12 @@ static int check_weights(const vb_model *m, const vb_tensor *t, vb_error *err) {
                    (unsigned long long)t->offset + (unsigned long long)bad * bytes, what ? what : "a value");
 }
 
-/* Puts tensor t where `s` says in `base`. */
-static int bind_tensor(vb_model *m, const slot *s, void *base, const vb_tensor *t, vb_error *err) {
-    int rc = check_shape(m, s, t, err);
+/* Puts tensor t where `s` says in `base`, which is the layer l or, with l NULL, the globals. */
+static int bind_tensor(vb_model *m, const vb_layer *l, const vb_slot *s, void *base, const vb_tensor *t,
+                       vb_error *err) {
+    int rc = check_shape(m, l, s, t, err);
     if (rc) return rc;
-    if (s->rows == ONE && t->type != VB_F32)
+    if (s->rows == VB_ONE && t->type != VB_F32)
         return vb_fail(err, VB_ERR_UNSUPPORTED, "%s: tensor %s is %s; norms and biases must be F32",
                        vb_gguf_path(m->gguf), t->name, vb_type_name((int)t->type));
     rc = check_weights(m, t, err);
@@ -150,7 +95,7 @@ static int bind_tensor(vb_model *m, const slot *s, void *base, const vb_tensor *
     m->info.parameters += t->dims[0] * t->dims[1];
     m->info.weight_bytes += t->bytes;
     void *field = (char *)base + s->offset;
-    if (s->rows == ONE) {
+    if (s->rows == VB_ONE) {
         const float *data =
             (const float *)(const void *)t->data; /* aligned: general.alignment is at least 8 */
         memcpy(field, &data, sizeof data);
@@ -165,83 +110,80 @@ static int bind_tensor(vb_model *m, const slot *s, void *base, const vb_tensor *
     return VB_OK;
 }
 
-static int bind_all(vb_model *m, globals *g, vb_error *err) {
+static int bind_all(vb_model *m, vb_globals *g, vb_error *err) {
     for (size_t i = 0; i < vb_gguf_tensor_count(m->gguf); i++) {
         const vb_tensor *t = vb_gguf_tensor(m->gguf, i);
         int layer = 0;
         const char *rest = NULL;
         const bool in_layer = parse_layer(t->name, m->info.n_layers, &layer, &rest);
-        const slot *s = in_layer ? find_slot(layer_slots, N_LAYER_SLOTS, rest)
-                                 : find_slot(global_slots, N_GLOBAL_SLOTS, t->name);
-        bool required;
-        if (!s || !belongs(m->arch, s->presence, &required))
+        vb_layer *l = in_layer ? &m->layers[layer] : NULL;
+        const vb_slot *s = l ? find_slot(m->arch->layer, rest) : find_slot(m->arch->globals, t->name);
+        if (!s)
             return vb_fail(
                 err, VB_ERR_UNSUPPORTED,
                 "%s: tensor %s is not known for the architecture %s with %d layers, and would change "
                 "the output if it were used",
                 vb_gguf_path(m->gguf), t->name, m->arch->name, m->info.n_layers);
-        int rc = bind_tensor(m, s, in_layer ? (void *)&m->layers[layer] : (void *)g, t, err);
+        int rc = bind_tensor(m, l, s, l ? (void *)l : (void *)g, t, err);
         if (rc) return rc;
     }
     return VB_OK;
 }
 
-static bool is_bound(const slot *s, const void *base) {
+static bool is_bound(const vb_slot *s, const void *base) {
     const char *field = (const char *)base + s->offset;
-    if (s->rows != ONE) return ((const vb_matrix *)(const void *)field)->data != NULL;
+    if (s->rows != VB_ONE) return ((const vb_matrix *)(const void *)field)->data != NULL;
     const float *data;
     memcpy(&data, field, sizeof data);
     return data != NULL;
 }
 
-static int check_complete(const vb_model *m, const globals *g, vb_error *err) {
-    bool required;
-    for (int i = 0; i < N_GLOBAL_SLOTS; i++) {
-        const slot *s = &global_slots[i];
-        if (belongs(m->arch, s->presence, &required) && required && !is_bound(s, g))
-            return vb_fail(err, VB_ERR_FORMAT, "%s: tensor %s is missing", vb_gguf_path(m->gguf), s->name);
+/* The first required slot that nothing in `base` fills; NULL: none. */
+static const vb_slot *missing(const vb_slot *const *tables, const void *base) {
+    for (; *tables; tables++) {
+        for (const vb_slot *s = *tables; s->name; s++)
+            if (s->required && !is_bound(s, base)) return s;
     }
+    return NULL;
+}
+
+static int check_complete(const vb_model *m, const vb_globals *g, vb_error *err) {
+    const vb_slot *s = missing(m->arch->globals, g);
+    if (s) return vb_fail(err, VB_ERR_FORMAT, "%s: tensor %s is missing", vb_gguf_path(m->gguf), s->name);
     for (int layer = 0; layer < m->info.n_layers; layer++) {
-        for (int i = 0; i < N_LAYER_SLOTS; i++) {
-            const slot *s = &layer_slots[i];
-            if (belongs(m->arch, s->presence, &required) && required && !is_bound(s, &m->layers[layer]))
-                return vb_fail(err, VB_ERR_FORMAT, "%s: tensor blk.%d.%s is missing", vb_gguf_path(m->gguf),
-                               layer, s->name);
-        }
+        s = missing(m->arch->layer, &m->layers[layer]);
+        if (s)
+            return vb_fail(err, VB_ERR_FORMAT, "%s: tensor blk.%d.%s is missing", vb_gguf_path(m->gguf),
+                           layer, s->name);
     }
     return VB_OK;
 }
 
-/* ---------------------------------------------------------------------- RoPE */
+/* ---------------------------------------------------------------------- the order of the matrices */
 
-/* rope_freq[j] = base^(-2j/rot) / factor_j. The largest angle must stay within vb_sincos's range. */
-static int fill_rope(vb_model *m, double base, const float *factors, vb_error *err) {
-    int rc = vb_alloc((void **)&m->rope_freq, (size_t)m->rot / 2, sizeof *m->rope_freq, "RoPE", err);
+static int list_stages(vb_model *m, vb_error *err) {
+    const int n = VB_STAGES_PER_LAYER * m->info.n_layers + 1;
+    int rc = vb_alloc((void **)&m->stages, (size_t)n, sizeof *m->stages, "the list of matrices", err);
     if (rc) return rc;
-    for (int j = 0; j < m->rot / 2; j++) {
-        double f = vb_pow(base, -(double)(2 * j) / (double)m->rot);
-        if (factors) {
-            if (!(factors[j] > 0.0f))
-                return vb_fail(err, VB_ERR_FORMAT, "%s: rope_freqs.weight[%d] is %g, must be above 0",
-                               vb_gguf_path(m->gguf), j, (double)factors[j]);
-            f = f / (double)factors[j];
-        }
-        if (!((double)m->info.n_ctx * m->rope_scale * f <= 0x1p30))
-            return vb_fail(err, VB_ERR_UNSUPPORTED,
-                           "%s: RoPE angles grow beyond 2^30 within the context length",
-                           vb_gguf_path(m->gguf));
-        m->rope_freq[j] = f;
+    m->n_stages = n;
+    for (int layer = 0; layer < m->info.n_layers; layer++) {
+        vb_layer *l = &m->layers[layer];
+        vb_stage *s = &m->stages[VB_STAGES_PER_LAYER * layer];
+        s[0] = (vb_stage){{&l->attn.wq, &l->attn.wk, &l->attn.wv}, 3};
+        s[1] = (vb_stage){{&l->attn.wo}, 1};
+        s[2] = (vb_stage){{&l->ffn.w_gate, &l->ffn.w_up}, 2};
+        s[3] = (vb_stage){{&l->ffn.w_down}, 1};
     }
+    m->stages[n - 1] = (vb_stage){{&m->output}, 1};
     return VB_OK;
 }
 
-void vb_rope_angles(const vb_model *m, int position, float *cosine, float *sine) {
-    for (int j = 0; j < m->rot / 2; j++) {
-        double s, c;
-        vb_sincos(((double)position * m->rope_scale) * m->rope_freq[j], &s, &c);
-        cosine[j] = (float)c;
-        sine[j] = (float)s;
+vb_matrix *vb_model_matrix(const vb_model *m, int i) {
+    for (int s = 0; s < m->n_stages; s++) {
+        if (i < m->stages[s].n) return m->stages[s].w[i];
+        i -= m->stages[s].n;
     }
+    return NULL;
 }
 
 /* ---------------------------------------------------------------------- opening and closing */
@@ -276,25 +218,34 @@ static int read_vocab(vb_model *m, vb_error *err) {
     return VB_OK;
 }
 
+/* The architecture's plan: every number of the model and of its layers, from the metadata. */
+static int read_plan(vb_model *m, vb_error *err) {
+    vb_hparams h;
+    int rc = vb_arch_find(m->gguf, &m->arch, err);
+    if (rc) return rc;
+    m->info.architecture = m->arch->name;
+    if ((rc = vb_hparams_open(&h, m->gguf, m->arch->name, err)) != 0) return rc;
+    m->arch->plan(&h, m);
+    return vb_hparams_close(&h);
+}
+
 int vb_model_open(vb_model **out, const vb_gguf *g, vb_error *err) {
     vb_model *m = NULL;
-    globals tensors = {.output_norm = NULL};
-    double rope_base;
+    vb_globals tensors = {.output_norm = NULL};
     int rc = vb_alloc((void **)&m, 1, sizeof *m, "the model", err);
     if (rc) return rc;
     m->gguf = g;
-    if ((rc = vb_hparams_read(m, &rope_base, err)) != 0) goto cleanup;
+    if ((rc = read_plan(m, err)) != 0) goto cleanup;
     if ((rc = read_vocab(m, err)) != 0) goto cleanup;
     if ((rc = copy_name(m, err)) != 0) goto cleanup;
-    rc = vb_alloc((void **)&m->layers, (size_t)m->info.n_layers, sizeof *m->layers, "the layers", err);
-    if (rc) goto cleanup;
     if ((rc = bind_all(m, &tensors, err)) != 0) goto cleanup;
     if ((rc = check_complete(m, &tensors, err)) != 0) goto cleanup;
-    if ((rc = fill_rope(m, rope_base, tensors.rope_freqs, err)) != 0) goto cleanup;
+    rc = vb_rope_fill(&m->rope, tensors.rope_freqs, m->info.n_ctx, vb_gguf_path(g), err);
+    if (rc) goto cleanup;
     m->embd = tensors.embd;
     m->output = tensors.output.data ? tensors.output : tensors.embd;
     m->output_norm = tensors.output_norm;
-    m->attn_scale = 1.0f / sqrtf((float)m->info.head_dim);
+    if ((rc = list_stages(m, err)) != 0) goto cleanup;
     *out = m;
     m = NULL;
 cleanup:
@@ -305,8 +256,9 @@ cleanup:
 void vb_model_close(vb_model *m) {
     if (!m) return;
     if (m->packed) m->free_packed(m->packed, m->packed_bytes);
+    free(m->stages);
     free(m->layers);
-    free(m->rope_freq);
+    free(m->rope.freq);
     free(m->name);
     free(m);
 }

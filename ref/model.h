@@ -1,61 +1,104 @@
-/* model.h - the weights of a model, bound to the mapped file, and the numbers that shape its forward pass.
- * Internal.
+/* model.h - the weights of a model, bound to the mapped file, and the plan of each layer: what is done, in
+ * numbers and matrices. Internal.
  *
- * Every architecture here is the same pre-norm decoder with RMSNorm, RoPE, grouped-query attention and
- * SwiGLU; a row of the architecture table says in what they differ. Shapes are written (rows, columns); a
- * matrix of shape (n, m) maps m inputs to n outputs and lies in the file row by row.
+ * The pass (forward.c, attention.c, ffn.c) and the oracle walk these plans and never ask which architecture
+ * a file is of; that is known to ref/arch/ alone, which fills the plans in. NULL and neutral numbers mean
+ * "not done". Shapes are written (rows, columns); a matrix of shape (n, m) maps m inputs to n outputs and
+ * lies in the file row by row. All vectors are float32.
  */
 #ifndef VB_MODEL_H
 #define VB_MODEL_H
 
-#include "kernels.h"
+#include "ref/kernels.h"
 
-typedef struct vb_arch {
-    const char *name;
-    bool rope_halves; /* RoPE rotates (j, j + rot/2), else (2j, 2j+1) */
-    bool qkv_bias;    /* attn_q.bias, attn_k.bias, attn_v.bias must be there; elsewhere they may be */
-    bool qk_norm;     /* RMSNorm over each head of q and k before RoPE */
-    bool rope_freqs;  /* a tensor rope_freqs.weight may be there */
-} vb_arch;
+/* Limits, far above the models in use, that keep every product of two of these in range. */
+enum {
+    VB_MAX_LAYERS = 4096,
+    VB_MAX_WIDTH = 1 << 20, /* dim, ffn_dim, heads*head_dim */
+    VB_MAX_HEADS = 1 << 16,
+    VB_MAX_CONTEXT = 1 << 24,
+    VB_MAX_VOCAB = 1 << 24,
+};
 
-/* Biases are NULL where the file has none. All vectors are float32. */
+/* A table of rotary position embeddings [Su 2104.09864]: pair j of a head is turned by the angle
+ * (position*scale)*freq[j]. */
+typedef struct vb_rope {
+    int rot;      /* values of a head that are turned, even: rot/2 pairs */
+    bool halves;  /* pairs are (j, j + rot/2), else (2j, 2j+1) */
+    double base;  /* freq[j] = base^(-2j/rot), divided by the file's factor for j if there is one */
+    double scale; /* positions are multiplied by it: 1, or 1/factor under linear scaling */
+    double *freq; /* (rot/2) */
+} vb_rope;
+
+/* Attention with grouped heads [Ainslie 2305.13245]: query head h reads key head h / (n_heads/n_kv_heads). */
+typedef struct vb_attn {
+    int n_heads, n_kv_heads, head_dim;
+    float scale;                  /* of the scores: 1/sqrt(head_dim) */
+    vb_matrix wq, wk, wv;         /* (n_heads*head_dim, dim), (n_kv_heads*head_dim, dim) twice */
+    const float *bq, *bk, *bv;    /* (n_heads*head_dim), (n_kv_heads*head_dim) twice, or NULL */
+    const float *q_norm, *k_norm; /* (head_dim) RMSNorm over each head before RoPE, or NULL */
+    vb_matrix wo;                 /* (dim, n_heads*head_dim) */
+    const float *bo;              /* (dim) or NULL */
+} vb_attn;
+
+/* The gated feed-forward part, SwiGLU [Shazeer 2002.05202]. */
+typedef struct vb_ffn {
+    int dim;                             /* of the hidden vector */
+    vb_matrix w_gate, w_up, w_down;      /* (ffn.dim, dim) twice, (dim, ffn.dim) */
+    const float *b_gate, *b_up, *b_down; /* (ffn.dim) twice, (dim), or NULL */
+} vb_ffn;
+
+/* x += attention(norm(x)); x += ffn(norm(x)) */
 typedef struct vb_layer {
-    const float *attn_norm;              /* (dim) */
-    vb_matrix wq, wk, wv;                /* (heads*head_dim, dim), (kv_heads*head_dim, dim) twice */
-    const float *bq, *bk, *bv;           /* (heads*head_dim), (kv_heads*head_dim) twice */
-    const float *q_norm, *k_norm;        /* (head_dim); NULL unless arch->qk_norm */
-    vb_matrix wo;                        /* (dim, heads*head_dim) */
-    const float *bo;                     /* (dim) */
-    const float *ffn_norm;               /* (dim) */
-    vb_matrix w_gate, w_up, w_down;      /* (ffn_dim, dim) twice, (dim, ffn_dim) */
-    const float *b_gate, *b_up, *b_down; /* (ffn_dim) twice, (dim) */
+    const float *attn_norm; /* (dim) */
+    vb_attn attn;
+    const float *ffn_norm; /* (dim) */
+    vb_ffn ffn;
 } vb_layer;
+
+/* Matrices that read the same vectors, and so are multiplied together. */
+typedef struct vb_stage {
+    vb_matrix *w[3];
+    int n;
+} vb_stage;
+
+enum { VB_STAGES_PER_LAYER = 4 }; /* queries, keys and values; heads' output; gate and up; down */
+
+typedef struct vb_arch vb_arch; /* arch.h */
 
 struct vb_model {
     const vb_gguf *gguf;
-    const vb_arch *arch;
+    const vb_arch *arch; /* for messages; no arithmetic looks at it */
     vb_model_info info;
     char *name; /* info.name */
 
-    float eps;         /* of RMSNorm */
-    float attn_scale;  /* 1/sqrt(head_dim) */
-    int rot;           /* values of a head that RoPE turns, even */
-    double rope_scale; /* positions are multiplied by it: 1, or 1/factor under linear scaling */
-    double *rope_freq; /* (rot/2): base^(-2j/rot), divided by rope_freqs.weight[j] if there is one */
-
+    float eps; /* of every RMSNorm */
+    vb_rope rope;
     vb_matrix embd;           /* (n_vocab, dim) */
-    vb_matrix output;         /* (n_vocab, dim); embd where the file ties them */
-    const float *output_norm; /* (dim) */
     vb_layer *layers;         /* (n_layers) */
+    const float *output_norm; /* (dim) */
+    vb_matrix output;         /* (n_vocab, dim); embd where the file ties them */
 
-    /* The interleaved copies that the matrices' `packed` point into (simd/repack_model.c), or NULL. */
+    /* All matrices that vectors are multiplied by, in the order of a pass: stages[0] is the first layer's wq,
+     * wk, wv; the last one is output alone. The one list of a model's matrices: whoever interleaves, offloads
+     * or fetches weights ahead goes by it. token_embd is read row by row and is not in it, unless it is the
+     * output matrix too (`output` is then a copy of its description). */
+    vb_stage *stages;
+    int n_stages;
+
+    /* The interleaved copies that the matrices' `packed` point into (engine/repack_model.c), or NULL. */
     void *packed;
     uint64_t packed_bytes;
     void (*free_packed)(void *packed, uint64_t bytes);
 };
 
-/* cos and sin of the angles (position*rope_scale)*rope_freq[j], computed in float64, each rounded once:
- * (rot/2). */
-void vb_rope_angles(const vb_model *m, int position, float *cosine, float *sine);
+/* The i-th matrix of the stages, NULL behind the last. */
+vb_matrix *vb_model_matrix(const vb_model *m, int i);
+
+/* cos and sin of the angles (position*scale)*freq[j], computed in float64, each rounded once: (rot/2). */
+void vb_rope_angles(const vb_rope *rope, int position, float *cosine, float *sine);
+/* Fills in rope->freq. factors: (rot/2) from the file, or NULL. The largest angle within n_ctx positions must
+ * stay within vb_sincos's range. `path` is for messages. */
+int vb_rope_fill(vb_rope *rope, const float *factors, int n_ctx, const char *path, vb_error *err);
 
 #endif

@@ -2,15 +2,16 @@
  * anything narrower. It says how far the contract itself is from the model (docs/numerics.md), so it shares
  * as little with forward.c as it can: the whole sequence goes through one layer after another, matrices are
  * read row by row as float64, sums run from first to last. What it shares: the bound tensors, the decoding of
- * blocks, rope_freq, and the elementary functions of mathf.c (not libm's), so that its bits, too, are the
- * same everywhere.
+ * blocks, the plans of the layers, RoPE's frequencies, and the elementary functions of mathf.c (not libm's),
+ * so that its bits, too, are the same everywhere.
  *
  * The oracle itself is checked against an independent NumPy program (tests/test_golden.c).
  *
  * References: as in forward.c. */
-#include "mathf.h"
-#include "model.h"
-#include "unpack.h"
+#include "ref/model.h"
+
+#include "gguf/unpack.h"
+#include "ref/mathf.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -56,14 +57,14 @@ static void rms_norm(const double *x, const float *w, size_t n, double eps, doub
 }
 
 /* Turns one head by the angles of `position`. */
-static void rotate(const vb_model *m, size_t position, double *head) {
-    const int half = m->rot / 2;
+static void rotate(const vb_rope *rope, size_t position, double *head) {
+    const int half = rope->rot / 2;
     for (int j = 0; j < half; j++) {
-        const double angle = (double)position * m->rope_scale * m->rope_freq[j];
+        const double angle = (double)position * rope->scale * rope->freq[j];
         double s, c;
         vb_sincos(angle, &s, &c);
-        double *a = m->arch->rope_halves ? head + j : head + 2 * j;
-        double *b = m->arch->rope_halves ? head + j + half : head + 2 * j + 1;
+        double *a = rope->halves ? head + j : head + 2 * j;
+        double *b = rope->halves ? head + j + half : head + 2 * j + 1;
         const double old_a = *a, old_b = *b;
         *a = old_a * c - old_b * s;
         *b = old_a * s + old_b * c;
@@ -71,17 +72,18 @@ static void rotate(const vb_model *m, size_t position, double *head) {
 }
 
 /* Norms over heads where the architecture has them, then RoPE, for `heads` heads of one token. */
-static void finish_heads(const vb_model *m, const float *norm, size_t position, int heads, double *x) {
-    const size_t n = (size_t)m->info.head_dim;
+static void finish_heads(const vb_model *m, const float *norm, size_t position, int heads, int head_dim,
+                         double *x) {
+    const size_t n = (size_t)head_dim;
     for (size_t h = 0; h < (size_t)heads; h++) {
         if (norm) rms_norm(x + h * n, norm, n, (double)m->eps, x + h * n);
-        rotate(m, position, x + h * n);
+        rotate(&m->rope, position, x + h * n);
     }
 }
 
 /* Head `head` of token t: softmax over its own and all earlier positions, applied to their values. */
-static void attend(const vb_model *m, scratch *s, size_t t, size_t head) {
-    const size_t H = (size_t)m->info.n_heads, G = (size_t)m->info.n_kv_heads, n = (size_t)m->info.head_dim;
+static void attend(const vb_attn *a, scratch *s, size_t t, size_t head) {
+    const size_t H = (size_t)a->n_heads, G = (size_t)a->n_kv_heads, n = (size_t)a->head_dim;
     const size_t group = head * G / H;
     const double *q = row_of(s->q, t, H * n) + head * n;
     double *out = row_of(s->heads, t, H * n) + head * n;
@@ -102,33 +104,35 @@ static void attend(const vb_model *m, scratch *s, size_t t, size_t head) {
 }
 
 static void attention_part(const vb_model *m, const vb_layer *l, scratch *s, size_t T) {
-    const size_t D = (size_t)m->info.dim, n = (size_t)m->info.head_dim;
-    const size_t Q = (size_t)m->info.n_heads * n, K = (size_t)m->info.n_kv_heads * n;
+    const vb_attn *a = &l->attn;
+    const size_t D = (size_t)m->info.dim, n = (size_t)a->head_dim;
+    const size_t Q = (size_t)a->n_heads * n, K = (size_t)a->n_kv_heads * n;
     for (size_t t = 0; t < T; t++) rms_norm(s->x + t * D, l->attn_norm, D, (double)m->eps, s->h + t * D);
-    multiply(&l->wq, l->bq, s->h, T, s->row, s->q);
-    multiply(&l->wk, l->bk, s->h, T, s->row, s->k);
-    multiply(&l->wv, l->bv, s->h, T, s->row, s->v);
+    multiply(&a->wq, a->bq, s->h, T, s->row, s->q);
+    multiply(&a->wk, a->bk, s->h, T, s->row, s->k);
+    multiply(&a->wv, a->bv, s->h, T, s->row, s->v);
     for (size_t t = 0; t < T; t++) {
-        finish_heads(m, l->q_norm, t, m->info.n_heads, s->q + t * Q);
-        finish_heads(m, l->k_norm, t, m->info.n_kv_heads, s->k + t * K);
+        finish_heads(m, a->q_norm, t, a->n_heads, a->head_dim, s->q + t * Q);
+        finish_heads(m, a->k_norm, t, a->n_kv_heads, a->head_dim, s->k + t * K);
     }
     for (size_t t = 0; t < T; t++) {
-        for (size_t head = 0; head < (size_t)m->info.n_heads; head++) attend(m, s, t, head);
+        for (size_t head = 0; head < (size_t)a->n_heads; head++) attend(a, s, t, head);
     }
-    multiply(&l->wo, l->bo, s->heads, T, s->row, s->delta);
+    multiply(&a->wo, a->bo, s->heads, T, s->row, s->delta);
     for (size_t i = 0; i < T * D; i++) s->x[i] += s->delta[i];
 }
 
 static void ffn_part(const vb_model *m, const vb_layer *l, scratch *s, size_t T) {
-    const size_t D = (size_t)m->info.dim, F = (size_t)m->info.ffn_dim;
+    const vb_ffn *f = &l->ffn;
+    const size_t D = (size_t)m->info.dim, F = (size_t)f->dim;
     for (size_t t = 0; t < T; t++) rms_norm(s->x + t * D, l->ffn_norm, D, (double)m->eps, s->h + t * D);
-    multiply(&l->w_gate, l->b_gate, s->h, T, s->row, s->gate);
-    multiply(&l->w_up, l->b_up, s->h, T, s->row, s->up);
+    multiply(&f->w_gate, f->b_gate, s->h, T, s->row, s->gate);
+    multiply(&f->w_up, f->b_up, s->h, T, s->row, s->up);
     for (size_t i = 0; i < T * F; i++) {
         const double g = s->gate[i];
         s->gate[i] = g / (1.0 + vb_exp(-g)) * s->up[i];
     }
-    multiply(&l->w_down, l->b_down, s->gate, T, s->row, s->delta);
+    multiply(&f->w_down, f->b_down, s->gate, T, s->row, s->delta);
     for (size_t i = 0; i < T * D; i++) s->x[i] += s->delta[i];
 }
 

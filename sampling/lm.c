@@ -1,6 +1,6 @@
 #include "lm.h"
 
-#include "context.h"
+#include "engine/context.h"
 
 static int context_eval(void *self, const int32_t *tokens, size_t n, const uint8_t *want, vb_error *err) {
     return vb_eval(self, tokens, n, want, err);

@@ -1,6 +1,6 @@
 #include "spec.h"
 
-#include "kernels.h"
+#include "engine/context.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -183,18 +183,16 @@ static int copy_params(vb_spec *s, const vb_sampling *sampling, const vb_spec_pa
 int vb_spec_open(vb_spec **out, vb_context *target, const vb_sampling *sampling, const vb_spec_params *p,
                  vb_error *err) {
     vb_spec *s = NULL;
-    const vb_kernels *kernels;
     vb_drafter drafter;
     int rc;
 
     if (!out || !target || !sampling || !p)
         return vb_fail(err, VB_ERR_ARGUMENT, "vb_spec_open: an argument is NULL");
     if ((rc = check_params(target, sampling, p, err))) return rc;
-    if ((rc = vb_kernels_choose(vb_context_kernels(target), &kernels, err))) return rc;
     if ((rc = vb_alloc((void **)&s, 1, sizeof *s, "speculation", err))) return rc;
     if ((rc = copy_params(s, sampling, p, err))) goto cleanup;
     vb_lm lm = vb_lm_context(target);
-    if ((rc = vb_law_open(&s->law, sampling, lm.n_vocab, kernels->exp_weights, err))) goto cleanup;
+    if ((rc = vb_law_open(&s->law, sampling, lm.n_vocab, target->kernels->exp_weights, err))) goto cleanup;
 
     vb_spec_parts parts = {.target = lm,
                            .law = {s->law, vb_law_capacity(s->law), law_at},
@@ -209,7 +207,7 @@ int vb_spec_open(vb_spec **out, vb_context *target, const vb_sampling *sampling,
                            .history = p->history,
                            .n_history = p->n_history,
                            .logprobs = p->logprobs,
-                           .kernels = kernels};
+                           .kernels = target->kernels};
     if (p->draft == VB_DRAFT_NONE) {
         parts.rule = vb_rule_coupled; /* the target alone is always the race */
     } else {

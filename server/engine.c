@@ -2,6 +2,8 @@
  * of. */
 #include "engine_parts.h"
 
+#include "engine/context.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -99,7 +101,7 @@ static int open_slots(vbs_engine *e, const vbs_engine_params *p, vb_error *err) 
     for (int i = 0; i < e->n_slots && rc == VB_OK; i++) rc = vbs_slot_open(e, &e->slots[i], &cp, err);
     if (rc) return rc;
     e->n_ctx = vb_context_size(e->slots[0].target);
-    if ((rc = vb_kernels_choose(vb_context_kernels(e->slots[0].target), &e->kernels, err))) return rc;
+    e->kernels = e->slots[0].target->kernels;
     for (int i = 0; i < e->n_slots; i++) e->m.context_bytes += vbs_slot_bytes(&e->slots[i]);
     return VB_OK;
 }

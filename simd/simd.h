@@ -60,6 +60,10 @@
 #define EACH(i, n)                                                                                           \
     VB_UNROLL for (int i = 0; i < (n); i++) /* NOLINT(bugprone-macro-parentheses): i is a name */
 
+/* The set of this name ("auto" or NULL: the best this CPU runs), after VERBATIM_KERNELS. VB_ERR_UNSUPPORTED
+ * names what is there. */
+int vb_kernels_choose(const char *name, const vb_kernels **out, vb_error *err);
+
 /* How this set interleaves rows; NULL if it reads them as mapped. */
 vb_pack_fn *vb_packer(const vb_kernels *set);
 

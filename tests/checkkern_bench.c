@@ -7,6 +7,7 @@
  * vector; v(T) is the time of T vectors times the read bandwidth over the bytes of the weights: 1 is what
  * reading them once costs. Weights are larger than any cache. Reads and kernels take turns, and the best of
  * all rounds counts for each. */
+#include "simd/simd.h"
 #include "checkkern.h"
 
 #include "pool.h"

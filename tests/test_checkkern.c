@@ -7,6 +7,7 @@
  *
  * Not covered, because undefined by the contract: NaN and infinite inputs of all kernels but quantize, which
  * refuses them. */
+#include "simd/simd.h"
 #include "checkkern.h"
 
 #include "cpu.h"

@@ -188,7 +188,7 @@ static void test_shared_call(void **state) {
         rows[n++] = (vb_row){tokens[0][i], i, true, &shared[0]->cache};
         if (i >= 5) rows[n++] = (vb_row){tokens[1][i - 5], i - 5, true, &shared[1]->cache};
     }
-    assert_int_equal(vb_forward(shared[0]->scratch->workspace, rows, n, logits, NULL), 0);
+    assert_int_equal(vb_workspace_forward(shared[0]->scratch->workspace, rows, n, logits, NULL), 0);
     for (int i = 0; i < n; i++) {
         const int s = rows[i].cache == &shared[1]->cache;
         assert_memory_equal(logits + (size_t)i * V, vb_logits(alone[s], (size_t)rows[i].position),

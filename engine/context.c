@@ -1,12 +1,11 @@
 /* context.c - one sequence: its cache of keys and values, and the calls that extend and shorten it. */
-#define XXH_STATIC_LINKING_ONLY /* XXH3_state_t on the stack */
-#include "context.h"
+#include "engine/context.h"
 
-#include "mathf.h"
+#include "ref/mathf.h"
+#include "simd/simd.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 enum { DEFAULT_CONTEXT = 4096, DEFAULT_BATCH = 64, MAX_BATCH = 4096, MAX_THREADS = 256 };
 
@@ -39,23 +38,16 @@ static int check_params(vb_context_params *p, const vb_model_info *i, vb_error *
     return VB_OK;
 }
 
-/* calloc takes large blocks from the system as pages that cost nothing until they are written, so a long
- * context costs what is used of it. */
-static int open_cache(vb_context *c, vb_error *err) {
-    const vb_model_info *i = &c->model->info;
-    uint64_t values = (uint64_t)i->n_layers, bytes;
-    const uint64_t size = c->params.kv_type == VB_F32 ? sizeof(float) : sizeof(uint16_t);
-    if (!vb_mul_u64(values, (uint64_t)i->n_kv_heads, &values) ||
-        !vb_mul_u64(values, (uint64_t)c->params.n_ctx, &values) ||
-        !vb_mul_u64(values, (uint64_t)i->head_dim, &values) || !vb_mul_u64(values, 2 * size, &bytes) ||
-        bytes > SIZE_MAX / 2)
-        return vb_fail(err, VB_ERR_MEMORY, "the KV cache is too large: ask for a smaller n_ctx");
-    c->cache.type = c->params.kv_type;
-    c->cache.n_ctx = c->params.n_ctx;
-    int rc = vb_alloc(&c->cache.k, (size_t)values, size, "the KV cache (a smaller n_ctx needs less)", err);
-    if (rc == VB_OK)
-        rc = vb_alloc(&c->cache.v, (size_t)values, size, "the KV cache (a smaller n_ctx needs less)", err);
-    c->cache_bytes = bytes;
+static int open_offload(vb_scratch *s, const vb_model *m, vb_offload *o, const vb_offload_session_params *p,
+                        vb_error *err) {
+    const vb_matrix **all = NULL;
+    size_t n = 0;
+    while (vb_model_matrix(m, (int)n)) n++;
+    int rc = vb_alloc((void **)&all, n, sizeof *all, "offloading", err);
+    if (rc) return rc;
+    for (size_t i = 0; i < n; i++) all[i] = vb_model_matrix(m, (int)i);
+    rc = vb_offload_session_open(&s->offload, o, all, n, p, err);
+    free(all);
     return rc;
 }
 
@@ -70,8 +62,13 @@ static int open_workspace(vb_scratch *s, const vb_context *c, vb_error *err) {
                               .observe = p->observe,
                               .user = p->user};
     if (p->offload) {
-        int rc = vb_offload_session_open(&s->offload, p->offload, c->model, &wp, p->offload_width,
-                                         p->offload_check_all, err);
+        const vb_offload_session_params op = {.kernels = c->kernels,
+                                              .pool = s->pool,
+                                              .planes = wp.planes,
+                                              .max_rows = wp.max_rows,
+                                              .width = p->offload_width,
+                                              .check_all = p->offload_check_all};
+        int rc = open_offload(s, c->model, p->offload, &op, err);
         if (rc) return rc;
         wp.offload = vb_offload_session_hook(s->offload);
     }
@@ -149,7 +146,8 @@ int vb_context_open(vb_context **out, const vb_model *m, const vb_context_params
     if ((rc = check_params(&c->params, &m->info, err)) != 0) goto cleanup;
     if ((rc = vb_kernels_choose(c->params.kernels, &c->kernels, err)) != 0) goto cleanup;
     c->params.kernels = c->kernels->name;
-    if ((rc = open_cache(c, err)) != 0) goto cleanup;
+    rc = vb_cache_open(&c->cache, m, c->params.kv_type, c->params.n_ctx, err);
+    if (rc) goto cleanup;
     if (!c->scratch && (rc = open_scratch(c, err)) != 0) goto cleanup;
     rc = vb_alloc((void **)&c->slot, (size_t)c->params.n_ctx, sizeof *c->slot, "the context", err);
     if (rc) goto cleanup;
@@ -163,8 +161,7 @@ cleanup:
 void vb_context_close(vb_context *c) {
     if (!c) return;
     close_scratch(c->scratch);
-    free(c->cache.k);
-    free(c->cache.v);
+    vb_cache_close(&c->cache);
     free(c->slot);
     free(c);
 }
@@ -197,7 +194,7 @@ void vb_context_offload_stats(const vb_context *c, vb_offload_stats *out) {
 
 uint64_t vb_context_bytes(const vb_context *c) {
     const vb_scratch *s = c->scratch;
-    const uint64_t own = sizeof *c + c->cache_bytes + (uint64_t)c->params.n_ctx * sizeof *c->slot;
+    const uint64_t own = sizeof *c + vb_cache_bytes(&c->cache) + (uint64_t)c->params.n_ctx * sizeof *c->slot;
     if (!c->opened_scratch) return own;
     return own + sizeof *s + vb_workspace_bytes(s->workspace) +
            (s->offload ? vb_offload_session_bytes(s->offload) : 0) +
@@ -247,12 +244,13 @@ static int forward(vb_scratch *s, const vb_eval_item *items, size_t n, size_t ro
                 .token = item->tokens[i], .position = c->length + (int)i, .want = want, .cache = &c->cache};
             row += want;
             if (held < c->params.batch) continue;
-            if ((rc = vb_forward(s->workspace, s->rows, held, s->logits + done * V, err))) return rc;
+            if ((rc = vb_workspace_forward(s->workspace, s->rows, held, s->logits + done * V, err)))
+                return rc;
             held = 0;
             done = row;
         }
     }
-    return held ? vb_forward(s->workspace, s->rows, held, s->logits + done * V, err) : VB_OK;
+    return held ? vb_workspace_forward(s->workspace, s->rows, held, s->logits + done * V, err) : VB_OK;
 }
 
 /* Gives every member its rows of logits; returns how many rows, and how many members. */
@@ -344,7 +342,6 @@ int vb_context_truncate(vb_context *c, int n, vb_error *err) {
 }
 
 int vb_context_copy(vb_context *to, const vb_context *from, int n, vb_error *err) {
-    const vb_model_info *i = &to->model->info;
     if (n < 0 || n > from->length)
         return vb_fail(err, VB_ERR_ARGUMENT, "cannot copy %d positions, the context holds %d", n,
                        from->length);
@@ -358,35 +355,12 @@ int vb_context_copy(vb_context *to, const vb_context *from, int n, vb_error *err
     to->slots = 0;
     to->length = n;
     if (from == to) return VB_OK;
-    const size_t row = (size_t)i->head_dim * (to->cache.type == VB_F32 ? sizeof(float) : sizeof(uint16_t));
-    for (size_t h = 0; h < (size_t)i->n_layers * (size_t)i->n_kv_heads; h++) {
-        const size_t at = h * (size_t)to->cache.n_ctx * row, there = h * (size_t)from->cache.n_ctx * row;
-        memcpy((char *)to->cache.k + at, (const char *)from->cache.k + there, (size_t)n * row);
-        memcpy((char *)to->cache.v + at, (const char *)from->cache.v + there, (size_t)n * row);
-    }
+    vb_cache_copy(&to->cache, &from->cache, n);
     return VB_OK;
 }
 
-/* Over all layers: over all kv_heads their keys at positions 0 .. length-1, then likewise their values; the
- * bytes as they lie in the cache, little endian. The capacity of the cache does not show. */
 void vb_context_hash(const vb_context *c, uint8_t hash[16]) {
-    const vb_model_info *i = &c->model->info;
-    const size_t value = c->cache.type == VB_F32 ? sizeof(float) : sizeof(uint16_t);
-    const size_t row = (size_t)i->head_dim * value, used = (size_t)c->length * row;
-    XXH3_state_t state;
-    XXH3_128bits_reset(&state);
-    for (size_t layer = 0; layer < (size_t)i->n_layers; layer++) {
-        for (int side = 0; side < 2; side++) {
-            const char *from = side == 0 ? c->cache.k : c->cache.v;
-            for (size_t h = 0; h < (size_t)i->n_kv_heads; h++) {
-                const size_t first = (layer * (size_t)i->n_kv_heads + h) * (size_t)c->cache.n_ctx;
-                XXH3_128bits_update(&state, from + first * row, used);
-            }
-        }
-    }
-    XXH128_canonical_t canonical;
-    XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(&state));
-    memcpy(hash, canonical.digest, 16);
+    vb_cache_hash(&c->cache, c->length, hash);
 }
 
 /* l_id - max - log(sum_i exp(l_i - max)), i ascending. */

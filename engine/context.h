@@ -2,7 +2,8 @@
 #ifndef VB_CONTEXT_H
 #define VB_CONTEXT_H
 
-#include "session.h"
+#include "engine/cache.h"
+#include "engine/workspace.h"
 
 /* What the contexts of one model may share: threads, the memory of a forward pass, the logits of the last
  * one. Those who share it belong to one thread at a time, together. */
@@ -25,8 +26,7 @@ struct vb_context {
     vb_scratch *scratch;
     bool opened_scratch; /* for this context first, so its bytes count here */
     vb_cache cache;
-    uint64_t cache_bytes; /* of keys and values together */
-    int length;           /* positions held */
+    int length; /* positions held */
 
     int32_t *slot; /* (n_ctx) token i of the last call -> its row of logits, or -1 */
     size_t slots;  /* tokens in the last call */

@@ -1,11 +1,11 @@
 /* repack_model.c - interleaves the weights of a model when it is opened (repack.h has the layout). All
  * threads work on one piece at a time; then the piece's pages of the file are given back, so that the process
  * never holds much more than the weights once. */
-#include "simd.h"
+#include "simd/simd.h"
 
-#include "gguf.h"
-#include "model.h"
-#include "pool.h"
+#include "base/pool.h"
+#include "gguf/gguf.h"
+#include "ref/model.h"
 
 #include <string.h>
 #include <sys/mman.h>
@@ -36,15 +36,6 @@ typedef struct repack {
     vb_pack_fn *pack;
     uint64_t done;
 } repack;
-
-/* The matrices that kernels multiply by, one after another; NULL at the end. token_embd is read row by row
- * and stays as mapped, unless it is the output matrix too (m->output is then a copy of its description). */
-static vb_matrix *matrix(vb_model *m, int i) {
-    if (i >= 7 * m->info.n_layers) return i == 7 * m->info.n_layers ? &m->output : NULL;
-    vb_layer *l = &m->layers[i / 7];
-    vb_matrix *const all[7] = {&l->wq, &l->wk, &l->wv, &l->wo, &l->w_gate, &l->w_up, &l->w_down};
-    return all[i % 7];
-}
 
 static uint64_t aligned(uint64_t n) {
     return (n + ALIGN - 1) / ALIGN * ALIGN;
@@ -96,7 +87,7 @@ static int reserve(vb_model *m, uint64_t bytes, vb_error *err) {
 static int pack_all(repack *r, vb_error *err) {
     uint64_t at = 0;
     vb_matrix *w;
-    for (int i = 0; (w = matrix(r->m, i)) != NULL; i++) {
+    for (int i = 0; (w = vb_model_matrix(r->m, i)) != NULL; i++) {
         const size_t bytes = vb_packed_bytes(w);
         if (!bytes) continue;
         uint8_t *to = (uint8_t *)r->m->packed + at;
@@ -110,7 +101,7 @@ static int pack_all(repack *r, vb_error *err) {
 
 static void forget(vb_model *m) {
     vb_matrix *w;
-    for (int i = 0; (w = matrix(m, i)) != NULL; i++) w->packed = NULL;
+    for (int i = 0; (w = vb_model_matrix(m, i)) != NULL; i++) w->packed = NULL;
     m->free_packed(m->packed, m->packed_bytes);
     m->packed = NULL;
     m->packed_bytes = 0;
@@ -128,7 +119,7 @@ int vb_model_repack(vb_model *m, const vb_repack_params *p, vb_error *err) {
     r.pack = vb_packer(kernels);
     uint64_t bytes = 0;
     const vb_matrix *w;
-    for (int i = 0; (w = matrix(m, i)) != NULL; i++) bytes += aligned(vb_packed_bytes(w));
+    for (int i = 0; (w = vb_model_matrix(m, i)) != NULL; i++) bytes += aligned(vb_packed_bytes(w));
     if (!r.pack || !bytes) return VB_OK;
     const int threads = r.p->threads ? r.p->threads : vb_physical_cores();
     if (threads > 1 && (rc = vb_pool_open(&r.pool, threads, err)) != 0) return rc;

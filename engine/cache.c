@@ -1,0 +1,60 @@
+/* cache.c - memory of the caches of keys and values, and what is done to whole ones. */
+#define XXH_STATIC_LINKING_ONLY /* XXH3_state_t on the stack */
+#include "engine/cache.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+/* calloc takes large blocks from the system as pages that cost nothing until they are written, so a long
+ * context costs what is used of it. */
+int vb_cache_open(vb_cache *c, const vb_model *m, vb_type type, int n_ctx, vb_error *err) {
+    static const char what[] = "the KV cache (a smaller n_ctx needs less)";
+    *c = (vb_cache){.type = type,
+                    .n_layers = m->info.n_layers,
+                    .n_kv_heads = m->info.n_kv_heads,
+                    .head_dim = m->info.head_dim,
+                    .n_ctx = n_ctx};
+    uint64_t rows = (uint64_t)c->n_layers, bytes;
+    if (!vb_mul_u64(rows, (uint64_t)c->n_kv_heads, &rows) || !vb_mul_u64(rows, (uint64_t)n_ctx, &rows) ||
+        !vb_mul_u64(rows, 2 * (uint64_t)vb_cache_row_bytes(c), &bytes) || bytes > SIZE_MAX / 2)
+        return vb_fail(err, VB_ERR_MEMORY, "the KV cache is too large: ask for a smaller n_ctx");
+    int rc = vb_alloc(&c->k, (size_t)rows, vb_cache_row_bytes(c), what, err);
+    return rc ? rc : vb_alloc(&c->v, (size_t)rows, vb_cache_row_bytes(c), what, err);
+}
+
+void vb_cache_close(vb_cache *c) {
+    free(c->k);
+    free(c->v);
+}
+
+uint64_t vb_cache_bytes(const vb_cache *c) {
+    return 2 * (uint64_t)vb_cache_row(c, c->n_layers, 0, 0);
+}
+
+void vb_cache_copy(vb_cache *to, const vb_cache *from, int n) {
+    const size_t bytes = (size_t)n * vb_cache_row_bytes(to);
+    for (int layer = 0; layer < to->n_layers; layer++) {
+        for (int head = 0; head < to->n_kv_heads; head++) {
+            const size_t at = vb_cache_row(to, layer, head, 0), there = vb_cache_row(from, layer, head, 0);
+            memcpy((char *)to->k + at, (const char *)from->k + there, bytes);
+            memcpy((char *)to->v + at, (const char *)from->v + there, bytes);
+        }
+    }
+}
+
+void vb_cache_hash(const vb_cache *c, int n, uint8_t hash[16]) {
+    const size_t used = (size_t)n * vb_cache_row_bytes(c);
+    XXH3_state_t state;
+    XXH3_128bits_reset(&state);
+    for (int layer = 0; layer < c->n_layers; layer++) {
+        for (int side = 0; side < 2; side++) {
+            const char *from = side == 0 ? c->k : c->v;
+            for (int head = 0; head < c->n_kv_heads; head++)
+                XXH3_128bits_update(&state, from + vb_cache_row(c, layer, head, 0), used);
+        }
+    }
+    XXH128_canonical_t canonical;
+    XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(&state));
+    memcpy(hash, canonical.digest, 16);
+}

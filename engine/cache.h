@@ -1,0 +1,18 @@
+/* cache.h - making, copying and hashing caches of keys and values. The layout is ref/cache.h's. Internal. */
+#ifndef VB_ENGINE_CACHE_H
+#define VB_ENGINE_CACHE_H
+
+#include "ref/cache.h"
+#include "ref/model.h"
+
+/* Room for n_ctx positions of a model. VB_ERR_MEMORY. */
+int vb_cache_open(vb_cache *c, const vb_model *m, vb_type type, int n_ctx, vb_error *err);
+void vb_cache_close(vb_cache *c);
+uint64_t vb_cache_bytes(const vb_cache *c); /* of keys and values together */
+/* Positions [0, n) of `from`, which is a cache of the same model and type. */
+void vb_cache_copy(vb_cache *to, const vb_cache *from, int n);
+/* XXH3-128, canonical form, over positions [0, n): over all layers, over all kv_heads their keys, then
+ * likewise their values; the bytes as they lie in the cache, little endian. The capacity does not show. */
+void vb_cache_hash(const vb_cache *c, int n, uint8_t hash[16]);
+
+#endif

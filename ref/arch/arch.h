@@ -1,0 +1,64 @@
+/* arch.h - an architecture is data: the tensors that it has, and a function that reads its metadata keys and
+ * fills in the plan of every layer (model.h). Nothing outside ref/arch/ and the binding of tensors
+ * (ref/model.c) looks at an architecture, so a new one is one file here and its line in arch.c.
+ *
+ * Keys and tensors belong to the architecture that names them. Whatever else a file carries under the
+ * architecture's name, or as a tensor, is refused: it would change the output if it were used (P6). */
+#ifndef VB_ARCH_H
+#define VB_ARCH_H
+
+#include "ref/hparams.h"
+
+/* Sizes of tensors, taken from the model's numbers and the layer's plan. */
+typedef enum vb_extent {
+    VB_ONE,
+    VB_DIM,
+    VB_QUERY,   /* n_heads*head_dim */
+    VB_KEY,     /* n_kv_heads*head_dim */
+    VB_HEAD,    /* head_dim */
+    VB_FFN,     /* ffn.dim */
+    VB_VOCAB,   /* n_vocab */
+    VB_HALF_ROT /* rope.rot/2 */
+} vb_extent;
+
+/* One tensor of a layer ("blk.N." stands before its name) or of the model. */
+typedef struct vb_slot {
+    const char *name;
+    size_t offset; /* of a vb_matrix, or with rows = VB_ONE of a const float *, in vb_layer or vb_globals */
+    vb_extent rows, cols;
+    bool required;
+} vb_slot;
+
+/* The tensors outside the layers, while a model is opened. */
+typedef struct vb_globals {
+    vb_matrix embd, output; /* output.data NULL: tied */
+    const float *output_norm, *rope_freqs;
+} vb_globals;
+
+struct vb_arch {
+    const char *name;
+    const vb_slot *const *layer;   /* tables of slots, NULL at the end; each table ends with name NULL */
+    const vb_slot *const *globals; /* likewise */
+    /* Reads the keys, allocates m->layers and fills in every number of m and of its layers. Tensors come
+     * later. Returns h->rc. */
+    int (*plan)(vb_hparams *h, vb_model *m);
+};
+
+/* The architecture that the file names. VB_ERR_UNSUPPORTED lists those that are known. */
+int vb_arch_find(const vb_gguf *g, const vb_arch **out, vb_error *err);
+
+#define VB_LAYER_SLOT(name, field, rows, cols, required)                                                     \
+    { name, offsetof(vb_layer, field), rows, cols, required }
+#define VB_GLOBAL_SLOT(name, field, rows, cols, required)                                                    \
+    { name, offsetof(vb_globals, field), rows, cols, required }
+
+/* decoder.c: what pre-norm decoders with RMSNorm, RoPE, grouped heads and SwiGLU share. */
+extern const vb_slot vb_decoder_layer[];   /* norms and matrices */
+extern const vb_slot vb_decoder_biases[];  /* of every matrix, each optional */
+extern const vb_slot vb_decoder_globals[]; /* embedding, output norm, output matrix where it is not tied */
+/* halves: which pairs RoPE turns (vb_rope). */
+int vb_decoder_plan(vb_hparams *h, vb_model *m, bool halves);
+
+extern const vb_arch vb_arch_llama, vb_arch_qwen2, vb_arch_qwen3;
+
+#endif

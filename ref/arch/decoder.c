@@ -1,0 +1,130 @@
+/* decoder.c - what the pre-norm decoders share: x += attention(norm(x)), x += swiglu(norm(x)) in every layer,
+ * with RMSNorm, RoPE and grouped heads.
+ *
+ * Source of the keys and of the tensors' names: the GGUF specification (ggml, docs/gguf.md). */
+#include "ref/arch/arch.h"
+
+#include <math.h>
+
+const vb_slot vb_decoder_layer[] = {
+    VB_LAYER_SLOT("attn_norm.weight", attn_norm, VB_ONE, VB_DIM, true),
+    VB_LAYER_SLOT("attn_q.weight", attn.wq, VB_QUERY, VB_DIM, true),
+    VB_LAYER_SLOT("attn_k.weight", attn.wk, VB_KEY, VB_DIM, true),
+    VB_LAYER_SLOT("attn_v.weight", attn.wv, VB_KEY, VB_DIM, true),
+    VB_LAYER_SLOT("attn_output.weight", attn.wo, VB_DIM, VB_QUERY, true),
+    VB_LAYER_SLOT("ffn_norm.weight", ffn_norm, VB_ONE, VB_DIM, true),
+    VB_LAYER_SLOT("ffn_gate.weight", ffn.w_gate, VB_FFN, VB_DIM, true),
+    VB_LAYER_SLOT("ffn_up.weight", ffn.w_up, VB_FFN, VB_DIM, true),
+    VB_LAYER_SLOT("ffn_down.weight", ffn.w_down, VB_DIM, VB_FFN, true),
+    {0},
+};
+
+const vb_slot vb_decoder_biases[] = {
+    VB_LAYER_SLOT("attn_q.bias", attn.bq, VB_ONE, VB_QUERY, false),
+    VB_LAYER_SLOT("attn_k.bias", attn.bk, VB_ONE, VB_KEY, false),
+    VB_LAYER_SLOT("attn_v.bias", attn.bv, VB_ONE, VB_KEY, false),
+    VB_LAYER_SLOT("attn_output.bias", attn.bo, VB_ONE, VB_DIM, false),
+    VB_LAYER_SLOT("ffn_gate.bias", ffn.b_gate, VB_ONE, VB_FFN, false),
+    VB_LAYER_SLOT("ffn_up.bias", ffn.b_up, VB_ONE, VB_FFN, false),
+    VB_LAYER_SLOT("ffn_down.bias", ffn.b_down, VB_ONE, VB_DIM, false),
+    {0},
+};
+
+const vb_slot vb_decoder_globals[] = {
+    VB_GLOBAL_SLOT("token_embd.weight", embd, VB_VOCAB, VB_DIM, true),
+    VB_GLOBAL_SLOT("output_norm.weight", output_norm, VB_ONE, VB_DIM, true),
+    VB_GLOBAL_SLOT("output.weight", output, VB_VOCAB, VB_DIM, false),
+    {0},
+};
+
+/* Linear scaling divides positions by a factor. Without a type the factor alone means linear scaling, as in
+ * the first files that had one (there under the key rope.scale_linear). Returns what positions are multiplied
+ * by. */
+static double read_rope_scale(vb_hparams *h) {
+    const bool has_type = vb_hparams_find(h, "rope.scaling.type") != NULL;
+    if (vb_hparams_float(h, "rope.scaling.attn_factor", 1.0, -1e30, 1e30) != 1.0)
+        vb_hparams_refuse(h, VB_ERR_UNSUPPORTED, "rope.scaling.attn_factor", "other than 1 is not supported");
+    const double old = vb_hparams_float(h, "rope.scale_linear", 1.0, 0.0, 1e6);
+    const double factor = vb_hparams_float(h, "rope.scaling.factor", old, 0.0, 1e6);
+    if (vb_hparams_is(h, "rope.scaling.type", "none")) return 1.0;
+    if (has_type && !vb_hparams_is(h, "rope.scaling.type", "linear"))
+        vb_hparams_refuse(h, VB_ERR_UNSUPPORTED, "rope.scaling.type",
+                          "other than \"none\" and \"linear\" is not supported");
+    return factor != 0.0 ? 1.0 / factor : 1.0; /* 0 stands for "none" in some files */
+}
+
+static void read_rope(vb_hparams *h, vb_model *m, bool halves) {
+    m->rope.halves = halves;
+    m->rope.rot = (int)vb_hparams_int(h, "rope.dimension_count", m->info.head_dim, 2, m->info.head_dim);
+    if (m->rope.rot % 2) vb_hparams_refuse(h, VB_ERR_FORMAT, "rope.dimension_count", "is odd");
+    m->rope.base = vb_hparams_float(h, "rope.freq_base", 10000.0, 1.0, 1e12);
+    m->rope.scale = read_rope_scale(h);
+}
+
+static void read_heads(vb_hparams *h, vb_model_info *i) {
+    i->n_heads = (int)vb_hparams_int(h, "attention.head_count", -1, 1, VB_MAX_HEADS);
+    i->n_kv_heads = (int)vb_hparams_int(h, "attention.head_count_kv", i->n_heads, 1, VB_MAX_HEADS);
+    if (h->rc == VB_OK && i->n_heads % i->n_kv_heads != 0)
+        vb_hparams_refuse(h, VB_ERR_FORMAT, "attention.head_count",
+                          "is not a multiple of attention.head_count_kv");
+    const bool has_head_dim = vb_hparams_find(h, "attention.key_length") != NULL;
+    if (h->rc == VB_OK && !has_head_dim && i->dim % i->n_heads != 0)
+        vb_hparams_refuse(h, VB_ERR_FORMAT, "embedding_length", "is not a multiple of attention.head_count");
+    i->head_dim =
+        (int)vb_hparams_int(h, "attention.key_length", h->rc ? 1 : i->dim / i->n_heads, 1, VB_MAX_WIDTH);
+    if (vb_hparams_int(h, "attention.value_length", i->head_dim, 1, VB_MAX_WIDTH) != i->head_dim)
+        vb_hparams_refuse(h, VB_ERR_UNSUPPORTED, "attention.value_length",
+                          "other than key_length is not supported");
+    if ((int64_t)i->n_heads * i->head_dim > VB_MAX_WIDTH)
+        vb_hparams_refuse(h, VB_ERR_FORMAT, "attention.key_length",
+                          "times attention.head_count is too large");
+}
+
+/* What a file may say that these layers do not do. */
+static void refuse_variants(vb_hparams *h, const vb_model_info *info) {
+    const vb_meta *causal = vb_hparams_find(h, "attention.causal");
+    bool is_causal;
+    if (causal && !(vb_meta_bool(causal, 0, &is_causal) && is_causal))
+        vb_hparams_refuse(h, VB_ERR_UNSUPPORTED, "attention.causal", "other than true is not supported");
+    if (vb_hparams_int(h, "expert_count", 0, 0, INT32_MAX) != 0)
+        vb_hparams_refuse(h, VB_ERR_UNSUPPORTED, "expert_count",
+                          "other than 0 (mixtures of experts) is not supported");
+    const int64_t window = vb_hparams_int(h, "attention.sliding_window", 0, 0, INT64_MAX);
+    if (window != 0 && window < info->n_ctx) /* a window of the whole context hides nothing */
+        vb_hparams_refuse(h, VB_ERR_UNSUPPORTED, "attention.sliding_window",
+                          "below the context length is not supported");
+}
+
+static void ignore_keys(vb_hparams *h) {
+    vb_hparams_ignore(h, "vocab_size");         /* the output matrix has that many rows, or more */
+    vb_hparams_ignore(h, "tensor_data_layout"); /* says how the file was converted */
+    vb_hparams_ignore(h, "expert_used_count");  /* of no experts */
+    vb_hparams_ignore(h, "pooling_type");       /* for embeddings, taken after the logits' input */
+    vb_hparams_ignore(h, "rope.scaling.original_context_length"); /* used by types that are refused */
+    vb_hparams_ignore(h, "rope.scaling.finetuned");               /* says how the model was trained */
+}
+
+static void plan_layer(const vb_model_info *i, vb_layer *l) {
+    l->attn.n_heads = i->n_heads;
+    l->attn.n_kv_heads = i->n_kv_heads;
+    l->attn.head_dim = i->head_dim;
+    l->attn.scale = 1.0f / sqrtf((float)i->head_dim);
+    l->ffn.dim = i->ffn_dim;
+}
+
+int vb_decoder_plan(vb_hparams *h, vb_model *m, bool halves) {
+    vb_model_info *i = &m->info;
+    i->n_ctx = (int)vb_hparams_int(h, "context_length", -1, 1, VB_MAX_CONTEXT);
+    i->dim = (int)vb_hparams_int(h, "embedding_length", -1, 1, VB_MAX_WIDTH);
+    i->n_layers = (int)vb_hparams_int(h, "block_count", -1, 1, VB_MAX_LAYERS);
+    i->ffn_dim = (int)vb_hparams_int(h, "feed_forward_length", -1, 1, VB_MAX_WIDTH);
+    read_heads(h, i);
+    m->eps = (float)vb_hparams_float(h, "attention.layer_norm_rms_epsilon", (double)NAN, 1e-12, 1.0);
+    read_rope(h, m, halves);
+    refuse_variants(h, i);
+    ignore_keys(h);
+    if (h->rc == VB_OK)
+        h->rc = vb_alloc((void **)&m->layers, (size_t)i->n_layers, sizeof *m->layers, "the layers", h->err);
+    for (int layer = 0; layer < i->n_layers && h->rc == VB_OK; layer++) plan_layer(i, &m->layers[layer]);
+    return h->rc;
+}

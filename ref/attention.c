@@ -1,0 +1,102 @@
+/* attention.c - half a layer: heads look at the positions up to their own.
+ *
+ * References: RoPE: Su et al. 2104.09864; grouped-query attention: Ainslie et al. 2305.13245; the order of
+ * operations: docs/numerics.md. */
+#include "ref/pass.h"
+
+#include <string.h>
+
+static void norm_row(vb_pass *p, int row, int worker) {
+    (void)worker;
+    vb_pass_normalize(p, p->x + (size_t)row * (size_t)p->m->info.dim, p->m->layers[p->layer].attn_norm, row);
+}
+
+/* One head's key or value to its place in the cache. */
+static void store(vb_pass *p, const vb_row *r, int kv_head, const float *from, void *cache) {
+    const int n = r->cache->head_dim;
+    char *to = (char *)cache + vb_cache_row(r->cache, p->layer, kv_head, r->position);
+    if (!vb_all_below(from, (size_t)n, VB_BITS_INFINITE)) p->run.fail(p, VB_PASS_NOT_FINITE);
+    if (r->cache->type == VB_F32) {
+        memcpy(to, from, vb_cache_row_bytes(r->cache));
+        return;
+    }
+    /* 65520: what rounds to infinity in float16 */
+    if (!vb_all_below(from, (size_t)n, 0x477ff000u)) p->run.fail(p, VB_PASS_KV_RANGE);
+    p->kernels->to_half(from, n, (uint16_t *)(void *)to);
+}
+
+/* RMSNorm over each of `heads` heads, in place. */
+static void norm_heads(vb_pass *p, const float *weight, int heads, int head_dim, float *x) {
+    if (!weight) return;
+    const size_t n = (size_t)head_dim;
+    if (!vb_all_below(x, (size_t)heads * n, VB_BITS_NORM_LIMIT)) p->run.fail(p, VB_PASS_NOT_FINITE);
+    for (size_t h = 0; h < (size_t)heads; h++)
+        p->kernels->rmsnorm(x + h * n, weight, head_dim, p->m->eps, x + h * n);
+}
+
+/* Biases, norms over heads, RoPE; then keys and values go to the cache. */
+static void qkv_row(vb_pass *p, int row, int worker) {
+    (void)worker;
+    const vb_attn *a = &p->m->layers[p->layer].attn;
+    const vb_rope *rope = &p->m->rope;
+    const vb_row *r = &p->rows[row];
+    const int H = a->n_heads, G = a->n_kv_heads, n = a->head_dim;
+    const size_t t = (size_t)row, half = (size_t)rope->rot / 2, step = (size_t)n;
+    float *q = p->q + t * (size_t)H * step, *k = p->k + t * (size_t)G * step,
+          *v = p->v + t * (size_t)G * step;
+    vb_pass_add_bias(p, a->bq, H * n, q);
+    vb_pass_add_bias(p, a->bk, G * n, k);
+    vb_pass_add_bias(p, a->bv, G * n, v);
+    norm_heads(p, a->q_norm, H, n, q);
+    norm_heads(p, a->k_norm, G, n, k);
+    const float *cosine = p->cosine + t * half, *sine = p->sine + t * half;
+    p->kernels->rope(q, H, n, rope->rot, rope->halves, cosine, sine);
+    p->kernels->rope(k, G, n, rope->rot, rope->halves, cosine, sine);
+    for (int h = 0; h < G; h++) {
+        store(p, r, h, k + (size_t)h * step, r->cache->k);
+        store(p, r, h, v + (size_t)h * step, r->cache->v);
+    }
+}
+
+/* One head of one row looks at positions 0 .. its own. */
+static void head_task(vb_pass *p, int index, int worker) {
+    const vb_attn *a = &p->m->layers[p->layer].attn;
+    const int row = index / a->n_heads, head = index % a->n_heads;
+    const size_t at = (size_t)index * (size_t)a->head_dim; /* row by row, head by head */
+    const vb_row *r = &p->rows[row];
+    const size_t first = vb_cache_row(r->cache, p->layer, head / (a->n_heads / a->n_kv_heads), 0);
+    const vb_attention job = {
+        .q = p->q + at,
+        .k = (const char *)r->cache->k + first,
+        .v = (const char *)r->cache->v + first,
+        .stride = (size_t)a->head_dim,
+        .kv_type = r->cache->type,
+        .n = r->position + 1,
+        .head_dim = a->head_dim,
+        .scale = a->scale,
+        .scores = p->scores + (size_t)worker * (size_t)p->n_ctx,
+        .out = p->heads + at,
+    };
+    p->kernels->attention(&job);
+}
+
+void vb_attention_part(vb_pass *p) {
+    const vb_attn *a = &p->m->layers[p->layer].attn;
+    const int D = p->m->info.dim, Q = a->n_heads * a->head_dim, K = a->n_kv_heads * a->head_dim;
+    const vb_stage *qkv = vb_pass_stage(p, 0), *out = vb_pass_stage(p, 1);
+
+    vb_pass_input(p, p->h, p->n, qkv);
+    p->run.each(p, p->n, norm_row); /* h (n, D) = norm(x) */
+    vb_pass_observe(p, "attn_norm", D, p->h);
+    p->run.multiply(p, qkv, (float *const[]){p->q, p->k, p->v}); /* q (n, Q), k (n, K), v (n, K) */
+    p->run.each(p, p->n, qkv_row);                               /* biases, norms, RoPE, cache */
+    vb_pass_observe(p, "q", Q, p->q);
+    vb_pass_observe(p, "k", K, p->k);
+    vb_pass_observe(p, "v", K, p->v);
+
+    p->run.each(p, p->n * a->n_heads, head_task); /* heads (n, Q) */
+    vb_pass_observe(p, "heads", Q, p->heads);
+    vb_pass_input(p, p->heads, p->n, out);
+    p->run.each(p, p->n, vb_pass_quantize);
+    p->run.multiply(p, out, &p->delta); /* delta (n, D) */
+}
