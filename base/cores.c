@@ -1,6 +1,8 @@
 /* cores.c - how many threads are worth having: physical cores, not hardware threads (two threads of one core
- * share the units that the kernels keep busy), within the affinity mask and the cgroup's CPU quota. */
+ * share the units that the kernels keep busy), within the affinity mask and the control groups' CPU quota. */
 #include "pool.h"
+
+#include "base/allowance.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -38,22 +40,6 @@ static bool stands_for_core(int cpu, const cpu_set_t *mask) {
     return true;
 }
 
-/* CPUs' worth of time per period that the cgroup allows, rounded up; 0 if there is no limit. */
-static int cgroup_quota(void) {
-    char line[128];
-    long long quota = -1, period = 0;
-    if (!read_line("/sys/fs/cgroup/cpu.max", line, sizeof line)) {
-        if (sscanf(line, "%lld %lld", &quota, &period) != 2) return 0;
-    } else {
-        if (read_line("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", line, sizeof line)) return 0;
-        if (sscanf(line, "%lld", &quota) != 1) return 0;
-        if (read_line("/sys/fs/cgroup/cpu/cpu.cfs_period_us", line, sizeof line)) return 0;
-        if (sscanf(line, "%lld", &period) != 1) return 0;
-    }
-    if (quota <= 0 || period <= 0) return 0;
-    return (int)((quota + period - 1) / period);
-}
-
 int vb_physical_cores(void) {
     cpu_set_t mask;
     int cores = 0;
@@ -65,7 +51,7 @@ int vb_physical_cores(void) {
     } else {
         cores = (int)sysconf(_SC_NPROCESSORS_ONLN);
     }
-    const int quota = cgroup_quota();
+    const int quota = vb_cgroup_cpus("");
     if (quota > 0 && quota < cores) cores = quota;
     return cores < 1 ? 1 : cores;
 }
