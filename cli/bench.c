@@ -300,10 +300,13 @@ static int read_prompt(bench *b) {
                     &err))
         return cli_report(&err);
     const int room = vb_context_size(b->session.context);
-    if (b->n_prompt == 0 || b->n_prompt + (size_t)b->o->n_predict + 33 > (size_t)room)
-        return cli_error(
-            "the prompt (%zu tokens) and -n %lld do not fit the context of %d: use -c or a smaller -n",
-            b->n_prompt, (long long)b->o->n_predict, room);
+    const size_t need = b->n_prompt + (size_t)b->o->n_predict + 33; /* and the longest draft */
+    char way[96];
+    if (b->n_prompt == 0) return cli_error("the prompt is empty and %s adds no BOS token", b->o->model);
+    if (need > (size_t)room)
+        return cli_error("the prompt (%zu tokens) and -n %lld do not fit the context of %d: %s a smaller -n",
+                         b->n_prompt, (long long)b->o->n_predict, room,
+                         cli_longer_context(b->session.target.model, need, way));
     return CLI_OK;
 }
 
@@ -322,7 +325,9 @@ static int prepare(bench *b) {
     fit(&b->lengths, room, "a prompt of");
     fit(&b->positions, room - DECODE_TOKENS, "position");
     if (b->positions.n == 0)
-        return cli_error("the context holds %d positions, too few to measure in: use -c", room);
+        return cli_error("the context holds %d positions, too few to measure in: use a larger -c, up to the "
+                         "%d of the model, or a shorter --at",
+                         room, vb_model_describe(b->session.target.model)->n_ctx);
     b->filler = calloc((size_t)room, sizeof *b->filler);
     if (!b->filler) return cli_error("out of memory");
     const int ids = b->session.params.draft_vocab ? b->session.params.draft_vocab : n_vocab;

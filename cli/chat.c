@@ -146,11 +146,11 @@ static int give_prompt(chat *c, const char *text) {
     }
     const int32_t *more = fresh ? fresh : ids + kept;
     size_t n_more = fresh ? n_fresh : n - kept, room = (size_t)vb_context_size(c->session.context);
+    char way[96];
     if (!rc && kept + n_more > room)
-        rc = cli_error(
-            "the conversation has %zu tokens and the context holds %zu: /reset starts a new one, -c makes "
-            "the context longer",
-            kept + n_more, room);
+        rc = cli_error("the conversation has %zu tokens and the context holds %zu positions: %s a new "
+                       "conversation (/reset)",
+                       kept + n_more, room, cli_longer_context(c->session.target.model, kept + n_more, way));
     if (!rc && kept < n_have) {
         rc = rewind_to(c, ids, kept);
         kept = (size_t)vb_context_length(c->session.context);

@@ -149,7 +149,14 @@ int cli_session_open(cli_session *s, const cli_options *o);
 void cli_session_close(cli_session *s);
 /* Context parameters from --ctx, --threads, --batch, --activations, --kv and --kernels. */
 void cli_context_params(const cli_options *o, vb_context_params *p);
-/* --repack: interleaves the weights of a model that was just opened, unless it is off. */
+/* CLI_OK, or CLI_FAIL (after a message) where -c is more than the model was trained for: before anything is
+ * copied. */
+int cli_check_context(const cli_options *o, const vb_model *m);
+/* The way out for `need` positions that a context does not hold: "use -c 600 or more, or" a shorter text;
+ * where the model was not trained for so many, that -c is of no help. */
+const char *cli_longer_context(const vb_model *m, size_t need, char out[96]);
+/* --repack: interleaves the weights of a model that was just opened, unless it is off or, under auto, the
+ * copy does not fit (a note says so). */
 int cli_repack(const cli_options *o, vb_model *m);
 
 /* ---------------------------------------------------------------------------------------- prove --endpoint

@@ -78,6 +78,9 @@ static int engine_logits(const cli_options *o, const vb_model *model, const int3
     vb_context_params p;
     int rc = CLI_OK;
     cli_context_params(o, &p);
+    const int most = vb_model_describe(model)->n_ctx;
+    if (n > (size_t)most)
+        return cli_error("%zu tokens do not fit: this model was trained for %d positions", n, most);
     if (o->ctx && (uint64_t)o->ctx < n)
         return cli_error("%zu tokens do not fit a context of %d positions: leave -c out or raise it", n,
                          p.n_ctx);
@@ -147,6 +150,7 @@ int cli_logits(cli_options *o) {
     vb_error err = {0};
     /* No tokenizer: ids are given, and a model whose tokenizer is unknown can still be compared. */
     if (vb_gguf_open(&m.gguf, o->model, &err) || vb_model_open(&m.model, m.gguf, &err)) rc = cli_report(&err);
+    if (!rc) rc = cli_check_context(o, m.model);
     if (!rc && !o->oracle) rc = cli_repack(o, m.model);
     if (!rc) rc = cli_file_open(&out, o->out);
     if (!rc) {

@@ -1,6 +1,8 @@
 /* options.c - every option of every command, once. Parsing, range checks and --help come from this table. */
 #include "options.h"
 
+#include "verbatim.h"
+
 #include <string.h>
 
 #define AT(field) offsetof(cli_options, field)
@@ -143,10 +145,10 @@ const cli_option CLI_OPTIONS[] = {
      COMPUTE | CMD_INSPECT | CMD_DOCTOR | CMD_SERVE, CLI_INT, AT(ctx), 0, MAX_CTX, NULL},
     {"-t|--threads|--n-threads", "N",
      "threads; 0 (default): one per physical core. The output does not depend on it",
-     COMPUTE | CMD_QUANTIZE | CMD_SERVE, CLI_INT, AT(threads), 0, 1024, NULL},
+     COMPUTE | CMD_QUANTIZE | CMD_SERVE, CLI_INT, AT(threads), 0, VB_MAX_THREADS, NULL},
     {"-b|--batch|--batch-size", "N",
      "most tokens evaluated together; 0 (default): 64. The output does not depend on it", COMPUTE, CLI_INT,
-     AT(batch), 0, 1e6, NULL},
+     AT(batch), 0, VB_MAX_BATCH, NULL},
     {"--activations", "A", "precision of the activations before quantised weights: q8 (default) or q16",
      COMPUTE | CMD_SERVE, CLI_CHOICE, AT(activations), 0, 0, "q8|q16"},
     {"--kv|--kv-type", "TYPE", "precision of the KV cache: f16 (default) or f32", COMPUTE | CMD_SERVE,
@@ -155,7 +157,8 @@ const cli_option CLI_OPTIONS[] = {
      COMPUTE | CMD_SERVE, CLI_STRING, AT(kernels), 0, 0, NULL},
     {"--repack", "WHEN",
      "on: interleave quantised weights in memory once, which costs a second per gigabyte or so at the start; "
-     "off: read them as mapped; auto (default): on. The output does not depend on it",
+     "off: read them as mapped; auto (default): on where the copy fits beside the KV cache, else off. The "
+     "output does not depend on it",
      COMPUTE | CMD_SERVE, CLI_CHOICE, AT(repack), 0, 0, "auto|on|off"},
     {"--offload", "NAME",
      "a backend that computes matrix products elsewhere: a NAME such as openblas, or the path of a library "

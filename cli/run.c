@@ -45,11 +45,10 @@ static int read_prompt(run_state *r) {
     if (!r->n_prompt)
         return cli_error("the prompt is empty and %s adds no BOS token: give some text", o->model);
     int room = vb_context_size(r->session.context);
+    char way[96];
     if (r->n_prompt > (size_t)room)
-        return cli_error(
-            "the prompt has %zu tokens and the context holds %d positions: use -c %zu or more, or a shorter "
-            "prompt",
-            r->n_prompt, room, r->n_prompt);
+        return cli_error("the prompt has %zu tokens and the context holds %d positions: %s a shorter prompt",
+                         r->n_prompt, room, cli_longer_context(r->session.target.model, r->n_prompt, way));
     return CLI_OK;
 }
 

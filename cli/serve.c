@@ -182,6 +182,10 @@ static void progress(void *user, const char *what, double fraction) {
     fprintf(stderr, "\rloading the %s: %.0f %%%s", what, 100 * fraction, fraction >= 1 ? "\r\033[K" : "");
 }
 
+static void note(void *user, const char *text) {
+    fprintf(stderr, "%sverbatim: note: %s\n", *(bool *)user ? "\r\033[K" : "", text);
+}
+
 static int open_engine(serve_state *s) {
     const cli_options *o = s->o;
     vb_error err = {0};
@@ -199,11 +203,14 @@ static int open_engine(serve_state *s) {
                                 .kv_type = strcmp(o->kv, "f32") ? VB_F16 : VB_F32,
                                 .repack = o->repack,
                                 .progress = progress,
+                                .note = note,
                                 .user = &terminal};
     if (!vbs_engine_open(&s->engine, &s->ep, &err)) return CLI_OK;
     cli_report(&err);
     if (err.code == VB_ERR_VOCAB)
         return cli_error("`verbatim doctor -m %s -md %s` shows every difference", o->model, o->draft_model);
+    if (err.code == VB_ERR_MEMORY && !strcmp(o->repack, "on"))
+        return cli_error("--repack off reads the weights as mapped, --repack auto where they do not fit");
     return CLI_FAIL;
 }
 

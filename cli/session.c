@@ -7,6 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Bytes for threads, scratch and what else a process needs beside weights and caches. */
+#define CLI_ROOM ((uint64_t)32 << 20)
+
 void cli_model_close(cli_model *m) {
     vb_model_close(m->model);
     vb_tokenizer_close(m->tokenizer);
@@ -171,13 +174,50 @@ static bool on_repack(void *user, uint64_t done, uint64_t total) {
     return cli_interrupt_callback(NULL);
 }
 
+int cli_check_context(const cli_options *o, const vb_model *m) {
+    const int most = vb_model_describe(m)->n_ctx;
+    if (o->ctx <= most) return CLI_OK;
+    return cli_error("-c %lld: this model was trained for %d positions: use -c %d or less", (long long)o->ctx,
+                     most, most);
+}
+
+const char *cli_longer_context(const vb_model *m, size_t need, char out[96]) {
+    const int most = vb_model_describe(m)->n_ctx;
+    if (need <= (size_t)most)
+        snprintf(out, 96, "use -c %zu or more, or", need);
+    else
+        snprintf(out, 96, "this model was trained for %d, the most that -c can give: use", most);
+    return out;
+}
+
+/* What shall stay free beside a copy of the weights: the KV cache, and some for threads and scratch. */
+static uint64_t room_for_the_rest(const cli_options *o, const vb_model *m) {
+    vb_context_params p;
+    uint64_t bytes = 0;
+    cli_context_params(o, &p);
+    const int most = vb_model_describe(m)->n_ctx;
+    if (p.n_ctx > most) p.n_ctx = most; /* a draft model's context may be the shorter one */
+    if (vb_context_check(m, &p, &bytes, NULL)) return 0;
+    return bytes + CLI_ROOM;
+}
+
 int cli_repack(const cli_options *o, vb_model *m) {
     vb_error err = {0};
-    bool terminal = isatty(STDERR_FILENO) == 1;
-    const vb_repack_params p = {
-        .kernels = o->kernels, .threads = (int)o->threads, .progress = on_repack, .user = &terminal};
+    bool terminal = isatty(STDERR_FILENO) == 1, when_it_fits = !strcmp(o->repack, "auto");
+    const vb_repack_params p = {.kernels = o->kernels,
+                                .threads = (int)o->threads,
+                                .progress = on_repack,
+                                .user = &terminal,
+                                .reserve = when_it_fits ? room_for_the_rest(o, m) : 0};
     if (!strcmp(o->repack, "off") || !vb_model_repack(m, &p, &err)) return CLI_OK;
-    return cli_report(&err);
+    if (err.code == VB_ERR_MEMORY && when_it_fits) {
+        fprintf(stderr, "verbatim: note: weights stay as mapped: %s\n", err.message);
+        return CLI_OK;
+    }
+    cli_report(&err);
+    if (err.code == VB_ERR_MEMORY)
+        return cli_error("--repack off reads the weights as mapped, --repack auto where they do not fit");
+    return CLI_FAIL;
 }
 
 static vb_accept accept_rule(const char *name) {
@@ -226,6 +266,7 @@ static int open_all(cli_session *s) {
     int rc = check_options(o);
     if (!rc) rc = set_sampling(s);
     if (!rc) rc = cli_model_open(&s->target, o->model, true);
+    if (!rc) rc = cli_check_context(o, s->target.model);
     if (!rc) rc = cli_repack(o, s->target.model);
     if (rc) return rc;
     int n_vocab = vb_model_describe(s->target.model)->n_vocab;

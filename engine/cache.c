@@ -6,10 +6,7 @@
 #include <string.h>
 #include <xxhash.h>
 
-/* calloc takes large blocks from the system as pages that cost nothing until they are written, so a long
- * context costs what is used of it. */
-int vb_cache_open(vb_cache *c, const vb_model *m, vb_type type, int n_ctx, vb_error *err) {
-    static const char what[] = "the KV cache (a smaller n_ctx needs less)";
+int vb_cache_size(vb_cache *c, const vb_model *m, vb_type type, int n_ctx, vb_error *err) {
     *c = (vb_cache){.type = type,
                     .n_layers = m->info.n_layers,
                     .n_kv_heads = m->info.n_kv_heads,
@@ -19,8 +16,18 @@ int vb_cache_open(vb_cache *c, const vb_model *m, vb_type type, int n_ctx, vb_er
     if (!vb_mul_u64(rows, (uint64_t)c->n_kv_heads, &rows) || !vb_mul_u64(rows, (uint64_t)n_ctx, &rows) ||
         !vb_mul_u64(rows, 2 * (uint64_t)vb_cache_row_bytes(c), &bytes) || bytes > SIZE_MAX / 2)
         return vb_fail(err, VB_ERR_MEMORY, "the KV cache is too large: ask for a smaller n_ctx");
-    int rc = vb_alloc(&c->k, (size_t)rows, vb_cache_row_bytes(c), what, err);
-    return rc ? rc : vb_alloc(&c->v, (size_t)rows, vb_cache_row_bytes(c), what, err);
+    return VB_OK;
+}
+
+/* calloc takes large blocks from the system as pages that cost nothing until they are written, so a long
+ * context costs what is used of it. */
+int vb_cache_open(vb_cache *c, const vb_model *m, vb_type type, int n_ctx, vb_error *err) {
+    static const char what[] = "the KV cache (a smaller n_ctx needs less)";
+    int rc = vb_cache_size(c, m, type, n_ctx, err);
+    if (rc) return rc;
+    const size_t row = vb_cache_row_bytes(c), rows = vb_cache_row(c, c->n_layers, 0, 0) / row;
+    rc = vb_alloc(&c->k, rows, row, what, err);
+    return rc ? rc : vb_alloc(&c->v, rows, row, what, err);
 }
 
 void vb_cache_close(vb_cache *c) {

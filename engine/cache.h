@@ -5,7 +5,10 @@
 #include "ref/cache.h"
 #include "ref/model.h"
 
-/* Room for n_ctx positions of a model. VB_ERR_MEMORY. */
+/* The shape of a cache of n_ctx positions of a model, without its memory. VB_ERR_MEMORY: too large to
+ * address. */
+int vb_cache_size(vb_cache *c, const vb_model *m, vb_type type, int n_ctx, vb_error *err);
+/* The same with its memory. */
 int vb_cache_open(vb_cache *c, const vb_model *m, vb_type type, int n_ctx, vb_error *err);
 void vb_cache_close(vb_cache *c);
 uint64_t vb_cache_bytes(const vb_cache *c); /* of keys and values together */

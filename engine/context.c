@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEFAULT_CONTEXT = 4096, DEFAULT_BATCH = 64, MAX_BATCH = 4096, MAX_THREADS = 256 };
+enum { DEFAULT_CONTEXT = 4096, DEFAULT_BATCH = 64 };
 
 void vb_context_defaults(vb_context_params *p) {
     *p = (vb_context_params){.kv_type = VB_F16};
@@ -23,13 +23,14 @@ static int check_params(vb_context_params *p, const vb_model_info *i, vb_error *
                        i->n_ctx);
     if (p->n_threads == 0) {
         p->n_threads = vb_physical_cores();
-        if (p->n_threads > MAX_THREADS) p->n_threads = MAX_THREADS;
+        if (p->n_threads > VB_MAX_THREADS) p->n_threads = VB_MAX_THREADS;
     }
-    if (p->n_threads < 1 || p->n_threads > MAX_THREADS)
-        return vb_fail(err, VB_ERR_ARGUMENT, "n_threads is %d, must be 1 to %d", p->n_threads, MAX_THREADS);
+    if (p->n_threads < 1 || p->n_threads > VB_MAX_THREADS)
+        return vb_fail(err, VB_ERR_ARGUMENT, "n_threads is %d, must be 1 to %d", p->n_threads,
+                       VB_MAX_THREADS);
     if (p->batch == 0) p->batch = DEFAULT_BATCH;
-    if (p->batch < 1 || p->batch > MAX_BATCH)
-        return vb_fail(err, VB_ERR_ARGUMENT, "batch is %d, must be 1 to %d", p->batch, MAX_BATCH);
+    if (p->batch < 1 || p->batch > VB_MAX_BATCH)
+        return vb_fail(err, VB_ERR_ARGUMENT, "batch is %d, must be 1 to %d", p->batch, VB_MAX_BATCH);
     if (p->activations != VB_ACT_Q8 && p->activations != VB_ACT_Q16)
         return vb_fail(err, VB_ERR_ARGUMENT, "activations is %d, must be VB_ACT_Q8 or VB_ACT_Q16",
                        (int)p->activations);
@@ -48,6 +49,15 @@ static int open_offload(vb_scratch *s, const vb_model *m, vb_offload *o, const v
     for (size_t i = 0; i < n; i++) all[i] = vb_model_matrix(m, (int)i);
     rc = vb_offload_session_open(&s->offload, o, all, n, p, err);
     free(all);
+    return rc;
+}
+
+int vb_context_check(const vb_model *m, const vb_context_params *p, uint64_t *bytes, vb_error *err) {
+    vb_context_params own = *p;
+    vb_cache cache;
+    int rc = check_params(&own, &m->info, err);
+    if (!rc) rc = vb_cache_size(&cache, m, own.kv_type, own.n_ctx, err);
+    if (!rc && bytes) *bytes = vb_cache_bytes(&cache);
     return rc;
 }
 

@@ -3,10 +3,12 @@
  * never holds much more than the weights once. */
 #include "simd/simd.h"
 
+#include "base/allowance.h"
 #include "base/pool.h"
 #include "gguf/gguf.h"
 #include "ref/model.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -68,12 +70,25 @@ static void unmap(void *p, uint64_t bytes) {
     munmap(p, (size_t)bytes);
 }
 
+/* A copy for which there is no room is not an allocation that fails: the system kills the program, or another
+ * one, when the pages are written. So it is asked before. */
+static int check_room(uint64_t bytes, uint64_t reserve, vb_error *err) {
+    const double mb = 1e-6;
+    const uint64_t left = vb_memory_left("");
+    if (left >= bytes && left - bytes >= reserve) return VB_OK;
+    char besides[48] = "";
+    if (reserve) snprintf(besides, sizeof besides, " beside %.0f MB for the rest", mb * (double)reserve);
+    return vb_fail(err, VB_ERR_MEMORY,
+                   "a copy of %.0f MB to interleave them does not fit%s: the machine, the control groups and "
+                   "the limits of this process leave %.0f MB",
+                   mb * (double)bytes, besides, mb * (double)left);
+}
+
 /* Pages of 2 MiB where the system has them: fewer misses of the TLB. */
 static int reserve(vb_model *m, uint64_t bytes, vb_error *err) {
     void *p = mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED)
-        return vb_fail(err, VB_ERR_MEMORY,
-                       "out of memory (%llu bytes for interleaved weights): use them as mapped",
+        return vb_fail(err, VB_ERR_MEMORY, "out of memory (%llu bytes for a copy to interleave them)",
                        (unsigned long long)bytes);
 #ifdef MADV_HUGEPAGE
     madvise(p, (size_t)bytes, MADV_HUGEPAGE);
@@ -121,6 +136,7 @@ int vb_model_repack(vb_model *m, const vb_repack_params *p, vb_error *err) {
     const vb_matrix *w;
     for (int i = 0; (w = vb_model_matrix(m, i)) != NULL; i++) bytes += aligned(vb_packed_bytes(w));
     if (!r.pack || !bytes) return VB_OK;
+    if ((rc = check_room(bytes, r.p->reserve, err)) != 0) return rc;
     const int threads = r.p->threads ? r.p->threads : vb_physical_cores();
     if (threads > 1 && (rc = vb_pool_open(&r.pool, threads, err)) != 0) return rc;
     rc = reserve(m, bytes, err);

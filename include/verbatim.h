@@ -273,14 +273,16 @@ typedef struct vb_repack_params {
     /* Called between pieces with the bytes done and to do; true stops with VB_ERR_CANCELLED. May be NULL. */
     bool (*progress)(void *user, uint64_t done, uint64_t total);
     void *user;
+    uint64_t reserve; /* bytes that must stay free besides the copies, for caches and the like */
 } vb_repack_params;
 
 /* Copies the block-quantised matrices into memory, 16 rows interleaved, as the SIMD kernels like them best;
  * without it they interleave on the way, a little slower. The pages of the file are given back as it goes, so
  * the weights are not held twice. The output does not change by a bit (P1). To be called once, after
  * vb_model_open and before anything else uses the model; p = NULL: defaults. Does nothing for the reference
- * kernels. Errors: VB_ERR_MEMORY, VB_ERR_UNSUPPORTED (kernels), VB_ERR_CANCELLED; the model then is as
- * before. */
+ * kernels. Errors: VB_ERR_MEMORY, also where the copies would take more than the machine, the process's
+ * control groups and its limits leave; VB_ERR_UNSUPPORTED (kernels), VB_ERR_CANCELLED; the model then is as
+ * before and can be used as mapped. */
 int vb_model_repack(vb_model *m, const vb_repack_params *p, vb_error *err);
 /* Bytes of the interleaved copies; 0 without them. */
 uint64_t vb_model_packed_bytes(const vb_model *m);
@@ -332,6 +334,8 @@ typedef enum vb_activations {
     VB_ACT_Q16     /* 15 bits: the error is 1e-8 in KL, for golden vectors */
 } vb_activations;
 
+enum { VB_MAX_THREADS = 256, VB_MAX_BATCH = 4096 };
+
 typedef struct vb_context_params {
     int n_ctx;     /* positions; 0: the model's training context, at most 4096 */
     int n_threads; /* 0: one per physical core. The bits do not depend on it (P1) */
@@ -361,6 +365,9 @@ typedef struct vb_context_params {
 
 /* Fills in the defaults. */
 void vb_context_defaults(vb_context_params *p);
+/* Checks parameters against a model as vb_context_open does, and allocates nothing. *bytes (may be NULL) is
+ * what the KV cache takes when it is full. */
+int vb_context_check(const vb_model *m, const vb_context_params *p, uint64_t *bytes, vb_error *err);
 /* Allocates KV cache and scratch, once. Errors: VB_ERR_ARGUMENT, VB_ERR_MEMORY, VB_ERR_UNSUPPORTED (kernels).
  */
 int vb_context_open(vb_context **out, const vb_model *m, const vb_context_params *p, vb_error *err);

@@ -256,8 +256,9 @@ int vb_joint_build_texts(vb_joint *j, const vb_joint_params *p, const vb_dist_sp
     int rc;
     if (longest > (size_t)p->target.n_ctx)
         return vb_fail(err, VB_ERR_ARGUMENT,
-                       "the law of texts takes a context of %zu tokens, and there are %d (-c)", longest,
-                       p->target.n_ctx);
+                       "the law of texts takes a context of %zu tokens, and there are %d: use a larger -c "
+                       "where the model allows it, or a shorter prompt",
+                       longest, p->target.n_ctx);
     if ((rc = vb_alloc((void **)&b.path, longest, sizeof *b.path, "the law", err)) ||
         (rc = vb_alloc((void **)&b.under, 1, sizeof *b.under, "the law", err)))
         goto cleanup;

@@ -4,10 +4,14 @@
 
 #include "engine/context.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { DEFAULT_SLOTS = 4, DEFAULT_QUEUE = 32, MAX_QUEUE = 100000 };
+
+/* Bytes for threads, scratch and what else a process needs beside weights and caches. */
+#define ROOM ((uint64_t)64 << 20)
 
 /* Rows of one pass: a step of each slot with some drafts, and a piece of a prompt. More rows are possible and
  * take a second pass. */
@@ -40,17 +44,48 @@ static void close_file(vbs_file *f) {
     *f = (vbs_file){0};
 }
 
+static void context_params(const vbs_engine_params *p, vb_context_params *cp) {
+    vb_context_defaults(cp);
+    cp->n_ctx = p->n_ctx;
+    cp->n_threads = p->n_threads;
+    cp->kernels = p->kernels;
+    cp->activations = p->activations;
+    cp->kv_type = p->kv_type;
+}
+
+/* Interleaves the weights, under "auto" only where they fit beside what the slots may take: else they stay as
+ * mapped, and the note says so. */
+static int repack(vbs_file *f, const char *what, const vbs_engine_params *p, uint64_t context,
+                  vb_error *err) {
+    loading l = {p, what};
+    vb_error why = {0};
+    char note[sizeof why.message + 64];
+    const bool when_it_fits = !p->repack || !strcmp(p->repack, "auto");
+    vb_repack_params rp = {.kernels = p->kernels, .threads = p->n_threads, .progress = on_repack, .user = &l};
+    if (p->repack && !strcmp(p->repack, "off")) return VB_OK;
+    if (when_it_fits) rp.reserve = context * (uint64_t)(p->slots ? p->slots : DEFAULT_SLOTS) + ROOM;
+    const int rc = vb_model_repack(f->model, &rp, &why);
+    if (!rc) return rc;
+    if (rc != VB_ERR_MEMORY || !when_it_fits) return vb_fail(err, rc, "%s", why.message);
+    snprintf(note, sizeof note, "weights of the %s stay as mapped: %s", what, why.message);
+    if (p->note) p->note(p->user, note);
+    return VB_OK;
+}
+
 static int open_file(vbs_file *f, const char *path, const char *what, const vbs_engine_params *p,
                      vb_error *err) {
-    loading l = {p, what};
-    const vb_repack_params rp = {
-        .kernels = p->kernels, .threads = p->n_threads, .progress = on_repack, .user = &l};
+    vb_context_params cp;
+    uint64_t context;
     int rc;
+    context_params(p, &cp);
     say(p, what, 0);
     if ((rc = vb_gguf_open(&f->gguf, path, err)) || (rc = vb_tokenizer_open(&f->tokenizer, f->gguf, err)) ||
         (rc = vb_model_open(&f->model, f->gguf, err)))
         return rc;
-    if ((!p->repack || strcmp(p->repack, "off") != 0) && (rc = vb_model_repack(f->model, &rp, err)))
+    /* The drafter's context is as long as its training allows; the target's must be as long as was asked. */
+    const int most = vb_model_describe(f->model)->n_ctx;
+    if (path == p->draft && cp.n_ctx > most) cp.n_ctx = most;
+    if ((rc = vb_context_check(f->model, &cp, &context, err)) || (rc = repack(f, what, p, context, err)))
         return rc;
     say(p, what, 1);
     return VB_OK;
@@ -87,14 +122,9 @@ static bool is_closing(void *engine) {
 
 static int open_slots(vbs_engine *e, const vbs_engine_params *p, vb_error *err) {
     vb_context_params cp;
-    vb_context_defaults(&cp);
-    cp.n_ctx = p->n_ctx;
-    cp.n_threads = p->n_threads;
+    context_params(p, &cp);
     cp.batch = choose_batch(e->n_slots);
     e->batch = (size_t)cp.batch;
-    cp.kernels = p->kernels;
-    cp.activations = p->activations;
-    cp.kv_type = p->kv_type;
     cp.cancel = is_closing;
     cp.user = e;
     int rc = vb_alloc((void **)&e->slots, (size_t)e->n_slots, sizeof *e->slots, "slots", err);

@@ -33,6 +33,8 @@ typedef struct vbs_engine_params {
     const char *repack; /* "auto" (NULL), "on", "off" */
     /* Loading: what is being done, and how much of it (0..1). May be NULL. */
     void (*progress)(void *user, const char *what, double fraction);
+    /* Something that the operator should know and that stops nothing, in one line. May be NULL. */
+    void (*note)(void *user, const char *text);
     void *user;
 } vbs_engine_params;
 

@@ -44,12 +44,13 @@ static int make_prompts(vbs_answer *a, vbs_problem *p) {
         const char *field = ask->chat ? "messages" : "prompt";
         if (out->n == 0)
             return VBS_BAD(p, field, "the prompt is empty and the model adds no BOS token: give some text");
+        const int most = vb_model_describe(vbs_target(a->s->engine))->n_ctx;
         if (out->n >= (size_t)room)
-            return vbs_refuse(
-                p, 400, "invalid_request_error", "context_length_exceeded", field,
-                "the prompt has %zu tokens and the context holds %d; start the server with a larger -c, "
-                "or shorten it",
-                out->n, room);
+            return vbs_refuse(p, 400, "invalid_request_error", "context_length_exceeded", field,
+                              "the prompt has %zu tokens and the context holds %d with the answer%s", out->n,
+                              room,
+                              out->n >= (size_t)most ? ", no more with this model: shorten it"
+                                                     : ": start the server with a larger -c, or shorten it");
     }
     return 0;
 }

@@ -15,11 +15,12 @@ static int check_request(const vbs_engine *e, const vbs_request *r, vb_error *er
     if (r->n_prompt == 0 || !r->prompt)
         return vb_fail(err, VB_ERR_ARGUMENT, "the prompt is empty: give at least one token");
     if (r->n_prompt > (size_t)e->n_ctx)
-        return vb_fail(
-            err, VB_ERR_ARGUMENT,
-            "the prompt has %zu tokens and the context holds %d: shorten it, or start the server with "
-            "a larger one",
-            r->n_prompt, e->n_ctx);
+        return vb_fail(err, VB_ERR_ARGUMENT,
+                       "the prompt has %zu tokens and the context holds %d: shorten it%s", r->n_prompt,
+                       e->n_ctx,
+                       r->n_prompt > (size_t)vb_model_describe(e->target.model)->n_ctx
+                           ? ""
+                           : ", or start the server with a larger one");
     for (size_t i = 0; i < r->n_prompt; i++)
         if (r->prompt[i] < 0 || r->prompt[i] >= n_vocab)
             return vb_fail(err, VB_ERR_ARGUMENT, "prompt[%zu]: id %d is outside the vocabulary of %d", i,

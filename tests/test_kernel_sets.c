@@ -225,6 +225,16 @@ static void test_repack_errors(void **state) {
     p = (vb_repack_params){.kernels = "ref"};
     assert_int_equal(vb_model_repack(t.model, &p, NULL), VB_OK);
     assert_int_equal(vb_model_packed_bytes(t.model), 0);
+    if (vb_kernel_names()[1]) { /* no room: the model stays as mapped, and can be used or tried again */
+        p = (vb_repack_params){.kernels = vb_kernel_names()[1], .reserve = UINT64_MAX};
+        err = (vb_error){0};
+        assert_int_equal(vb_model_repack(t.model, &p, &err), VB_ERR_MEMORY);
+        assert_non_null(strstr(err.message, "does not fit"));
+        assert_int_equal(vb_model_packed_bytes(t.model), 0);
+        p.reserve = 0;
+        assert_int_equal(vb_model_repack(t.model, &p, NULL), VB_OK);
+        assert_true(vb_model_packed_bytes(t.model) > 0);
+    }
     close_tiny(&t);
 }
 
