@@ -303,3 +303,7 @@ uint64_t vb_memory_left(const char *root) {
     if (!getrlimit(RLIMIT_DATA, &r) && r.rlim_cur != RLIM_INFINITY) least(&left, r.rlim_cur, pages[5] * page);
     return left;
 }
+
+uint64_t vb_available_memory(void) {
+    return vb_memory_left("");
+}

@@ -1,5 +1,5 @@
-/* allowance.h - what the system leaves this process: CPU time and memory, as its control groups (cgroups v1 and
- * v2) and limits have it. Linux; elsewhere there is no limit.
+/* allowance.h - what the system leaves this process: CPU time and memory, as its control groups (cgroups v1
+ * and v2) and limits have it. Linux; elsewhere there is no limit.
  *
  * A limit of a group holds for all groups below it. So every level counts, from the group that the process is
  * in up to the root of each mounted hierarchy: a service of systemd, a job of Slurm or a pod has its limit

@@ -91,24 +91,12 @@ static double pass(share *shares, int threads) {
     return all ? cli_now() - start : -1;
 }
 
-/* Bytes that can be taken without pushing anybody out; 0 if the system does not say. */
-static uint64_t available_memory(void) {
-    FILE *f = fopen("/proc/meminfo", "r");
-    char line[128];
-    unsigned long long kb = 0;
-    while (f && fgets(line, sizeof line, f))
-        if (sscanf(line, "MemAvailable: %llu kB", &kb) == 1) break;
-    if (f) fclose(f);
-    return (uint64_t)kb * 1024;
-}
-
 int cli_read_bandwidth(cli_bandwidth *out) {
-    const uint64_t unit = UINT64_C(1) << 25, most = UINT64_C(1) << 31, available = available_memory();
+    const uint64_t unit = UINT64_C(1) << 25, most = UINT64_C(1) << 31, available = vb_available_memory();
     const long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     const int threads = cpus < 1 ? 1 : cpus > MOST_THREADS ? MOST_THREADS : (int)cpus;
     uint64_t bytes = most;
-    if (available && available / 2 < bytes)
-        bytes = available / 2 < 2 * unit ? 2 * unit : available / 2 / unit * unit;
+    if (available / 2 < bytes) bytes = available / 2 < 2 * unit ? 2 * unit : available / 2 / unit * unit;
     memset(out, 0, sizeof *out);
     out->threads = threads;
     void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -1,10 +1,14 @@
 /* text.c - texts, hex digits, hashes and files. */
 #include "conformance.h"
 
+#include "base/whole.h"
+
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <xxhash.h>
 
 void cf_text_free(cf_text *t) {
@@ -157,11 +161,11 @@ bool cf_parse_f64(const char *hex, size_t n, double *out) {
 }
 
 int cf_read_file(const char *path, char **bytes, size_t *n, vb_error *err) {
-    FILE *f = fopen(path, "rb");
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
     char *data = NULL;
     size_t len = 0, room = 0;
     int rc = VB_OK;
-    if (!f) return vb_fail(err, VB_ERR_IO, "%s: %s", path, strerror(errno));
+    if (fd < 0) return vb_fail(err, VB_ERR_IO, "%s: %s", path, strerror(errno));
     for (;;) {
         if (len + 1 >= room) {
             room = 2 * room + 65536;
@@ -172,13 +176,12 @@ int cf_read_file(const char *path, char **bytes, size_t *n, vb_error *err) {
             }
             data = p;
         }
-        const size_t got = fread(data + len, 1, room - len - 1, f);
-        len += got;
+        const ssize_t got = read(fd, data + len, room - len - 1);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) rc = vb_fail(err, VB_ERR_IO, "%s: %s", path, strerror(errno));
+        if (got < 0) goto cleanup;
         if (!got) break;
-    }
-    if (ferror(f)) {
-        rc = vb_fail(err, VB_ERR_IO, "%s: %s", path, strerror(errno));
-        goto cleanup;
+        len += (size_t)got;
     }
     data[len] = 0;
     *bytes = data;
@@ -186,25 +189,19 @@ int cf_read_file(const char *path, char **bytes, size_t *n, vb_error *err) {
     data = NULL;
 cleanup:
     free(data);
-    fclose(f);
+    close(fd);
     return rc;
 }
 
 int cf_write_file(const char *path, const char *bytes, size_t n, vb_error *err) {
     char *part = NULL;
-    int rc = vb_alloc((void **)&part, strlen(path) + 6, 1, "a file name", err);
+    int fd = -1, rc = vb_whole_open(path, &part, &fd, err);
     if (rc) return rc;
-    sprintf(part, "%s.part", path);
-    FILE *f = fopen(part, "wb");
-    bool ok = f != NULL;
-    if (f) {
-        ok = fwrite(bytes, 1, n, f) == n;
-        ok = fclose(f) == 0 && ok;
-    }
-    if (!ok || rename(part, path)) {
-        rc = vb_fail(err, VB_ERR_IO, "%s: %s", path, strerror(errno));
-        remove(part);
-    }
+    bool ok = !vb_whole_write(fd, bytes, n);
+    ok = !close(fd) && ok;
+    if (!ok) rc = vb_fail(err, VB_ERR_IO, "%s: %s", path, strerror(errno));
+    if (!rc) rc = vb_whole_place(part, path, true, err);
+    if (rc) unlink(part);
     free(part);
     return rc;
 }

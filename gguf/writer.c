@@ -1,5 +1,6 @@
 #include "writer.h"
 
+#include "base/whole.h"
 #include "gguf.h"
 
 #include <errno.h>
@@ -20,7 +21,8 @@ typedef struct bytes {
 struct vb_gguf_writer {
     char *path, *part;
     int fd;       /* -1: closed */
-    bool created; /* OUT.part is ours to remove */
+    bool created; /* the unfinished file is there, to be removed */
+    bool force;   /* what is at `path` when it is finished may be replaced */
     bytes kv, table;
     uint64_t n_kv, n_tensors, alignment;
     uint64_t *ends; /* (n_tensors) where each tensor's data ends, from the start of the data section */
@@ -99,23 +101,11 @@ int vb_gguf_writer_open(vb_gguf_writer **out, const char *path, bool force, vb_e
     vb_gguf_writer *w = memory;
     w->fd = -1;
     w->alignment = DEFAULT_ALIGNMENT;
+    w->force = force;
     const size_t len = strlen(path);
     if ((rc = vb_alloc((void **)&w->path, len + 1, 1, "a path", err))) goto cleanup;
-    if ((rc = vb_alloc((void **)&w->part, len + 6, 1, "a path", err))) goto cleanup;
     memcpy(w->path, path, len + 1);
-    snprintf(w->part, len + 6, "%s.part", path);
-    if (force) unlink(w->part);
-    /* O_EXCL: two runs must not write into one file. */
-    w->fd = open(w->part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (w->fd < 0 && errno == EEXIST) {
-        rc = vb_fail(
-            err, VB_ERR_ARGUMENT,
-            "%s exists: another run is writing it, or one was killed; delete it, or force it to be replaced",
-            w->part);
-    } else if (w->fd < 0) {
-        rc = vb_fail(err, VB_ERR_IO, "cannot create %s: %s", w->part, strerror(errno));
-    }
-    if (rc) goto cleanup;
+    if ((rc = vb_whole_open(path, &w->part, &w->fd, err))) goto cleanup;
     w->created = true;
     *out = w;
     w = NULL;
@@ -248,16 +238,7 @@ uint64_t vb_gguf_writer_bytes(const vb_gguf_writer *w) {
  * disk */
 
 static int put(vb_gguf_writer *w, const void *data, size_t n, vb_error *err) {
-    const uint8_t *at = data;
-    while (n) {
-        const size_t piece = n < 1u << 30 ? n : 1u << 30;
-        const ssize_t done = write(w->fd, at, piece);
-        if (done < 0 && errno == EINTR) continue;
-        if (done < 0) return io_fail(w, "write", err);
-        at += done;
-        n -= (size_t)done;
-    }
-    return VB_OK;
+    return vb_whole_write(w->fd, data, n) ? io_fail(w, "write", err) : VB_OK;
 }
 
 static int put_zeros(vb_gguf_writer *w, uint64_t n, vb_error *err) {
@@ -343,7 +324,7 @@ int vb_gguf_writer_finish(vb_gguf_writer *w, vb_error *err) {
     const int fd = w->fd;
     w->fd = -1;
     if (close(fd)) return io_fail(w, "close", err);
-    if (rename(w->part, w->path)) return io_fail(w, "rename", err);
+    if ((rc = vb_whole_place(w->part, w->path, w->force, err))) return rc;
     w->created = false;
     sync_folder(w->path);
     return VB_OK;

@@ -1,11 +1,11 @@
 /* writer.h - writes GGUF files from front to back, without ever holding the weights.
  *
- *   vb_gguf_writer_open    OUT.part is created
+ *   vb_gguf_writer_open    an unfinished file beside OUT is created
  *   vb_gguf_writer_meta*   metadata, in the order of the file
  *   vb_gguf_writer_tensor  the tensor table, in the order of the data
  *   vb_gguf_writer_data    the data, front to back, in pieces of any size; padding is put between tensors
  *   vb_gguf_writer_finish  flushed to the disk, then renamed: OUT is whole or not there
- *   vb_gguf_writer_close   releases; an unfinished OUT.part is removed
+ *   vb_gguf_writer_close   releases; an unfinished file is removed
  *
  * Written is GGUF version 3, little endian. Source: the GGUF specification (ggml, docs/gguf.md). */
 #ifndef VB_GGUF_WRITER_H
@@ -15,8 +15,8 @@
 
 typedef struct vb_gguf_writer vb_gguf_writer;
 
-/* Creates `path`.part. VB_ERR_ARGUMENT when `path` exists (unless `force`) or is no regular file, VB_ERR_IO
- * when the system refuses. With `force` a leftover .part is replaced too. */
+/* Creates the unfinished file (base/whole.h). VB_ERR_ARGUMENT when `path` exists (unless `force`) or is no
+ * regular file, VB_ERR_IO when the system refuses. */
 int vb_gguf_writer_open(vb_gguf_writer **out, const char *path, bool force, vb_error *err);
 void vb_gguf_writer_close(vb_gguf_writer *w);
 

@@ -56,6 +56,11 @@ typedef struct vb_error {
 /* Frees memory that the library handed out (only where a docstring says so). */
 void vb_free(void *p);
 
+/* Bytes that this process may still take before the machine's memory, a limit of its control groups
+ * (containers, services) or one of its own (ulimit) ends; UINT64_MAX where the system does not say. An
+ * estimate. */
+uint64_t vb_available_memory(void);
+
 /* ------------------------------------------------------------------------------------------------ GGUF files
  */
 
@@ -664,11 +669,11 @@ const char *const *vb_quantize_types(void);
 
 /* Writes the F32, F16 or BF16 model `in` to `out` with its matrices in fewer bits (docs/quantize.md):
  * metadata byte for byte but for general.file_type and general.quantization_version, tensors in file order.
- * Holds a few megabytes, not the model. `out` appears when it is complete; until then it is `out`.part, which
- * is removed on any error. The bytes are the same on every platform. Errors: VB_ERR_ARGUMENT (unknown type,
- * `out` exists or is `in`), VB_ERR_UNSUPPORTED (a tensor is quantised already), VB_ERR_NUMERIC (a value is
- * not finite or too large: names tensor and element), VB_ERR_IO (a full disk), VB_ERR_CANCELLED, and those of
- * vb_gguf_open. `summary` may be NULL. */
+ * Holds a few megabytes, not the model. `out` appears when it is complete; until then it is `out`.part-PID,
+ * which is removed on any error. The bytes are the same on every platform. Errors: VB_ERR_ARGUMENT (unknown
+ * type, `out` exists or is `in`), VB_ERR_UNSUPPORTED (a tensor is quantised already), VB_ERR_NUMERIC (a value
+ * is not finite or too large: names tensor and element), VB_ERR_IO (a full disk), VB_ERR_CANCELLED, and those
+ * of vb_gguf_open. `summary` may be NULL. */
 int vb_quantize(const char *in, const char *out, const vb_quantize_params *p, vb_quantize_summary *summary,
                 vb_error *err);
 

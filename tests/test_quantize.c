@@ -7,6 +7,7 @@
 #include "unpack.h"
 #include "writer.h"
 
+#include <glob.h>
 #include <math.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -41,6 +42,16 @@ static const char *in_folder(const char *name) {
 static bool exists(const char *path) {
     struct stat st;
     return lstat(path, &st) == 0;
+}
+
+/* Unfinished files of an output: OUT.part-1234, OUT.part-1234-2, ... */
+static size_t unfinished(const char *out) {
+    char pattern[400];
+    glob_t found = {0};
+    snprintf(pattern, sizeof pattern, "%s.part*", out);
+    const size_t n = glob(pattern, 0, NULL, &found) ? 0 : found.gl_pathc;
+    globfree(&found);
+    return n;
 }
 
 static int make_folder(void **state) {
@@ -81,10 +92,9 @@ static void quantize(const char *in, const char *out, const vb_quantize_params *
 static void refuse(const char *in, const char *out, const vb_quantize_params *p, int code,
                    const char *words) {
     vb_error err = {0};
-    char part[400], word[64];
+    char word[64];
     const bool before = exists(out);
-    snprintf(part, sizeof part, "%s.part", out);
-    const bool part_before = exists(part);
+    const size_t parts_before = unfinished(out);
     const int rc = vb_quantize(in, out, p, NULL, &err);
     if (rc != code) fail_msg("code %d, expected %d (%s)", rc, code, err.message);
     assert_int_equal(err.code, code);
@@ -96,7 +106,7 @@ static void refuse(const char *in, const char *out, const vb_quantize_params *p,
         if (!strstr(err.message, word)) fail_msg("\"%s\" does not say \"%s\"", err.message, word);
     }
     assert_int_equal(exists(out), before);
-    assert_int_equal(exists(part), part_before);
+    assert_int_equal(unfinished(out), parts_before);
 }
 
 static uint8_t *slurp(const char *path, size_t *n) {
@@ -109,6 +119,44 @@ static uint8_t *slurp(const char *path, size_t *n) {
     assert_int_equal(fread(bytes, 1, *n, f), *n);
     fclose(f);
     return bytes;
+}
+
+/* A whole run to the same output in the middle of another. */
+typedef struct meanwhile {
+    const char *in, *out;
+    vb_quantize_params p;
+    int calls;
+} meanwhile;
+
+static void run_meanwhile(void *user, const vb_quantize_progress *now) {
+    meanwhile *m = user;
+    (void)now;
+    if (m->calls++) return;
+    assert_int_equal(unfinished(m->out), 1);
+    quantize(m->in, m->out, &m->p, NULL);
+    assert_int_equal(unfinished(m->out), 1); /* that of the first run is still there, and its own */
+}
+
+static void two_runs(const char *in, const char *out, bool force) {
+    meanwhile m = {in, out, {.type = "Q8_0", .n_threads = 1, .force = force}, 0};
+    vb_quantize_params p = m.p;
+    vb_quantize_summary sum;
+    vb_error err = {0};
+    size_t n;
+    p.progress = run_meanwhile;
+    p.user = &m;
+    const int rc = vb_quantize(in, out, &p, &sum, &err);
+    assert_true(m.calls > 1);
+    if (force) {
+        assert_int_equal(rc, VB_OK);
+    } else { /* the second run's file is not replaced: it was not there when the first one looked */
+        assert_int_equal(rc, VB_ERR_ARGUMENT);
+        assert_non_null(strstr(err.message, "exists by now"));
+    }
+    free(slurp(out, &n));
+    if (force) assert_int_equal(n, sum.bytes_out);
+    assert_int_equal(unfinished(out), 0);
+    vb_gguf_close(open_file(out)); /* whole */
 }
 
 /* -------------------------------------------------------------------------------------------------- whole
@@ -335,18 +383,23 @@ static void test_refused_requests(void **state) {
     refuse(in, in, &force, VB_ERR_ARGUMENT, "is the input itself");
     refuse(in, in_folder("soft.gguf"), &force, VB_ERR_ARGUMENT, "is the input itself");
     refuse(in, in_folder("hard.gguf"), &force, VB_ERR_ARGUMENT, "is the input itself");
-    assert_int_equal(link(in, in_folder("odd.gguf.part")), 0);
-    refuse(in_folder("odd.gguf.part"), in_folder("odd.gguf"), &force, VB_ERR_ARGUMENT, "is the input itself");
     vb_gguf_close(open_file(in)); /* still whole */
 
     /* An output that is there already, finished or not. */
     quantize(in, out, &good, NULL);
     refuse(in, out, &good, VB_ERR_ARGUMENT, "refused.gguf exists");
     quantize(in, out, &force, NULL);
-    gw_write_bytes(in_folder("left.gguf.part"), "x", 1);
-    refuse(in, in_folder("left.gguf"), &good, VB_ERR_ARGUMENT, "left.gguf.part exists");
+
+    two_runs(in, in_folder("both.gguf"), true);
+    two_runs(in, in_folder("first.gguf"), false);
+    /* An unfinished file of this very name was left by another run, which may be going on: it stays. */
+    char left[64];
+    snprintf(left, sizeof left, "left.gguf.part-%ld", (long)getpid());
+    gw_write_bytes(in_folder(left), "x", 1);
+    quantize(in, in_folder("left.gguf"), &good, NULL);
     quantize(in, in_folder("left.gguf"), &force, NULL);
-    assert_false(exists(in_folder("left.gguf.part")));
+    assert_true(exists(in_folder(left)));
+    assert_int_equal(unfinished(in_folder("left.gguf")), 1);
 
     /* Twice. */
     refuse(out, in_folder("twice.gguf"), &good, VB_ERR_UNSUPPORTED, "token_embd.weight|Q8_0|lose accuracy");
@@ -414,7 +467,7 @@ static void test_full_disk(void **state) {
                  (unsigned long long)sum.bytes_out);
         assert_non_null(strstr(err.message, need));
         assert_false(exists(out));
-        assert_false(exists(in_folder("disk-out.gguf.part")));
+        assert_int_equal(unfinished(out), 0);
     }
     signal(SIGXFSZ, handler);
     quantize(in, out, &p, NULL);

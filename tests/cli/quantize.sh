@@ -2,7 +2,11 @@
 # quantize.sh - verbatim quantize: what it prints, what it leaves behind, and that the result speaks.
 . "$(dirname "$0")/lib.sh"
 source=$work/float.gguf
-nothing_left() { [ ! -e "$1" ] && [ ! -e "$1.part" ]; }
+nothing_left() { [ ! -e "$1" ] && ! unfinished "$1"; }
+unfinished() { # a file OUT.part-PID is there
+    for part in "$1".part*; do [ -e "$part" ] && return 0; done
+    return 1
+}
 
 for type in F16 Q8_0 q4_k_m; do
     verbatim quantize "$source" "$work/q.gguf" $type --force
@@ -58,7 +62,7 @@ fi
 ${VB_RUNNER:-} "$BUILD/bin/verbatim" quantize "$source" "$work/c.gguf" Q5_1 -t 1 >"$work/out" 2>"$work/err" &
 pid=$!
 i=0
-while [ ! -e "$work/c.gguf.part" ] && [ $i -lt 1000 ]; do
+while ! unfinished "$work/c.gguf" && [ $i -lt 1000 ]; do
     sleep 0.01
     i=$((i + 1))
 done
