@@ -19,15 +19,17 @@ static json_t *json_divergence(const cf_divergence *d) {
 static int print_json(const cli_options *o, const cf_comparison *c, const cf_bounds *b) {
     return cli_out_json(json_pack(
         "{s:b, s:s, s:{s:f, s:f, s:f, s:f}, s:o, s:o, s:I, s:I, s:I, s:o, s:I, s:o, s:o, s:I, s:I, s:I, s:I, "
-        "s:I, s:o}",
+        "s:I, s:I, s:I, s:o}",
         "pass", c->pass, "tolerance", o->tolerance, "bounds", "row", b->row, "kl", b->kl, "near_tie",
         b->near_tie, "logprob", b->logprob, "first", json_divergence(&c->first), "first_bits",
         json_divergence(&c->first_bits), "arrays", (json_int_t)c->rows, "arrays_beyond",
         (json_int_t)c->rows_beyond, "arrays_only_ours", (json_int_t)c->rows_missing, "worst_array",
         cli_json_real(c->worst_row), "positions", (json_int_t)c->positions, "mean_kl",
         cli_json_real(c->mean_kl), "max_kl", cli_json_real(c->max_kl), "top1", (json_int_t)c->top1, "top5",
-        (json_int_t)c->top5, "tokens", (json_int_t)c->steps, "near_ties", (json_int_t)c->near_ties,
-        "logprobs", (json_int_t)c->logprobs, "worst_logprob", cli_json_real(c->worst_logprob)));
+        (json_int_t)c->top5, "tokens", (json_int_t)c->steps, "tokens_not_compared",
+        (json_int_t)c->steps_missing, "near_ties", (json_int_t)c->near_ties, "logprobs",
+        (json_int_t)c->logprobs, "logprobs_not_compared", (json_int_t)c->logprobs_missing, "worst_logprob",
+        cli_json_real(c->worst_logprob)));
 }
 
 /* In words, for people. */
@@ -54,20 +56,39 @@ static void print_divergence(const char *what, const cf_divergence *d) {
     cli_outf("%s: %s\n", what, text);
 }
 
+/* What was compared and what was not, in words. */
+typedef struct words {
+    char arrays[160], tokens[96], logprobs[96];
+} words;
+
+static words words_of(const cf_comparison *c) {
+    words w;
+    snprintf(w.arrays, sizeof w.arrays,
+             "%zu compared, %zu beyond the tolerance, %zu not compared; worst difference %.3g of the largest "
+             "value",
+             c->rows, c->rows_beyond, c->rows_missing, c->worst_row);
+    if (!c->rows) snprintf(w.arrays, sizeof w.arrays, "NONE compared of %zu", c->rows_missing);
+    snprintf(w.tokens, sizeof w.tokens, "%zu compared, %zu differences at near ties, %zu not compared",
+             c->steps, c->near_ties, c->steps_missing);
+    if (!c->steps) snprintf(w.tokens, sizeof w.tokens, "NONE compared of %zu", c->steps_missing);
+    snprintf(w.logprobs, sizeof w.logprobs, "%zu compared, worst difference %.3g nats, %zu not compared",
+             c->logprobs, c->worst_logprob, c->logprobs_missing);
+    if (!c->logprobs) snprintf(w.logprobs, sizeof w.logprobs, "NONE compared of %zu", c->logprobs_missing);
+    return w;
+}
+
+/* Of levels 1 to 3 there are arrays alone. */
 static void print_text(const cli_options *o, const cf_comparison *c) {
+    const words w = words_of(c);
     print_divergence("first difference", &c->first_bits);
     if (o->tolerance[0] != 'b') print_divergence("first beyond the tolerance", &c->first);
-    cli_outf("arrays: %zu compared, %zu beyond the tolerance, %zu only in OURS; worst difference %.3g of the "
-             "largest value\n",
-             c->rows, c->rows_beyond, c->rows_missing, c->worst_row);
+    cli_outf("arrays: %s\n", w.arrays);
     if (c->positions)
         cli_outf(
             "logits: %zu positions, mean KL %.3g, max KL %.3g, same best token %zu, same best five %zu\n",
             c->positions, c->mean_kl, c->max_kl, c->top1, c->top5);
-    if (c->steps) cli_outf("tokens: %zu compared, %zu differences at near ties\n", c->steps, c->near_ties);
-    if (c->logprobs)
-        cli_outf("log-probabilities: %zu compared, worst difference %.3g nats\n", c->logprobs,
-                 c->worst_logprob);
+    if (c->steps || c->steps_missing) cli_outf("tokens: %s\n", w.tokens);
+    if (c->logprobs || c->logprobs_missing) cli_outf("log-probabilities: %s\n", w.logprobs);
     cli_outf("%s under --tolerance %s\n", c->pass ? "pass" : "FAIL", o->tolerance);
 }
 
@@ -78,7 +99,7 @@ static void print_text(const cli_options *o, const cf_comparison *c) {
 typedef struct place {
     int layer;
     char op[16];
-    size_t arrays, beyond;
+    size_t arrays, beyond, missing; /* compared; of these beyond the tolerance; not compared */
     double worst;
     int position, prompt; /* of the worst array */
 } place;
@@ -109,9 +130,12 @@ static void see_array(void *user, const cf_row *ours, const cf_row *theirs, doub
                       bool good) {
     gathered *g = user;
     place *p = place_of(g, ours);
-    (void)theirs;
     if (!p) {
         g->failed = true;
+        return;
+    }
+    if (!theirs) {
+        p->missing++;
         return;
     }
     p->arrays++;
@@ -128,7 +152,8 @@ static void see_array(void *user, const cf_row *ours, const cf_row *theirs, doub
     }
 }
 
-static void see_tokens(void *user, const cf_tokens *ours, const cf_divergence *d) {
+static void see_tokens(void *user, const cf_tokens *ours, size_t tokens, size_t logprobs,
+                       const cf_divergence *d) {
     gathered *g = user;
     char name[96], text[512];
     if (ours->prompt_itself)
@@ -138,10 +163,14 @@ static void see_tokens(void *user, const cf_tokens *ours, const cf_divergence *d
     else
         snprintf(name, sizeof name, "prompt %d: sampled tokens, seed %llu", ours->prompt,
                  (unsigned long long)ours->seed);
-    describe(d, text, sizeof text);
+    if (d->found)
+        describe(d, text, sizeof text);
+    else
+        snprintf(text, sizeof text, "no difference; %zu tokens and %zu log-probabilities compared", tokens,
+                 logprobs);
     json_array_append_new(g->cases,
-                          json_pack("{s:s, s:s, s:b, s:s}", "group", "level 5", "name", name, "ok",
-                                    !d->found || d->near_tie, "text", d->found ? text : "the same"));
+                          json_pack("{s:s, s:s, s:b, s:b, s:s}", "group", "level 5", "name", name, "ok",
+                                    !d->found || d->near_tie, "skipped", !tokens && !logprobs, "text", text));
 }
 
 static int by_layer(const void *a, const void *b) {
@@ -177,36 +206,40 @@ static json_t *heat_of(gathered *g, const cf_bounds *bounds) {
             json_array_append_new(rows, row);
         }
         for (size_t k = 0; k < n_ops; k++)
-            if (!strcmp(op[k], p->op)) json_array_set_new(row, k + 1, cli_json_real(p->worst));
-        snprintf(text, sizeof text,
-                 "%zu arrays, %zu beyond; worst %.3g of the largest value, prompt %d, position %d", p->arrays,
-                 p->beyond, p->worst, p->prompt, p->position);
+            if (!strcmp(op[k], p->op) && p->arrays) json_array_set_new(row, k + 1, cli_json_real(p->worst));
+        if (p->arrays)
+            snprintf(text, sizeof text,
+                     "%zu arrays, %zu beyond; worst %.3g of the largest value, prompt %d, position %d; %zu "
+                     "not compared",
+                     p->arrays, p->beyond, p->worst, p->prompt, p->position, p->missing);
+        else
+            snprintf(text, sizeof text, "none of %zu arrays is known in THEIRS", p->missing);
         char full[64];
         snprintf(full, sizeof full, "%s, %s", name, p->op);
-        json_array_append_new(g->cases, json_pack("{s:s, s:s, s:b, s:s}", "group",
-                                                  strcmp(p->op, "logits") != 0 ? "level 4" : "level 5",
-                                                  "name", full, "ok", p->beyond == 0, "text", text));
+        json_array_append_new(g->cases,
+                              json_pack("{s:s, s:s, s:b, s:b, s:s}", "group",
+                                        strcmp(p->op, "logits") != 0 ? "level 4" : "level 5", "name", full,
+                                        "ok", p->beyond == 0, "skipped", p->arrays == 0, "text", text));
     }
     return json_pack("{s:s, s:f, s:o, s:o}", "title", "Worst difference, over the array's largest value",
                      "bound", bounds->row, "columns", columns, "rows", rows);
 }
 
 static json_t *report_of(const cli_options *o, gathered *g, const cf_comparison *c, const cf_bounds *b) {
-    char first[512], bits[512], kl[96], logprob[96];
+    char first[512], bits[512], kl[96];
+    const words w = words_of(c);
     if (g->n) qsort(g->places, g->n, sizeof *g->places, by_layer);
     json_t *heat = heat_of(g, b);
     describe(&c->first, first, sizeof first);
     describe(&c->first_bits, bits, sizeof bits);
     snprintf(kl, sizeof kl, "mean %.3g, largest %.3g; the same best token at %zu of %zu positions",
              c->mean_kl, c->max_kl, c->top1, c->positions);
-    snprintf(logprob, sizeof logprob, "%zu compared, worst difference %.3g nats", c->logprobs,
-             c->worst_logprob);
-    json_t *facts =
-        json_pack("[[s,o], [s,o], [s,s], [s,s], [s,s], [s,s], [s,s]]", "ours",
-                  cli_json_text(o->words[0], strlen(o->words[0])), "theirs",
-                  cli_json_text(o->words[1], strlen(o->words[1])), "tolerance", o->tolerance,
-                  "first difference", bits, "first beyond the tolerance", first, "KL(ours || theirs)",
-                  c->positions ? kl : "no logits in full", "log-probabilities", logprob);
+    json_t *facts = json_pack("[[s,o], [s,o], [s,s], [s,s], [s,s], [s,s], [s,s], [s,s], [s,s]]", "ours",
+                              cli_json_text(o->words[0], strlen(o->words[0])), "theirs",
+                              cli_json_text(o->words[1], strlen(o->words[1])), "tolerance", o->tolerance,
+                              "first difference", bits, "first beyond the tolerance", first,
+                              "KL(ours || theirs)", c->positions ? kl : "no logits in full", "arrays",
+                              w.arrays, "tokens", w.tokens, "log-probabilities", w.logprobs);
     return json_pack("{s:s, s:b, s:s, s:o, s:o, s:o, s:{s:s, s:f, s:o}}", "title", "verbatim compare", "pass",
                      c->pass, "verdict", c->pass ? "Within the tolerance." : "Beyond the tolerance.", "facts",
                      facts, "cases", json_incref(g->cases), "heat", heat, "bars", "title",

@@ -118,13 +118,14 @@ static int add_ids(prompt_set *set, const json_t *array, const char *where) {
 /* --prompts FILE */
 static int read_prompts(const cli_options *o, const cli_model *m, prompt_set *set) {
     char *file = NULL, where[512];
-    size_t n, number = 0;
+    size_t n = 0, number = 0;
     int rc = cli_read_file(o->prompts, &file, &n);
-    for (const char *at = file; !rc && *at;) {
-        const size_t len = strcspn(at, "\n");
+    for (const char *at = file, *end = file + n; !rc && at < end;) {
+        const char *newline = memchr(at, '\n', (size_t)(end - at));
+        const size_t len = (size_t)((newline ? newline : end) - at);
         json_error_t je;
         snprintf(where, sizeof where, "%s: line %zu", o->prompts, ++number);
-        json_t *line = json_loadb(at, len, JSON_REJECT_DUPLICATES, &je);
+        json_t *line = json_loadb(at, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &je);
         const json_t *text = json_object_get(line, "text"), *tokens = json_object_get(line, "tokens");
         if (!json_is_object(line))
             rc = cli_error("%s: %s", where, line ? "not a JSON object" : je.text);
@@ -133,7 +134,7 @@ static int read_prompts(const cli_options *o, const cli_model *m, prompt_set *se
         else if (json_is_string(text) && json_string_length(text))
             rc = add_text(set, m, json_string_value(text), json_string_length(text), where);
         json_decref(line);
-        at += len + (at[len] == '\n');
+        at += len + (newline != NULL);
     }
     free(file);
     return rc ? rc : set->n ? CLI_OK : cli_error("%s: no prompt", o->prompts);

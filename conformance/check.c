@@ -1,6 +1,7 @@
 /* check.c - every vector made again, under every way to make it. */
 #include "recording.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -131,8 +132,8 @@ static int check_oracle(const checker *c, const char *name, const char *path, vb
     int rc = cf_recording_open(&oracle, path, err);
     if (rc) return rc;
     const char *recording = text_of(oracle.head, "recording");
-    if (!cf_parse_f64(text_of(oracle.head, "bound"), 1, &bounds.row))
-        rc = vb_fail(err, VB_ERR_FORMAT, "%s: line 1: \"bound\" is not a float64", name);
+    if (!cf_parse_f64(text_of(oracle.head, "bound"), 1, &bounds.row) || !isfinite(bounds.row))
+        rc = vb_fail(err, VB_ERR_FORMAT, "%s: line 1: \"bound\" is not a float64, or not finite", name);
     if (!rc && !*recording) {
         vb_error refusal = {0};
         rc = own_recording(c, &oracle, &ours, &refusal);

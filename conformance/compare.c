@@ -37,17 +37,37 @@ int64_t cf_float_steps(double x, double y) {
     return d < 0 ? -d : d;
 }
 
-/* Index of value i of a row in its array. */
+/* The contract's arrays are float32, so two values are the same if they round to the same float32; beyond its
+ * range all of them round to infinity, and the values themselves decide. */
+static bool same_bits(double x, double y) {
+    return steps_of(x) == steps_of(y) && (isfinite((float)x) || x == y);
+}
+
+/* Which element of its array value i of a row is. */
 static int element_of(const cf_row *r, int i) {
+    if (r->element) return r->element[i];
     return r->have < r->n && i >= 8 ? r->n - 16 + i : i;
+}
+
+static int by_number(const void *p, const void *q) {
+    const int32_t a = *(const int32_t *)p, b = *(const int32_t *)q;
+    return (a > b) - (a < b);
 }
 
 /* Value of element e; false where it is not known. */
 static bool value_at(const cf_row *r, int e, double *out) {
-    const int at = r->have == r->n || e < 8 ? e : e - (r->n - 16);
-    if (at < 0 || at >= r->have || (r->have < r->n && e >= 8 && e < r->n - 8)) return false;
+    int at = e;
+    if (r->element) {
+        const int32_t key = e,
+                      *found =
+                          r->have ? bsearch(&key, r->element, (size_t)r->have, sizeof key, by_number) : NULL;
+        at = found ? (int)(found - r->element) : -1;
+    } else if (r->have < r->n && e >= 8) {
+        at = e < r->n - 8 ? -1 : e - (r->n - 16);
+    }
+    if (at < 0 || at >= r->have) return false;
     *out = r->x[at];
-    return !isnan(*out);
+    return true;
 }
 
 static void set(cf_divergence *d, const cf_row *a, const cf_row *b, int element, double x, double y) {
@@ -66,20 +86,24 @@ static void set(cf_divergence *d, const cf_row *a, const cf_row *b, int element,
     d->ulp = cf_float_steps(x, y);
 }
 
-/* log softmax's normaliser. */
+/* The largest value, and the log of the sum of exp(x - max): log softmax is x - max - log_sum. They stay
+ * apart, or a large maximum would swallow the logarithm. */
 static double log_sum(const double *x, int n, double *max) {
     double m = x[0], s = 0;
     for (int i = 1; i < n; i++) m = x[i] > m ? x[i] : m;
     for (int i = 0; i < n; i++) s += exp(x[i] - m);
     *max = m;
-    return m + log(s);
+    return log(s);
 }
 
 static double kl_of(const cf_row *a, const cf_row *b) {
     double ma, mb, kl = 0;
     const double la = log_sum(a->x, a->n, &ma), lb = log_sum(b->x, b->n, &mb);
-    for (int i = 0; i < a->n; i++) kl += exp(a->x[i] - la) * ((a->x[i] - la) - (b->x[i] - lb));
-    return kl > 0 ? kl : 0;
+    for (int i = 0; i < a->n; i++) {
+        const double x = a->x[i] - ma - la, p = exp(x);
+        if (p > 0) kl += p * (x - (b->x[i] - mb - lb)); /* 0 times an infinite difference is 0 */
+    }
+    return kl > 0 ? kl : 0; /* rounding may leave a sum just below 0 */
 }
 
 /* The k ids of largest value, lower ids first among equals, as a sorted set. */
@@ -104,16 +128,10 @@ static bool same_set(const int *a, const int *b, int k) {
     return true;
 }
 
-static bool all_known(const cf_row *r) {
-    bool yes = true;
-    for (int i = 0; i < r->have; i++) yes &= !isnan(r->x[i]);
-    return yes;
-}
-
 static bool compare_logits(const cf_row *a, const cf_row *b, const cf_bounds *bounds, bool bitwise,
                            double *of_row, cf_comparison *out) {
     int x[5], y[5];
-    if (a->have != a->n || b->have != b->n || a->n < 1 || !all_known(b)) return true;
+    if (a->element || b->element || a->have != a->n || b->have != b->n) return true;
     const double kl = *of_row = kl_of(a, b);
     const int k = a->n < 5 ? a->n : 5;
     out->positions++;
@@ -126,24 +144,35 @@ static bool compare_logits(const cf_row *a, const cf_row *b, const cf_bounds *bo
     return bitwise || kl <= bounds->kl;
 }
 
+/* An array of ours of which nothing was compared. */
+static void not_compared(const cf_row *a, const cf_watch *watch, cf_comparison *out) {
+    out->rows_missing++;
+    if (watch && watch->array) watch->array(watch->user, a, NULL, 0, -1, true);
+}
+
 static void compare_rows(const cf_row *a, const cf_row *b, const cf_bounds *bounds, bool bitwise,
                          const cf_watch *watch, cf_comparison *out) {
     double size = 0, worst = 0, worst_x = 0, worst_y = 0, kl = -1;
-    int at = -1;
+    int at = -1, compared = 0;
     for (int i = 0; i < a->have; i++) {
         double y;
         const int e = element_of(a, i);
         if (fabs(a->x[i]) > size) size = fabs(a->x[i]);
         if (!value_at(b, e, &y)) continue;
-        if (steps_of(a->x[i]) != steps_of(y)) set(&out->first_bits, a, b, e, a->x[i], y);
+        compared++;
+        if (!same_bits(a->x[i], y)) set(&out->first_bits, a, b, e, a->x[i], y);
         const double d = fabs(a->x[i] - y);
-        const bool differs = bitwise && steps_of(a->x[i]) != steps_of(y);
+        const bool differs = bitwise && !same_bits(a->x[i], y);
         if (differs ? at < 0 : !bitwise && d > worst) {
             at = e;
             worst_x = a->x[i];
             worst_y = y;
         }
         if (d > worst) worst = d;
+    }
+    if (!compared) {
+        not_compared(a, watch, out);
+        return;
     }
     const double relative = size > 0 ? worst / size : worst > 0 ? INFINITY : 0;
     bool good = bitwise ? at < 0 : relative <= bounds->row;
@@ -161,10 +190,13 @@ static int compare_as_logprobs(const cf_row *a, const cf_row *b, const cf_bounds
                                const cf_watch *watch, cf_comparison *out, vb_error *err) {
     cf_row shifted = *a;
     double max;
-    if (a->have != a->n) return VB_OK;
+    if (a->element || a->have != a->n) { /* the normaliser takes all of them */
+        not_compared(a, watch, out);
+        return VB_OK;
+    }
     int rc = vb_alloc((void **)&shifted.x, (size_t)a->n, sizeof *shifted.x, "log-probabilities", err);
     if (rc) return rc;
-    const double sum = log_sum(a->x, a->n, &max);
+    const double sum = log_sum(a->x, a->n, &max) + max;
     for (int i = 0; i < a->n; i++) shifted.x[i] = a->x[i] - sum;
     compare_rows(&shifted, b, bounds, bitwise, watch, out);
     free(shifted.x);
@@ -191,6 +223,10 @@ static int all_rows(const cf_recording *ours, const cf_recording *theirs, const 
     if (rc) return rc;
     for (size_t i = 0; i < theirs->n_rows; i++) sorted[i] = &theirs->rows[i];
     if (theirs->n_rows) qsort(sorted, theirs->n_rows, sizeof *sorted, by_key);
+    for (size_t i = 1; i < theirs->n_rows && !rc; i++)
+        if (!by_key(&sorted[i - 1], &sorted[i]))
+            rc = vb_fail(err, VB_ERR_FORMAT, "%s: lines %zu and %zu: one array twice", theirs->path,
+                         sorted[i - 1]->line, sorted[i]->line);
     for (size_t i = 0; i < ours->n_rows && !rc; i++) {
         const cf_row *a = &ours->rows[i];
         const cf_row *found = find_row(theirs, sorted, a);
@@ -198,7 +234,7 @@ static int all_rows(const cf_recording *ours, const cf_recording *theirs, const 
         snprintf(key.op, sizeof key.op, "logprobs");
         const bool logprobs = !found && !strcmp(a->op, "logits") && (found = find_row(theirs, sorted, &key));
         if (!found)
-            out->rows_missing++;
+            not_compared(a, watch, out);
         else if (found->n != a->n)
             rc = vb_fail(err, VB_ERR_ARGUMENT, "%s: line %zu: %s has %d values, in %s: line %zu it has %d",
                          theirs->path, found->line, a->op, found->n, ours->path, a->line, a->n);
@@ -220,14 +256,15 @@ static void output_differs(const cf_divergence *d, cf_comparison *out) {
         out->first = *d;
 }
 
-/* Log-probabilities of n tokens, the first of which stands at `position`. */
-static void compare_logprobs(const cf_tokens *a, const cf_tokens *b, size_t n, size_t position,
-                             const cf_bounds *bounds, cf_divergence *d, cf_comparison *out) {
-    if (!a->logprob || !b->logprob) return;
-    for (size_t i = 0; i < n; i++) {
+/* Log-probabilities of the n first tokens of two lists, the first of which stands at `position`. Number of
+ * those compared. */
+static size_t compare_logprobs(const cf_tokens *a, const cf_tokens *b, size_t n, size_t position,
+                               const cf_bounds *bounds, cf_divergence *d, cf_comparison *out) {
+    size_t compared = 0;
+    for (size_t i = 0; i < n && a->logprob && b->logprob; i++) {
         const double x = a->logprob[i], y = b->logprob[i], gap = fabs(x - y);
-        if (!isfinite(x) || !isfinite(y)) continue; /* not known */
-        out->logprobs++;
+        if (isnan(x) || isnan(y)) continue; /* not known */
+        compared++;
         if (gap > out->worst_logprob) out->worst_logprob = gap;
         if (x == y || d->found) continue;
         cf_divergence at = {.found = true,
@@ -247,6 +284,15 @@ static void compare_logprobs(const cf_tokens *a, const cf_tokens *b, size_t n, s
         *d = at;
         output_differs(d, out);
     }
+    out->logprobs += compared;
+    return compared;
+}
+
+/* How many log-probabilities of a list of n are known. */
+static size_t known_logprobs(const cf_tokens *t, size_t n) {
+    size_t known = 0;
+    for (size_t i = 0; i < n && t->logprob; i++) known += isnan(t->logprob[i]) ? 0 : 1;
+    return known;
 }
 
 /* Greedy tokens up to the first that differs; sampled ones count only bit for bit: other engines have other
@@ -256,10 +302,12 @@ static void compare_output(const cf_tokens *a, const cf_tokens *b, const cf_boun
     cf_divergence d = {.found = false};
     size_t same = 0;
     while (same < a->n && same < b->n && a->id[same] == b->id[same]) same++;
-    out->steps += same;
-    compare_logprobs(a, b, same, prompt_len, bounds, &d, out);
-    if (same < a->n && same < b->n && !d.found) {
-        out->steps++;
+    const bool differs = same < a->n && same < b->n;
+    const size_t logprobs = compare_logprobs(a, b, same, prompt_len, bounds, &d, out);
+    out->steps += same + differs;
+    out->steps_missing += a->n - same - differs;
+    out->logprobs_missing += known_logprobs(a, a->n) - logprobs;
+    if (differs && !d.found) {
         d = (cf_divergence){.found = true,
                             .near_tie = a->greedy && a->margin && a->margin[same] < bounds->near_tie,
                             .level = 5,
@@ -274,16 +322,34 @@ static void compare_output(const cf_tokens *a, const cf_tokens *b, const cf_boun
         snprintf(d.what, sizeof d.what, "%s", a->greedy ? "greedy token" : "sampled token");
         output_differs(&d, out);
     }
-    if (watch && watch->tokens) watch->tokens(watch->user, a, &d);
+    if (watch && watch->tokens) watch->tokens(watch->user, a, same + differs, logprobs, &d);
 }
 
 /* Of the prompts' own tokens: n - 1 log-probabilities, the first of token 1. */
 static void compare_prompt(const cf_tokens *a, const cf_tokens *b, const cf_bounds *bounds,
                            const cf_watch *watch, cf_comparison *out) {
     cf_divergence d = {.found = false};
-    if (!a->logprob || !b->logprob || a->n < 1) return;
-    compare_logprobs(a, b, a->n - 1, 1, bounds, &d, out);
-    if (watch && watch->tokens) watch->tokens(watch->user, a, &d);
+    const size_t n = a->n ? a->n - 1 : 0, known = known_logprobs(a, n);
+    const size_t logprobs = b ? compare_logprobs(a, b, n, 1, bounds, &d, out) : 0;
+    out->logprobs_missing += known - logprobs;
+    if (known && watch && watch->tokens) watch->tokens(watch->user, a, 0, logprobs, &d);
+}
+
+/* An output of ours with those of theirs that are of the same prompt and seed. */
+static void compare_outputs(const cf_tokens *a, const cf_recording *theirs, const cf_bounds *bounds,
+                            size_t prompt_len, const cf_watch *watch, cf_comparison *out) {
+    bool found = false;
+    for (size_t k = 0; k < theirs->n_outputs; k++) {
+        const cf_tokens *b = &theirs->outputs[k];
+        if (a->prompt != b->prompt || a->greedy != b->greedy || a->seed != b->seed) continue;
+        compare_output(a, b, bounds, prompt_len, watch, out);
+        found = true;
+    }
+    if (found) return;
+    const cf_divergence none = {.found = false};
+    out->steps_missing += a->n;
+    out->logprobs_missing += known_logprobs(a, a->n);
+    if (watch && watch->tokens) watch->tokens(watch->user, a, 0, 0, &none);
 }
 
 static int check_prompts(const cf_recording *ours, const cf_recording *theirs, vb_error *err) {
@@ -310,19 +376,17 @@ int cf_compare(const cf_recording *ours, const cf_recording *theirs, cf_toleranc
     cf_comparison c = {0};
     int rc = check_prompts(ours, theirs, err);
     if (!rc) rc = all_rows(ours, theirs, b, t == CF_BITWISE, watch, &c, err);
-    for (size_t k = 0; k < ours->n_prompts && k < theirs->n_prompts && !rc; k++)
-        compare_prompt(&ours->prompts[k], &theirs->prompts[k], b, watch, &c);
+    for (size_t k = 0; k < ours->n_prompts && !rc; k++)
+        compare_prompt(&ours->prompts[k], k < theirs->n_prompts ? &theirs->prompts[k] : NULL, b, watch, &c);
     for (size_t i = 0; i < ours->n_outputs && !rc; i++) {
         const cf_tokens *x = &ours->outputs[i];
-        if (!x->greedy && t != CF_BITWISE) continue;
-        for (size_t k = 0; k < theirs->n_outputs; k++) {
-            const cf_tokens *y = &theirs->outputs[k];
-            if (x->prompt == y->prompt && x->greedy == y->greedy && x->seed == y->seed)
-                compare_output(x, y, b, ours->prompts[x->prompt].n, watch, &c);
-        }
+        if (x->greedy || t == CF_BITWISE)
+            compare_outputs(x, theirs, b, ours->prompts[x->prompt].n, watch, &c);
     }
     if (!rc && !c.rows && !c.steps && !c.logprobs)
-        rc = vb_fail(err, VB_ERR_ARGUMENT, "%s and %s have nothing in common", ours->path, theirs->path);
+        rc = vb_fail(err, VB_ERR_ARGUMENT,
+                     "%s and %s have nothing in common: not one value of OURS was compared", ours->path,
+                     theirs->path);
     if (rc) return rc;
     if (c.positions) c.mean_kl /= (double)c.positions;
     c.pass = !c.first.found;

@@ -36,7 +36,7 @@ static int next(side *s, vb_error *err) {
                        s->path, s->line, s->line - 1);
     const char *start = s->text + s->at, *end = memchr(start, '\n', s->len - s->at);
     const size_t n = end ? (size_t)(end - start) : s->len - s->at;
-    s->o = json_loadb(start, n, JSON_REJECT_DUPLICATES, &je);
+    s->o = json_loadb(start, n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &je);
     if (!s->o)
         return vb_fail(err, VB_ERR_FORMAT, "%s: line %zu, column %d: %s", s->path, s->line, je.column,
                        je.text);
@@ -69,12 +69,21 @@ static void differs(work *w, int level, const char *name, const char *key, size_
     if (!w->out->first.found) w->out->first = d;
 }
 
+/* Is there anything to compare under `key`? null, as no member at all, means that it is not known. */
+static bool both_have(const work *w, const char *key) {
+    const json_t *a = json_object_get(w->ours.o, key), *b = json_object_get(w->theirs.o, key);
+    if (!a || json_is_null(a)) return false;
+    if (b && !json_is_null(b)) return true;
+    w->out->rows_missing++;
+    return false;
+}
+
 /* Arrays of whole numbers; a length that differs is a difference at the first place that only one of them
  * has. */
 static int compare_ints(work *w, int level, const char *name, const char *key) {
     const json_t *a = json_object_get(w->ours.o, key), *b = json_object_get(w->theirs.o, key);
-    if (!a || !b) return VB_OK; /* not recorded: not compared */
-    if (!json_is_array(a)) return bad(&w->ours, "numbers are missing", w->err);
+    if (!both_have(w, key)) return VB_OK;
+    if (!json_is_array(a)) return bad(&w->ours, "numbers must be an array", w->err);
     if (!json_is_array(b)) return bad(&w->theirs, "numbers must be an array", w->err);
     const size_t n = json_array_size(a), m = json_array_size(b);
     w->out->rows++;
@@ -90,27 +99,46 @@ static int compare_ints(work *w, int level, const char *name, const char *key) {
     return VB_OK;
 }
 
-/* Strings of 16-bit or float32 numbers. +0 and -0 are equal. `relative`: float products under a tolerance. */
+/* Number i of a string of 16-bit (4 digits) or float32 (8 digits) numbers. */
+static int hex_at(const side *s, const char *hex, size_t i, size_t digits, uint32_t *bits, float *value,
+                  vb_error *err) {
+    char one[9] = "";
+    memcpy(one, hex + i * digits, digits);
+    if (strspn(one, "0123456789abcdefABCDEF") != digits)
+        return bad(s, "a character that is no hex digit", err);
+    *bits = (uint32_t)strtoul(one, NULL, 16);
+    *value = (float)(int16_t)*bits;
+    if (digits == 8) memcpy(value, bits, sizeof *value);
+    return VB_OK;
+}
+
+/* Strings of 16-bit or float32 numbers. +0 and -0 are equal. `relative`: float products under a tolerance.
+ * What is not finite in THEIRS is the difference that it is; OURS says what is right, and nothing is equal to
+ * it. */
 static int compare_hex(work *w, int level, const char *name, const char *key, bool floats, bool relative) {
-    const char *a = text_of(w->ours.o, key), *b = text_of(w->theirs.o, key);
-    const size_t digits = floats ? 8 : 4, n = strlen(a) / digits;
-    if (!*a || !*b) return VB_OK;
-    if (strlen(b) != strlen(a)) return bad(&w->theirs, "an array of another length than OURS has", w->err);
+    const json_t *of_ours = json_object_get(w->ours.o, key), *of_theirs = json_object_get(w->theirs.o, key);
+    const char *a = json_string_value(of_ours), *b = json_string_value(of_theirs);
+    const size_t digits = floats ? 8 : 4;
+    if (!both_have(w, key)) return VB_OK;
+    if (!a || json_string_length(of_ours) % digits || strlen(a) != json_string_length(of_ours))
+        return bad(&w->ours, "an array must be a string of hex digits", w->err);
+    if (!b) return bad(&w->theirs, "an array must be a string of hex digits", w->err);
+    if (json_string_length(of_theirs) != json_string_length(of_ours))
+        return bad(&w->theirs, "an array of another length than OURS has", w->err);
+    const size_t n = strlen(a) / digits;
     double size = 0, worst = 0, at[2] = {0};
     size_t element = n;
-    w->out->rows++;
+    w->out->rows += n > 0;
     for (size_t i = 0; i < n; i++) {
-        char p[9] = "", q[9] = "";
-        memcpy(p, a + i * digits, digits);
-        memcpy(q, b + i * digits, digits);
-        if (strspn(q, "0123456789abcdefABCDEF") != digits)
-            return bad(&w->theirs, "a character that is no hex digit", w->err);
-        const uint32_t u = (uint32_t)strtoul(p, NULL, 16), v = (uint32_t)strtoul(q, NULL, 16);
-        float x = (float)(int16_t)u, y = (float)(int16_t)v;
-        if (floats) memcpy(&x, &u, sizeof x), memcpy(&y, &v, sizeof y);
+        uint32_t u = 0, v = 0;
+        float x, y;
+        int rc = hex_at(&w->ours, a, i, digits, &u, &x, w->err);
+        if (!rc) rc = hex_at(&w->theirs, b, i, digits, &v, &y, w->err);
+        if (rc) return rc;
+        if (!isfinite(x)) return bad(&w->ours, "a value is not finite", w->err);
         if (fabs((double)x) > size) size = fabs((double)x);
-        if (u == v || (floats && x == 0 && y == 0)) continue;
         const double d = isfinite(y) ? fabs((double)x - (double)y) : INFINITY;
+        if (u == v || (floats && x == 0 && y == 0)) continue;
         if (element < n && (!relative || d <= worst)) continue;
         element = i;
         worst = d;
@@ -185,7 +213,9 @@ int cf_compare_lines(const char *ours, const char *a, size_t n, const char *thei
         if (end) break;
         if (!rc) rc = compare_line(&w, kind);
     }
-    if (!rc && !c.rows) rc = vb_fail(err, VB_ERR_ARGUMENT, "%s and %s have nothing in common", ours, theirs);
+    if (!rc && !c.rows)
+        rc = vb_fail(err, VB_ERR_ARGUMENT,
+                     "%s and %s have nothing in common: not one value of OURS was compared", ours, theirs);
     if (rc) goto cleanup;
     c.pass = !c.first.found;
     *out = c;
@@ -205,7 +235,7 @@ int cf_compare_files(const char *ours, const char *theirs, cf_tolerance t, const
     if (!rc) rc = cf_read_file(theirs, &b, &m, err);
     if (rc) goto cleanup;
     const char *end = memchr(a, '\n', n);
-    head = json_loadb(a, end ? (size_t)(end - a) : n, 0, NULL);
+    head = json_loadb(a, end ? (size_t)(end - a) : n, JSON_ALLOW_NUL, NULL);
     const char *kind = text_of(head, "kind");
     if (head && strcmp(kind, "model") != 0) {
         rc = cf_compare_lines(ours, a, n, theirs, b, m, t, bounds, out, err);

@@ -4,12 +4,15 @@
 
 #include "conformance.h"
 
-/* One array: in full, or its first and last 8 values. */
+/* One array: in full, its first and last 8 values, or some of its elements. What is kept is as large as what
+ * the file holds: `n` alone says nothing about memory. */
 typedef struct cf_row {
     int prompt, position, layer; /* layer -1 outside of the layers */
     char op[16];
-    int n, have; /* values of the array, and values known: n, or 16 */
-    double *x;   /* (have); NaN: not known */
+    int n, have; /* values of the array, and values known: n, 16, or as many as `element` has */
+    int32_t
+        *element; /* (have), ascending: where the known values stand; NULL: all, or the first and last 8 */
+    double *x;    /* (have), finite */
     size_t line;
 } cf_row;
 
@@ -20,8 +23,8 @@ typedef struct cf_tokens {
     size_t n, line;
     int32_t *id;
     bool prompt_itself;
-    double *margin;  /* (n), or NULL */
-    double *logprob; /* (n); of a prompt (n - 1), the first of token 1; NaN: not known. Or NULL */
+    double *margin;  /* (n), at least 0 or NaN: not known; or NULL */
+    double *logprob; /* (n); of a prompt (n - 1), the first of token 1; finite or NaN: not known; or NULL */
 } cf_tokens;
 
 typedef struct cf_recording {
@@ -62,26 +65,30 @@ typedef struct cf_divergence {
 
 typedef struct cf_comparison {
     bool pass;
-    cf_divergence first;                    /* beyond the tolerance, in the order of computation */
-    cf_divergence first_bits;               /* the first that differs at all */
-    size_t rows, rows_beyond, rows_missing; /* arrays in both; of these beyond the tolerance; only in OURS */
-    double worst_row;                       /* relative difference */
-    size_t positions;                       /* with logits in full in both */
+    cf_divergence first;      /* beyond the tolerance, in the order of computation */
+    cf_divergence first_bits; /* the first that differs at all */
+    size_t rows, rows_beyond; /* arrays with values known in both; of these beyond the tolerance */
+    size_t rows_missing;      /* of OURS, without a value to compare in THEIRS */
+    double worst_row;         /* relative difference */
+    size_t positions;         /* with logits in full in both */
     double mean_kl, max_kl;
     size_t top1, top5;       /* positions whose best id, and whose set of 5 best, agree */
     size_t steps, near_ties; /* greedy tokens compared, and differences that are near ties */
+    size_t steps_missing;    /* tokens of OURS that were not compared: not there, or after a difference */
     size_t logprobs;         /* compared */
+    size_t logprobs_missing; /* of OURS, not compared: not known in THEIRS, or after a difference */
     double worst_logprob;    /* difference */
 } cf_comparison;
 
 /* What a comparison looks at, as it goes: for reports. Each may be NULL. */
 typedef struct cf_watch {
     void *user;
-    /* Arrays; kl is -1 but for logits in full. */
+    /* Arrays of ours, and theirs or NULL where nothing was compared; kl is -1 but for logits in full. */
     void (*array)(void *user, const cf_row *ours, const cf_row *theirs, double relative, double kl,
                   bool good);
-    /* Tokens and their log-probabilities, of a prompt or an output; d->found where they differ. */
-    void (*tokens)(void *user, const cf_tokens *ours, const cf_divergence *d);
+    /* Tokens and their log-probabilities, of a prompt or an output, and how many of each were compared;
+     * d->found where they differ. */
+    void (*tokens)(void *user, const cf_tokens *ours, size_t tokens, size_t logprobs, const cf_divergence *d);
 } cf_watch;
 
 /* Compares theirs with ours; `watch` may be NULL. VB_ERR_ARGUMENT when they are of different models or

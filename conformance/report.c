@@ -34,39 +34,50 @@ void cf_add_xml(cf_text *out, const char *text) {
     }
 }
 
-static void count(const json_t *report, size_t *all, size_t *failed) {
+static bool is(const json_t *o, const char *key) {
+    return json_is_true(json_object_get(o, key));
+}
+
+typedef struct counts {
+    size_t all, failed, skipped;
+} counts;
+
+static counts count(const json_t *report) {
     const json_t *cases = json_object_get(report, "cases");
-    *all = json_array_size(cases);
-    *failed = 0;
-    for (size_t i = 0; i < *all; i++)
-        *failed += !json_is_true(json_object_get(json_array_get(cases, i), "ok"));
+    counts n = {.all = json_array_size(cases)};
+    for (size_t i = 0; i < n.all; i++) {
+        const json_t *c = json_array_get(cases, i);
+        n.failed += !is(c, "ok");
+        n.skipped += is(c, "ok") && is(c, "skipped");
+    }
+    return n;
 }
 
 /* ------------------------------------------------------------------------------------------------ JUnit */
 
 void cf_add_junit(cf_text *out, const json_t *report) {
     const json_t *cases = json_object_get(report, "cases");
-    size_t all, failed;
-    count(report, &all, &failed);
+    const counts n = count(report);
     add(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n<testsuite name=\"");
     cf_add_xml(out, text_of(report, "title"));
-    cf_addf(out, "\" tests=\"%zu\" failures=\"%zu\" errors=\"0\" skipped=\"0\" time=\"%.3f\">\n", all, failed,
-            json_number_value(json_object_get(report, "seconds")));
-    for (size_t i = 0; i < all; i++) {
+    cf_addf(out, "\" tests=\"%zu\" failures=\"%zu\" errors=\"0\" skipped=\"%zu\" time=\"%.3f\">\n", n.all,
+            n.failed, n.skipped, json_number_value(json_object_get(report, "seconds")));
+    for (size_t i = 0; i < n.all; i++) {
         const json_t *c = json_array_get(cases, i);
+        const char *outcome = !is(c, "ok") ? "failure" : is(c, "skipped") ? "skipped" : NULL;
         add(out, "<testcase classname=\"");
         cf_add_xml(out, text_of(c, "group"));
         add(out, "\" name=\"");
         cf_add_xml(out, text_of(c, "name"));
-        if (json_is_true(json_object_get(c, "ok"))) {
+        if (!outcome) {
             add(out, "\" />\n");
             continue;
         }
-        add(out, "\"><failure message=\"");
+        cf_addf(out, "\"><%s message=\"", outcome);
         cf_add_xml(out, text_of(c, "text"));
         add(out, "\">");
         cf_add_xml(out, text_of(c, "text"));
-        add(out, "</failure></testcase>\n");
+        cf_addf(out, "</%s></testcase>\n", outcome);
     }
     add(out, "</testsuite>\n</testsuites>\n");
 }
@@ -85,7 +96,7 @@ static const char STYLE[] =
     "padding:0 1rem}\n"
     "h1{font-size:1.5rem;margin:0}h2{font-size:1.1rem;margin:2rem 0 "
     ".5rem}.verdict{font-size:1.1rem;font-weight:600}"
-    ".good{color:var(--good)}.bad{color:var(--bad)}\n"
+    ".good{color:var(--good)}.bad{color:var(--bad)}.skipped{color:var(--dim)}\n"
     "table{border-collapse:collapse;font-variant-numeric:tabular-nums}th,td{text-align:left;padding:.2rem "
     ".6rem;"
     "border-bottom:1px solid var(--line);vertical-align:top}th{color:var(--dim);font-weight:600}"
@@ -170,9 +181,15 @@ static void add_cases(cf_text *out, const json_t *report, bool failed) {
     const json_t *cases = json_object_get(report, "cases");
     for (size_t i = 0; i < json_array_size(cases); i++) {
         const json_t *c = json_array_get(cases, i);
-        const bool ok = json_is_true(json_object_get(c, "ok"));
+        const bool ok = is(c, "ok"), skipped = ok && is(c, "skipped");
         if (ok == failed) continue;
-        cf_addf(out, "<tr><td class=\"%s\">%s</td><td>", ok ? "good" : "bad", ok ? "pass" : "FAIL");
+        cf_addf(out, "<tr><td class=\"%s\">%s</td><td>",
+                skipped ? "skipped"
+                : ok    ? "good"
+                        : "bad",
+                skipped ? "not compared"
+                : ok    ? "pass"
+                        : "FAIL");
         cf_add_xml(out, text_of(c, "group"));
         add(out, "</td><td>");
         cf_add_xml(out, text_of(c, "name"));
@@ -184,9 +201,8 @@ static void add_cases(cf_text *out, const json_t *report, bool failed) {
 
 void cf_add_html(cf_text *out, const json_t *report) {
     const json_t *facts = json_object_get(report, "facts");
-    const bool pass = json_is_true(json_object_get(report, "pass"));
-    size_t all, failed;
-    count(report, &all, &failed);
+    const bool pass = is(report, "pass");
+    const counts n = count(report);
     add(out, "<!DOCTYPE html>\n<html lang=\"en\" xmlns=\"http://www.w3.org/1999/xhtml\">\n<head><meta "
              "charset=\"utf-8\" "
              "/><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\" />\n<title>");
@@ -209,7 +225,9 @@ void cf_add_html(cf_text *out, const json_t *report) {
     add(out, "</table>\n");
     add_heat(out, json_object_get(report, "heat"));
     add_bars(out, json_object_get(report, "bars"));
-    cf_addf(out, "<h2>%zu checks, %zu failed</h2>\n<div class=\"scroll\"><table>\n", all, failed);
+    cf_addf(out, "<h2>%zu checks, %zu failed", n.all, n.failed);
+    if (n.skipped) cf_addf(out, ", %zu not compared", n.skipped);
+    add(out, "</h2>\n<div class=\"scroll\"><table>\n");
     add_cases(out, report, true);
     add_cases(out, report, false);
     add(out, "</table></div>\n</body>\n</html>\n");

@@ -57,6 +57,23 @@ verbatim check "$dir" --quick --json
 ok "check --json" out_has '"verbatim":"check","version":1,"pass":true'
 verbatim check "$dir" --quick --html "$work/none/k.html"
 ok "a report that cannot be written" status_is 1
+# What is not known is said, wherever the result is read.
+sed 's/"logprobs":"[0-9a-f]*",*//; s/^{}$/{"cache":""}/' "$dir/recordings/t.q16.jsonl" >"$work/none.jsonl"
+verbatim compare "$dir/recordings/t.q16.jsonl" "$work/none.jsonl" --html "$work/n.html" --junit "$work/n.xml"
+ok "a recording without log-probabilities passes" status_is 0
+ok "and that none were compared is said" out_has "log-probabilities: NONE compared of "
+ok "in the page too" grep -q "NONE compared of " "$work/n.html"
+ok "for a build server they are skipped" grep -qE 'name="prompt 0: log-probabilities"><skipped message=' "$work/n.xml"
+ok "and counted" grep -qE 'failures="0" errors="0" skipped="1"' "$work/n.xml"
+wellformed_ok "that page" "$work/n.html"
+wellformed_ok "that report" "$work/n.xml"
+verbatim compare "$dir/recordings/t.q16.jsonl" "$work/none.jsonl" --json
+ok "--json counts them" out_has '"logprobs":0,"logprobs_not_compared":'
+sed 's/"logprobs":"[0-9a-f]\{16\}/"logprobs":"7ff8000000000000/' "$dir/recordings/t.q16.jsonl" >"$work/nan.jsonl"
+for tolerance in bitwise f32 f16 q8; do
+    verbatim compare "$dir/recordings/t.q16.jsonl" "$work/nan.jsonl" --tolerance $tolerance
+    ok "a log-probability that is NaN, --tolerance $tolerance" fails 1 "value 0 is not finite"
+done
 # Levels 1 to 3
 verbatim compare "$dir/dots.jsonl" "$dir/dots.jsonl"
 ok "dots equal themselves" status_is 0
@@ -78,6 +95,9 @@ ok "a changed file is found" status_is 1
 ok "and named" out_has "not ok - blocks.jsonl"
 verbatim record
 ok "record without a folder" fails 2 "--out DIR"
+printf '{"tokens":[1,290]}\n{"text":"a\\u0000b"}\n\0\n{"tokens":[1]}\n' >"$work/prompts"
+verbatim record -m "$target" --prompts "$work/prompts" -n 1 --name p --out "$work/p"
+ok "a line after a NUL byte is not passed over" fails 1 "prompts: line 3"
 verbatim compare "$dir/blocks.jsonl"
 ok "compare without a second file" fails 2 "two recordings"
 verbatim check "$work/none"
