@@ -4,6 +4,7 @@
 #include "philox.h"
 
 #include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,6 +98,7 @@ static bool real(checker *c, const json_t *o, const char *name, double *out) {
         FAIL("\"%s\" is not 16 hex digits", key);
     const uint64_t u = strtoull(bits, NULL, 16);
     memcpy(out, &u, sizeof u);
+    if (!isfinite(*out)) FAIL("\"%s\" is not finite", key);
     snprintf(text, sizeof text, "%.9g", *out);
     if (shown && strcmp(shown, text)) FAIL("\"%s\" is not what its bits say", name);
     return true;
@@ -563,11 +565,14 @@ static void link_of(const char *chain, const char *body, size_t len, char digits
     for (int i = 0; i < 16; i++) snprintf(digits + 2 * i, 3, "%02x", hash.digest[i]);
 }
 
+static bool has_chain(const char *line, size_t len) {
+    return len > TAIL && !memcmp(line + len - TAIL, chain_key, sizeof chain_key - 1) &&
+           !memcmp(line + len - 2, "\"}", 2);
+}
+
 static bool check_chain(checker *c, const char *line, size_t len) {
     char digits[33];
-    if (len <= TAIL || memcmp(line + len - TAIL, chain_key, sizeof chain_key - 1) ||
-        memcmp(line + len - 2, "\"}", 2))
-        FAIL("the line has no chain");
+    if (!has_chain(line, len)) FAIL("the line has no chain");
     link_of(c->chain, line, len - TAIL, digits);
     if (memcmp(digits, line + len - 34, 32))
         FAIL("the chain breaks: this line or the order of lines was changed");
@@ -578,8 +583,10 @@ static bool check_chain(checker *c, const char *line, size_t len) {
 void vb_trace_rechain(char *text, size_t len) {
     char chain[33] = "00000000000000000000000000000000";
     for (size_t at = 0; at < len;) {
-        const size_t n = (size_t)((char *)memchr(text + at, '\n', len - at) - (text + at));
+        const char *newline = memchr(text + at, '\n', len - at);
+        const size_t n = newline ? (size_t)(newline - (text + at)) : len - at;
         char digits[33];
+        if (!has_chain(text + at, n)) return;
         link_of(chain, text + at, n - TAIL, digits);
         memcpy(text + at + n - 34, digits, 32);
         memcpy(chain, digits, 33);

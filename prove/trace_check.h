@@ -29,7 +29,8 @@ typedef struct vb_trace_report {
 /* `text`: a whole trace. Returns r->ok. */
 bool vb_trace_check(const char *text, size_t len, vb_trace_report *r);
 
-/* Makes the hashes of a changed trace right again, in place: for tests of the check. */
+/* Makes the hashes of a changed trace right again, in place, up to a line that has none: for tests of the
+ * check. */
 void vb_trace_rechain(char *text, size_t len);
 
 #endif

@@ -253,6 +253,44 @@ static void wrong_numbers_are_noticed(void **state) {
     }
 }
 
+/* A log-probability that is no number: its decimals may be missing, its bits may not hide it. */
+static void numbers_that_are_none_are_noticed(void **state) {
+    (void)state;
+    static const char *const bits[] = {"7ff8000000000000", "fff8000000000000", "7ff0000000000000",
+                                       "fff0000000000000"};
+    text t = {.fail_after = -1};
+    vb_trace_report n;
+    assert_int_equal(generate(&t, VB_ACCEPT_REJECTION, VB_DRAFT_MODEL, 1, 3, true), 0);
+    char *shown = strstr(t.data, "\"logprob\":\""), *at = strstr(t.data, "\"logprob_bits\":\"");
+    assert_true(shown && at);
+    memcpy(shown, "\"logprox\"", 9); /* the decimals go under another name */
+    at += strlen("\"logprob_bits\":\"");
+    vb_trace_rechain(t.data, t.len);
+    if (!vb_trace_check(t.data, t.len, &n)) fail_msg("%s", n.why);
+    for (size_t i = 0; i < sizeof bits / sizeof *bits; i++) {
+        memcpy(at, bits[i], 16);
+        vb_trace_rechain(t.data, t.len);
+        assert_false(vb_trace_check(t.data, t.len, &n));
+        assert_string_equal(n.why, "\"logprob_bits\" is not finite");
+    }
+    free(t.data);
+}
+
+/* Texts that are no traces: nothing is read beyond them. */
+static void chains_of_what_has_none(void **state) {
+    (void)state;
+    static const char *const texts[] = {"", "\n", "x", "{}\n", "{\"a\":1}", "\n\n\n"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        const size_t len = strlen(texts[i]);
+        char *copy = malloc(len + !len);
+        assert_non_null(copy);
+        memcpy(copy, texts[i], len);
+        vb_trace_rechain(copy, len);
+        assert_memory_equal(copy, texts[i], len);
+        free(copy);
+    }
+}
+
 static void errors(void **state) {
     (void)state;
     for (int lines = 0; lines < 5; lines++) {
@@ -274,6 +312,8 @@ int main(void) {
         cmocka_unit_test(the_same_bytes),
         cmocka_unit_test(changes_are_noticed),
         cmocka_unit_test(wrong_numbers_are_noticed),
+        cmocka_unit_test(numbers_that_are_none_are_noticed),
+        cmocka_unit_test(chains_of_what_has_none),
         cmocka_unit_test(errors),
     };
     return cmocka_run_group_tests_name("trace", tests, open_rig, close_rig);
