@@ -104,6 +104,9 @@ static int add_file(cli_config *c, const cli_command *command, const char *path)
     json_t *root = json_loadb(bytes, n, JSON_REJECT_DUPLICATES, &e), *v;
     const char *key;
     free(bytes);
+    if (!root && json_error_code(&e) == json_error_null_character)
+        return cli_usage("%s: line %d, column %d: the character NUL (\\u0000) cannot be part of an option",
+                         path, e.line, e.column);
     if (!root) return cli_usage("%s: line %d, column %d: %s", path, e.line, e.column, e.text);
     if (!json_is_object(root)) rc = cli_usage("%s: expected a JSON object: {\"port\": 9000}", path);
     json_object_foreach(root, key, v) {

@@ -98,7 +98,7 @@ static const entry *find_text(const vb_endpoint *e, const char *text, size_t len
 /* Members of `text` over those of `into`; null takes a member out. */
 static int put_in(json_t *into, const char *text, const char *what, vb_error *err) {
     json_error_t where;
-    json_t *more = json_loads(text, 0, &where), *value;
+    json_t *more = json_loads(text, JSON_ALLOW_NUL, &where), *value;
     const char *key;
     if (!json_is_object(more)) {
         json_decref(more);
@@ -167,11 +167,12 @@ static int bad(const char *where, const char *field, const char *expected, vb_er
     return vb_fail(err, VB_ERR_FORMAT, "%s: %s: expected %s", where, field, expected);
 }
 
-/* An answer's JSON; what is cut off or no JSON at all is said with the place. */
+/* An answer's JSON; what is cut off or no JSON at all is said with the place. A model may write NUL, which is
+ * a token like others: texts are read with their lengths. */
 static int load(const char *where, const char *body, size_t len, json_t **out, vb_error *err) {
     json_error_t at;
     if (!len) return vb_fail(err, VB_ERR_FORMAT, "%s: an empty answer", where);
-    *out = json_loadb(body, len, 0, &at);
+    *out = json_loadb(body, len, JSON_ALLOW_NUL, &at);
     if (*out) return VB_OK;
     return vb_fail(err, VB_ERR_FORMAT, "%s: the answer of %zu bytes is no JSON: %s (line %d, column %d)",
                    where, len, at.text, at.line, at.column);

@@ -113,6 +113,20 @@ start hang
 judge --timeout 0.3
 ok "no answer in time" fails 1 "no complete answer within 0.3 s"
 stop_server
+# Our own server, with a model whose texts hold every byte, NUL too.
+seeded=vectors/models/seeded/arch-llama.gguf
+if start_server -m $seeded; then
+    pid=$server
+    verbatim prove -m $seeded --endpoint "$url/v1" --model-name arch-llama:off --samples 100 --repeats 20 -p abc
+    ok "verbatim serve, with a NUL in its texts" status_is 0
+    verbatim prove -m $seeded --endpoint "$url/v1" --model-name arch-llama:off --samples 100 --repeats 20 -p abc \
+        --prompt-as text
+    ok "the prompt as text" status_is 0
+    stop_server
+else
+    ok "verbatim serve starts" false
+fi
+url=http://127.0.0.1:9/v1
 judge
 ok "a server that has gone" fails 1 "nobody answers there"
 finish
