@@ -180,8 +180,14 @@ $(OPENBLAS): offload/openblas.c offload/offload.h $(BUILD)/.flags
 offload-openblas: $(OPENBLAS) all
 	$(if $(filter build,$(BUILD)),cp $(OPENBLAS) bin/)
 
-$(FUZZERS): $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(TEST_LIB) $(TOOL_LIB) $(LIB)
-	$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer $^ -o $@ $(LDFLAGS) $(LIBS)
+# The command's parts, for the fuzzer of its options.
+CLI_LIB := $(BUILD)/cli/libcli.a
+$(CLI_LIB): $(filter-out $(BUILD)/cli/main.o,$(CLI_OBJ))
+	@rm -f $@
+	$(AR) qcs $@ $^
+
+$(FUZZERS): $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(CLI_LIB) $(TEST_LIB) $(TOOL_LIB) $(LIB)
+	$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer $^ -o $@ $(LDFLAGS) $(TOOL_LIBS) $(LIBS)
 
 bin/verbatim: build/bin/verbatim
 	@mkdir -p bin
