@@ -106,8 +106,8 @@ static int set_int(const cli_option *opt, const char *name, const char *value, i
     long long v = strtoll(value, &end, 10);
     if (end == value || *end) return cli_usage("%s %s: expected a whole number", name, value);
     if (errno == ERANGE || (double)v < opt->min || (double)v > opt->max)
-        return cli_usage("%s %s: expected %.0f to %.0f", name, value, opt->min,
-                         fmin(opt->max, 9223372036854775807.0));
+        return cli_usage("%s %s: expected %.0f to %lld", name, value, opt->min,
+                         opt->max < 9e18 ? (long long)opt->max : LLONG_MAX); /* a double rounds 2^63 - 1 up */
     *out = v;
     return CLI_OK;
 }

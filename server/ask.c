@@ -40,11 +40,18 @@ int vbs_refuse(vbs_problem *p, int status, const char *type, const char *code, c
 }
 
 void vbs_ask_warn(vbs_ask *a, const char *format, ...) {
+    enum { MOST = 32 };
     char text[256];
     va_list ap;
     va_start(ap, format);
     vsnprintf(text, sizeof text, format, ap);
     va_end(ap);
+    /* A conversation may have the same field in every message, and a client thousands of fields. */
+    const size_t n = json_array_size(a->warnings);
+    if (n > MOST) return;
+    if (n == MOST) snprintf(text, sizeof text, "further fields ignored");
+    for (size_t i = 0; i < n; i++)
+        if (!strcmp(json_string_value(json_array_get(a->warnings, i)), text)) return;
     /* A key may be cut in the middle of a character; Jansson then makes no string of it. */
     json_t *s = json_string(text);
     json_array_append_new(a->warnings, s ? s : json_string("a parameter was ignored"));
@@ -61,48 +68,6 @@ uint64_t vbs_choice_seed(uint64_t seed, int i) {
 
 bool vbs_random(uint64_t *bits) {
     return getrandom(bits, sizeof *bits, 0) == (ssize_t)sizeof *bits;
-}
-
-/* Jansson reads by recursion: what is nested deeper than any request needs is refused before. */
-static bool too_deep(const char *s, size_t n) {
-    int depth = 0;
-    bool text = false;
-    for (size_t i = 0; i < n; i++) {
-        char c = s[i];
-        if (text) {
-            if (c == '\\')
-                i++;
-            else if (c == '"')
-                text = false;
-        } else if (c == '"') {
-            text = true;
-        } else if (c == '{' || c == '[') {
-            if (++depth > VBS_MAX_DEPTH) return true;
-        } else if (c == '}' || c == ']') {
-            depth--;
-        }
-    }
-    return false;
-}
-
-json_t *vbs_json_read(const char *body, size_t n, vbs_problem *p) {
-    json_error_t e;
-    if (too_deep(body, n)) {
-        VBS_BAD(p, NULL, "the body is JSON nested deeper than %d levels", VBS_MAX_DEPTH);
-        return NULL;
-    }
-    json_t *root = json_loadb(body, n, JSON_REJECT_DUPLICATES, &e);
-    if (!root) {
-        VBS_BAD(p, NULL, "the body is not the JSON of a request: line %d, column %d: %s", e.line, e.column,
-                e.text);
-        return NULL;
-    }
-    if (!json_is_object(root)) {
-        json_decref(root);
-        VBS_BAD(p, NULL, "the body must be a JSON object");
-        return NULL;
-    }
-    return root;
 }
 
 const json_t *vbs_get(const json_t *root, const char *key) {
@@ -127,11 +92,14 @@ int vbs_get_int(const json_t *root, const char *key, int64_t min, int64_t max, i
     int64_t x;
     if (json_is_integer(v))
         x = json_integer_value(v);
-    else if (json_is_real(v) && fabs(json_real_value(v)) < 9e15 &&
+    else if (json_is_real(v) && fabs(json_real_value(v)) <= 9007199254740992.0 && /* 2^53: exact below */
              floor(json_real_value(v)) == json_real_value(v))
         x = (int64_t)json_real_value(v);
     else
         return VBS_BAD(p, key, "%s: expected a whole number", key);
+    if (x < min && max == INT64_MAX)
+        return VBS_BAD(p, key, "%s: %lld is outside the range: at least %lld", key, (long long)x,
+                       (long long)min);
     if (x < min || x > max)
         return VBS_BAD(p, key, "%s: %lld is outside %lld to %lld", key, (long long)x, (long long)min,
                        (long long)max);
@@ -257,23 +225,20 @@ static int read_sampling(vbs_ask *a, const vbs_terms *t, vbs_problem *p) {
     const json_t *r = a->root;
     vb_sampling *s = &a->sampling;
     int64_t k = t->sampling.top_k, last = t->sampling.penalty_last_n;
-    bool here, other;
     *s = t->sampling;
     s->bias = NULL;
     s->n_bias = 0;
     if (vbs_get_real(r, "temperature", 0, 1e6, &s->temperature, NULL, p) ||
-        vbs_get_real(r, "top_p", 0, 1, &s->top_p, NULL, p) ||
+        vbs_get_real(r, "top_p", -INFINITY, INFINITY, &s->top_p, NULL, p) ||
         vbs_get_real(r, "min_p", 0, 1, &s->min_p, NULL, p) ||
         vbs_get_int(r, "top_k", -1, INT32_MAX, &k, NULL, p) ||
         vbs_get_real(r, "presence_penalty", -1e6, 1e6, &s->presence_penalty, NULL, p) ||
         vbs_get_real(r, "frequency_penalty", -1e6, 1e6, &s->frequency_penalty, NULL, p) ||
-        vbs_get_real(r, "repeat_penalty", 1e-6, 1e6, &s->repeat_penalty, &here, p) ||
-        vbs_get_real(r, "repetition_penalty", 1e-6, 1e6, &s->repeat_penalty, &other, p) ||
+        vbs_get_real(r, "repeat_penalty", 1e-3, 1e3, &s->repeat_penalty, NULL, p) ||
         vbs_get_int(r, "repeat_last_n", -1, 1048576, &last, NULL, p))
         return -1;
-    if (here && other)
-        return VBS_BAD(p, "repetition_penalty",
-                       "repeat_penalty and repetition_penalty are one thing: give one");
+    if (!(s->top_p > 0 && s->top_p <= 1))
+        return VBS_BAD(p, "top_p", "top_p: %g is outside the range: above 0 and at most 1", s->top_p);
     s->top_k = k < 0 ? 0 : (int)k; /* -1 and 0: off, as others have it */
     s->penalty_last_n = (int)last;
     return read_bias(a, t, p) ? -1 : read_seed(a, p);
@@ -309,24 +274,17 @@ static int read_rule(vbs_ask *a, const vbs_terms *t, vbs_problem *p) {
 }
 
 static int read_lengths(vbs_ask *a, const vbs_terms *t, vbs_problem *p) {
-    const json_t *r = a->root;
-    int64_t n = 1, old = 0, newer = 0;
-    bool has_old, has_new;
-    if (vbs_get_int(r, "max_tokens", -1, INT32_MAX, &old, &has_old, p) ||
-        vbs_get_int(r, "max_completion_tokens", -1, INT32_MAX, &newer, &has_new, p) ||
-        vbs_get_int(r, "n", 1, VBS_MAX_CHOICES, &n, NULL, p))
+    int64_t n = 1, most = 0;
+    bool given;
+    if (vbs_get_int(a->root, "max_tokens", -1, INT64_MAX, &most, &given, p) ||
+        vbs_get_int(a->root, "n", 1, VBS_MAX_CHOICES, &n, NULL, p))
         return -1;
-    if (has_old && has_new && old != newer)
-        return VBS_BAD(p, "max_tokens", "max_tokens is %lld and max_completion_tokens %lld: give one",
-                       (long long)old, (long long)newer);
-    int64_t most = has_new ? newer : old;
-    if (has_old || has_new) {
-        if (most == 0)
-            return VBS_BAD(p, has_new ? "max_completion_tokens" : "max_tokens",
-                           "at least one token must be asked for; -1: as many as the context holds");
-    } else {
-        most = t->max_tokens ? t->max_tokens : a->chat ? -1 : 16;
-    }
+    if (given && most == 0)
+        return VBS_BAD(p, "max_tokens",
+                       "max_tokens: at least one token must be asked for; -1: as many as the context holds");
+    if (!given) most = t->max_tokens ? t->max_tokens : a->chat ? -1 : 16;
+    /* No context is as large as this, so the text ends with the context either way. */
+    if (most > INT32_MAX) most = INT32_MAX;
     a->max_tokens = most < 0 ? 0 : (size_t)most;
     a->n = (int)n;
     return 0;
@@ -358,6 +316,20 @@ static int read_reports(vbs_ask *a, vbs_problem *p) {
     return 0;
 }
 
+static int read_fields(vbs_ask *a, const vbs_terms *t, vbs_problem *p) {
+    if (vbs_ask_aliases(a, p) || read_model(a, t, p) || read_sampling(a, t, p) || read_rule(a, t, p) ||
+        read_lengths(a, t, p) || read_stops(a, p) || vbs_ask_foreign(a, t, p) || read_reports(a, p))
+        return -1;
+    if (a->chat ? vbs_ask_messages(a, t, p) : vbs_ask_prompts(a, t, p)) return -1;
+    size_t prompts = a->chat ? 1 : a->n_prompts;
+    if (prompts * (size_t)a->n > VBS_MAX_CHOICES)
+        return VBS_BAD(p, "n", "n: %zu prompts of %d choices each are more than %d", prompts, a->n,
+                       VBS_MAX_CHOICES);
+    vb_error err = {0};
+    if (vb_sampling_check(&a->sampling, t->n_vocab, &err)) return VBS_BAD(p, NULL, "%s", err.message);
+    return 0;
+}
+
 int vbs_ask_read(vbs_ask *a, bool chat, const char *body, size_t n, const vbs_terms *t, vbs_problem *p) {
     memset(a, 0, sizeof *a);
     memset(p, 0, sizeof *p);
@@ -366,17 +338,9 @@ int vbs_ask_read(vbs_ask *a, bool chat, const char *body, size_t n, const vbs_te
     if (!a->root) return -1;
     a->warnings = json_array();
     if (!a->warnings) return vbs_refuse(p, 500, "server_error", NULL, NULL, "out of memory");
-    if (read_model(a, t, p) || vbs_ask_foreign(a, t, p) || read_sampling(a, t, p) || read_rule(a, t, p) ||
-        read_lengths(a, t, p) || read_stops(a, p) || read_reports(a, p))
-        return -1;
-    if (chat ? vbs_ask_messages(a, t, p) : vbs_ask_prompts(a, t, p)) return -1;
-    size_t prompts = chat ? 1 : a->n_prompts;
-    if (prompts * (size_t)a->n > VBS_MAX_CHOICES)
-        return VBS_BAD(p, "n", "n: %zu prompts of %d choices each are more than %d", prompts, a->n,
-                       VBS_MAX_CHOICES);
-    vb_error err = {0};
-    if (vb_sampling_check(&a->sampling, t->n_vocab, &err)) return VBS_BAD(p, NULL, "%s", err.message);
-    return 0;
+    if (!read_fields(a, t, p)) return 0;
+    vbs_ask_rename(a, p);
+    return -1;
 }
 
 void vbs_ask_close(vbs_ask *a) {

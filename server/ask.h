@@ -9,7 +9,11 @@
 
 #define VBS_MAX_CHOICES  16 /* n times the number of prompts */
 #define VBS_MAX_MESSAGES 4096
-#define VBS_MAX_DEPTH    32 /* of nested JSON */
+#define VBS_MAX_RENAMED  8
+/* Of a body's JSON: depth, values, and lists and objects among these. */
+#define VBS_MAX_DEPTH      32
+#define VBS_MAX_VALUES     1048576
+#define VBS_MAX_CONTAINERS 65536
 
 /* Why a request is refused: an HTTP status and the fields of the API's error object. */
 typedef struct vbs_problem {
@@ -43,8 +47,8 @@ typedef struct vbs_terms {
     bool has_draft;       /* false: presets other than off are not there */
     vb_sampling sampling; /* where the request says nothing */
     vb_accept accept;
-    int64_t max_tokens; /* the same; 0: as the API, 16 for completions, no limit for chat; -1: no limit */
-    int32_t n_vocab;
+    int64_t max_tokens;     /* the same; 0: as the API, 16 for completions, no limit for chat; -1: no limit */
+    int32_t n_vocab, n_ctx; /* n_ctx: positions of a slot */
     bool ignore_tools;
     const char *system_prompt; /* for conversations without one; NULL or "": none */
 } vbs_terms;
@@ -78,7 +82,9 @@ typedef struct vbs_ask {
     int n_top;
     vbs_stop stops[VBS_MAX_STOPS];
     int n_stops;
-    json_t *warnings; /* array of strings */
+    json_t *warnings;                                 /* array of strings */
+    const struct vbs_alias *renamed[VBS_MAX_RENAMED]; /* fields that came under another name */
+    int n_renamed;
 } vbs_ask;
 
 /* Reads a body. Returns 0, or -1 with *p filled in. Close it either way. */
@@ -88,7 +94,8 @@ void vbs_ask_close(vbs_ask *a);
 uint64_t vbs_choice_seed(uint64_t seed, int i);
 /* 64 bits from the system; false if it has none. */
 bool vbs_random(uint64_t *bits);
-/* JSON of a client: refuses what is nested too deeply, has a key twice or holds what is no text. */
+/* ask_json.c: JSON of a client. Refuses what is nested too deeply, has too many values, has a key twice or
+ * holds what is no text; skips a byte order mark. */
 json_t *vbs_json_read(const char *body, size_t n, vbs_problem *p);
 
 /* Fields, for ask_*.c. Each returns 0 or -1; *set (may be NULL) says whether the field is there and not null.
@@ -102,7 +109,11 @@ const json_t *vbs_get(const json_t *root, const char *key); /* NULL also for nul
 /* ask_prompt.c: messages, prompt. */
 int vbs_ask_messages(vbs_ask *a, const vbs_terms *t, vbs_problem *p);
 int vbs_ask_prompts(vbs_ask *a, const vbs_terms *t, vbs_problem *p);
-/* ask_fields.c: everything a request may not have, and what is ignored. */
+/* ask_fields.c. Fields under the names that they have here; what a problem says of them, under those the
+ * client used. */
+int vbs_ask_aliases(vbs_ask *a, vbs_problem *p);
+void vbs_ask_rename(const vbs_ask *a, vbs_problem *p);
+/* Everything a request may not have, and what is ignored. After sampling and n have been read. */
 int vbs_ask_foreign(vbs_ask *a, const vbs_terms *t, vbs_problem *p);
 void vbs_ask_warn(vbs_ask *a, const char *format, ...)
 #if defined(__GNUC__)

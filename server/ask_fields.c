@@ -1,7 +1,10 @@
-/* ask_fields.c - fields that a request may not have because they would change the output (P6), and fields
- * that change nothing and are reported as ignored. */
-#include "ask.h"
+/* ask_fields.c - fields that a request may not have because they would change the output (P6), fields that go
+ * by another name elsewhere, and fields that change nothing and are reported as ignored. */
+#include "ask_fields.h"
 
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Read elsewhere. */
@@ -11,110 +14,149 @@ static const char *const COMMON[] = {"model",
                                      "top_k",
                                      "min_p",
                                      "max_tokens",
-                                     "max_completion_tokens",
                                      "stop",
                                      "seed",
                                      "n",
                                      "logprobs",
                                      "logit_bias",
                                      "presence_penalty",
-                                     "frequency_penalty",
                                      "repeat_penalty",
-                                     "repetition_penalty",
+                                     "frequency_penalty",
                                      "repeat_last_n",
                                      "stream",
                                      "stream_options",
-                                     "user",
                                      "accept",
                                      "gamma",
                                      "verbatim",
                                      "return_token_ids",
                                      "ignore_eos",
+                                     "response_format",
+                                     "echo",
+                                     "suffix",
+                                     "best_of",
                                      NULL};
-static const char *const CHAT[] = {"messages",    "top_logprobs", "response_format", "tools",
-                                   "tool_choice", "functions",    "function_call",   NULL};
-static const char *const COMPLETION[] = {"prompt", "echo", "suffix", "best_of", "response_format", NULL};
+static const char *const CHAT[] = {"messages",  "top_logprobs",  "tools", "tool_choice",
+                                   "functions", "function_call", NULL};
+static const char *const COMPLETION[] = {"prompt", NULL};
+static const char *const SAMPLERS[] = {"samplers", "sampler_priority", NULL};
 
-/* Would change the output, and is not there. Refused unless the value is one that asks for nothing. */
-static const char *const REFUSED[] = {"grammar",
-                                      "json_schema",
-                                      "guided_json",
-                                      "guided_regex",
-                                      "guided_choice",
-                                      "guided_grammar",
-                                      "structured_outputs",
-                                      "typical_p",
-                                      "tfs_z",
-                                      "top_a",
-                                      "top_n_sigma",
-                                      "epsilon_cutoff",
-                                      "eta_cutoff",
-                                      "mirostat",
-                                      "mirostat_tau",
-                                      "mirostat_eta",
-                                      "xtc_probability",
-                                      "xtc_threshold",
-                                      "dry_multiplier",
-                                      "dry_base",
-                                      "dry_allowed_length",
-                                      "dry_penalty_last_n",
-                                      "dry_sequence_breakers",
-                                      "dynatemp_range",
-                                      "dynatemp_exponent",
-                                      "smoothing_factor",
-                                      "samplers",
-                                      "length_penalty",
-                                      "use_beam_search",
-                                      "num_beams",
-                                      "early_stopping",
-                                      "min_tokens",
-                                      "min_length",
-                                      "stop_token_ids",
-                                      "bad_words",
-                                      "allowed_token_ids",
-                                      "logits_processors",
-                                      "no_repeat_ngram_size",
-                                      "truncate_prompt_tokens",
-                                      "prompt_logprobs",
-                                      "chat_template",
-                                      "chat_template_kwargs",
-                                      "add_generation_prompt",
-                                      "continue_final_message",
-                                      "add_special_tokens",
-                                      "skip_special_tokens",
-                                      "documents",
-                                      "modalities",
-                                      "audio",
-                                      "reasoning_effort",
-                                      "reasoning",
-                                      "thinking",
-                                      "verbosity",
-                                      "web_search_options",
-                                      "lora",
-                                      "n_predict",
-                                      "input_extract",
-                                      "image_data",
-                                      "id_slot",
-                                      "n_keep",
-                                      "n_discard",
-                                      NULL};
-
-static bool listed(const char *const *list, const char *key) {
+bool vbs_listed(const char *const *list, const char *key) {
     for (; *list; list++)
         if (!strcmp(*list, key)) return true;
     return false;
 }
 
-/* null, false, 0, "", [], {}, "none", "auto": asks for nothing. */
-static bool asks_nothing(const json_t *v) {
-    if (json_is_null(v) || json_is_false(v)) return true;
-    if (json_is_number(v)) return !(json_number_value(v) > 0) && !(json_number_value(v) < 0);
-    if (json_is_string(v)) {
-        const char *s = json_string_value(v);
-        return !*s || !strcmp(s, "none") || !strcmp(s, "auto");
-    }
-    return (json_is_array(v) && !json_array_size(v)) || (json_is_object(v) && !json_object_size(v));
+/* ------------------------------------------------------------------------------------------------ neutral
+ * values */
+
+static bool is_empty(const json_t *v) {
+    return !v || json_is_null(v) || (json_is_string(v) && !json_string_length(v)) ||
+           (json_is_array(v) && !json_array_size(v)) || (json_is_object(v) && !json_object_size(v));
 }
+
+/* One word of a list: a range of numbers "A..B", either end may be missing, or a value as JSON. */
+static bool is_value(const char *word, size_t n, const json_t *v, int n_ctx) {
+    char text[64];
+    if (n >= sizeof text) return false;
+    memcpy(text, word, n);
+    text[n] = 0;
+    char *dots = strstr(text, "..");
+    if (dots) {
+        const double x = json_number_value(v);
+        const double from = !strncmp(text, "context", 7) ? n_ctx
+                            : dots > text                ? strtod(text, NULL)
+                                                         : -INFINITY;
+        return json_is_number(v) && x >= from && x <= (dots[2] ? strtod(dots + 2, NULL) : INFINITY);
+    }
+    json_t *want = json_loads(text, JSON_DECODE_ANY, NULL);
+    bool same;
+    if (json_is_number(want) && json_is_number(v))
+        same = !(json_number_value(want) < json_number_value(v)) &&
+               !(json_number_value(want) > json_number_value(v));
+    else
+        same = json_equal(want, v);
+    json_decref(want);
+    return same;
+}
+
+bool vbs_is_neutral(const char *neutral, const json_t *v, int n_ctx) {
+    if (is_empty(v)) return true;
+    for (const char *at = neutral; *at; at += strspn(at, " ")) {
+        const size_t n = strcspn(at, " ");
+        if (is_value(at, n, v, n_ctx)) return true;
+        at += n;
+    }
+    return false;
+}
+
+static const vbs_field *find_field(const vbs_field *list, const char *key, size_t n) {
+    for (; list->name; list++)
+        if (!strncmp(list->name, key, n) && !list->name[n]) return list;
+    return NULL;
+}
+
+/* Whether everything that a field needs to mean anything is off. */
+static bool is_idle(const vbs_ask *a, const vbs_terms *t, const char *beside) {
+    const vb_sampling *s = &a->sampling;
+    if (!beside) return false;
+    for (const char *at = beside; *at; at += strspn(at, " ")) {
+        const size_t n = strcspn(at, " ");
+        char name[40];
+        snprintf(name, sizeof name, "%.*s", (int)n, at);
+        at += n;
+        bool off;
+        if (!strcmp(name, "temperature"))
+            off = !(s->temperature > 0);
+        else if (!strcmp(name, "penalties"))
+            off = s->repeat_penalty >= 1 && s->repeat_penalty <= 1 && s->presence_penalty >= 0 &&
+                  s->presence_penalty <= 0 && s->frequency_penalty >= 0 && s->frequency_penalty <= 0;
+        else {
+            const vbs_field *f = find_field(VBS_REFUSED, name, n);
+            off = vbs_is_neutral(f ? f->neutral : "", json_object_get(a->root, name), t->n_ctx);
+        }
+        if (!off) return false;
+    }
+    return true;
+}
+
+/* ------------------------------------------------------------------------------------------------ other
+ * names */
+
+int vbs_ask_aliases(vbs_ask *a, vbs_problem *p) {
+    for (const vbs_alias *e = VBS_ALIASES; e->foreign; e++) {
+        json_t *given = json_object_get(a->root, e->foreign);
+        if (!given) continue;
+        const json_t *own = vbs_get(a->root, e->own);
+        const bool both = own && !json_is_null(given);
+        if (both && !json_equal(own, given) &&
+            !(json_is_number(own) && json_is_number(given) &&
+              fabs(json_number_value(own) - json_number_value(given)) <= 0))
+            return VBS_BAD(p, e->foreign, "%s and %s are one thing, and their values differ: give one",
+                           e->own, e->foreign);
+        if (!own && !json_is_null(given)) {
+            if (json_object_set(a->root, e->own, given))
+                return vbs_refuse(p, 500, "server_error", NULL, NULL, "out of memory");
+            if (a->n_renamed < VBS_MAX_RENAMED) a->renamed[a->n_renamed++] = e;
+        }
+        json_object_del(a->root, e->foreign);
+    }
+    return 0;
+}
+
+/* A problem speaks of the name that the client used. */
+void vbs_ask_rename(const vbs_ask *a, vbs_problem *p) {
+    for (int i = 0; i < a->n_renamed; i++) {
+        char text[sizeof p->message];
+        if (strcmp(p->param, a->renamed[i]->own) != 0) continue;
+        snprintf(p->param, sizeof p->param, "%s", a->renamed[i]->foreign);
+        snprintf(text, sizeof text, "%s is %s here: %.900s", a->renamed[i]->foreign, a->renamed[i]->own,
+                 p->message);
+        memcpy(p->message, text, sizeof text);
+        return;
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------ checks */
 
 static int check_format(const vbs_ask *a, vbs_problem *p) {
     const json_t *v = vbs_get(a->root, "response_format");
@@ -126,7 +168,8 @@ static int check_format(const vbs_ask *a, vbs_problem *p) {
                    json_is_string(type) ? json_string_value(type) : "");
 }
 
-/* Tools are not rendered and not called: refused, unless they may not be called anyway. */
+/* Tools are not rendered and not called: refused, unless they may not be called anyway. A request that
+ * demands a call is refused also where tools are ignored: text would not be what it asks for. */
 static int check_tools(vbs_ask *a, const vbs_terms *t, vbs_problem *p) {
     static const char *const pairs[][2] = {{"tools", "tool_choice"}, {"functions", "function_call"}};
     for (int i = 0; i < 2; i++) {
@@ -135,47 +178,83 @@ static int check_tools(vbs_ask *a, const vbs_terms *t, vbs_problem *p) {
         bool none = !strcmp(word, "none"), any = tools && json_array_size(tools);
         if (tools && !json_is_array(tools))
             return VBS_BAD(p, pairs[i][0], "%s: expected a list", pairs[i][0]);
+        if (!none && choice && strcmp(word, "auto") != 0)
+            return VBS_BAD(p, pairs[i][1], "%s asks for a tool to be called; this server calls none",
+                           pairs[i][1]);
         if (!none && any && !t->ignore_tools)
             return VBS_BAD(
                 p, pairs[i][0],
                 "%s: this server calls no tools; set %s to \"none\", leave them out, or start it with "
                 "--ignore-tools",
                 pairs[i][0], pairs[i][1]);
-        if (!none && !t->ignore_tools && choice && strcmp(word, "auto") != 0)
-            return VBS_BAD(p, pairs[i][1], "%s asks for a tool to be called; this server calls none",
-                           pairs[i][1]);
         if (any) vbs_ask_warn(a, "%s ignored: the model does not see them", pairs[i][0]);
     }
     return 0;
 }
 
 static int check_completion(const vbs_ask *a, vbs_problem *p) {
-    const json_t *r = a->root, *suffix = vbs_get(r, "suffix");
+    const json_t *r = a->root;
     bool echo = false;
-    int64_t best = 1, n = 1;
-    if (vbs_get_bool(r, "echo", &echo, NULL, p) || vbs_get_int(r, "n", 1, VBS_MAX_CHOICES, &n, NULL, p))
+    int64_t best = a->n;
+    if (vbs_get_bool(r, "echo", &echo, NULL, p) || vbs_get_int(r, "best_of", 1, 128, &best, NULL, p))
         return -1;
-    best = n;
-    if (vbs_get_int(r, "best_of", 1, 128, &best, NULL, p)) return -1;
     if (echo) return VBS_BAD(p, "echo", "echo: the prompt is not repeated here; put it in front yourself");
-    if (best != n)
+    if (best != a->n)
         return VBS_BAD(p, "best_of", "best_of: this server returns all that it generates: n = best_of");
-    if (suffix && !asks_nothing(suffix))
+    if (!is_empty(json_object_get(r, "suffix")))
         return VBS_BAD(p, "suffix", "suffix: this server continues texts, it does not fill gaps");
     return 0;
+}
+
+/* A field that is not read: 0 if its value changes nothing. */
+static int check_field(vbs_ask *a, const vbs_terms *t, const char *key, const json_t *v, vbs_problem *p) {
+    const vbs_field *f = find_field(VBS_REFUSED, key, strlen(key));
+    if (vbs_listed(SAMPLERS, key)) return is_empty(v) ? 0 : vbs_check_samplers(key, v, &a->sampling, p);
+    if (!f) {
+        if (!json_is_null(v) && !vbs_listed(VBS_HARMLESS, key))
+            vbs_ask_warn(a, "%.100s ignored: not known here", key);
+        return 0;
+    }
+    if (vbs_is_neutral(f->neutral, v, t->n_ctx) || is_idle(a, t, f->beside)) return 0;
+    /* In a chat the template brings the BOS token, and it is never doubled. */
+    if (a->chat && json_is_false(v) && (!strcmp(key, "add_special_tokens") || !strcmp(key, "add_bos_token")))
+        return 0;
+    return VBS_BAD(p, key,
+                   "%s with this value would change the output and is not supported: leave it out%s%s", key,
+                   f->use ? ", or use " : "", f->use ? f->use : "");
 }
 
 int vbs_ask_foreign(vbs_ask *a, const vbs_terms *t, vbs_problem *p) {
     const char *key;
     json_t *v;
+    void *next;
     json_object_foreach(a->root, key, v) {
-        if (listed(COMMON, key) || listed(a->chat ? CHAT : COMPLETION, key)) continue;
-        if (!listed(REFUSED, key)) {
-            if (!json_is_null(v)) vbs_ask_warn(a, "%.100s ignored: not known here", key);
-        } else if (!asks_nothing(v)) {
-            return VBS_BAD(p, key, "%.60s would change the output and is not supported: leave it out", key);
-        }
+        if (vbs_listed(COMMON, key) || vbs_listed(a->chat ? CHAT : COMPLETION, key)) continue;
+        if (check_field(a, t, key, v, p)) return -1;
     }
-    if (check_format(a, p)) return -1;
-    return a->chat ? check_tools(a, t, p) : check_completion(a, p);
+    if (check_format(a, p) || check_completion(a, p) || (a->chat && check_tools(a, t, p))) return -1;
+    /* What is not looked at again need not take memory while the answer is written. */
+    json_object_foreach_safe(a->root, next, key, v) {
+        if (!vbs_listed(COMMON, key) && !vbs_listed(a->chat ? CHAT : COMPLETION, key))
+            json_object_del(a->root, key);
+    }
+    json_object_del(a->root, "tools");
+    json_object_del(a->root, "functions");
+    return 0;
+}
+
+int vbs_ask_inner(vbs_ask *a, const char *where, const json_t *o, const vbs_field *refused,
+                  const char *const *known, vbs_problem *p) {
+    json_t *object = (json_t *)(uintptr_t)o, *v; /* the iterator's interface knows no const */
+    const char *key;
+    json_object_foreach(object, key, v) {
+        const vbs_field *f = find_field(refused, key, strlen(key));
+        if (vbs_listed(known, key) || is_empty(v) || vbs_listed(VBS_HARMLESS_IN_MESSAGE, key)) continue;
+        if (!f)
+            vbs_ask_warn(a, "%.100s in messages ignored: not known here", key);
+        else if (!vbs_is_neutral(f->neutral, v, 0))
+            return VBS_BAD(p, "messages", "%s.%s would change the output and is not supported: leave it out",
+                           where, key);
+    }
+    return 0;
 }

@@ -1,6 +1,7 @@
 /* ask_prompt.c - messages of a conversation, prompts of a completion. See ask.h. */
-#include "ask.h"
+#include "ask_fields.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,8 +17,12 @@ static const char *known_role(const json_t *v) {
     return strcmp(role, "assistant") ? NULL : "assistant";
 }
 
+static const char *const MESSAGE[] = {"role", "content", "tool_calls", "function_call", "name", NULL};
+static const char *const PART[] = {"type", "text", NULL};
+
 /* The text of one part. */
-static const char *part_text(const json_t *part, size_t at, size_t i, vbs_problem *p) {
+static const char *part_text(vbs_ask *a, const json_t *part, size_t at, size_t i, vbs_problem *p) {
+    char where[64];
     const json_t *type = json_object_get(part, "type"), *text = json_object_get(part, "text");
     const char *name = json_is_string(type) ? json_string_value(type) : NULL;
     if (name && strcmp(name, "text") && strcmp(name, "input_text") && strcmp(name, "output_text")) {
@@ -31,10 +36,12 @@ static const char *part_text(const json_t *part, size_t at, size_t i, vbs_proble
                 i);
         return NULL;
     }
-    return json_string_value(text);
+    snprintf(where, sizeof where, "messages[%zu].content[%zu]", at, i);
+    return vbs_ask_inner(a, where, part, VBS_REFUSED_IN_PART, PART, p) ? NULL : json_string_value(text);
 }
 
-/* The content of message `at`: a string, or parts of text put together. */
+/* The content of message `at`: a string, or parts of text with a line break between them, as llama.cpp and
+ * vLLM join them. */
 static int read_content(vbs_ask *a, size_t at, const json_t *v, const char **out, vbs_problem *p) {
     if (json_is_string(v)) {
         *out = json_string_value(v);
@@ -44,15 +51,16 @@ static int read_content(vbs_ask *a, size_t at, const json_t *v, const char **out
         return VBS_BAD(p, "messages", "messages[%zu].content: expected a string or a list of parts", at);
     size_t total = 0, used = 0;
     for (size_t i = 0; i < json_array_size(v); i++) {
-        const char *text = part_text(json_array_get(v, i), at, i, p);
+        const char *text = part_text(a, json_array_get(v, i), at, i, p);
         if (!text) return -1;
-        total += strlen(text);
+        total += strlen(text) + 1;
     }
     char *joined = malloc(total + 1);
     if (!joined) return no_memory(p);
     for (size_t i = 0; i < json_array_size(v); i++) {
         const char *text = json_string_value(json_object_get(json_array_get(v, i), "text"));
         size_t len = strlen(text);
+        if (i) joined[used++] = '\n';
         memcpy(joined + used, text, len);
         used += len;
     }
@@ -72,8 +80,17 @@ static int read_message(vbs_ask *a, const json_t *m, size_t at, vb_chat_message 
             "messages[%zu].role is \"%.40s\"; this server knows system, developer, user and assistant", at,
             json_is_string(role) ? json_string_value(role) : "");
     const json_t *calls = vbs_get(m, "tool_calls");
-    if ((calls && json_array_size(calls)) || vbs_get(m, "function_call"))
-        return VBS_BAD(p, "messages", "messages[%zu] calls a tool; this server has none", at);
+    if ((calls && !(json_is_array(calls) && !json_array_size(calls))) || vbs_get(m, "function_call"))
+        return VBS_BAD(
+            p, "messages",
+            "messages[%zu] calls a tool; this server cannot show calls and their results to the model, with "
+            "--ignore-tools neither: leave these messages out",
+            at);
+    /* The templates known here show no name, so a client that sends one gets the prompt it gets elsewhere. */
+    if (vbs_get(m, "name")) vbs_ask_warn(a, "name in messages ignored: the chat template does not show it");
+    char where[40];
+    snprintf(where, sizeof where, "messages[%zu]", at);
+    if (vbs_ask_inner(a, where, m, VBS_REFUSED_IN_MESSAGE, MESSAGE, p)) return -1;
     if (!content && !strcmp(out->role, "assistant")) {
         out->content = "";
         return 0;
@@ -100,6 +117,13 @@ int vbs_ask_messages(vbs_ask *a, const vbs_terms *t, vbs_problem *p) {
         if (read_message(a, json_array_get(list, i), i, &a->messages[a->n_messages], p)) return -1;
         a->n_messages++;
     }
+    /* The templates would close it and open a second turn of the assistant, which is not what was asked for.
+     */
+    if (!strcmp(a->messages[a->n_messages - 1].role, "assistant"))
+        return VBS_BAD(p, "messages",
+                       "messages: the last one is the assistant's, and this server does not go on with an "
+                       "answer that was "
+                       "begun: end with a user message, or send the whole text to /v1/completions");
     return 0;
 }
 
@@ -126,7 +150,7 @@ static void add_text(vbs_ask *a, const json_t *v) {
     a->prompts[a->n_prompts++] = (vbs_prompt){json_string_value(v), json_string_length(v), NULL, 0};
 }
 
-int vbs_ask_prompts(vbs_ask *a, const vbs_terms *t, vbs_problem *p) {
+static int read_prompts(vbs_ask *a, const vbs_terms *t, vbs_problem *p) {
     const json_t *v = vbs_get(a->root, "prompt");
     if (!v) return VBS_BAD(p, "prompt", "prompt: there is none");
     bool list = json_is_array(v), ids = list && json_is_number(json_array_get(v, 0));
@@ -152,5 +176,14 @@ int vbs_ask_prompts(vbs_ask *a, const vbs_terms *t, vbs_problem *p) {
         else if (read_ids(a, e, t, p))
             return -1;
     }
+    return 0;
+}
+
+int vbs_ask_prompts(vbs_ask *a, const vbs_terms *t, vbs_problem *p) {
+    if (read_prompts(a, t, p)) return -1;
+    bool texts = false;
+    for (size_t i = 0; i < a->n_prompts; i++) texts |= a->prompts[i].text != NULL;
+    /* Ids have been copied; as JSON they take eight times as much. */
+    if (!texts) json_object_del(a->root, "prompt");
     return 0;
 }

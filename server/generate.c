@@ -160,8 +160,10 @@ static enum MHD_Result answer(vbs_call *c, bool chat) {
     snprintf(a->id, sizeof a->id, "%s-%.12s%llu", chat ? "chatcmpl" : "cmpl", c->s->instance,
              (unsigned long long)atomic_fetch_add(&c->s->serial, 1));
     enum MHD_Result ok;
-    if (vbs_ask_read(&a->ask, chat, c->body ? c->body : "", c->n_body, &c->s->terms, &p) ||
-        make_prompts(a, &p) || start(a, &p)) {
+    vbs_body_hold(c);
+    int rc = vbs_ask_read(&a->ask, chat, c->body ? c->body : "", c->n_body, &c->s->terms, &p);
+    vbs_body_release(c);
+    if (rc || make_prompts(a, &p) || start(a, &p)) {
         ok = vbs_reply_problem(c, &p);
     } else if (a->ask.stream) {
         return vbs_answer_stream(a);

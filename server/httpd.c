@@ -11,6 +11,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
 /* ------------------------------------------------------------------------------------------------ replies */
 
 static const char *header(vbs_call *c, const char *name) {
@@ -71,6 +75,28 @@ void vbs_problem_from(vbs_problem *p, const vb_error *err) {
     bool caller = err->code == VB_ERR_ARGUMENT;
     vbs_refuse(p, caller ? 400 : 500, caller ? "invalid_request_error" : "server_error", NULL, NULL, "%s",
                err->message);
+}
+
+void vbs_body_hold(vbs_call *c) {
+    enum { LARGE = 1 << 20 };
+    c->large = c->n_body > LARGE;
+    if (c->large) pthread_mutex_lock(&c->s->large);
+}
+
+void vbs_body_release(vbs_call *c) {
+    free(c->body);
+    c->body = NULL;
+    c->n_body = c->room = 0;
+    if (c->large) pthread_mutex_unlock(&c->s->large);
+}
+
+/* The C library keeps what was freed in small pieces for later; of a large body that is a lot. */
+static void give_back(const vbs_call *c) {
+#if defined(__GLIBC__)
+    if (c->large) malloc_trim(0);
+#else
+    (void)c;
+#endif
 }
 
 void vbs_call_patience(vbs_call *c, bool on) {
@@ -264,6 +290,7 @@ static void on_completed(void *server, struct MHD_Connection *connection, void *
     vbs_call_log(c);
     peer_answers(c, false);
     free(c->body);
+    give_back(c);
     free(c);
     *state = NULL;
     atomic_fetch_sub(&s->active, 1);
@@ -432,6 +459,7 @@ int vbs_server_open(vbs_server **out, const vbs_server_params *p, vb_error *err)
     s->p = *p;
     s->listen_fd = -1;
     pthread_mutex_init(&s->lock, NULL);
+    pthread_mutex_init(&s->large, NULL);
     defaults(s);
     s->started = vb_now();
     s->created = (int64_t)time(NULL);
@@ -484,5 +512,6 @@ void vbs_server_close(vbs_server *s) {
     if (s->daemon) MHD_stop_daemon(s->daemon);
     if (s->listen_fd >= 0 && !owned) close(s->listen_fd);
     pthread_mutex_destroy(&s->lock);
+    pthread_mutex_destroy(&s->large);
     free(s);
 }

@@ -24,7 +24,7 @@ typedef struct vbs_call {
     char method[16], path[128];
     char *body;
     size_t n_body, room, dropped;
-    bool too_large, refused;
+    bool too_large, refused, large;
     bool old;            /* HTTP/1.0 */
     vbs_problem problem; /* with `refused`: found before the body came */
     unsigned status;     /* of the reply */
@@ -64,7 +64,8 @@ struct vbs_server {
     atomic_bool draining, aborting, closing;
     atomic_int active;
     vbs_counts counts;
-    pthread_mutex_t lock; /* peers */
+    pthread_mutex_t lock;  /* peers */
+    pthread_mutex_t large; /* held while a large body is read */
     vbs_peer *peers;
     int n_peers;
     pthread_t watcher;
@@ -82,6 +83,10 @@ enum MHD_Result vbs_reply(vbs_call *c, unsigned status, struct MHD_Response *r);
 json_t *vbs_problem_json(const vbs_problem *p);
 /* The answer to a library error. */
 void vbs_problem_from(vbs_problem *p, const vb_error *err);
+/* Around reading the JSON of a body: of large ones one is read at a time, as it may take ten times its size.
+ * The body is gone after release. */
+void vbs_body_hold(vbs_call *c);
+void vbs_body_release(vbs_call *c);
 /* Has the client gone? */
 bool vbs_peer_gone(const vbs_peer *p);
 /* The whole call is over: counts, log line, memory. For streams, whose answer outlives the handler. */

@@ -81,6 +81,7 @@ int vbs_server_ready(vbs_server *s, vbs_engine *e, vb_error *err) {
                            .accept = s->p.accept,
                            .max_tokens = s->p.max_tokens,
                            .n_vocab = vb_model_describe(vbs_target(e))->n_vocab,
+                           .n_ctx = vbs_context_size(e),
                            .ignore_tools = s->p.ignore_tools,
                            .system_prompt = s->p.system_prompt};
     int rc = make_fingerprint(s, e, err);

@@ -123,6 +123,7 @@ static enum MHD_Result tokenize(vbs_call *c) {
     bool add = false, special = true, pieces = false;
     int32_t *ids = NULL;
     size_t n = 0;
+    vbs_body_hold(c);
     json_t *root = vbs_json_read(c->body ? c->body : "", c->n_body, &p);
     const json_t *text = root ? vbs_get(root, "content") : NULL;
     if (root && !text) text = vbs_get(root, "prompt");
@@ -136,6 +137,7 @@ static enum MHD_Result tokenize(vbs_call *c) {
     if (!p.status && vb_tokenize(t, json_string_value(text), json_string_length(text), flags, &ids, &n, &err))
         vbs_problem_from(&p, &err);
     json_decref(root);
+    vbs_body_release(c);
     if (p.status) return vbs_reply_problem(c, &p);
     json_t *list = json_array();
     for (size_t i = 0; i < n; i++) {
@@ -173,12 +175,14 @@ static enum MHD_Result detokenize(vbs_call *c) {
     char *text = NULL;
     size_t n = 0, len = 0;
     bool special = true;
+    vbs_body_hold(c);
     json_t *root = vbs_json_read(c->body ? c->body : "", c->n_body, &p);
     if (root && !vbs_get_bool(root, "special", &special, NULL, &p) &&
         !read_tokens(vbs_get(root, "tokens"), t, &ids, &n, &p) &&
         vb_detokenize(t, ids, n, special, &text, &len, &err))
         vbs_problem_from(&p, &err);
     json_decref(root);
+    vbs_body_release(c);
     free(ids);
     if (p.status) return vbs_reply_problem(c, &p);
     json_t *o = json_pack("{so}", "content", vbs_json_text(text, len));

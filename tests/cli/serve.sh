@@ -172,7 +172,8 @@ bad() { # bad STATUS WORDS JSON
     ok "$1 for $(printf '%s' "$3" | head -c 60)" refused "$1" "$2"
 }
 for j in '' '{' '[]' '"x"' 'null' '{"prompt":' '{"prompt":"x"}}' '{"prompt":"\ud800"}' "{'prompt':1}" '{"prompt":"x",}' \
-    '{"prompt":"x","max_tokens":1e400}' '{"prompt":"x","n":NaN}'; do bad 400 JSON "$j"; done
+    '{"prompt":"x","n":NaN}'; do bad 400 JSON "$j"; done
+bad 400 'max_tokens: the number is too large' '{"prompt":"x","max_tokens":1e400}'
 printf '{"prompt":"\377"}' >"$work/bytes"
 get /v1/completions --data-binary "@$work/bytes"
 ok "400 for bytes that are no UTF-8" refused 400 JSON
@@ -184,6 +185,12 @@ bad 400 'not supported' '{"prompt":"x","grammar":"root ::= x"}'
 bad 400 'context holds 512' "{\"prompt\":\"$(awk 'BEGIN { for (i = 0; i < 600; i++) printf "a b " }')\"}"
 post /v1/completions '{"prompt":"x","max_tokens":2,"frobnicate":1}'
 ok "unknown fields are ignored, with a warning" out_has '"warnings":["frobnicate'
+printf '\357\273\277{"prompt":"x","max_tokens":2}' >"$work/bytes"
+get /v1/completions --data-binary "@$work/bytes"
+ok "a byte order mark before the JSON" code_is 200
+awk 'BEGIN { printf "{\"prompt\":\"x\",\"x\":["; for (i = 0; i < 30000; i++) printf "{},"; printf "{}]}" }' >"$work/many"
+get /v1/completions --data-binary "@$work/many"
+ok "many values" code_is 200
 post /v1/chat/completions '{"messages":[{"role":"user","content":"x"}]}'
 ok "chat without a template says so" refused 400 "--chat-template"
 post /v1/embeddings '{"input":"x"}'
@@ -445,6 +452,9 @@ stop
 printf '{"prot": 9000}' >"$work/config.json"
 verbatim serve --config "$work/config.json" -m "$target"
 ok "an unknown key is an error" fails 2 '"prot"'
+printf '\357\273\277{"prot": 9000}' >"$work/config.json"
+verbatim serve --config "$work/config.json" -m "$target"
+ok "behind a byte order mark too" fails 2 '"prot"'
 printf '{"port": true}' >"$work/config.json"
 verbatim serve --config "$work/config.json" -m "$target"
 ok "so is a value of the wrong kind" fails 2 '"port" must be'
@@ -460,6 +470,8 @@ verbatim serve --config "$work/nothing.json" -m "$target"
 ok "a missing file" fails 1 nothing.json
 verbatim serve
 ok "no model" fails 2 "-m FILE"
+verbatim run -m "$target" --seed 9223372036854775808
+ok "the range of seeds, as it is" fails 2 "expected -1 to 9223372036854775807"
 verbatim serve -m "$target" -md "$work/other.gguf" --port 0
 ok "a draft of another vocabulary" fails 1 "doctor"
 verbatim serve -m "$target" --system-prompt nowhere

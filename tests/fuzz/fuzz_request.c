@@ -13,8 +13,12 @@ static void check(bool good) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size < 1) return 0;
-    vbs_terms t = {
-        .name = "m", .gamma = 5, .has_draft = (data[0] & 2) != 0, .n_vocab = 1000, .system_prompt = "s"};
+    vbs_terms t = {.name = "m",
+                   .gamma = 5,
+                   .has_draft = (data[0] & 2) != 0,
+                   .n_vocab = 1000,
+                   .n_ctx = 512,
+                   .system_prompt = "s"};
     vb_sampling_defaults(&t.sampling);
     t.ignore_tools = (data[0] & 4) != 0;
     vbs_ask a;
@@ -34,6 +38,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         check(!vb_sampling_check(&a.sampling, t.n_vocab, &err));
         check(chat ? a.n_messages >= 1 : a.n_prompts >= 1);
         for (size_t i = 0; i < a.n_messages; i++) check(a.messages[i].role && a.messages[i].content);
+        check(!chat || strcmp(a.messages[a.n_messages - 1].role, "assistant") != 0);
         for (size_t i = 0; i < a.n_prompts; i++) check(a.prompts[i].text || a.prompts[i].n > 0);
         for (int i = 0; i < a.n_stops; i++) check(a.stops[i].len >= 1);
     }
