@@ -14,7 +14,7 @@ FUZZ_SECONDS ?= 20
 SOAK_SECONDS ?= 60
 FIXTURES ?= ../shared/fixtures
 PKG_CONFIG ?= pkg-config
-PKGS = libpcre2-8 libutf8proc libxxhash jansson libmicrohttpd
+PKGS = libpcre2-8 libutf8proc libxxhash jansson
 # Warnings are errors in `make lint`, for the compilers we know; another one's new warnings stop nobody's build.
 WARN = -Wall -Wextra -Wpedantic -Wshadow -Wconversion $(WERROR)
 
@@ -301,7 +301,7 @@ Description: exact speculative decoding of GGUF language models
 Version: $(shell sed -n 's/^#define VB_VERSION "\(.*\)"/\1/p' include/verbatim.h)
 Cflags: -I$${prefix}/include
 Libs: -L$${prefix}/lib -lverbatim
-Requires.private: $(filter-out libmicrohttpd,$(PKGS))
+Requires.private: $(PKGS)
 Libs.private: -lm -ldl -pthread
 endef
 export PC

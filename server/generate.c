@@ -77,7 +77,7 @@ void vbs_answer_watch(vbs_answer *a) {
     double limit = a->s->p.request_s;
     bool late = limit > 0 && vb_now() - x->began > limit;
     if (x->gone || x->shutdown || x->timed_out) return;
-    if (a->call->peer && vbs_peer_gone(a->call->peer))
+    if (vbs_call_gone(a->call))
         x->gone = true;
     else if (a->s->aborting)
         x->shutdown = true;
@@ -122,25 +122,23 @@ static void log_answer(vbs_answer *a) {
 }
 
 /* Waits for everything, then answers in one piece. */
-static enum MHD_Result answer_whole(vbs_answer *a) {
+static int answer_whole(vbs_answer *a) {
     vbs_box *boxes = calloc((size_t)a->x->n, sizeof *boxes);
     vbs_problem p = {0};
-    if (!boxes) return MHD_NO;
-    vbs_call_patience(a->call, false);
+    if (!boxes) return -1;
     while (!vbs_exchange_ended(a->x)) {
         vbs_exchange_wait(a->x, WATCH_MS / 1e3);
         vbs_answer_watch(a);
     }
-    vbs_call_patience(a->call, true);
     bool failed = false;
     for (int i = 0; i < a->x->n; i++) {
         vbs_choice_take(&a->x->choices[i], &boxes[i]);
         failed = failed || vbs_choice_problem(a, &a->x->choices[i], &p);
     }
-    enum MHD_Result ok;
+    int ok;
     if (failed) {
         if (a->x->gone) log_answer(a);
-        ok = a->x->gone ? MHD_NO : vbs_reply_problem(a->call, &p);
+        ok = a->x->gone ? -1 : vbs_reply_problem(a->call, &p);
     } else {
         log_answer(a);
         ok = vbs_reply_json(a->call, 200, vbs_answer_json(a, boxes));
@@ -150,23 +148,23 @@ static enum MHD_Result answer_whole(vbs_answer *a) {
     return ok;
 }
 
-static enum MHD_Result answer(vbs_call *c, bool chat) {
+static int answer(vbs_call *c, bool chat) {
     vbs_problem p = {0};
     vbs_answer *a = calloc(1, sizeof *a);
-    if (!a) return MHD_NO;
+    if (!a) return -1;
     a->call = c;
     a->s = c->s;
     a->created = (int64_t)time(NULL);
     snprintf(a->id, sizeof a->id, "%s-%.12s%llu", chat ? "chatcmpl" : "cmpl", c->s->instance,
              (unsigned long long)atomic_fetch_add(&c->s->serial, 1));
-    enum MHD_Result ok;
+    int ok;
     vbs_body_hold(c);
     int rc = vbs_ask_read(&a->ask, chat, c->body ? c->body : "", c->n_body, &c->s->terms, &p);
     vbs_body_release(c);
     if (rc || make_prompts(a, &p) || start(a, &p)) {
         ok = vbs_reply_problem(c, &p);
     } else if (a->ask.stream) {
-        return vbs_answer_stream(a);
+        ok = vbs_answer_stream(a);
     } else {
         ok = answer_whole(a);
     }
@@ -174,10 +172,10 @@ static enum MHD_Result answer(vbs_call *c, bool chat) {
     return ok;
 }
 
-enum MHD_Result vbs_answer_chat(vbs_call *c) {
+int vbs_answer_chat(vbs_call *c) {
     return answer(c, true);
 }
 
-enum MHD_Result vbs_answer_completion(vbs_call *c) {
+int vbs_answer_completion(vbs_call *c) {
     return answer(c, false);
 }

@@ -2,32 +2,27 @@
 #ifndef VERBATIM_SERVER_HTTPD_H
 #define VERBATIM_SERVER_HTTPD_H
 
+#include "connection.h"
+#include "listen.h"
 #include "server.h"
-
-#include <microhttpd.h>
-
-/* A connection, from accept to close. */
-typedef struct vbs_peer {
-    struct vbs_peer *next, **link; /* in vbs_server.peers, the newest first */
-    int fd;
-    double since;   /* when it was opened, or its last request was answered */
-    bool answering; /* a whole request is there and being worked on */
-    bool evicted;
-} vbs_peer;
 
 /* One request. */
 typedef struct vbs_call {
     vbs_server *s;
-    struct MHD_Connection *connection;
     vbs_peer *peer;
+    vbs_head head;
     const struct vbs_route *route;
-    char method[16], path[128];
     char *body;
     size_t n_body, room, dropped;
     bool too_large, refused, large;
-    bool old;            /* HTTP/1.0 */
     vbs_problem problem; /* with `refused`: found before the body came */
-    unsigned status;     /* of the reply */
+    bool unread, late;   /* the body, or the head, was not read to its end; because it did not come in time */
+    bool begun, failed;  /* an answer is on its way; it could not be sent */
+    bool probed;
+    char extra[3072]; /* header lines of the reply */
+    size_t n_extra;
+    const char *allow; /* methods of the path */
+    unsigned status;   /* of the reply */
     double began;
     const char *origin; /* to be named in Access-Control-Allow-Origin; NULL: none */
     char log[200];      /* more for the log line */
@@ -37,7 +32,7 @@ typedef struct vbs_route {
     const char *method, *path;
     bool open;   /* without a key */
     bool loaded; /* only once the models are there */
-    enum MHD_Result (*answer)(vbs_call *c);
+    int (*answer)(vbs_call *c);
 } vbs_route;
 extern const vbs_route VBS_ROUTES[];                    /* ends with method == NULL */
 extern const vbs_route VBS_PAGE_ROUTE, VBS_MODEL_ROUTE; /* of many paths */
@@ -49,9 +44,9 @@ typedef struct vbs_counts {
 
 struct vbs_server {
     vbs_server_params p;
-    struct MHD_Daemon *daemon;
-    int listen_fd, port;
-    bool fell_back, quiesced;
+    int listen[VBS_MAX_LISTEN], n_listen, port;
+    int wake[2]; /* a pipe: a byte tells the accepting thread to look at `draining` */
+    bool fell_back;
     vbs_engine *_Atomic engine; /* NULL while loading */
     vbs_terms terms;
     const char *template; /* the family; NULL: none */
@@ -66,20 +61,28 @@ struct vbs_server {
     vbs_counts counts;
     pthread_mutex_t lock;  /* peers */
     pthread_mutex_t large; /* held while a large body is read */
+    pthread_cond_t fewer;  /* peers */
     vbs_peer *peers;
     int n_peers;
-    pthread_t watcher;
-    bool watching;
+    pthread_t acceptor;
+    bool accepting;
 };
 
 /* ------------------------------------------------------------------------------------------------ replies */
 
-enum MHD_Result vbs_reply_json(vbs_call *c, unsigned status, json_t *value); /* releases value */
-enum MHD_Result vbs_reply_bytes(vbs_call *c, unsigned status, const char *type, const void *bytes, size_t n,
-                                bool forever); /* forever: bytes are static, else copied */
-enum MHD_Result vbs_reply_problem(vbs_call *c, const vbs_problem *p);
-/* Adds what every reply has and hands it over; releases r. */
-enum MHD_Result vbs_reply(vbs_call *c, unsigned status, struct MHD_Response *r);
+/* Each returns 0, or -1 if the client is gone or takes nothing: then the connection ends. Header lines come
+ * first. */
+void vbs_reply_header(vbs_call *c, const char *name, const char *value);
+int vbs_reply_bytes(vbs_call *c, unsigned status, const char *type, const void *bytes, size_t n);
+int vbs_reply_json(vbs_call *c, unsigned status, json_t *value); /* releases value */
+int vbs_reply_problem(vbs_call *c, const vbs_problem *p);
+/* A reply in pieces, of a length that is not known: the head, pieces, the end. One without an end tells the
+ * client that it was cut. */
+int vbs_reply_stream(vbs_call *c, unsigned status, const char *type);
+int vbs_reply_more(vbs_call *c, const char *bytes, size_t n);
+int vbs_reply_end(vbs_call *c);
+/* Text as it is, around replies. */
+int vbs_send_raw(vbs_peer *peer, const char *text);
 json_t *vbs_problem_json(const vbs_problem *p);
 /* The answer to a library error. */
 void vbs_problem_from(vbs_problem *p, const vb_error *err);
@@ -87,12 +90,13 @@ void vbs_problem_from(vbs_problem *p, const vb_error *err);
  * The body is gone after release. */
 void vbs_body_hold(vbs_call *c);
 void vbs_body_release(vbs_call *c);
-/* Has the client gone? */
-bool vbs_peer_gone(const vbs_peer *p);
-/* The whole call is over: counts, log line, memory. For streams, whose answer outlives the handler. */
+/* Has the client gone? To be asked again and again while an answer is computed. */
+bool vbs_call_gone(vbs_call *c);
+/* The call is over: counts and log line. */
 void vbs_call_log(vbs_call *c);
-/* Turns the time limit for idle connections off while an answer is computed, and on again. */
-void vbs_call_patience(vbs_call *c, bool on);
+/* httpd.c, for connection.c: everything that can be said before the body comes, 0 or -1; and the reply. */
+int vbs_check_head(vbs_call *c);
+int vbs_dispatch(vbs_call *c);
 
 /* ------------------------------------------------------------------------------------------------ guard.c */
 
@@ -131,8 +135,8 @@ typedef struct vbs_answer {
     char id[48];
     int64_t created;
 } vbs_answer;
-enum MHD_Result vbs_answer_chat(vbs_call *c);
-enum MHD_Result vbs_answer_completion(vbs_call *c);
+int vbs_answer_chat(vbs_call *c);
+int vbs_answer_completion(vbs_call *c);
 void vbs_answer_close(vbs_answer *a);
 /* Looks after time limit, shutdown and a client that went away, while one waits. */
 void vbs_answer_watch(vbs_answer *a);
@@ -150,13 +154,13 @@ json_t *vbs_answer_json(const vbs_answer *a, vbs_box *boxes); /* (x->n) */
 size_t vbs_box_kept(const vbs_choice *c, const vbs_box *b);
 
 /* sse.c */
-enum MHD_Result vbs_answer_stream(vbs_answer *a);
+int vbs_answer_stream(vbs_answer *a);
 
 /* metrics.c: the text of /metrics; free() it. */
 char *vbs_metrics_text(vbs_server *s);
 
 /* routes.c */
-enum MHD_Result vbs_answer_options(vbs_call *c);
+int vbs_answer_options(vbs_call *c);
 
 /* routes.c */
 const vbs_asset *vbs_find_page(const char *path); /* "/", "/app.js"; NULL: there is no such file */

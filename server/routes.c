@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 static const char *file_name(const char *path) {
     const char *slash = path ? strrchr(path, '/') : NULL;
@@ -25,7 +24,7 @@ static json_t *model_json(const vbs_server *s, const vbs_preset *preset) {
                                           : 0);
 }
 
-static enum MHD_Result models(vbs_call *c) {
+static int models(vbs_call *c) {
     const vbs_server *s = c->s;
     json_t *list = json_array();
     json_array_append_new(list, model_json(s, NULL));
@@ -34,18 +33,11 @@ static enum MHD_Result models(vbs_call *c) {
     return vbs_reply_json(c, 200, json_pack("{ss so}", "object", "list", "data", list));
 }
 
-/* "/v1/models/ID". Clients write the colon of a preset as %3A. */
-static enum MHD_Result one_model(vbs_call *c) {
+/* "/v1/models/ID". */
+static int one_model(vbs_call *c) {
     const vbs_server *s = c->s;
-    char id[sizeof c->path];
-    size_t n = 0;
+    const char *id = strstr(c->head.path, "/models/") + 8;
     vbs_problem p;
-    for (const char *at = strstr(c->path, "/models/") + 8; *at; at++) {
-        bool colon = !strncasecmp(at, "%3a", 3);
-        id[n++] = (char)(colon ? ':' : *at);
-        at += colon ? 2 : 0;
-    }
-    id[n] = 0;
     const vbs_preset *preset;
     if (vbs_find_model(&s->terms, id, &preset)) return vbs_reply_json(c, 200, model_json(s, preset));
     vbs_refuse(&p, 404, "invalid_request_error", "model_not_found", "model",
@@ -55,7 +47,7 @@ static enum MHD_Result one_model(vbs_call *c) {
 
 /* ------------------------------------------------------------------------------------------------ state */
 
-static enum MHD_Result health(vbs_call *c) {
+static int health(vbs_call *c) {
     vbs_problem p;
     if (c->s->draining)
         vbs_refuse(&p, 503, "server_error", "shutting_down", NULL, "the server is shutting down");
@@ -66,11 +58,10 @@ static enum MHD_Result health(vbs_call *c) {
     return vbs_reply_problem(c, &p);
 }
 
-static enum MHD_Result metrics(vbs_call *c) {
+static int metrics(vbs_call *c) {
     char *text = vbs_metrics_text(c->s);
-    if (!text) return MHD_NO;
-    enum MHD_Result ok =
-        vbs_reply_bytes(c, 200, "text/plain; version=0.0.4; charset=utf-8", text, strlen(text), false);
+    if (!text) return -1;
+    int ok = vbs_reply_bytes(c, 200, "text/plain; version=0.0.4; charset=utf-8", text, strlen(text));
     free(text);
     return ok;
 }
@@ -83,7 +74,7 @@ static json_t *model_info(const char *path, const vb_model *m) {
                      i->n_vocab, "n_ctx_train", i->n_ctx);
 }
 
-static enum MHD_Result props(vbs_call *c) {
+static int props(vbs_call *c) {
     const vbs_server *s = c->s;
     const vb_sampling *d = &s->terms.sampling;
     vbs_metrics m;
@@ -116,7 +107,7 @@ static enum MHD_Result props(vbs_call *c) {
 
 /* ------------------------------------------------------------------------------------------------ tokens */
 
-static enum MHD_Result tokenize(vbs_call *c) {
+static int tokenize(vbs_call *c) {
     vbs_problem p = {0};
     vb_error err = {0};
     const vb_tokenizer *t = vbs_tokenizer(c->s->engine);
@@ -167,7 +158,7 @@ static int read_tokens(const json_t *list, const vb_tokenizer *t, int32_t **ids,
     return 0;
 }
 
-static enum MHD_Result detokenize(vbs_call *c) {
+static int detokenize(vbs_call *c) {
     vbs_problem p = {0};
     vb_error err = {0};
     const vb_tokenizer *t = vbs_tokenizer(c->s->engine);
@@ -193,26 +184,22 @@ static enum MHD_Result detokenize(vbs_call *c) {
 /* ------------------------------------------------------------------------------------------------ the rest
  */
 
-static enum MHD_Result embeddings(vbs_call *c) {
+static int embeddings(vbs_call *c) {
     vbs_problem p;
     vbs_refuse(&p, 501, "invalid_request_error", "unsupported", NULL,
                "this server generates text; it computes no embeddings");
     return vbs_reply_problem(c, &p);
 }
 
-enum MHD_Result vbs_answer_options(vbs_call *c) {
-    struct MHD_Response *r =
-        MHD_create_response_from_buffer(0, (void *)(uintptr_t) "", MHD_RESPMEM_PERSISTENT);
-    const char *asked =
-        MHD_lookup_connection_value(c->connection, MHD_HEADER_KIND, "Access-Control-Request-Headers");
-    if (!r) return MHD_NO;
-    MHD_add_response_header(r, "Allow", "GET, HEAD, POST, OPTIONS");
-    MHD_add_response_header(r, "Access-Control-Allow-Methods", "GET, POST, OPTIONS");
+int vbs_answer_options(vbs_call *c) {
+    const char *asked = vbs_head_find(&c->head, "Access-Control-Request-Headers");
+    vbs_reply_header(c, "Allow", "GET, HEAD, POST, OPTIONS");
+    vbs_reply_header(c, "Access-Control-Allow-Methods", "GET, POST, OPTIONS");
     /* SDKs send headers of their own. */
-    MHD_add_response_header(r, "Access-Control-Allow-Headers",
-                            asked && strlen(asked) < 1000 ? asked : "Authorization, Content-Type, X-Api-Key");
-    MHD_add_response_header(r, "Access-Control-Max-Age", "600");
-    return vbs_reply(c, 204, r);
+    vbs_reply_header(c, "Access-Control-Allow-Headers",
+                     asked && strlen(asked) < 1000 ? asked : "Authorization, Content-Type, X-Api-Key");
+    vbs_reply_header(c, "Access-Control-Max-Age", "600");
+    return vbs_reply_bytes(c, 204, NULL, NULL, 0);
 }
 
 const vbs_asset *vbs_find_asset(const char *name) {
@@ -233,28 +220,22 @@ static const char *content_type(const char *name) {
 }
 
 const vbs_asset *vbs_find_page(const char *path) {
-    char name[140];
+    char name[sizeof((vbs_head *)NULL)->path + 8];
     snprintf(name, sizeof name, "page%s", strcmp(path, "/") ? path : "/index.html");
     return vbs_find_asset(name);
 }
 
 /* A file of the page: only what was embedded, nothing of the machine. */
-static enum MHD_Result page(vbs_call *c) {
-    const vbs_asset *asset = vbs_find_page(c->path);
-    if (!asset) return MHD_NO;
-    /* The library only reads the bytes. */
-    struct MHD_Response *r =
-        MHD_create_response_from_buffer(asset->n, (void *)(uintptr_t)asset->bytes, MHD_RESPMEM_PERSISTENT);
-    if (!r) return MHD_NO;
-    MHD_add_response_header(r, "Content-Type", content_type(asset->name));
-    MHD_add_response_header(r, "Cache-Control", "no-cache");
-    MHD_add_response_header(r, "Referrer-Policy", "no-referrer");
-    MHD_add_response_header(r, "X-Frame-Options", "DENY");
-    MHD_add_response_header(
-        r, "Content-Security-Policy",
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
-    return vbs_reply(c, 200, r);
+static int page(vbs_call *c) {
+    const vbs_asset *asset = vbs_find_page(c->head.path);
+    if (!asset) return -1;
+    vbs_reply_header(c, "Cache-Control", "no-cache");
+    vbs_reply_header(c, "Referrer-Policy", "no-referrer");
+    vbs_reply_header(c, "X-Frame-Options", "DENY");
+    vbs_reply_header(c, "Content-Security-Policy",
+                     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+                     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
+    return vbs_reply_bytes(c, 200, content_type(asset->name), asset->bytes, asset->n);
 }
 
 const vbs_route VBS_PAGE_ROUTE = {"GET", "/", true, false, page};

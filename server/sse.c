@@ -17,8 +17,8 @@ typedef struct part {
 typedef struct stream {
     vbs_answer *a;
     part *parts; /* (x->n) */
-    char *out;   /* [at, n): events that the client has not taken yet */
-    size_t at, n, room;
+    char *out;   /* (n) events that the client has not taken yet */
+    size_t n, room;
     double last; /* when something was last produced */
     size_t prompt_said;
     bool finished, failed;
@@ -111,11 +111,12 @@ static void finish(stream *s, int i, bool last) {
 
 /* Takes the tokens [0, n) and their text out of a box. */
 static void drop(vbs_box *b, size_t n, size_t text) {
-    memmove(b->tokens, b->tokens + n, (b->n - n) * sizeof *b->tokens);
+    /* What is empty may be NULL, which memmove does not take even for no bytes. */
     b->n -= n;
+    if (b->n) memmove(b->tokens, b->tokens + n, b->n * sizeof *b->tokens);
     if (!b->n) b->n_tops = 0;
-    memmove(b->text, b->text + text, b->n_text - text);
     b->n_text -= text;
+    if (b->n_text) memmove(b->text, b->text + text, b->n_text);
 }
 
 /* Everything of choice i that has text to it; with `ended` also the rest. */
@@ -208,66 +209,34 @@ static void keep_alive(stream *s, double now) {
     put(s, line, (size_t)n);
 }
 
-static ssize_t read_stream(void *self, uint64_t position, char *to, size_t most) {
-    stream *s = self;
-    (void)position;
-    while (s->at == s->n) {
-        if (s->finished) return MHD_CONTENT_READER_END_OF_STREAM;
-        s->at = s->n = 0;
-        if (s->parts[0].introduced) {
-            vbs_call_patience(s->a->call, false);
-            vbs_exchange_wait(s->a->x, 0.25);
-            vbs_call_patience(s->a->call, true);
-        }
-        vbs_answer_watch(s->a);
-        if (s->a->x->gone) log_stream(s, "client gone");
-        if (s->a->x->gone || s->failed) return MHD_CONTENT_READER_END_WITH_ERROR;
-        collect(s);
-        double now = vb_now();
-        if (s->n == 0) keep_alive(s, now);
-        if (s->n) s->last = now;
-    }
-    size_t n = s->n - s->at < most ? s->n - s->at : most;
-    memcpy(to, s->out + s->at, n);
-    s->at += n;
-    return (ssize_t)n;
+/* What there is to say next. Returns 0, or -1 if there is nobody to say it to. */
+static int next_events(stream *s) {
+    s->n = 0;
+    if (s->parts[0].introduced) vbs_exchange_wait(s->a->x, 0.25);
+    vbs_answer_watch(s->a);
+    if (s->a->x->gone || s->failed) return -1;
+    collect(s);
+    const double now = vb_now();
+    if (s->n == 0) keep_alive(s, now);
+    if (s->n) s->last = now;
+    return s->failed ? -1 : vbs_reply_more(s->a->call, s->out, s->n);
 }
 
-/* The call may be gone already. */
-static void free_stream(void *self) {
-    stream *s = self;
-    for (int i = 0; i < s->a->x->n; i++) {
-        vbs_box_free(&s->parts[i].fresh);
-        vbs_box_free(&s->parts[i].pending);
-    }
-    free(s->parts);
-    free(s->out);
-    vbs_answer_close(s->a);
-    free(s);
-}
-
-enum MHD_Result vbs_answer_stream(vbs_answer *a) {
-    enum { BLOCK = 4096 };
-    stream *s = calloc(1, sizeof *s);
+int vbs_answer_stream(vbs_answer *a) {
     part *parts = calloc((size_t)a->x->n, sizeof *parts);
-    if (!s || !parts) {
-        free(s);
-        free(parts);
-        vbs_answer_close(a);
-        return MHD_NO;
-    }
-    s->a = a;
-    s->parts = parts;
-    s->last = vb_now();
+    stream s = {.a = a, .parts = parts, .last = vb_now()};
     snprintf(a->call->log, sizeof a->call->log, "%.80s stream not taken", a->ask.model);
-    struct MHD_Response *r =
-        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK, read_stream, s, free_stream);
-    if (!r) {
-        free_stream(s);
-        return MHD_NO;
+    vbs_reply_header(a->call, "Cache-Control", "no-cache");
+    vbs_reply_header(a->call, "X-Accel-Buffering", "no");
+    int rc = parts ? vbs_reply_stream(a->call, 200, "text/event-stream") : -1;
+    while (!rc && !s.finished) rc = next_events(&s);
+    if (!rc) rc = vbs_reply_end(a->call);
+    if (rc && !s.finished) log_stream(&s, "client gone");
+    for (int i = 0; parts && i < a->x->n; i++) {
+        vbs_box_free(&parts[i].fresh);
+        vbs_box_free(&parts[i].pending);
     }
-    MHD_add_response_header(r, "Content-Type", "text/event-stream");
-    MHD_add_response_header(r, "Cache-Control", "no-cache");
-    MHD_add_response_header(r, "X-Accel-Buffering", "no");
-    return vbs_reply(a->call, 200, r);
+    free(parts);
+    free(s.out);
+    return rc;
 }
