@@ -1,5 +1,5 @@
-/* base.h - what every module stands on: errors, checked arithmetic, time. Internal; knows nothing of models.
- */
+/* base.h - what every module stands on: errors, checked arithmetic, time. Internal;
+ * knows nothing of models. */
 #ifndef VB_BASE_H
 #define VB_BASE_H
 

@@ -65,8 +65,8 @@ typedef struct cli_options {
         *chat_template, *texts, *name, *tolerance, *html, *junit, *shard, *prompts;
     bool trace_full, json, compare, verbose, ignore_eos, oracle, ids, pieces, no_special, add_bos, pure,
         force, manifest, quick, help;
-    /* Arguments that are no options: FILE of `inspect`, IN OUT TYPE of `quantize`, further files of --merge.
-     */
+    /* Arguments that are no options: FILE of `inspect`, IN OUT TYPE of `quantize`,
+     * further files of --merge. */
     const char *words[CLI_MAX_WORDS];
     int n_words;
     uint64_t given[CLI_MAX_OPTIONS / 64]; /* bit i: option i of the table was on the command line */

@@ -70,7 +70,7 @@ static int finish(const cli_options *o, json_t *result) {
     return pass ? done : CLI_FAIL;
 }
 
-/* ------------------------------------------------------------------------------------------------ --merge */
+/* -------------------------------------------------------------------------------------------- --merge */
 
 static int by_entry(const void *a, const void *b) {
     const json_t *x = *(json_t *const *)a, *y = *(json_t *const *)b;
@@ -135,8 +135,7 @@ static int merge(const cli_options *o) {
     return rc ? rc : finish(o, result);
 }
 
-/* ------------------------------------------------------------------------------------------------ the
- * command */
+/* -------------------------------------------------------------------------------------------- the command */
 
 int cli_check(cli_options *o) {
     cf_check_result r;

@@ -32,8 +32,7 @@ int cli_compare(cli_options *o);
 int cli_serve(cli_options *o);
 int cli_trace_check(cli_options *o);
 
-/* ---------------------------------------------------------------------------------------- output (output.c)
- */
+/* -------------------------------------------------------------------- output (output.c) */
 
 /* "verbatim: ..." on standard error. Returns CLI_FAIL. */
 int cli_error(const char *format, ...) CLI_PRINTF(1, 2);
@@ -57,8 +56,8 @@ json_t *cli_json_text(const char *bytes, size_t n);
 json_t *cli_json_real(double x);
 
 /* Writes bytes so that a person can read them on one line: control characters, backslash, quote and bytes
- * that are not UTF-8 as escapes (\n, \", \x1b). At most `size` bytes with the NUL; cut with "..." if longer.
- */
+ * that are not UTF-8 as escapes (\n, \", \x1b). At most `size` bytes with the NUL;
+ * cut with "..." if longer. */
 void cli_escape(const char *bytes, size_t n, char *out, size_t size);
 /* Bytes of the UTF-8 character at the start of bytes[0..n), 0 if there is none that is whole and valid. */
 int cli_utf8_char(const char *bytes, size_t n);
@@ -92,8 +91,8 @@ int cli_parse_tokens(const char *spec, int32_t **ids, size_t *n);
 /* --html and --junit, where given: a report (conformance/report.h), which is released. Returns CLI_OK or
  * CLI_FAIL. */
 int cli_write_reports(const cli_options *o, json_t *report);
-/* --shard I/N: *part from 0, *parts 0 where it was not given. Returns CLI_OK or CLI_USAGE (after a message).
- */
+/* --shard I/N: *part from 0, *parts 0 where it was not given.
+ * Returns CLI_OK or CLI_USAGE (after a message). */
 int cli_parse_shard(const cli_options *o, int *part, int *parts);
 /* --merge: the JSON objects of all parts, in the order of their shards: every one of 1..N once, each printed
  * by `command`. *parts is an array (json_decref). Returns CLI_OK or CLI_FAIL (after a message). */
@@ -102,8 +101,7 @@ int cli_read_parts(const cli_options *o, const char *command, json_t **parts);
 /* Seconds on a clock that never goes back. */
 double cli_now(void);
 
-/* ---------------------------------------------------------------------------------------- Ctrl-C
- * (interrupt.c) */
+/* -------------------------------------------------------------------- Ctrl-C (interrupt.c) */
 
 /* From now on SIGINT and SIGTERM only raise a flag; a second one ends the program. SIGPIPE is ignored: a
  * reader that goes away is a write error like another. */
@@ -113,8 +111,7 @@ void cli_interrupt_reset(void);
 /* The flag as a vb_context_params.cancel callback. */
 bool cli_interrupt_callback(void *user);
 
-/* ---------------------------------------------------------------------------------------- models (session.c)
- */
+/* -------------------------------------------------------------------- models (session.c) */
 
 typedef struct cli_model {
     vb_gguf *gguf;
@@ -159,8 +156,7 @@ const char *cli_longer_context(const vb_model *m, size_t need, char out[96]);
  * copy does not fit (a note says so). */
 int cli_repack(const cli_options *o, vb_model *m);
 
-/* ---------------------------------------------------------------------------------------- prove --endpoint
- * (prove_endpoint.c) */
+/* -------------------------------------------------------------------- prove --endpoint (prove_endpoint.c) */
 
 struct vb_prove_params;
 struct vb_prove_report;
@@ -186,8 +182,7 @@ typedef struct cli_samples {
 /* Returns CLI_OK or CLI_FAIL (after a message with file and line). */
 int cli_samples_read(const cli_session *s, cli_samples *out);
 
-/* ---------------------------------------------------------------------------------------- generation
- * (generate.c) */
+/* -------------------------------------------------------------------- generation (generate.c) */
 
 typedef struct cli_result {
     int32_t *tokens; /* (n), the stop token not among them */
@@ -219,9 +214,7 @@ void cli_offload_params(const cli_options *o, vb_offload *offload, vb_context_pa
 void cli_print_offload(const vb_offload *offload, const vb_context *context, FILE *to);
 json_t *cli_json_offload(const cli_session *s);
 
-/* ---------------------------------------------------------------------------------------- memory
- * (bandwidth.c)
- */
+/* -------------------------------------------------------------------- memory (bandwidth.c) */
 
 typedef struct cli_bandwidth {
     double bytes_per_s; /* read, the best of 5 passes */
@@ -234,8 +227,7 @@ typedef struct cli_bandwidth {
 /* With a thread per CPU and the widest loads. Returns CLI_OK or CLI_FAIL (after a message). */
 int cli_read_bandwidth(cli_bandwidth *out);
 
-/* ---------------------------------------------------------------------------------------- streaming
- * (stream.c) */
+/* -------------------------------------------------------------------- streaming (stream.c) */
 
 /* Prints the text of each step as it comes, with colours, and the [DRAFT]... lines of --verbose. */
 typedef struct cli_stream {

@@ -1,5 +1,5 @@
-/* logits.c - `verbatim logits`: the raw logits after every token of a given sequence, for comparing engines.
- */
+/* logits.c - `verbatim logits`: the raw logits after every token of a given sequence,
+ * for comparing engines. */
 #include "cli.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
-/* output.c - everything that leaves the program: messages, text, JSON, files. No write error goes unnoticed.
- */
+/* output.c - everything that leaves the program: messages, text, JSON, files.
+ * No write error goes unnoticed. */
 #include "cli.h"
 
 #include <errno.h>

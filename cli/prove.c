@@ -56,7 +56,7 @@ static int read_prompt(prove_state *s, const cli_options *o) {
     return CLI_OK;
 }
 
-/* ------------------------------------------------------------------------------------------------ output */
+/* -------------------------------------------------------------------------------------------- output */
 
 /* A text in quotes, and whether it ends there. */
 static void text_quote(const vb_prove_worst *w, char *out, size_t size) {
@@ -265,9 +265,7 @@ static int print_report(const prove_state *s) {
     return cli_out_finish();
 }
 
-/* ------------------------------------------------------------------------------------------------ the
- * command
- */
+/* -------------------------------------------------------------------------------------------- the command */
 
 static void progress(void *user, uint64_t done, uint64_t all) {
     (void)user;
@@ -275,8 +273,7 @@ static void progress(void *user, uint64_t done, uint64_t all) {
             done == all ? "\n" : "");
 }
 
-/* ------------------------------------------------------------------------------------------------ in parts
- */
+/* -------------------------------------------------------------------------------------------- in parts */
 
 /* Part o->shard of the first stage, for --merge. */
 static int prove_part(prove_state *s, const cli_options *o, const vb_prove_params *p,

@@ -1,5 +1,5 @@
-/* stream.c - what is seen while text is generated: the text itself, in colours, and the lines of --verbose.
- */
+/* stream.c - what is seen while text is generated:
+ * the text itself, in colours, and the lines of --verbose. */
 #include "cli.h"
 
 #include <string.h>

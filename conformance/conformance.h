@@ -14,8 +14,7 @@
 #define CF_VERSION 1
 #define CF_LICENCE "CC0-1.0"
 
-/* ------------------------------------------------------------------------------------------------ text
- * (text.c) */
+/* ----------------------------------------------------------------------------------------- text (text.c) */
 
 /* A growing text. Running out of memory is remembered, so that it is asked about once: cf_text_done. */
 typedef struct cf_text {
@@ -52,8 +51,7 @@ int cf_write_file(const char *path, const char *bytes, size_t n, vb_error *err);
 /* "dir/name", allocated (free); `name` alone where it is absolute or dir is NULL. */
 char *cf_path(const char *dir, const char *name);
 
-/* ------------------------------------------------------------------------------------------------ making
- * vectors */
+/* ----------------------------------------------------------------------------------------- making vectors */
 
 /* How a file is made again. The bytes must not depend on it (P1). */
 typedef struct cf_config {
@@ -117,8 +115,7 @@ int cf_make_trace(cf_text *out, const cf_trace_spec *spec, const cf_config *conf
 int cf_remake(cf_text *out, const char *dir, const char *name, const char *text, size_t len,
               const cf_config *config, vb_error *err);
 
-/* ------------------------------------------------------------------------------------------------ checking
- */
+/* ----------------------------------------------------------------------------------------- checking */
 
 #define CF_MANIFEST "manifest.jsonl"
 
@@ -157,8 +154,8 @@ int cf_check(const cf_check_params *p, cf_check_result *result, vb_error *err);
 /* Parts of it: dir/manifest.jsonl parsed and its own hash checked. *lines is an array of objects
  * (json_decref); `hash` may be NULL. */
 int cf_read_manifest(const char *dir, json_t **lines, char hash[33], vb_error *err);
-/* The bytes of one listed file against its entry; the message says which byte and bit changed where one did.
- */
+/* The bytes of one listed file against its entry;
+ * the message says which byte and bit changed where one did. */
 int cf_verify_file(const char *dir, const json_t *entry, vb_error *err);
 /* The same for bytes in memory, which are as before afterwards. */
 int cf_verify_bytes(const json_t *entry, char *bytes, size_t n, vb_error *err);

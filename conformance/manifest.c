@@ -12,8 +12,7 @@
 
 enum { PIECE = 16384 };
 
-/* ------------------------------------------------------------------------------------------------ the files
- */
+/* ---------------------------------------------------------------------------------------------- the files */
 
 static bool ends_with(const char *s, const char *end) {
     const size_t n = strlen(s), m = strlen(end);
@@ -70,7 +69,7 @@ static int list_files(const char *dir, const char *below, int depth, names *out,
     return rc;
 }
 
-/* ------------------------------------------------------------------------------------------------ writing */
+/* ---------------------------------------------------------------------------------------------- writing */
 
 static const char *text_of(const json_t *o, const char *key, const char *otherwise) {
     const char *s = json_string_value(json_object_get(o, key));
@@ -189,7 +188,7 @@ int cf_write_manifest(const char *dir, vb_error *err) {
     return rc;
 }
 
-/* ------------------------------------------------------------------------------------------------ reading */
+/* ---------------------------------------------------------------------------------------------- reading */
 
 /* Files of the folder that the manifest does not list. */
 static int check_unlisted(const char *dir, const json_t *lines, vb_error *err) {

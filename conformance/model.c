@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* In the order of a file: within a position first these, layer by layer; docs/numerics.md says what each is.
- */
+/* In the order of a file: within a position first these, layer by layer;
+ * docs/numerics.md says what each is. */
 static const char *const OPS[] = {"embd",      "attn_norm",   "q",        "k",          "v",
                                   "heads",     "attn_out",    "ffn_norm", "ffn_hidden", "ffn_out",
                                   "layer_out", "output_norm", "logits"};

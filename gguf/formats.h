@@ -148,8 +148,8 @@ typedef struct vb_block_q2_k {
  *            bit 7          6          5                 0
  *   hmask[l]  | q[224+l]  | q[192+l]  | q[160+l] | ... | q[l] |
  *
- *   scales    16 of 6 bits, s[g] of v[16g .. 16g+15]: the low 4 bits in bytes 0-7, the high 2 bits in bytes
- * 8-11
+ *   scales    16 of 6 bits, s[g] of v[16g .. 16g+15]:
+ *             the low 4 bits in bytes 0-7, the high 2 bits in bytes 8-11
  *
  *                  bit 7     6 5        4 3        2 1        0
  *   scales[g]         | s[g+8] bits 3-0   | s[g] bits 3-0       |     g = 0..7
@@ -231,8 +231,8 @@ typedef struct vb_block_q6_k {
  *   scales    s[g] of v[32g .. 32g+31], 6 bits: the low 4 bits in scales_l, the high 2 bits in scales_h
  *
  *                 bit 7          4 3         0                     bit 15  14              1   0
- *   scales_l[k]    | s[2k+1]       | s[2k]     |       scales_h    | s[7]   | s[6] | ... | s[0] |   (bits
- * 5-4)
+ *   scales_l[k]    | s[2k+1]       | s[2k]     |       scales_h    | s[7]   | s[6] | ... | s[0] |
+ *                    bits 3-0 of each                                bits 5-4 of each
  *
  *   qs[16g .. 16g+15]  v[32g .. 32g+31] in the pair order of Q4_0, q an index into vb_iq4_table
  *   v[i] = d*(s[i/32] - 32)*table[q[i]] */

@@ -37,7 +37,7 @@ static int grow(void **array, size_t n, size_t *cap, size_t size, vb_error *err)
     return VB_OK;
 }
 
-/* ---------------------------------------------------------------------------------------------- header */
+/* ------------------------------------------------------------------------------------------- header */
 
 /* What people open by mistake, by its first bytes. */
 static const char *other_format(const uint8_t *p, uint64_t size) {
@@ -124,7 +124,7 @@ static int parse_name(parse *s, uint64_t most, const char *field, const char **o
     return c->code;
 }
 
-/* ---------------------------------------------------------------------------------------------- metadata */
+/* ------------------------------------------------------------------------------------------- metadata */
 
 static int check_bools(vb_cursor *c, const uint8_t *p, uint64_t n, uint64_t at) {
     for (uint64_t i = 0; i < n; i++) {
@@ -264,8 +264,7 @@ static int parse_metadata(parse *s, uint64_t n) {
     return code ? code : parse_alignment(s);
 }
 
-/* ---------------------------------------------------------------------------------------------- tensor table
- */
+/* ------------------------------------------------------------------------------------------- tensor table */
 
 static int parse_dims(parse *s, vb_tensor *t, uint64_t *values) {
     vb_cursor *c = &s->c;
@@ -375,8 +374,8 @@ static int check_overlap(parse *s, size_t n) {
     return c->code;
 }
 
-/* Where the data section begins is known now: checks that every tensor lies inside and points it to its data.
- */
+/* Where the data section begins is known now:
+ * checks that every tensor lies inside and points it to its data. */
 static int place_tensors(parse *s, size_t n) {
     vb_cursor *c = &s->c;
     /* pos <= size < 2^63 (a file), so rounding up cannot overflow. */

@@ -7,10 +7,10 @@ typedef struct type_row {
     uint16_t values, bytes; /* of a block; 0 where not supported */
 } type_row;
 
-#define ROW(name, values, bytes)                                                                             \
-    { name, 1, values, bytes }
-#define OTHER(name)                                                                                          \
-    { name, 0, 0, 0 }
+/* clang-format off */
+#define ROW(name, values, bytes) {name, 1, values, bytes}
+#define OTHER(name)              {name, 0, 0, 0}
+/* clang-format on */
 
 /* Indexed by the number in the file. Numbers from 43 on have no public meaning; private ones exist. */
 static const type_row types[] = {

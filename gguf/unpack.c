@@ -7,7 +7,7 @@
 
 #include <math.h>
 
-/* ---------------------------------------------------------------------------------------------- helpers */
+/* ----------------------------------------------------------------------------------- helpers */
 
 static float half_at(const uint8_t *p) {
     return vb_half_to_float(vb_load_le16(p));
@@ -50,8 +50,7 @@ static void two_bit_plane(const uint8_t *qs, size_t g, int8_t *q) {
     for (int l = 0; l < 32; l++) q[l] = (int8_t)(p[l] >> 2 * (g % 4) & 3);
 }
 
-/* ---------------------------------------------------------------------------------------------- 32 values
- * per block */
+/* ----------------------------------------------------------------------------------- 32 values per block */
 
 static void unpack_q4_0(const uint8_t *row, size_t group, vb_block32 *out) {
     const vb_block_q4_0 *b = (const vb_block_q4_0 *)row + group;
@@ -120,8 +119,7 @@ static void unpack_mxfp4(const uint8_t *row, size_t group, vb_block32 *out) {
     no_minimum(out);
 }
 
-/* ---------------------------------------------------------------------------------------------- 256 values
- * per block */
+/* ----------------------------------------------------------------------------------- 256 values per block */
 
 static void unpack_q2_k(const uint8_t *row, size_t group, vb_block32 *out) {
     const vb_block_q2_k *b = (const vb_block_q2_k *)row + group / 8;
@@ -224,7 +222,7 @@ static void unpack_iq4_xs(const uint8_t *row, size_t group, vb_block32 *out) {
     no_minimum(out);
 }
 
-/* ---------------------------------------------------------------------------------------------- any type */
+/* ----------------------------------------------------------------------------------- any type */
 
 vb_unpack_fn *vb_unpacker(int type) {
     switch (type) {
@@ -292,8 +290,7 @@ void vb_dequantize_row_f64(vb_type type, const void *row, size_t n, double *out)
     }
 }
 
-/* ---------------------------------------------------------------------------------------------- validation
- */
+/* ----------------------------------------------------------------------------------- validation */
 
 /* A float is not finite when its exponent bits are all ones. Adding the lowest exponent bit then carries into
  * the place of the sign, which the mask has cleared: (x & exponent) + lowest has the sign bit set. That also

@@ -33,8 +33,7 @@ struct vb_gguf_writer {
     bool begun;
 };
 
-/* ------------------------------------------------------------------------------------------- bytes in memory
- */
+/* --------------------------------------------------------------------------------------- bytes in memory */
 
 static int append(bytes *b, const void *data, size_t n, vb_error *err) {
     if (n > b->cap - b->len) {
@@ -75,8 +74,7 @@ static int append_string(bytes *b, const char *text, vb_error *err) {
     return rc ? rc : append(b, text, len, err);
 }
 
-/* ---------------------------------------------------------------------------------------------- opening,
- * closing */
+/* --------------------------------------------------------------------------------------- opening, closing */
 
 static int io_fail(const vb_gguf_writer *w, const char *what, vb_error *err) {
     const int e = errno;
@@ -126,8 +124,7 @@ void vb_gguf_writer_close(vb_gguf_writer *w) {
     free(w);
 }
 
-/* ---------------------------------------------------------------------------------------------------
- * metadata */
+/* --------------------------------------------------------------------------------------- metadata */
 
 /* The file was validated when it was opened, so lengths may be trusted here. */
 uint64_t vb_meta_raw_bytes(const vb_meta *m) {
@@ -164,8 +161,7 @@ int vb_gguf_writer_meta_copy(vb_gguf_writer *w, const vb_meta *m, vb_error *err)
     return vb_gguf_writer_meta(w, m->key, m->type, m->elem, m->count, m->raw, vb_meta_raw_bytes(m), err);
 }
 
-/* ----------------------------------------------------------------------------------------------------
- * tensors */
+/* --------------------------------------------------------------------------------------- tensors */
 
 int vb_gguf_writer_align(vb_gguf_writer *w, uint64_t alignment, vb_error *err) {
     if (alignment < 8 || alignment > 1u << 20 || (alignment & (alignment - 1)) || w->n_tensors)
@@ -234,8 +230,7 @@ uint64_t vb_gguf_writer_bytes(const vb_gguf_writer *w) {
     return head_bytes(w) + w->size + padding(w->size, w->alignment);
 }
 
-/* ------------------------------------------------------------------------------------------------- to the
- * disk */
+/* --------------------------------------------------------------------------------------- to the disk */
 
 static int put(vb_gguf_writer *w, const void *data, size_t n, vb_error *err) {
     return vb_whole_write(w->fd, data, n) ? io_fail(w, "write", err) : VB_OK;
@@ -295,8 +290,8 @@ int vb_gguf_writer_data(vb_gguf_writer *w, const void *data, size_t n, vb_error 
     return VB_OK;
 }
 
-/* The rename is on disk only when the folder is. Best effort: not every file system lets a folder be synced.
- */
+/* The rename is on disk only when the folder is. Best effort:
+ * not every file system lets a folder be synced. */
 static void sync_folder(const char *path) {
     const char *slash = strrchr(path, '/');
     const size_t len = slash ? (size_t)(slash - path) : 0;

@@ -10,16 +10,16 @@
  *
  * Rules that hold everywhere:
  * - A function that can fail returns 0 or a negative VB_ERR_* and, when `err` is not NULL, fills it with a
- * message that names the file, field or argument and the way out. Outputs are untouched on error.
+ *   message that names the file, field or argument and the way out. Outputs are untouched on error.
  * - The library never prints, exits or asserts on data. Nothing is global: two models do not know of each
- * other.
+ *   other.
  * - A vb_gguf, vb_tokenizer or vb_model may be used by several threads at once (they never change).
  *   A vb_context or vb_spec belongs to one thread at a time.
  * - Objects are closed in the reverse order of opening: the gguf last. Closing NULL does nothing.
  * - Text is UTF-8 in (ptr, length) pairs; it may hold any bytes. Token ids are int32_t, 0 <= id < n_vocab.
  *
- * The promises P1-P6 named below are stated in docs/numerics.md (P1) and docs/speculation.md (P2-P6).
- */
+ * The promises P1-P6 named below are stated in docs/numerics.md (P1)
+ * and docs/speculation.md (P2-P6). */
 #ifndef VERBATIM_H
 #define VERBATIM_H
 
@@ -33,7 +33,7 @@ extern "C" {
 
 #define VB_VERSION "0.1.0"
 
-/* ------------------------------------------------------------------------------------------------ errors */
+/* ----------------------------------------------------------------------------------------- errors */
 
 enum {
     VB_OK = 0,
@@ -61,8 +61,7 @@ void vb_free(void *p);
  * estimate. */
 uint64_t vb_available_memory(void);
 
-/* ------------------------------------------------------------------------------------------------ GGUF files
- */
+/* ------------------------------------------------------------------------------------------ GGUF files */
 
 typedef struct vb_gguf vb_gguf;
 
@@ -159,8 +158,7 @@ bool vb_meta_f64(const vb_meta *m, uint64_t i, double *out);
 bool vb_meta_bool(const vb_meta *m, uint64_t i, bool *out);
 bool vb_meta_string(const vb_gguf *g, const vb_meta *m, uint64_t i, const char **text, size_t *len);
 
-/* ------------------------------------------------------------------------------------------------ tokenizer
- */
+/* ----------------------------------------------------------------------------------------- tokenizer */
 
 typedef struct vb_tokenizer vb_tokenizer;
 
@@ -199,8 +197,8 @@ vb_token_kind vb_token_type(const vb_tokenizer *t, int32_t id);
 /* The entry as written in the file (for BPE in its byte alphabet). Not NUL-terminated. */
 const char *vb_token_raw(const vb_tokenizer *t, int32_t id, size_t *len);
 /* The bytes that the id stands for in text; control tokens stand for nothing unless `special`, when they
- * stand for their name. Valid as long as the tokenizer. Not NUL-terminated; may be part of a UTF-8 character.
- */
+ * stand for their name. Valid as long as the tokenizer. Not NUL-terminated;
+ * may be part of a UTF-8 character. */
 const char *vb_token_text(const vb_tokenizer *t, int32_t id, bool special, size_t *len);
 /* The id whose raw text is exactly this; -1 if there is none. */
 int32_t vb_token_find(const vb_tokenizer *t, const char *raw, size_t len);
@@ -232,8 +230,7 @@ size_t vb_utf8_flush(vb_utf8 *u, char *out);
 int vb_vocab_compatible(const vb_tokenizer *target, const vb_tokenizer *draft, int32_t *shared,
                         vb_error *err);
 
-/* ------------------------------------------------------------------------------------------------ chat
- * templates */
+/* ----------------------------------------------------------------------------------------- chat templates */
 
 typedef struct vb_chat_message {
     const char *role; /* "system", "user", "assistant" */
@@ -252,7 +249,7 @@ const char *const *vb_chat_names(void);
 int vb_chat_render(const char *name, const vb_chat_message *messages, size_t n, bool open_turn, char **text,
                    size_t *len, vb_error *err);
 
-/* ------------------------------------------------------------------------------------------------ model */
+/* ----------------------------------------------------------------------------------------- model */
 
 typedef struct vb_model vb_model;
 
@@ -292,8 +289,7 @@ int vb_model_repack(vb_model *m, const vb_repack_params *p, vb_error *err);
 /* Bytes of the interleaved copies; 0 without them. */
 uint64_t vb_model_packed_bytes(const vb_model *m);
 
-/* ------------------------------------------------------------------------------------------------ offloading
- */
+/* ----------------------------------------------------------------------------------------- offloading */
 
 /* A backend that computes matrix products elsewhere (docs/offload.md). It must outlive the contexts that use
  * it; several may, from several threads (their products then wait for each other). */
@@ -330,7 +326,7 @@ typedef struct vb_offload_stats {
     int width;                 /* vectors per call; 0: as they come */
 } vb_offload_stats;
 
-/* ------------------------------------------------------------------------------------------------ context */
+/* ----------------------------------------------------------------------------------------- context */
 
 typedef struct vb_context vb_context;
 
@@ -410,8 +406,8 @@ typedef struct vb_eval_item {
  * its context as it was and does not concern the others. A context may come up once. Returns VB_OK or the
  * first code that is not. */
 int vb_eval_many(vb_eval_item *items, size_t n);
-/* Forgets positions n and above. [0, n) are then byte for byte what a cache holds that never saw more (P4).
- */
+/* Forgets positions n and above. [0, n) are then byte for byte what a cache holds that never
+ * saw more (P4). */
 int vb_context_truncate(vb_context *c, int n, vb_error *err);
 /* Makes `to` hold what `from` holds at positions [0, n), byte for byte: what evaluating the same tokens there
  * would give (P4). Both are of one model, with the same activations and kv_type. Errors: VB_ERR_ARGUMENT,
@@ -434,8 +430,7 @@ int vb_kernels_resolve(const char *name, const char **out, vb_error *err);
 /* What this CPU has that kernels use, in words: "AVX2 with FMA and F16C, AVX-512 with VNNI". */
 const char *vb_cpu_describe(void);
 
-/* ------------------------------------------------------------------------------------------------ sampling
- */
+/* ----------------------------------------------------------------------------------------- sampling */
 
 typedef struct vb_logit_bias {
     int32_t id;
@@ -462,8 +457,8 @@ void vb_sampling_defaults(vb_sampling *s);
 /* VB_ERR_ARGUMENT naming the field that is out of range (not finite, negative, ...). */
 int vb_sampling_check(const vb_sampling *s, int n_vocab, vb_error *err);
 
-/* A distribution as exact integers: p(id[i]) = w[i] / total; ids ascending, w[i] > 0; other ids have p = 0.
- */
+/* A distribution as exact integers: p(id[i]) = w[i] / total; ids ascending, w[i] > 0;
+ * other ids have p = 0. */
 typedef struct vb_dist {
     int32_t n;
     const int32_t *id;
@@ -471,8 +466,7 @@ typedef struct vb_dist {
     uint64_t total;
 } vb_dist;
 
-/* ------------------------------------------------------------------------------------------------
- * speculation */
+/* ----------------------------------------------------------------------------------------- speculation */
 
 typedef enum vb_accept {
     VB_ACCEPT_COUPLED =
@@ -503,8 +497,8 @@ typedef struct vb_spec_params {
      * The draft's cache, if it is not empty, must hold the first ones of these. Copied. Default: none. */
     const int32_t *history;
     size_t n_history;
-    bool logprobs; /* fill in vb_emitted.logprob; off saves a pass over the vocabulary per token. Default true
-                    */
+    bool logprobs; /* fill in vb_emitted.logprob;
+                      off saves a pass over the vocabulary per token. Default true */
 } vb_spec_params;
 
 void vb_spec_defaults(vb_spec_params *p);
@@ -607,7 +601,7 @@ int vb_spec_step_many(vb_step_item *items, size_t n);
 const int32_t *vb_spec_tokens(const vb_spec *s, size_t *n);
 void vb_spec_stats(const vb_spec *s, vb_stats *out);
 
-/* ------------------------------------------------------------------------------------------------ traces */
+/* ----------------------------------------------------------------------------------------- traces */
 
 /* A record of a generation from which every decision can be derived again without the models: one line of
  * JSON per step, chained by hashes (docs/trace.md). The same generation gives the same bytes on every
@@ -631,8 +625,7 @@ int vb_trace_step(vb_trace *t, const vb_step *step, vb_error *err);
 /* Writes the last line and frees the trace, also on error. */
 int vb_trace_close(vb_trace *t, vb_error *err);
 
-/* ------------------------------------------------------------------------------------------------ quantising
- */
+/* ----------------------------------------------------------------------------------------- quantising */
 
 /* How far vb_quantize is, and with `done` what became of a tensor. */
 typedef struct vb_quantize_progress {

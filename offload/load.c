@@ -20,7 +20,7 @@ const vb_offload_info *vb_offload_describe(const vb_offload *o) {
     return &o->info;
 }
 
-/* ---------------------------------------------------------------------------------------------- the table */
+/* -------------------------------------------------------------------------------------------- the table */
 
 static int check_table(const vb_offload_backend *b, vb_error *err) {
     if (b->abi != VB_OFFLOAD_ABI || b->size < sizeof *b)
@@ -83,8 +83,7 @@ void vb_offload_close(vb_offload *o) {
     free(o);
 }
 
-/* ---------------------------------------------------------------------------------------------- the library
- */
+/* -------------------------------------------------------------------------------------------- the library */
 
 /* Candidate number i for a backend called `name`; false when there are no more. A folder that cannot be told
  * is "". */

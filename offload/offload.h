@@ -12,16 +12,17 @@
  * What a backend computes is what ref/kernels.h defines, y = W x for several vectors x, from the same
  * operands:
  *
- *   block-quantised W:  y_t[r] = sum_i value(W, r, i) * (d_t[i/32] * q_t[i])    (activations as integers,
- * below) F32, F16, BF16 W:   y_t[r] = sum_i W[r, i] * f_t[i]
+ *   block-quantised W:  y_t[r] = sum_i value(W, r, i) * (d_t[i/32] * q_t[i])   (q_t, d_t: vb_offload_acts)
+ *   F32, F16, BF16 W:   y_t[r] = sum_i W[r, i] * f_t[i]
  *
  * When the library is loaded it is compared with the reference on random weights and activations and classed
  * (offload/prove.c):
  *
  *   bitwise  every output had the bits of the contract
- *   bounded  every output was within what float32 additions in any order can give: |y - contract| <= 2*(cols
- * + 4)*2^-24 * sum_i |w_i|*|x_i|, with |w_i| the size of the value's parts, |d*s*q| + |m*n| refused  anything
- * else; loading fails
+ *   bounded  every output was within what float32 additions in any order can give:
+ *            |y - contract| <= 2*(cols + 4)*2^-24 * sum_i |w_i|*|x_i|,
+ *            with |w_i| the size of the value's parts, |d*s*q| + |m*n|
+ *   refused  anything else; loading fails
  *
  * Trust ends there, too: in use a part of each product is computed again on the CPU, and a result outside the
  * class is an error, not an answer. So a backend can make Verbatim slow or stop it, but hardly make it wrong.
@@ -90,8 +91,8 @@ typedef struct vb_offload_backend {
      * `data`): contexts ask once and rely on it. */
     int (*accepts)(void *self, const vb_offload_matrix *w, int32_t n, int32_t planes);
     /* Makes weights resident; `w` stays as it is until detach. Returns 0 with a handle (NULL is one too), or
-     * anything else when this matrix stays with the CPU. Both may be NULL: nothing is kept, handles are NULL.
-     */
+     * anything else when this matrix stays with the CPU. Both may be NULL:
+     * nothing is kept, handles are NULL. */
     int (*attach)(void *self, const vb_offload_matrix *w, void **handle);
     void (*detach)(void *self, void *handle);
     /* y (x->rows, w->rows) = w times each vector. y is scratch memory that counts only with VB_OFFLOAD_DONE:

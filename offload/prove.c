@@ -15,8 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---------------------------------------------------------------------------------------------- random
- * operands */
+/* ---------------------------------------------------------------------------------------- random operands */
 
 static uint64_t next(uint64_t *state) { /* SplitMix64 */
     uint64_t z = (*state += 0x9e3779b97f4a7c15u);
@@ -82,7 +81,7 @@ static void random_vectors(float *f, size_t n, uint64_t *state) {
         if (next(state) % 31 == 0) memset(f + i, 0, 32 * sizeof *f);
 }
 
-/* ---------------------------------------------------------------------------------------------- the bound */
+/* ---------------------------------------------------------------------------------------- the bound */
 
 /* x_i of vector t as the product sees it. */
 static double operand(const vb_acts *x, bool quantized, size_t t, size_t i) {
@@ -132,7 +131,7 @@ bool vb_offload_within(vb_offload_class class, const vb_matrix *w, const vb_acts
     return relative <= bound;
 }
 
-/* ---------------------------------------------------------------------------------------------- the trial */
+/* ---------------------------------------------------------------------------------------- the trial */
 
 enum { MOST_ROWS = 48, MOST_COLS = 768, MOST_VECTORS = 70 };
 

@@ -52,7 +52,7 @@ vb_offload_matrix vb_offload_view(const vb_matrix *w) {
                                .row_bytes = w->row_bytes};
 }
 
-/* ---------------------------------------------------------------------------------------------- calling */
+/* --------------------------------------------------------------------------------------------- calling */
 
 static void host_run(const vb_offload_host *host, int32_t n, void (*task)(void *arg, int index, int worker),
                      void *arg) {
@@ -89,7 +89,7 @@ int vb_offload_call(vb_offload *o, void *handle, const vb_matrix *w, const vb_ac
     return rc == VB_OFFLOAD_DONE || rc == VB_OFFLOAD_DECLINED ? rc : VB_OFFLOAD_FAILED;
 }
 
-/* ---------------------------------------------------------------------------------------------- checking */
+/* --------------------------------------------------------------------------------------------- checking */
 
 /* Output rows [row0, row1) of y (x->rows, w->rows), computed again on the CPU. The first that is outside the
  * class becomes the fault. */
@@ -123,7 +123,7 @@ static bool check_product(vb_offload_session *s, const vb_matrix *w, const vb_ac
     return believe(s, w, x, y, row0, w->rows - row0 < CHECK_ROWS ? w->rows : row0 + CHECK_ROWS);
 }
 
-/* ---------------------------------------------------------------------------------------------- the hook */
+/* --------------------------------------------------------------------------------------------- the hook */
 
 static entry *find(const vb_offload_session *s, const vb_matrix *w) {
     size_t i = (size_t)((uintptr_t)w / sizeof(void *) * 0x9e3779b1u) & (s->capacity - 1);
@@ -224,7 +224,7 @@ vb_product_hook vb_offload_session_hook(vb_offload_session *s) {
     return (vb_product_hook){.self = s, .multiply = hook_multiply, .check = hook_check};
 }
 
-/* ---------------------------------------------------------------------------------------------- residents */
+/* --------------------------------------------------------------------------------------------- residents */
 
 /* The handle of these weights, made by the first context that needs it. False: they stay with the CPU. */
 static bool attach(vb_offload *o, const vb_matrix *w, void **handle) {
@@ -265,7 +265,7 @@ static void detach(vb_offload *o, const vb_matrix *w) {
     }
 }
 
-/* ---------------------------------------------------------------------------------------------- opening */
+/* --------------------------------------------------------------------------------------------- opening */
 
 static void add_matrix(vb_offload_session *s, const vb_matrix *w) {
     entry *e = find(s, w);
@@ -317,8 +317,7 @@ static int grab_all(vb_offload_session *s, vb_error *err) {
     return grab(s, &s->sum16, W, C / 16 + 1, sizeof *s->sum16, err);
 }
 
-/* ---------------------------------------------------------------------------------------------- steadiness
- */
+/* --------------------------------------------------------------------------------------------- steadiness */
 
 /* Vector number `id` of the trial at place t; -1: zeros. Uniform in [-1, 1) by SplitMix64. */
 static bool put_vector(const vb_offload_session *s, const vb_matrix *w, int id, size_t t) {

@@ -44,8 +44,7 @@ vb_offload_matrix vb_offload_view(const vb_matrix *w);
 bool vb_offload_within(vb_offload_class class, const vb_matrix *w, const vb_acts *x, int r, int t, float got,
                        float want, double *error);
 
-/* ---------------------------------------------------------------------------------------------- per context
- */
+/* -------------------------------------------------------------------------------------------- per context */
 
 typedef struct vb_offload_session vb_offload_session;
 

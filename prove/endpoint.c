@@ -32,8 +32,7 @@ typedef struct batch {
     vb_completion *out;
 } batch;
 
-/* ------------------------------------------------------------------------------------------------ texts of
- * ids */
+/* ------------------------------------------------------------------------------------------- texts of ids */
 
 static int by_text(const void *a, const void *b) {
     const entry *x = a, *y = b;
@@ -92,8 +91,7 @@ static const entry *find_text(const vb_endpoint *e, const char *text, size_t len
     return NULL;
 }
 
-/* ------------------------------------------------------------------------------------------------ requests
- */
+/* ------------------------------------------------------------------------------------------- requests */
 
 /* Members of `text` over those of `into`; null takes a member out. */
 static int put_in(json_t *into, const char *text, const char *what, vb_error *err) {
@@ -161,7 +159,7 @@ static char *write_request(void *self, size_t i) {
     return text;
 }
 
-/* ------------------------------------------------------------------------------------------------ answers */
+/* ------------------------------------------------------------------------------------------- answers */
 
 static int bad(const char *where, const char *field, const char *expected, vb_error *err) {
     return vb_fail(err, VB_ERR_FORMAT, "%s: %s: expected %s", where, field, expected);
@@ -367,7 +365,7 @@ int vb_endpoint_draw(void *self, uint64_t seed, size_t n, bool alone, vb_complet
     return vb_http_post(e->http, "/completions", n, &x, err);
 }
 
-/* ------------------------------------------------------------------------------------------------ opening */
+/* ------------------------------------------------------------------------------------------- opening */
 
 /* The only model of GET URL/models. */
 static int take_models(void *self, size_t i, const char *where, const char *body, size_t len, vb_error *err) {

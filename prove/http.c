@@ -64,7 +64,7 @@ static size_t take_bytes(char *bytes, size_t size, size_t count, void *user) {
     return n;
 }
 
-/* ------------------------------------------------------------------------------------------------ opening */
+/* ----------------------------------------------------------------------------------------------- opening */
 
 static int open_slot(vb_http *h, slot *s, vb_error *err) {
     s->easy = curl_easy_init();
@@ -148,8 +148,7 @@ void vb_http_count(const vb_http *h, vb_http_counts *out) {
     *out = h->counts;
 }
 
-/* ------------------------------------------------------------------------------------------------ requests
- */
+/* ----------------------------------------------------------------------------------------------- requests */
 
 static int send_slot(vb_http *h, slot *s, vb_error *err) {
     s->len = 0;

@@ -5,8 +5,8 @@
  *
  * Requests go straight to the address in the URL (no proxy, no redirection), over connections that are kept.
  * An answer counts only when it is complete. Status 429 and 503 mean that a server has no room: those
- * requests are sent again, a little later each time, VB_HTTP_TRIES times at most; nothing else is sent twice.
- */
+ * requests are sent again, a little later each time, VB_HTTP_TRIES times at most;
+ * nothing else is sent twice. */
 #ifndef VB_HTTP_H
 #define VB_HTTP_H
 

@@ -6,8 +6,8 @@
  * stop token the completion is over: it stays a cell of its own at every greater depth.
  *
  * The same of texts (joint_text.c), for completions whose tokens are not known: there depths are bytes, and
- * the probability of a prefix is the sum over all ways to cut a text that begins like this into tokens.
- */
+ * the probability of a prefix is the sum over all ways to cut a text that begins like
+ * this into tokens. */
 #ifndef VB_JOINT_H
 #define VB_JOINT_H
 

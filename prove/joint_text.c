@@ -12,8 +12,8 @@
  * once more, and each of its tokens goes on with its first byte. Tokens without a text (control tokens)
  * change the path and not the text.
  *
- * Sequences too unlikely to follow are not lost but loose: every cell says how much more may be in it.
- */
+ * Sequences too unlikely to follow are not lost but loose:
+ * every cell says how much more may be in it. */
 #include "joint.h"
 
 #include <stdlib.h>

@@ -15,9 +15,7 @@ static vb_law_source law_of(const vb_prove_pair *pair) {
     return (vb_law_source){pair->law, vb_law_capacity(pair->law), law_at};
 }
 
-/* ------------------------------------------------------------------------------------------------ wrong
- * parts
- */
+/* ------------------------------------------------------------------------------------------- wrong parts */
 
 static const float *row_before(void *self, size_t i) {
     const vb_prove_pair *pair = self;
@@ -95,9 +93,7 @@ static int open_wrong(vb_prove_pair *pair, vb_spec **out, vb_error *err) {
     return vb_spec_assemble(out, &parts, err);
 }
 
-/* ------------------------------------------------------------------------------------------------ a
- * generation
- */
+/* ------------------------------------------------------------------------------------------- a generation */
 
 static int open_generation(void *self, uint64_t seed, bool alone, vb_spec **out, vb_error *err) {
     vb_prove_pair *pair = self;

@@ -6,13 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define EXPECTED                                                                                             \
-    5.0 /* a cell holds at least so many expected samples: chi-square is good enough from here               \
-         */
+#define EXPECTED   5.0  /* samples that a cell is expected to hold at least; chi-square is good enough then */
 #define CONFIDENCE 1e-3 /* of the bounds on total variation */
 
-/* ------------------------------------------------------------------------------------------------ sampling
- */
+/* ---------------------------------------------------------------------------------------------- sampling */
 
 /* The first tokens of a generation. Steps are not cut short: a step emits what it emits, so that bonus tokens
  * and second steps are as they are in use. */
@@ -79,7 +76,7 @@ static void count(vb_joint *j, int stage, const vb_completion *c, double toleran
     }
 }
 
-/* ------------------------------------------------------------------------------------------------ judging */
+/* ---------------------------------------------------------------------------------------------- judging */
 
 static bool is_cell(const vb_cell *c, int depth) {
     return c->depth == depth || (c->ended && c->depth > 0);
@@ -167,8 +164,7 @@ static void find_worst(const vb_joint *j, int stage, double n, vb_prove_report *
     }
 }
 
-/* ------------------------------------------------------------------------------------------------ the proof
- */
+/* ---------------------------------------------------------------------------------------------- the proof */
 
 /* Twice the same, and the same as the target alone. */
 static int check_again(const vb_prove_params *p, const vb_prove_subject *s, uint64_t seed,
@@ -264,7 +260,7 @@ void vb_prove_judge(const vb_joint *j, uint64_t samples, vb_prove_report *r) {
     r->undecided = r->ok && r->stage[0].p < VB_PROVE_AGAIN;
 }
 
-/* ------------------------------------------------------------------------------------------------ batches */
+/* ---------------------------------------------------------------------------------------------- batches */
 
 static bool alike(const vb_completion *a, const vb_completion *b, double tolerance) {
     if (tolerance <= 0) return same(a, b);

@@ -16,7 +16,7 @@ double vb_log_gamma(double x) {
     return (x - 0.5) * log(x) - x + 0.91893853320467274178 + series - shift;
 }
 
-/* log of x^a e^-x / Gamma(a): for large a the three terms cancel, so they are put together first:
+/* log of x^a e^-x / Gamma(a): for large a the three terms cancel, so they are put together first,
  * a*(log(x/a) - (x - a)/a) + ... */
 static double log_front(double a, double x) {
     if (a < 16) return a * log(x) - x - vb_log_gamma(a);

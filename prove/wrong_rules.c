@@ -8,7 +8,7 @@ typedef struct flags {
         round_up, textbook_residual, accept_argmax;
 } flags;
 
-/* ------------------------------------------------------------------------------------------------ weights */
+/* ----------------------------------------------------------------------------------------------- weights */
 
 /* What a token is drawn from: f(i) for each of p's ids. */
 typedef struct walk {
@@ -57,7 +57,7 @@ static vb_u128 sum_of(const walk *k) {
     return sum;
 }
 
-/* ------------------------------------------------------------------------------------------------ rules */
+/* ----------------------------------------------------------------------------------------------- rules */
 
 static void begin(vb_verify *v) {
     v->n_accepted = 0;
@@ -190,7 +190,7 @@ int vb_second_block(vb_verify *v, vb_error *err) {
     return block(v, (flags){0}, err);
 }
 
-/* ------------------------------------------------------------------------------------------------ coins */
+/* ----------------------------------------------------------------------------------------------- coins */
 
 static vb_coin_key one_stream(vb_coin_key k) {
     return (vb_coin_key){k.position, k.offset, 0};
@@ -280,8 +280,7 @@ void vb_wrong_trim(const vb_wrong *w, vb_proposal *p) {
         if (4 * vb_dist_weight(&p->q[i], p->drafted[i].id) < p->q[i].total) p->n = i;
 }
 
-/* ------------------------------------------------------------------------------------------------ the list
- */
+/* ----------------------------------------------------------------------------------------------- the list */
 
 #define REJECTION VB_CHOOSE_COIN, VB_DRAW_RIGHT, false, 0, NULL
 #define BLOCK     VB_CHOOSE_GRID, VB_DRAW_RIGHT, false, 0, NULL

@@ -22,8 +22,8 @@ static double widen(const float *x, double *wide) {
     return amax;
 }
 
-/* Value j below, value j + 16 above; the fifth bits in a word of their own where there is one (qh not NULL).
- */
+/* Value j below, value j + 16 above; the fifth bits in a word of their own where there is one
+ * (qh not NULL). */
 static void store_codes(const int *q, uint8_t *qh, uint8_t *qs) {
     uint32_t high = 0;
     for (int i = 0; i < N; i++) high |= (uint32_t)(q[i] >> 4 & 1) << i;
@@ -31,8 +31,7 @@ static void store_codes(const int *q, uint8_t *qh, uint8_t *qs) {
     for (int k = 0; qh && k < 4; k++) qh[k] = (uint8_t)(high >> 8 * k);
 }
 
-/* ------------------------------------------------------------------------------------------------ scale
- * alone */
+/* --------------------------------------------------------------------------------------- scale alone */
 
 /* Sum of squares left with scale d: sum (x - d q)^2. */
 static double scale_error(const double *x, double d, double lo, double hi) {
@@ -102,8 +101,7 @@ bool vb_encode_q8_0(const float *x, uint8_t *out) {
     return true;
 }
 
-/* ------------------------------------------------------------------------------------------- scale and
- * offset */
+/* --------------------------------------------------------------------------------------- scale and offset */
 
 typedef struct line {
     uint16_t d, m;
@@ -165,7 +163,7 @@ bool vb_encode_q5_1(const float *x, uint8_t *out) {
     return encode_affine(x, 31, b->d, b->m, b->qh, b->qs);
 }
 
-/* ----------------------------------------------------------------------------------------------- any type */
+/* --------------------------------------------------------------------------------------- any type */
 
 static const struct {
     vb_encode_block_fn *encode;

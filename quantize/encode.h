@@ -11,8 +11,8 @@ typedef enum vb_encode_fault {
     VB_ENCODE_TOO_LARGE   /* beyond what the type (its float16 scale) can hold */
 } vb_encode_fault;
 
-/* True for the types that vb_encode writes: F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K.
- */
+/* True for the types that vb_encode writes:
+ * F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K. */
 bool vb_can_encode(int type);
 
 /* Encodes n values, a multiple of the type's block, into n / block values * block bytes at `out`.

@@ -12,8 +12,8 @@ double vb_double_of(uint16_t half) {
 }
 
 /* How much better a later candidate must be. Numbers that lie on a grid also lie on finer ones: there
- * candidates differ by rounding alone, and the first, the coarsest, is the one whose scale is a short number.
- */
+ * candidates differ by rounding alone, and the first, the coarsest,
+ * is the one whose scale is a short number. */
 #define BETTER (1.0 + 0x1p-40)
 
 /* Sums over one assignment of codes. */
@@ -33,8 +33,7 @@ static sums assign(const double *x, int n, double inv, double o, double lo, doub
     return t;
 }
 
-/* ------------------------------------------------------------------------------------------------- scale
- * alone */
+/* ------------------------------------------------------------------------------------- scale alone */
 
 /* For given codes the best scale is s = sum(x q)/sum(q q), and it lowers the sum of squares from sum(x x) by
  * sum(x q)^2/sum(q q): the gain. So the search maximises the gain and never needs the error itself. */
@@ -60,8 +59,8 @@ double vb_fit_scale(const double *x, int n, int lo, int hi) {
     }
     if (amax <= 0) return 0;
     scale_try best = {0, 0};
-    /* Candidates: the largest |x| lands on code k. Whole k, so that numbers that lie on a grid find it again
-     * ... */
+    /* Candidates: the largest |x| lands on code k. Whole k, so that numbers that lie on a grid
+     * find it again ... */
     for (int k = 1; k < hi; k++) try_scale(x, n, lo, hi, amax / k, &best);
     /* ... and around the last code in quarter steps, for either end of the range: a largest |x| beyond the
      * last code is cut off, which pays when it is alone. */
@@ -78,8 +77,7 @@ double vb_fit_scale(const double *x, int n, int lo, int hi) {
     return best.s;
 }
 
-/* ----------------------------------------------------------------------------------------- scale and offset
- */
+/* ------------------------------------------------------------------------------------- scale and offset */
 
 typedef struct affine_try {
     double gain, s, o;
@@ -138,8 +136,7 @@ void vb_fit_affine(const double *x, int n, int levels, int o_max_zero, double *s
     }
 }
 
-/* ------------------------------------------------------------------------------------------- unit of the
- * scales */
+/* ------------------------------------------------------------------------------------- unit of the scales */
 
 static double unit_error(const double *v, int n, double d, double lo, double hi) {
     const double inv = 1.0 / d;

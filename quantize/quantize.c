@@ -51,8 +51,7 @@ typedef struct job {
     vb_quantize_summary sum;
 } job;
 
-/* ----------------------------------------------------------------------------------------------------
- * planning */
+/* --------------------------------------------------------------------------------------------- planning */
 
 static bool is_float(vb_type type) {
     return type == VB_F32 || type == VB_F16 || type == VB_BF16;
@@ -94,8 +93,7 @@ static int check_output(const vb_gguf *g, const char *out, vb_error *err) {
     return VB_OK;
 }
 
-/* ------------------------------------------------------------------------------------------------ metadata
- */
+/* --------------------------------------------------------------------------------------------- metadata */
 
 static int copy_metadata(job *j, vb_error *err) {
     bool has_type = false, has_version = false;
@@ -136,8 +134,7 @@ static int write_head(job *j, vb_error *err) {
     return VB_OK;
 }
 
-/* --------------------------------------------------------------------------------------------------- one
- * tensor */
+/* --------------------------------------------------------------------------------------------- one tensor */
 
 static uint64_t encoded_bytes(vb_type type, uint64_t values) {
     return values / (uint64_t)vb_type_block_values((int)type) * (uint64_t)vb_type_block_bytes((int)type);
@@ -266,8 +263,7 @@ static int work_tensor(job *j, size_t index, vb_error *err) {
     return VB_OK;
 }
 
-/* ---------------------------------------------------------------------------------------------------------
- * whole */
+/* --------------------------------------------------------------------------------------------- whole */
 
 static int allocate(job *j, vb_error *err) {
     int rc;

@@ -1,6 +1,6 @@
-/* kernels.h - the kernel contract. Everything that costs time goes through one const table of functions; ref/
- * fills it with plain C, simd/ overrides entries with faster code that gives the same bits (P1;
- * docs/numerics.md).
+/* kernels.h - the kernel contract. Everything that costs time goes through one const table of functions: ref/
+ * fills it with plain C, and each set in simd/ fills one of its own with faster code that gives the same bits
+ * (P1; docs/numerics.md).
  *
  * What makes the same bits cheap: integer sums may be reordered freely, float sums may not. So inside a group
  * of 32 values a kernel may unpack, interleave and add as it likes; across groups it adds floats in group
@@ -58,15 +58,18 @@ typedef struct vb_acts {
  *
  *   isum = s[0]*sum_{i<16} q_i*x_i + s[1]*sum_{i>=16} q_i*x_i           exact, int32
  *   msum = n[0]*sum_{i<16} x_i     + n[1]*sum_{i>=16} x_i               exact, int32
- *   acc  = fmaf(d_x, fmaf(d_w, (float)isum, -(m_w*(float)msum)), acc)   for b = 0, 1, 2, ..., acc = +0 at
- * first
+ *   acc  = +0                                                           before the first group
+ *   acc  = fmaf(d_x, fmaf(d_w, (float)isum, -(m_w*(float)msum)), acc)   for b = 0, 1, 2, ...
+ *   y    = acc
  *
  * (formats without a minimum have m_w = 0; then the inner term is d_w*(float)isum).
  *
  * F32, F16, BF16 w: 16 lanes over the whole row, weights converted to float32 without loss:
  *
- *   lane[i mod 16] = fmaf(w_i, x_i, lane[i mod 16])                     for i = 0, 1, 2, ..., lanes +0 at
- * first y = tree(lane): for s = 8, 4, 2, 1: lane[j] = lane[j] + lane[j+s] for j < s;  y = lane[0]
+ *   lane[j] = +0                                                        for j = 0..15
+ *   lane[i mod 16] = fmaf(w_i, x_i, lane[i mod 16])                     for i = 0, 1, 2, ...
+ *   y = tree(lane):  lane[j] = lane[j] + lane[j+s]                      for j < s, for s = 8, 4, 2, 1 in turn
+ *                    y = lane[0]
  */
 typedef void (*vb_matmul_fn)(const vb_matrix *w, const vb_acts *x, int row0, int row1, float *y, size_t ldy);
 

@@ -34,8 +34,8 @@ static float tree(float lane[LANES]) {
     return lane[0];
 }
 
-/* n values of a float type, from element `first`, as float32; without a copy where they are float32 already.
- */
+/* n values of a float type, from element `first`, as float32;
+ * without a copy where they are float32 already. */
 static const float *as_floats(vb_type type, const void *data, size_t first, int n, float *buffer) {
     if (type == VB_F32) return (const float *)data + first;
     const uint16_t *h = (const uint16_t *)data + first;
@@ -131,8 +131,8 @@ static void quantize_group(const float *x, uint32_t max, int8_t *hi, int8_t *lo,
     *d = zero ? 0.0f : a / (float)limit;
     sum16[0] = sum16[1] = 0;
     for (int i = 0; i < 32; i++) {
-        /* Adding 1.5*2^23 leaves no bits below 1: round to nearest, ties to even. Zero groups give x*0 = 0.
-         */
+        /* Adding 1.5*2^23 leaves no bits below 1: round to nearest, ties to even.
+         * Zero groups give x*0 = 0. */
         const float rounded = (x[i] * inverse + 0x1.8p23f) - 0x1.8p23f;
         int q = (int)rounded;
         if (q > limit) q = limit;

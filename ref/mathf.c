@@ -6,11 +6,11 @@
  *
  * References:
  * - range reduction with a constant in two or three parts: Cody and Waite 1980, "Software Manual for the
- * Elementary Functions"; exactness of the first step with fma: Boldo, Daumas and Li 2009, "Formally verified
- * argument reduction with a fused multiply-add"
+ *   Elementary Functions"; exactness of the first step with fma: Boldo, Daumas and Li 2009, "Formally
+ *   verified argument reduction with a fused multiply-add"
  * - log through s = f/(2 + f): Abramowitz and Stegun 4.1.29
- * - adding 1.5*2^23 (1.5*2^52) rounds to an integer that stands in the low bits: Knuth, TAOCP 2, 4.2.2
- */
+ * - adding 1.5*2^23 (1.5*2^52) rounds to an integer that stands in the low bits: Knuth, TAOCP 2,
+ *   4.2.2 */
 #include "mathf.h"
 
 #include <float.h>
@@ -127,8 +127,8 @@ static double exp_two(double hi, double lo) {
     return double_of_bits(bits_of_double(e) + (bits_of_double(t) << 52));
 }
 
-/* 2*|x| in float64 is exact. (e - 1)/(e + 1) loses at most 13 bits of 53 for |x| >= 2^-12; below, tanh x = x
- * - x^3/3 differs from x by less than 2^-25 of it. */
+/* 2*|x| in float64 is exact. (e - 1)/(e + 1) loses at most 13 bits of 53 for |x| >= 2^-12; below,
+ * tanh x = x - x^3/3 differs from x by less than 2^-25 of it. */
 float vb_tanhf(float x) {
     const float a = fabsf(x);
     if (!(a >= 0x1p-12f)) return x;
@@ -143,8 +143,9 @@ float vb_tanhf(float x) {
 /* ---------------------------------------------------------------------- logarithms
  *
  *   x = 2^k * (1 + f),  1 + f in [sqrt(1/2), sqrt(2)),  s = f/(2 + f),  z = s^2
- *   log(1 + f) = 2s + s*z*R(z) = f - (f^2/2 - s*(f^2/2 + z*R(z)))        R of degree 7, error 2^-66 of log(1
- * + f) log x      = k*ln 2 + log(1 + f)
+ *   log(1 + f) = 2s + s*z*R(z) = f - (f^2/2 - s*(f^2/2 + z*R(z)))
+ *                                                         R of degree 7, error 2^-66 of log(1 + f)
+ *   log x      = k*ln 2 + log(1 + f)
  *
  * As above, k*ln2_40 is exact. */
 
@@ -191,8 +192,8 @@ double vb_log(double x) {
     return log_core(k, m - 1.0, 0.0);
 }
 
-/* u = 1 + x rounded loses (1 + x) - u, which comes back divided by u: log(1 + x) = log u + (1 + x - u)/u +
- * ... */
+/* u = 1 + x rounded loses (1 + x) - u, which comes back divided by u:
+ *   log(1 + x) = log u + (1 + x - u)/u + ... */
 double vb_log1p(double x) {
     if (!(x > -1.0)) return x == -1.0 ? -(double)INFINITY : (double)NAN;
     if (x > DBL_MAX) return x;

@@ -171,8 +171,9 @@ void vb_block_residual(vb_residual *walk, const vb_dist *p, const vb_dist *q, ui
  * whatever is lost by rounding down goes to the residual. h = 0/0 happens only where P = 1 and the next place
  * is accepted for sure (S = 0); its outcome then does not matter.
  *
- * Why q has the total 2^34 and ONE is 2^32: S + 1 - P in units of 1/(ONE*W*V) is at most 2^(32 + 60 + 34) =
- * 2^126. p = w/W is used as it is; q may be any law as long as it is the one drawn from. */
+ * Why q has the total 2^34 and ONE is 2^32: S + 1 - P in units of 1/(ONE*W*V) is at most
+ * 2^(32 + 60 + 34) = 2^126. p = w/W is used as it is; q may be any law as long as it is the one that the
+ * tokens were drawn from. */
 int vb_rule_block(vb_verify *v, vb_error *err) {
     uint64_t P = VB_BLOCK_ONE, P_tau = P;
     const vb_dist *p = NULL, *p_tau = NULL;

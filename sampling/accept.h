@@ -33,8 +33,8 @@ typedef struct vb_verify {
     uint32_t position;    /* of draft[0] */
     uint64_t seed;        /* of the race */
     const vb_coins *coins;
-    /* The target's law after draft[0..i), 0 <= i <= n, never empty; *out stays valid. Asking twice is free.
-     */
+    /* The target's law after draft[0..i), 0 <= i <= n, never empty; *out stays valid.
+     * Asking twice is free. */
     int (*p)(void *arg, int i, const vb_dist **out, vb_error *err);
     void *arg;
     /* out */

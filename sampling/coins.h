@@ -14,8 +14,8 @@ __extension__ typedef unsigned __int128 vb_u128;
 
 /* The third counter word. Two coins with the same key are the same coin: under `rejection` and `block` no key
  * is used twice (position = that of the step's first token, offset = place in the draft), because block
- * verification looks at coins beyond what it keeps, and meeting them again in the next step biases the law.
- */
+ * verification looks at coins beyond what it keeps, and meeting them again in the next step biases
+ * the law. */
 enum {
     VB_PURPOSE_RACE = 0,   /* (position of the token, its id, RACE, 0): noise shared by target and drafter */
     VB_PURPOSE_DRAFT = 1,  /* draws draft token `offset` from q */
@@ -41,8 +41,8 @@ typedef struct vb_coins {
     /* True with probability threshold/bound: r < threshold for r uniform in [0, bound). 0 < threshold <
      * bound. */
     bool (*below)(void *self, vb_coin_key key, vb_u128 threshold, vb_u128 bound, vb_coin *coin);
-    /* i with probability at(i)/total: the first i with r < at(0) + ... + at(i), for r uniform in [0, total).
-     */
+    /* i with probability at(i)/total:
+     * the first i with r < at(0) + ... + at(i), for r uniform in [0, total). */
     int32_t (*pick)(void *self, vb_coin_key key, const vb_weights *w, vb_coin *coin);
     void *self;
 } vb_coins;

@@ -4,11 +4,13 @@
  *   bias:        x_i = x_i + bias_i, entry by entry; -inf bans the id
  *   penalties:   for each id that occurs c > 0 times among the last penalty_last_n tokens of the prefix:
  *                x_i = x_i > 0 ? x_i/repeat : x_i*repeat;  x_i = x_i - (c*frequency + presence)
- *   temperature: T = 0: w = 1 for the largest x (lowest id among equals), nothing else. T > 0: z_i = (x_i -
- * max x)/T top-k:       the top_k largest x, lower ids first among equals the law:     w_i = floor(2^40 *
- * vb_exp(z_i)), W = sum of w_i; so the largest has w = 2^40 exactly top-p:       P = floor(top_p*2^32); in
- * the order of falling w, lower ids first among equals, the shortest prefix (at least one id) with cum*2^32
- * >= P*W, W summed after top-k min-p:       M = floor(min_p*2^32); ids with w_i*2^32 >= M*2^40
+ *   temperature: T = 0: w = 1 for the largest x (lowest id among equals), nothing else
+ *                T > 0: z_i = (x_i - max x)/T
+ *   top-k:       the top_k largest x, lower ids first among equals
+ *   the law:     w_i = floor(2^40 * vb_exp(z_i)), W = sum of w_i; so the largest has w = 2^40 exactly
+ *   top-p:       P = floor(top_p*2^32); in the order of falling w, lower ids first among equals, the shortest
+ *                prefix (at least one id) with cum*2^32 >= P*W, W summed after top-k
+ *   min-p:       M = floor(min_p*2^32); ids with w_i*2^32 >= M*2^40
  *
  * Ids with w_i = 0 are left out. With at most 2^20 ids, W <= 2^60.
  *

@@ -4,8 +4,8 @@
  *
  * References:
  * - Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC 2011,
- * doi 10.1145/2063384.2063405 (multipliers, Weyl constants and round count; known answers: their Random123
- * test vectors)
+ *   doi 10.1145/2063384.2063405 (multipliers, Weyl constants and round count; known answers: their Random123
+ *   test vectors)
  */
 #ifndef VB_PHILOX_H
 #define VB_PHILOX_H

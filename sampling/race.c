@@ -17,8 +17,8 @@ int32_t vb_race(const vb_dist *d, uint64_t seed, uint32_t position) {
             const double w = (double)d->w[from + j];
             double v = ((double)k[j] + 0.5) * 0x1p-64;
             if (v > 1 - 0x1p-53) v = 1 - 0x1p-53;
-            /* v/w >= best, first without the division: beyond this margin rounding cannot change the answer
-             */
+            /* v/w >= best, first without the division:
+             * beyond this margin rounding cannot change the answer */
             if (winner >= 0 && (v > best * w * (1 + 0x1p-40) || v / w >= best)) continue;
             double e = -vb_log1p(-v);
             if (e < v) e = v;

@@ -42,8 +42,8 @@ static int propose(vb_spec *s, size_t max_emit, vb_error *err) {
     return max ? s->drafter.draft(s->drafter.self, s->path, s->n, &s->proposal, err) : VB_OK;
 }
 
-/* Nothing is looked at after a stop token. That is a stopping rule, not a choice among drafts: it is exact.
- */
+/* Nothing is looked at after a stop token.
+ * That is a stopping rule, not a choice among drafts: it is exact. */
 static void trim(vb_spec *s) {
     while (s->n_drafted < s->proposal.n && !s->ends)
         s->ends = vb_is_stop(s->p.stop, s->p.n_stop, s->drafted[s->n_drafted++].id);

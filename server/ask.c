@@ -255,8 +255,8 @@ static int read_rule(vbs_ask *a, const vbs_terms *t, vbs_problem *p) {
             return VBS_BAD(p, "accept", "accept: expected coupled, greedy, rejection or block");
         a->accept = (vb_accept)rule;
     }
-    /* The server's own rule may be greedy too: a request that asks for a temperature then gets coupled's law.
-     */
+    /* The server's own rule may be greedy too:
+     * a request that asks for a temperature then gets coupled's law. */
     if (a->accept == VB_ACCEPT_GREEDY && a->sampling.temperature > 0) {
         if (v)
             return VBS_BAD(p, "accept",

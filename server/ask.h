@@ -98,8 +98,8 @@ bool vbs_random(uint64_t *bits);
  * holds what is no text; skips a byte order mark. */
 json_t *vbs_json_read(const char *body, size_t n, vbs_problem *p);
 
-/* Fields, for ask_*.c. Each returns 0 or -1; *set (may be NULL) says whether the field is there and not null.
- */
+/* Fields, for ask_*.c. Each returns 0 or -1;
+ * *set (may be NULL) says whether the field is there and not null. */
 int vbs_get_bool(const json_t *root, const char *key, bool *out, bool *set, vbs_problem *p);
 int vbs_get_int(const json_t *root, const char *key, int64_t min, int64_t max, int64_t *out, bool *set,
                 vbs_problem *p);

@@ -46,8 +46,7 @@ bool vbs_listed(const char *const *list, const char *key) {
     return false;
 }
 
-/* ------------------------------------------------------------------------------------------------ neutral
- * values */
+/* -------------------------------------------------------------------------------------- neutral values */
 
 static bool is_empty(const json_t *v) {
     return !v || json_is_null(v) || (json_is_string(v) && !json_string_length(v)) ||
@@ -119,8 +118,7 @@ static bool is_idle(const vbs_ask *a, const vbs_terms *t, const char *beside) {
     return true;
 }
 
-/* ------------------------------------------------------------------------------------------------ other
- * names */
+/* ----------------------------------------------------------------------------------------- other names */
 
 int vbs_ask_aliases(vbs_ask *a, vbs_problem *p) {
     for (const vbs_alias *e = VBS_ALIASES; e->foreign; e++) {

@@ -354,8 +354,7 @@ bool vbs_call_gone(vbs_call *c) {
     return c->failed;
 }
 
-/* ------------------------------------------------------------------------------------------------ one after
- * another */
+/* ----------------------------------------------------------------------------------- one after another */
 
 /* Ends a connection on which more may be coming. Closing it at once would make the system answer with a
  * reset, which takes the reply away from a client that has not read it yet. */

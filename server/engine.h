@@ -131,8 +131,8 @@ void vbs_metrics_read(vbs_engine *e, vbs_metrics *out);
 /* Accepts a request. On success *job names it until its on_end has returned. Errors: VB_ERR_ARGUMENT (a
  * field; a prompt that leaves no room), VB_ERR_FULL: queue full or draining, try again later. */
 int vbs_submit(vbs_engine *e, const vbs_request *r, vbs_job **job, vb_error *err);
-/* Ends the request early: its on_end follows with VBS_END_CALLER. Harmless while on_end runs; not after it.
- */
+/* Ends the request early: its on_end follows with VBS_END_CALLER. Harmless while on_end runs;
+ * not after it. */
 void vbs_cancel(vbs_engine *e, vbs_job *job);
 
 #endif

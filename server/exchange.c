@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-/* ------------------------------------------------------------------------------------------------ boxes */
+/* ---------------------------------------------------------------------------------------------- boxes */
 
 static int reserve(void **p, size_t *room, size_t n, size_t size, vb_error *err) {
     if (n <= *room) return 0;
@@ -52,8 +52,7 @@ int vbs_box_append(vbs_box *to, const vbs_box *from, vb_error *err) {
     return 0;
 }
 
-/* ------------------------------------------------------------------------------------------------ callbacks
- */
+/* ---------------------------------------------------------------------------------------------- callbacks */
 
 /* One token into the box; the lock is held. */
 static int box_token(vbs_choice *c, const vbs_token *t, vb_error *err) {
@@ -141,7 +140,7 @@ static void on_end(void *user, const struct vbs_result *result) {
     pthread_mutex_unlock(&c->x->lock);
 }
 
-/* ------------------------------------------------------------------------------------------------ life */
+/* ---------------------------------------------------------------------------------------------- life */
 
 static int submit(vbs_choice *c, const vbs_prompt *prompt, vb_error *err) {
     const vbs_ask *a = c->x->ask;

@@ -40,8 +40,7 @@ long vbs_head_end(const char *text, size_t n, size_t *seen, vbs_problem *p) {
                       "the head of the request is larger than %d bytes", VBS_MAX_HEAD);
 }
 
-/* ------------------------------------------------------------------------------------------------ request
- * line */
+/* ---------------------------------------------------------------------------------------- request line */
 
 static int read_version(vbs_head *h, const char *v, vbs_problem *p) {
     if (strlen(v) != 8 || strncmp(v, "HTTP/", 5) != 0 || v[5] < '0' || v[5] > '9' || v[6] != '.' ||
@@ -108,8 +107,7 @@ static int read_request_line(vbs_head *h, char *line, vbs_problem *p) {
     return read_version(h, version, p) ? -1 : read_target(h, target, p);
 }
 
-/* ------------------------------------------------------------------------------------------------ header
- * lines */
+/* ---------------------------------------------------------------------------------------- header lines */
 
 static int read_header(vbs_head *h, char *line, size_t n, vbs_problem *p) {
     if (line[0] == ' ' || line[0] == '\t') return bad(p, "a header line that goes on in the next line");

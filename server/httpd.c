@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* ------------------------------------------------------------------------------------------------ replies */
+/* -------------------------------------------------------------------------------------------- replies */
 
 int vbs_reply_json(vbs_call *c, unsigned status, json_t *value) {
     size_t n;
@@ -72,8 +72,7 @@ void vbs_call_log(vbs_call *c) {
     s->p.log(s->p.user, line);
 }
 
-/* ------------------------------------------------------------------------------------------------ requests
- */
+/* -------------------------------------------------------------------------------------------- requests */
 
 /* "/v1/models/" and "/models" are "/v1/models" too. *allow: the methods of the path; NULL: there is no such
  * path. */
@@ -150,8 +149,7 @@ int vbs_dispatch(vbs_call *c) {
     return c->route->answer(c);
 }
 
-/* ------------------------------------------------------------------------------------------------
- * connections */
+/* ----------------------------------------------------------------------------------------- connections */
 
 /* Makes room: the connection that has been without a whole request for the longest time is cut. Whoever opens
  * connections and sends nothing only pushes out his own. With the lock held. */
@@ -244,7 +242,7 @@ static void *accept_all(void *server) {
     return NULL;
 }
 
-/* ------------------------------------------------------------------------------------------------ life */
+/* -------------------------------------------------------------------------------------------- life */
 
 static void defaults(vbs_server *s) {
     vbs_server_params *p = &s->p;

@@ -1,5 +1,5 @@
-/* ready.c - from loaded models to a server that answers: the terms of requests, chat template, fingerprint.
- */
+/* ready.c - from loaded models to a server that answers:
+ * the terms of requests, chat template, fingerprint. */
 #include "httpd.h"
 
 #include "base.h"

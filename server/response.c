@@ -23,7 +23,7 @@ static json_t *ms(double seconds) {
     return json_real(round(1e6 * seconds) / 1e3);
 }
 
-/* ------------------------------------------------------------------------------------------------ totals */
+/* ------------------------------------------------------------------------------------------ totals */
 
 typedef struct totals {
     size_t prompt, cached, output;
@@ -101,7 +101,7 @@ void vbs_report_json(const vbs_answer *a, json_t *into) {
     if (json_array_size(a->ask.warnings)) json_object_set(into, "warnings", a->ask.warnings);
 }
 
-/* ------------------------------------------------------------------------------------------------ tokens */
+/* ------------------------------------------------------------------------------------------ tokens */
 
 size_t vbs_box_kept(const vbs_choice *c, const vbs_box *b) {
     size_t n = b->n;
@@ -203,8 +203,7 @@ json_t *vbs_ids_json(const vbs_box *b, size_t first, size_t n) {
     return ids;
 }
 
-/* ------------------------------------------------------------------------------------------------ whole
- * answers */
+/* ------------------------------------------------------------------------------------------ whole answers */
 
 static json_t *ids_json(const vbs_box *b, size_t n) {
     json_t *ids = json_array();

@@ -1,15 +1,23 @@
 /* server.h - `verbatim serve`: an OpenAI-compatible HTTP server over an engine. docs/server.md is the manual.
  *
- *   httpd.c       accepts connections, routes requests              connection.c  one connection: reads,
- * writes http_head.c   heads of requests and bodies in chunks, as bytes  listen.c      sockets guard.c who
- * may ask: Host, Origin, key                    routes.c      short endpoints generate.c /v1/chat/completions
- * and /v1/completions          sse.c         the same as a stream ask*.c        bodies of requests exchange.c
- * jobs of the engine response.c    JSON of answers                                   prompt.c      chat
- * templates and tokens text.c        stop strings                                      metrics.c     /metrics
+ *   listen.c      sockets
+ *   httpd.c       accepts connections, routes requests
+ *   connection.c  one connection: reads, writes
+ *   http_head.c   heads of requests and bodies in chunks, as bytes
+ *   guard.c       who may ask: Host, Origin, key
+ *   generate.c    /v1/chat/completions and /v1/completions
+ *   sse.c         the same as a stream
+ *   ask*.c        bodies of requests
+ *   exchange.c    jobs of the engine
+ *   response.c    JSON of answers
+ *   routes.c      everything else
+ *   prompt.c      chat templates and tokens
+ *   metrics.c     /metrics
+ *   text.c        stop strings
  *   engine.h      what computes
  *
- * One thread per connection: whoever is slow waits alone. Threads only wait and format; the engine computes.
- */
+ * One thread per connection: whoever is slow waits alone. Threads only wait and format;
+ * the engine computes. */
 #ifndef VERBATIM_SERVER_SERVER_H
 #define VERBATIM_SERVER_SERVER_H
 

@@ -65,8 +65,8 @@ static size_t shared_cache(const vbs_slot *slot, const vbs_job *job) {
 /* A few tokens in common, the start of every conversation, are not worth a copy. */
 enum { WORTH = 16 };
 
-/* A slot that holds little else is continued. Others keep what they have: a prefix can be copied from them.
- */
+/* A slot that holds little else is continued. Others keep what they have:
+ * a prefix can be copied from them. */
 vbs_slot *vbs_slot_for(vbs_engine *e, const vbs_job *job) {
     vbs_slot *best = NULL;
     size_t best_shared = 0;

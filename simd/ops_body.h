@@ -12,7 +12,7 @@ INLINE void store_upto(float *p, v16 a, int n) {
         v16_store_part(p, a, n);
 }
 
-/* ---------------------------------------------------------------------- activations */
+/* ------------------------------------------------------------------- activations */
 
 static int quantize(const float *x, int n, int planes, int8_t *q, size_t plane_stride, float *d,
                     int32_t *sum16) {
@@ -32,7 +32,7 @@ static int quantize(const float *x, int n, int planes, int8_t *q, size_t plane_s
     return VB_OK;
 }
 
-/* ---------------------------------------------------------------------- norms and the rest */
+/* ------------------------------------------------------------------- norms and the rest */
 
 static void rmsnorm(const float *x, const float *w, int n, float eps, float *y) {
     v16 lane = v16_zero();
@@ -106,7 +106,7 @@ static void to_half(const float *x, int n, uint16_t *y) {
         v16_store_half_part(y + i, load_upto(x + i, n - i), n - i < 16 ? n - i : 16);
 }
 
-/* ---------------------------------------------------------------------- attention */
+/* ------------------------------------------------------------------- attention */
 
 INLINE v16 kv_load(vb_type type, const void *p, size_t i, int n) {
     if (type == VB_F32) return load_upto((const float *)p + i, n);
@@ -187,8 +187,7 @@ static void attention(const vb_attention *a) {
         attend(VB_F16, a);
 }
 
-/* ---------------------------------------------------------------------- float64: sampling, log-probabilities
- */
+/* ------------------------------------------------------------------- float64: sampling, log-probabilities */
 
 /* vb_exp (ref/mathf.c) of x <= 0. */
 INLINE dvec exp_vector(dvec x) {

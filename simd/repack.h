@@ -5,20 +5,23 @@
  * time, and block b of these 16 rows is laid down as
  *
  *   head    16 x the odd bytes of the block (a float16 d, or the E8M0 byte of MXFP4); absent where a block is
- * whole words word v  16 x 4 bytes: word v of the block of row 0, of row 1, ... of row 15          v = 0, 1,
- * ..., words - 1
+ *           whole words
+ *   word v  16 x 4 bytes: word v of the block of row 0, of row 1, ... of row 15,  v = 0, 1, ..., words - 1
  *
  *     byte of the packed block
  *     0                    2*16 or 16 or 0          + 64                     + 128
  *     | head: d of rows 0-15 | word 0: r0 r1 ... r15 | word 1: r0 r1 ... r15 | ...
  *
- * Nothing is decoded and nothing grows: packed size = rows (rounded up to 16; missing rows are zero) *
+ * Nothing is decoded and nothing grows: packed size = rows (rounded up to 16; missing rows are zero) times
  * row_bytes. A word is 4 bytes, so each 64-byte vector holds 4 (8-bit), 8 (nibbles) or 16 (2-bit planes)
  * values of each of 16 rows, and dot instructions that add 4 neighbouring bytes into an int32 lane (VNNI,
- * NEON dotprod, AMX) take it as it lies. AVX2 takes each vector as two halves of 8 rows. Two changes are made
- * so that kernels need not: Q8_0        every q is stored as q + 128 (dot instructions want one unsigned
- * side) Q5_0, Q5_1  the 32 fifth bits: bit i of value 4k + i%4 moves from bit 4k + i to bit 8i + k, i < 4, k
- * < 8, so that shifting the word brings a whole quad of fifth bits to bit 4 of its bytes
+ * NEON dotprod, AMX) take it as it lies. AVX2 takes each vector as two halves of 8 rows.
+ *
+ * Two changes are made so that kernels need not:
+ *
+ *   Q8_0        every q is stored as q + 128 (dot instructions want one unsigned side)
+ *   Q5_0, Q5_1  the 32 fifth bits: that of value 4k + i moves from bit 4k + i to bit 8i + k, i < 4, k < 8, so
+ *               that shifting the word brings a whole quad of fifth bits to bit 4 of its bytes
  */
 #ifndef VB_REPACK_H
 #define VB_REPACK_H
@@ -28,8 +31,7 @@
 enum { VB_LANES = 16 }; /* rows side by side */
 
 typedef struct vb_interleave {
-    int groups; /* groups of 32 values in a block, 1 or 8; 0 for types that are read as mapped: F32, F16, BF16
-                 */
+    int groups; /* of 32 values in a block, 1 or 8; 0 for types that are read as mapped: F32, F16, BF16 */
     int head_at, head_bytes; /* the odd bytes of a block: 0, 1 or 2 */
     int words_at, words;     /* its 4-byte words */
 } vb_interleave;

@@ -1,5 +1,6 @@
 /* table_body.h - the kernel table of one instruction set, from the functions of the other bodies. */
 
+/* clang-format off */
 #define VB_TABLE(title)                                                                                      \
     {                                                                                                        \
         .name = title, .quantize = quantize,                                                                 \
@@ -12,3 +13,4 @@
         .rmsnorm = rmsnorm, .rope = rope, .attention = attention, .swiglu = swiglu, .add = add,              \
         .to_half = to_half, .exp_weights = exp_weights, .exp_sum = exp_sum                                   \
     }
+/* clang-format on */

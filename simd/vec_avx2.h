@@ -8,8 +8,7 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* ---------------------------------------------------------------------- rows of weights: one int32 lane each
- */
+/* ------------------------------------------------------------------- rows of weights: one int32 lane each */
 
 enum {
     ROWS = 8,           /* rows in a vector */
@@ -155,8 +154,8 @@ INLINE void prepare(quads *w, int bits, int k0, int k1) {
     for (int k = k0; k < k1; k++) w->abs[k] = _mm256_abs_epi8(w->u[k]);
 }
 
-/* v is used where it stands: gcc otherwise turns sums of many into trees, for which 16 registers are too few.
- */
+/* v is used where it stands: gcc otherwise turns sums of many into trees,
+ * for which 16 registers are too few. */
 #define IN_TURN(v) __asm__("" : "+x"(v))
 
 /* acc[i] + sum over quads [k0, k1) of w*x, for n tokens whose integers lie `stride` words apart. maddubs adds
@@ -207,7 +206,7 @@ INLINE void prefetch(const void *p) {
     _mm_prefetch((const char *)p, _MM_HINT_T1);
 }
 
-/* ---------------------------------------------------------------------- the contract's 16 lanes */
+/* ------------------------------------------------------------------- the contract's 16 lanes */
 
 typedef struct v16 {
     __m256 a, b;
@@ -352,7 +351,7 @@ INLINE v16 v16_trees(const v16 a[16]) {
     return (v16){trees8(a), trees8(a + 8)};
 }
 
-/* ---------------------------------------------------------------------- activations to integers */
+/* ------------------------------------------------------------------- activations to integers */
 
 /* Bits of the largest |x| of 32. Without their sign, bits compare as signed integers too. */
 INLINE uint32_t largest_bits(const float *x) {
@@ -397,7 +396,7 @@ INLINE int32_t round16(const float *x, float inverse, int limit, int8_t *hi, int
     return _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1)));
 }
 
-/* ---------------------------------------------------------------------- float64 */
+/* ------------------------------------------------------------------- float64 */
 
 enum { DOUBLES = 4 };
 typedef __m256d dvec;

@@ -8,8 +8,7 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* ---------------------------------------------------------------------- rows of weights: one int32 lane each
- */
+/* ------------------------------------------------------------------- rows of weights: one int32 lane each */
 
 enum {
     ROWS = 16,          /* rows in a vector */
@@ -189,7 +188,7 @@ INLINE void prefetch(const void *p) {
     _mm_prefetch((const char *)p, _MM_HINT_T1);
 }
 
-/* ---------------------------------------------------------------------- the contract's 16 lanes */
+/* ------------------------------------------------------------------- the contract's 16 lanes */
 
 typedef __m512 v16;
 enum {
@@ -308,7 +307,7 @@ INLINE v16 v16_trees(const v16 a[16]) {
     return _mm512_permutexvar_ps(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), e);
 }
 
-/* ---------------------------------------------------------------------- activations to integers */
+/* ------------------------------------------------------------------- activations to integers */
 
 /* Bits of the largest |x| of 32. */
 INLINE uint32_t largest_bits(const float *x) {
@@ -333,7 +332,7 @@ INLINE int32_t round16(const float *x, float inverse, int limit, int8_t *hi, int
     return _mm512_reduce_add_epi32(q);
 }
 
-/* ---------------------------------------------------------------------- float64 */
+/* ------------------------------------------------------------------- float64 */
 
 enum { DOUBLES = 8 };
 typedef __m512d dvec;

@@ -8,8 +8,7 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* ---------------------------------------------------------------------- rows of weights: one int32 lane each
- */
+/* ------------------------------------------------------------------- rows of weights: one int32 lane each */
 
 enum {
     ROWS = 4,                   /* rows in a vector */
@@ -264,7 +263,7 @@ INLINE void prefetch(const void *p) {
     __builtin_prefetch(p, 0, 2);
 }
 
-/* ---------------------------------------------------------------------- the contract's 16 lanes */
+/* ------------------------------------------------------------------- the contract's 16 lanes */
 
 typedef struct v16 {
     float32x4_t v[4];
@@ -389,7 +388,7 @@ INLINE v16 v16_trees(const v16 a[16]) {
     FOUR(vpaddq_f32(two_trees(a[4 * i], a[4 * i + 1]), two_trees(a[4 * i + 2], a[4 * i + 3])));
 }
 
-/* ---------------------------------------------------------------------- activations to integers */
+/* ------------------------------------------------------------------- activations to integers */
 
 /* Bits of the largest |x| of 32. */
 INLINE uint32_t largest_bits(const float *x) {
@@ -418,7 +417,7 @@ INLINE int32_t round16(const float *x, float inverse, int limit, int8_t *hi, int
     return vaddvq_s32(sum);
 }
 
-/* ---------------------------------------------------------------------- float64 */
+/* ------------------------------------------------------------------- float64 */
 
 enum { DOUBLES = 2 };
 typedef float64x2_t dvec;

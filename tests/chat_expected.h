@@ -2,8 +2,8 @@
  *
  * Made by rendering the published templates with Jinja2 (trim_blocks and lstrip_blocks, as the models' own
  * tooling sets them), not with this code. NULL: refused here. The conversations: one question; the same with
- * a system message; a dialogue; a dialogue with a system message; a closed one, whose answer holds a thought.
- */
+ * a system message; a dialogue; a dialogue with a system message;
+ * a closed one, whose answer holds a thought. */
 #ifndef CHAT_EXPECTED_H
 #define CHAT_EXPECTED_H
 

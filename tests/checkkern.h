@@ -1,5 +1,5 @@
-/* checkkern.h - what test_checkkern.c and its benchmark share: memory with guards, and inputs in many styles.
- */
+/* checkkern.h - what test_checkkern.c and its benchmark share:
+ * memory with guards, and inputs in many styles. */
 #ifndef CHECKKERN_H
 #define CHECKKERN_H
 

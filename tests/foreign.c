@@ -59,8 +59,7 @@ typedef struct engine {
     cf_text *out;                                           /* NULL: nothing is recorded */
 } engine;
 
-/* ------------------------------------------------------------------------------------------------ the file
- */
+/* ---------------------------------------------------------------------------------------------- the file */
 
 static double number(const engine *e, const char *suffix, double otherwise) {
     char key[96];
@@ -106,8 +105,7 @@ static void linear(const engine *e, int layer, const char *name, const char *bia
     }
 }
 
-/* ------------------------------------------------------------------------------------------------ the parts
- */
+/* ---------------------------------------------------------------------------------------------- the parts */
 
 static void norm(const engine *e, int layer, const char *name, const double *x, int n, double *y) {
     const vb_tensor *w = tensor(e, layer, name);
@@ -213,8 +211,7 @@ static void feed_forward(const engine *e, int layer, const double *h, double *hi
     free(up);
 }
 
-/* ------------------------------------------------------------------------------------------------ recording
- */
+/* ---------------------------------------------------------------------------------------------- recording */
 
 /* Rows are kept as text per position, so that the file has them in its order. */
 static void show(cf_text *rows, int position, int layer, const char *op, const double *x, int n) {
@@ -332,7 +329,7 @@ static void greedy(const engine *e, int32_t *ids, int n, int count) {
     cf_text_free(&lp);
 }
 
-/* ------------------------------------------------------------------------------------------------ opening */
+/* ---------------------------------------------------------------------------------------------- opening */
 
 static int open_engine(engine *e, const char *path, int room, vb_error *err) {
     const char *arch;

@@ -48,8 +48,8 @@ typedef enum fe_fault {
 /* A name for tables: "RoPE pairs (2j, 2j+1) and (j, j + rot/2) exchanged". */
 const char *fe_fault_name(fe_fault f);
 
-/* The recording of dir/model for the prompts and the number of tokens that OURS (a contract recording) has.
- */
+/* The recording of dir/model for the prompts and the number of tokens that OURS (a
+ * contract recording) has. */
 int fe_record(cf_text *out, const char *dir, const char *ours, fe_fault fault, vb_error *err);
 
 /* Blocks and products of another engine (foreign_formats.c): levels 2 and 3, F16, Q4_0, Q5_0, Q8_0, Q4_K,

@@ -8,8 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---------------------------------------------------------------------------------------------- vocabulary
- */
+/* --------------------------------------------------------------------------------------------- vocabulary */
 
 /* Words whose every prefix becomes a token, so that both kinds of merging have something to do. */
 static const char *const words[] = {"the", "and", "was", "said", "that", "had",  "they",  "with",  "little",
@@ -205,7 +204,7 @@ static int write_vocab(gw *w, const gw_model_spec *s) {
     return n;
 }
 
-/* ---------------------------------------------------------------------------------------------- weights */
+/* --------------------------------------------------------------------------------------------- weights */
 
 /* A seed from a seed and a name: FNV-1a, so that a tensor does not depend on its neighbours. */
 static gw_rng named_rng(uint64_t seed, const char *name) {
@@ -280,7 +279,7 @@ static bool add_layer(gw *w, const gw_model_spec *s, int layer) {
     return ok;
 }
 
-/* ---------------------------------------------------------------------------------------------- the file */
+/* --------------------------------------------------------------------------------------------- the file */
 
 static gw_model_spec with_defaults(const gw_model_spec *spec) {
     gw_model_spec s = *spec;

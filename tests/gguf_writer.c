@@ -289,11 +289,13 @@ static void put_half(uint8_t *p, float f) {
 
 static int clamp_round(float x, int lo, int hi) {
     const float r = rintf(x);
-    return r < (float)lo ? lo : r > (float)hi ? hi : (int)r;
+    if (r < (float)lo) return lo;
+    return r > (float)hi ? hi : (int)r;
 }
 
-/* 4 and 5 bits. With a minimum: q = round((x - lo)/d), d = (hi - lo)/(2^bits - 1). Without: d =
- * amax/(2^(bits-1) - 1), q = round(x/d) + 2^(bits-1). Scales are used as rounded to float16. */
+/* 4 and 5 bits. With a minimum:  d = (hi - lo)/(2^bits - 1),    q = round((x - lo)/d).
+ *               Without:         d = amax/(2^(bits-1) - 1),     q = round(x/d) + 2^(bits-1).
+ * Scales are used as rounded to float16. */
 static void quantize_nibbles(const float *x, int bits, bool with_min, uint8_t *out) {
     const int top = (1 << bits) - 1, middle = 1 << (bits - 1);
     float lo = x[0], hi = x[0];
@@ -401,8 +403,8 @@ bool gw_random_blocks(vb_type type, gw_rng *rng, float std, size_t n, uint8_t *o
         same_minimum(type, out);
         random_layout r;
         if (type == VB_MXFP4) {
-            /* E2M1 numbers have standard deviation 2.93; a power of two near std/2.93, at random one of two.
-             */
+            /* E2M1 numbers have standard deviation 2.93;
+             * a power of two near std/2.93, at random one of two. */
             int e;
             frexpf(std * 0.341f, &e);
             out[0] = (uint8_t)(127 + e - (int)(gw_next(rng) >> 63));

@@ -119,8 +119,7 @@ typedef struct gw_model_spec {
     const char *vocab; /* "spm" (default for llama) or "bpe" (default for the others) */
     int vocab_size;    /* 0: what the vocabulary comes to (about 400). More: padded with unused tokens */
     int vocab_variant; /* models of equal vocab, vocab_size and variant share one vocabulary, byte for byte;
-                        * from 100 on there
-                        * are also words of digits, signs and spaces */
+                        * from 100 on there are also words of digits, signs and spaces */
     const char *pre;   /* tokenizer.ggml.pre of a "bpe" vocabulary: "qwen2" */
     const char *chat_template; /* none */
     uint64_t seed;

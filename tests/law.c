@@ -186,8 +186,8 @@ static void set_ratio(mpq_t q, vb_u128 num, vb_u128 den) {
     mpq_canonicalize(q);
 }
 
-/* The question: the coin's interval is cut at at(0)/total, (at(0) + at(1))/total, ...; which part is it in?
- */
+/* The question: the coin's interval is cut at at(0)/total, (at(0) + at(1))/total, ...;
+ * which part is it in? */
 static int32_t ask(explorer *e, vb_coin_key key, const vb_weights *w) {
     if (e->depth >= TRAIL) abort();
     answer *now = &e->trail[e->depth];

@@ -69,8 +69,8 @@ void law_clear(law_result *r);
 /* Runs every path. Returns false (and prints why) if the loop reports an error or the probabilities do not
  * sum to 1. */
 bool law_enumerate(const law_case *c, law_result *r);
-/* One run with the coins of production; the cell of law_result.law that its output belongs to, -1 on error.
- */
+/* One run with the coins of production;
+ * the cell of law_result.law that its output belongs to, -1 on error. */
 int law_sample(const law_case *c, uint64_t seed);
 /* E[accepted] of the first step by the formulas of docs/speculation.md: rejection: sum over l of E prod
  * min(1, r_i); block: sum over l of E_q[P_l]. */

@@ -10,14 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SYSTEM                                                                                               \
-    { "system", "Be brief." }
-#define USER                                                                                                 \
-    { "user", "Hi" }
-#define ANSWER                                                                                               \
-    { "assistant", " Hello! " }
-#define BYE                                                                                                  \
-    { "user", " Bye\n" }
+/* clang-format off */
+#define SYSTEM {"system", "Be brief."}
+#define USER   {"user", "Hi"}
+#define ANSWER {"assistant", " Hello! "}
+#define BYE    {"user", " Bye\n"}
+/* clang-format on */
 
 static const struct {
     size_t n;
@@ -64,8 +62,7 @@ static void test_expected(void **state) {
     }
 }
 
-/* ------------------------------------------------------------------------------------------------ single
- * rules */
+/* ------------------------------------------------------------------------------------------- single rules */
 
 static void render(const char *name, bool open_turn, const vb_chat_message *m, size_t n, const char *want) {
     vb_error err = {0};
@@ -136,11 +133,10 @@ static void test_rules(void **state) {
     RENDER("", true, NULL, {"user", "x"});
 }
 
-/* ------------------------------------------------------------------------------------------------
- * recognising */
+/* ------------------------------------------------------------------------------------------- recognising */
 
-/* A file with this template, BOS and EOS tokens of these texts, and this BOS rule. NULL: refused with `what`.
- */
+/* A file with this template, BOS and EOS tokens of these texts, and this BOS rule. NULL:
+ * refused with `what`. */
 static void detect_as(const char *template, size_t len, const char *bos, const char *eos, bool adds_bos,
                       const char *want, const char *what) {
     vb_error err = {0};

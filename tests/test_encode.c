@@ -45,8 +45,7 @@ static void normals(gw_rng *rng, float std, size_t n, float *x) {
     for (size_t i = 0; i < n; i++) x[i] = std * gw_normal(rng);
 }
 
-/* ---------------------------------------------------------------------------------- numbers that a type can
- * hold */
+/* --------------------------------------------------------------------------- numbers that a type can hold */
 
 /* A scale that float16 holds, of varied size. */
 static float some_half(gw_rng *rng) {
@@ -135,8 +134,7 @@ static void test_ternary(void **state) {
     }
 }
 
-/* -------------------------------------------------------------------------------------------------------
- * edges */
+/* --------------------------------------------------------------------------- edges */
 
 static void test_zeros(void **state) {
     (void)state;
@@ -248,8 +246,7 @@ static void test_half_rounding(void **state) {
     }
 }
 
-/* ------------------------------------------------------------------------------------------ distance to the
- * best */
+/* --------------------------------------------------------------------------- distance to the best */
 
 static int by_value(const void *a, const void *b) {
     const double x = *(const double *)a, y = *(const double *)b;
@@ -352,11 +349,10 @@ static void test_distance_to_best(void **state) {
     }
 }
 
-/* ---------------------------------------------------------------------------------------------------- same
- * bytes */
+/* --------------------------------------------------------------------------- same bytes */
 
-/* XXH3-64 of what seeded weights encode to. A compiler, flag or platform that gives other bytes shows here.
- */
+/* XXH3-64 of what seeded weights encode to.
+ * A compiler, flag or platform that gives other bytes shows here. */
 static void test_golden_bytes(void **state) {
     (void)state;
     static const uint64_t golden[COUNT(all_types)] = {

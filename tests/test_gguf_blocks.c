@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-/* ---------------------------------------------------------------------------------------------- float16 */
+/* ----------------------------------------------------------------------------------- float16 */
 
 static double half_by_formula(uint16_t h) {
     const int e = h >> 10 & 31, m = h & 1023;
@@ -83,8 +83,7 @@ static void test_bf16(void **state) {
     assert_true(isnan(vb_bf16_to_float(vb_float_to_bf16(vb_bits_float(0x7f800001)))));
 }
 
-/* ---------------------------------------------------------------------------------------------- the slow
- * decoder */
+/* ----------------------------------------------------------------------------------- the slow decoder */
 
 static int bit(const uint8_t *block, int byte, int n) {
     return block[byte] >> n & 1;
@@ -194,8 +193,7 @@ static double slow_value(vb_type type, const uint8_t *b, int i) {
     }
 }
 
-/* ---------------------------------------------------------------------------------------------- comparison
- */
+/* ----------------------------------------------------------------------------------- comparison */
 
 static const vb_type quantized[] = {VB_Q4_0, VB_Q4_1, VB_Q5_0, VB_Q5_1,   VB_Q8_0,   VB_Q2_K, VB_Q3_K,
                                     VB_Q4_K, VB_Q5_K, VB_Q6_K, VB_IQ4_NL, VB_IQ4_XS, VB_MXFP4};
@@ -286,7 +284,7 @@ static void test_plain_types(void **state) {
     assert_true(vb_type_is_quantized(VB_MXFP4));
 }
 
-/* ---------------------------------------------------------------------------------------------- by hand */
+/* ----------------------------------------------------------------------------------- by hand */
 
 /* A block that is zero but for a few bytes, and the values worked out from the diagrams on paper. 0x3800 is
  * 0.5, 0x4000 is 2, 0xbc00 is -1 in float16. */
@@ -322,15 +320,15 @@ static const by_hand cases[] = {
     /* d = 0.5, dmin = 2. v[128 + 64 + 5]: byte 16 + 32 + 5, bits 4-5; group 12: sc 3, mn 2: 0.5*3*2 - 2*2 */
     {VB_Q2_K, {{81, 0x38}, {83, 0x40}, {16 + 32 + 5, 0x20}, {12, 0x23}}, 3, {{197, -1}, {196, -4}, {0, 0}}},
     /* d = 0.5. v[197] as before with q = 2; hmask[5] bit 6 adds 4. Group 12: low bits in the high nibble of
-     * byte 4 of the scales (9), high bits in byte 8 (12 % 4 = 0), bits 6-7 (2): 9 + 32 = 41. 0.5*(41 - 32)*(6
-     * - 4) = 9. Group 0: scale byte 0 is 0: 0.5*(0 - 32)*(0 - 4) = 64 */
+     * byte 4 of the scales (9), high bits in byte 8 (12 % 4 = 0), bits 6-7 (2): 9 + 32 = 41.
+     * 0.5*(41 - 32)*(6 - 4) = 9. Group 0: scale byte 0 is 0: 0.5*(0 - 32)*(0 - 4) = 64 */
     {VB_Q3_K,
      {{109, 0x38}, {32 + 32 + 5, 0x20}, {5, 0x40}, {96 + 4, 0x90}, {96 + 8, 0x80}},
      3,
      {{197, 9}, {196, -18}, {0, 64}}},
     /* d = 0.5, dmin = 2. v[32*5 + 7]: byte 16 + 2*32 + 7, high nibble = 11. Scale 5: low bits in byte 12 + 1
-     * (0x93: sc 3, mn 9), high bits in bytes 4 + 1 (0x40: 1) and 8 + 1 (0x80: 2): sc = 3 + 16 = 19, mn = 9 +
-     * 32 = 41. 0.5*19*11 - 2*41 = 22.5 */
+     * (0x93: sc 3, mn 9), high bits in bytes 4 + 1 (0x40: 1) and 8 + 1 (0x80: 2): sc = 3 + 16 = 19,
+     * mn = 9 + 32 = 41. 0.5*19*11 - 2*41 = 22.5 */
     {VB_Q4_K,
      {{1, 0x38}, {3, 0x40}, {16 + 64 + 7, 0xb0}, {12 + 1, 0x93}, {4 + 1, 0x40}, {8 + 1, 0x80}},
      3,
@@ -381,8 +379,7 @@ static void test_by_hand(void **state) {
     }
 }
 
-/* ---------------------------------------------------------------------------------------------- validation
- */
+/* ----------------------------------------------------------------------------------- validation */
 
 static void expect_bad(vb_type type, uint8_t *row, int64_t n, int64_t want, const char *field) {
     const char *what = "";
@@ -450,11 +447,10 @@ static void test_validation_plain(void **state) {
     expect_bad(VB_BF16, (uint8_t *)h, 0, -1, "");
 }
 
-/* ---------------------------------------------------------------------------------------------- the writer's
- * weights */
+/* ----------------------------------------------------------------------------------- the writer's weights */
 
-/* Blocks that gguf_writer.c makes have the mean and spread that it says, and rounding to nearest stays near.
- */
+/* Blocks that gguf_writer.c makes have the mean and spread that it says,
+ * and rounding to nearest stays near. */
 static void test_writer(void **state) {
     (void)state;
     enum { N = 256 * 64 };

@@ -5,10 +5,10 @@
  * The bars, each printed with what was measured:
  *   - our float64 oracle: every logit within 1e-5 of the largest one of NumPy's;
  *   - q8 activations, F16 cache: mean KL at most 0.65 of llama.cpp's on types with 256-wide blocks and their
- * mixtures, at most 1.4 on types with 32-wide blocks and 1.1 in their geometric mean, at most 2 on float
- * weights;
+ *     mixtures, at most 1.4 on types with 32-wide blocks and 1.1 in their geometric mean, at most 2 on float
+ *     weights;
  *   - q16 activations, F32 cache: mean KL at most 1e-6 on block-quantised weights; and the oracle's greedy
- * token at each of 32 further positions wherever its margin exceeds 1e-3;
+ *     token at each of 32 further positions wherever its margin exceeds 1e-3;
  *   - architectures that are not implemented are refused. */
 #include "verbatim.h"
 

@@ -14,8 +14,7 @@
 
 #include <cmocka.h>
 
-/* ---------------------------------------------------------------------------------------------- a backend
- * with faults */
+/* ---------------------------------------------------------------------------------- a backend with faults */
 
 typedef enum arithmetic {
     CONTRACT,   /* the reference's own bits */
@@ -158,7 +157,7 @@ static vb_offload *adopt(void) {
     return o;
 }
 
-/* ---------------------------------------------------------------------------------------------- helpers */
+/* ---------------------------------------------------------------------------------- helpers */
 
 enum { N = 24 };
 
@@ -208,7 +207,7 @@ static void same_logits(const float *a, const float *b, const test_model *m) {
     assert_memory_equal(a, b, (size_t)N * (size_t)m->n_vocab * sizeof *a);
 }
 
-/* ---------------------------------------------------------------------------------------------- tests */
+/* ---------------------------------------------------------------------------------- tests */
 
 static void test_bitwise(void **unused) {
     (void)unused;
@@ -495,7 +494,7 @@ static void test_bounded_failing(void **unused) {
     vb_offload_close(o);
 }
 
-/* ---------------------------------------------------------------------------------------------- libraries */
+/* ---------------------------------------------------------------------------------- libraries */
 
 /* The folder of this program, where the build puts the libraries. */
 static const char *built(const char *name, char path[1100]) {

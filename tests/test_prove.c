@@ -13,9 +13,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-/* ------------------------------------------------------------------------------------------------ a pair of
- * models
- */
+/* --------------------------------------------------------------------------------------- a pair of models */
 
 static struct {
     test_model model[2];
@@ -127,8 +125,7 @@ static void wrong_rules_on_models(void **state) {
     assert_int_equal(vb_prove_pair_open(&pair, &subject, &law, NULL), VB_ERR_ARGUMENT);
 }
 
-/* ------------------------------------------------------------------------------------------------ tables
- */
+/* --------------------------------------------------------------------------------------- tables */
 
 /* Every wrong rule on pairs of tables whose error is enumerated: an error of 0.035 or more in total variation
  * is found in 20,000 samples. */
@@ -209,11 +206,10 @@ static void wrong_rules_on_tables(void **state) {
     assert_true(large >= 18);
 }
 
-/* ------------------------------------------------------------------------------------------------ the law
- */
+/* --------------------------------------------------------------------------------------- the law */
 
-/* The cells of every depth and the rest add up to 1, and the cells' laws are those of evaluating the prefix.
- */
+/* The cells of every depth and the rest add up to 1,
+ * and the cells' laws are those of evaluating the prefix. */
 static void the_law(void **state) {
     (void)state;
     vb_prove_pair pair = pair_of(VB_ACCEPT_REJECTION, 1, 6);
@@ -250,8 +246,8 @@ static void the_law(void **state) {
     vb_prove_pair_close(&pair);
 }
 
-/* Completions of somebody else: those of a right rule pass, the same with one id changed throughout do not.
- */
+/* Completions of somebody else: those of a right rule pass,
+ * the same with one id changed throughout do not. */
 static void given_samples(void **state) {
     (void)state;
     enum { N = 3000 };

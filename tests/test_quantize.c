@@ -159,12 +159,11 @@ static void two_runs(const char *in, const char *out, bool force) {
     vb_gguf_close(open_file(out)); /* whole */
 }
 
-/* -------------------------------------------------------------------------------------------------- whole
- * files */
+/* ----------------------------------------------------------------------------------------- whole files */
 
 /* The output against the input: the same tensors in the same order, each as its rule says, each the bytes
- * that its encoder gives, and the metadata byte for byte but for two keys. Returns the number of fallbacks.
- */
+ * that its encoder gives, and the metadata byte for byte but for two keys.
+ * Returns the number of fallbacks. */
 static int check_output(const char *in, const char *out, const char *type, bool pure) {
     vb_gguf *a = open_file(in), *b = open_file(out);
     const vb_mix *mix = vb_mix_find(type);
@@ -350,8 +349,7 @@ static void test_split_input(void **state) {
     vb_gguf_close(open_file(parts[0]));
 }
 
-/* -----------------------------------------------------------------------------------------------------
- * refusals */
+/* ------------------------------------------------------------------------------ refusals */
 
 static bool always(void *user) {
     (void)user;
@@ -473,8 +471,7 @@ static void test_full_disk(void **state) {
     quantize(in, out, &p, NULL);
 }
 
-/* ------------------------------------------------------------------------------------------------- the
- * writer */
+/* ------------------------------------------------------------------------------ the writer */
 
 static void test_writer(void **state) {
     (void)state;
@@ -509,8 +506,7 @@ static void test_writer(void **state) {
     vb_gguf_close(g);
 }
 
-/* ------------------------------------------------------------------------------------ against another
- * quantiser */
+/* ------------------------------------------------------------------------------ against another quantiser */
 
 static double error_of(const vb_tensor *source, const vb_tensor *t) {
     const size_t n = (size_t)source->bytes / sizeof(float);

@@ -309,8 +309,7 @@ static void test_samplers(void **state) {
     for (size_t i = 0; i < sizeof other / sizeof other[0]; i++) refused(true, other[i], "samplers");
 }
 
-/* ----------------------------------------------------------------------------------------------------
- * messages */
+/* -------------------------------------------------------------------------------------------- messages */
 
 static int converse(const char *messages, vbs_ask *a, vbs_problem *p) {
     char body[1024];
@@ -425,8 +424,7 @@ static void test_last_message(void **state) {
     vbs_ask_close(&a);
 }
 
-/* ---------------------------------------------------------------------------------------------------- JSON
- */
+/* ------------------------------------------------------------------------------------------------ JSON */
 
 static void test_json_errors(void **state) {
     (void)state;

@@ -25,8 +25,7 @@ static void close_all(vb_tokenizer *t, vb_gguf *g, gw *w, vocab *v) {
     vocab_free(v);
 }
 
-/* ------------------------------------------------------------------------------------------------
- * SentencePiece */
+/* ----------------------------------------------------------------------------------------- SentencePiece */
 
 enum { U = 0, BOS = 1, EOS = 2, BYTE0 = 3 };
 
@@ -165,7 +164,7 @@ static void test_spm_unused(void **state) {
     close_all(t, g, w, &v);
 }
 
-/* ------------------------------------------------------------------------------------------------ BPE */
+/* ----------------------------------------------------------------------------------------- BPE */
 
 static gw *bpe_writer(const vocab *v, const char *pre, const char *const *merges, size_t n_merges) {
     gw *w = gw_new();
@@ -297,8 +296,7 @@ static void test_bpe_missing_byte(void **state) {
     }
 }
 
-/* ------------------------------------------------------------------------------------------------ special
- * tokens */
+/* ----------------------------------------------------------------------------------------- special tokens */
 
 static void test_specials(void **state) {
     (void)state;
@@ -381,11 +379,10 @@ static void test_stop(void **state) {
     close_all(t, g, w, &v);
 }
 
-/* ------------------------------------------------------------------------------------------------ naive
- * versions */
+/* ----------------------------------------------------------------------------------------- naive versions */
 
-/* BPE as defined: the pair of lowest rank, leftmost, until none has one. Over ids; `made` by (left, right).
- */
+/* BPE as defined: the pair of lowest rank, leftmost, until none has one. Over ids;
+ * `made` by (left, right). */
 static size_t naive_bpe(int32_t *id, size_t n, int32_t rank[8][8], int32_t base, int32_t made[8][8]) {
     for (;;) {
         size_t at = 0;
@@ -504,8 +501,7 @@ static void test_spm_against_naive(void **state) {
     }
 }
 
-/* ------------------------------------------------------------------------------------------------ streaming
- */
+/* ----------------------------------------------------------------------------------------- streaming */
 
 static void push_all(const char *s, size_t len, size_t step, const char *expect_before_flush) {
     vb_utf8 u = {0};

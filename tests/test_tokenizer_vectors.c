@@ -84,8 +84,7 @@ static void test_vectors(void **state) {
     }
 }
 
-/* ------------------------------------------------------------------------------------------------ round
- * trips */
+/* -------------------------------------------------------------------------------------------- round trips */
 
 /* What detokenizing must give back: the text, in NFC where the family normalises; a space for U+2581 with
  * SPM; bytes that the vocabulary has no token for come back as U+FFFD (falcon), those that deepseek-llm has
@@ -154,11 +153,12 @@ static size_t random_bytes(char *s, size_t len, gw_rng *r) {
 
 /* Characters of all planes, ASCII and white space more often. U+2581 is left out: SPM reads it as a space. */
 static size_t random_text(char *s, size_t len, gw_rng *r) {
+    static const uint8_t white[4] = {' ', '\n', '\t', '\r'};
     size_t n = 0;
     while (n + 4 <= len) {
         uint64_t x = gw_next(r);
         uint32_t cp = (uint32_t)(x >> 8) % (x % 3 == 0 ? 0x80 : x % 3 == 1 ? 0x3000 : 0x110000);
-        if (x % 16 == 0) cp = (uint8_t) " \n\t\r"[(x >> 40) % 4];
+        if (x % 16 == 0) cp = white[(x >> 40) % 4];
         if ((cp < 0xD800 || cp > 0xDFFF) && cp != 0x2581) n += vb_utf8_put(cp, s + n);
     }
     return n;
@@ -188,7 +188,7 @@ static void test_round_trips(void **state) {
     free(s);
 }
 
-/* ------------------------------------------------------------------------------------------------ times */
+/* -------------------------------------------------------------------------------------------- times */
 
 enum { MB = 1000000 };
 

@@ -49,8 +49,7 @@ static void the_shipped_vectors_are_made_again(void **state) {
     assert_true(s.ok >= 40);
 }
 
-/* ---------------------------------------------------------------------------------------------- a small set
- */
+/* -------------------------------------------------------------------------------------------- a small set */
 
 static char dir[256];
 static const char *const FILES[] = {

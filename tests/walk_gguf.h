@@ -1,5 +1,5 @@
-/* walk_gguf.h - touches everything that an opened file gives access to, for damaged files and for the fuzzer.
- */
+/* walk_gguf.h - touches everything that an opened file gives access to,
+ * for damaged files and for the fuzzer. */
 #ifndef WALK_GGUF_H
 #define WALK_GGUF_H
 

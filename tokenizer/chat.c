@@ -2,18 +2,16 @@
  * stranger: they are compared, never executed. What is not recognised for certain is refused (P6).
  *
  * A template is compared in a normal form, because the same template is found with other spacing and quotes:
- * inside
- * {{ }} and {% %} white space outside quotes is dropped, quotes become ', the escape \n in quotes becomes a
- * newline, literals that are added to each other become one, the trim marks of {{- and -%} go, comments go,
- * x.role and x.content become x['role'] and x['content']. Text between the tags is kept but for white space
- * at its ends. */
+ * inside {{ }} and {% %} white space outside quotes is dropped, quotes become ', the escape \n in quotes
+ * becomes a newline, literals that are added to each other become one, the trim marks of {{- and -%} go,
+ * comments go, x.role and x.content become x['role'] and x['content']. Text between the tags is kept but for
+ * white space at its ends. */
 #include "chat.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* ------------------------------------------------------------------------------------------------ normal
- * form */
+/* -------------------------------------------------------------------------------------------- normal form */
 
 static bool blank(char c) {
     return c == ' ' || c == '\n' || c == '\r' || c == '\t';
@@ -119,8 +117,7 @@ static int normal_form(const char *s, size_t n, vb_string *out) {
     return out->rc;
 }
 
-/* ------------------------------------------------------------------------------------------------
- * recognising */
+/* -------------------------------------------------------------------------------------------- recognising */
 
 /* ChatML templates differ in the system prompt that they put in when there is none: literal text after the
  * system header. Every such text must be `prompt`, and if `prompt` is not NULL there must be one. */
@@ -226,8 +223,7 @@ cleanup:
     return rc;
 }
 
-/* ------------------------------------------------------------------------------------------------ rendering
- */
+/* -------------------------------------------------------------------------------------------- rendering */
 
 int vb_chat_render(const char *name, const vb_chat_message *messages, size_t n, bool open_turn, char **text,
                    size_t *len, vb_error *err) {

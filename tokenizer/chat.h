@@ -27,8 +27,8 @@ typedef struct vb_chat_family {
     int (*render)(vb_chat *c, const struct vb_chat_family *f);
 } vb_chat_family;
 
-/* chat_render.c: append the conversation to c->out; VB_ERR_ARGUMENT for roles that the family does not allow.
- */
+/* chat_render.c: append the conversation to c->out;
+ * VB_ERR_ARGUMENT for roles that the family does not allow. */
 int vb_render_chatml(vb_chat *c, const vb_chat_family *f);
 int vb_render_deepseek(vb_chat *c, const vb_chat_family *f);
 int vb_render_deepseek_coder(vb_chat *c, const vb_chat_family *f);

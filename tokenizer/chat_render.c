@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-/* ------------------------------------------------------------------------------------------------ helpers */
+/* ------------------------------------------------------------------------------------------ helpers */
 
 static bool is(const vb_chat_message *m, const char *role) {
     return strcmp(m->role, role) == 0;
@@ -68,8 +68,7 @@ static int ends_with_user(vb_chat *c) {
     return refuse(c, "the last message must be the user's for the assistant to answer");
 }
 
-/* ------------------------------------------------------------------------------------------------ ChatML,
- * Qwen */
+/* ------------------------------------------------------------------------------------------ ChatML, Qwen */
 
 static void chatml_turn(vb_chat *c, const char *role, const char *content) {
     put(c, "<|im_start|>");
@@ -154,7 +153,7 @@ int vb_render_qwen3(vb_chat *c, const vb_chat_family *f) {
     return VB_OK;
 }
 
-/* ------------------------------------------------------------------------------------------------ Llama */
+/* ------------------------------------------------------------------------------------------ Llama */
 
 int vb_render_llama2(vb_chat *c, const vb_chat_family *f) {
     size_t at;
@@ -228,7 +227,7 @@ int vb_render_llama31(vb_chat *c, const vb_chat_family *f) {
     return VB_OK;
 }
 
-/* ------------------------------------------------------------------------------------------------ Mistral */
+/* ------------------------------------------------------------------------------------------ Mistral */
 
 typedef struct mistral_style {
     const char *open, *close; /* around the user's message */
@@ -297,8 +296,7 @@ int vb_render_mistral_v7(vb_chat *c, const vb_chat_family *f) {
     return VB_OK;
 }
 
-/* ------------------------------------------------------------------------------------------------ Zephyr,
- * Phi-3 */
+/* ------------------------------------------------------------------------------------------ Zephyr, Phi-3 */
 
 int vb_render_zephyr(vb_chat *c, const vb_chat_family *f) {
     for (size_t i = 0; i < c->n; i++) {
@@ -349,7 +347,7 @@ int vb_render_phi35(vb_chat *c, const vb_chat_family *f) {
     return phi3_roles(c, f, true);
 }
 
-/* ------------------------------------------------------------------------------------------------ Gemma */
+/* ------------------------------------------------------------------------------------------ Gemma */
 
 static int gemma_turns(vb_chat *c, const vb_chat_family *f, size_t at, const char *system) {
     int rc = alternate(c, at);
@@ -381,7 +379,7 @@ int vb_render_gemma3(vb_chat *c, const vb_chat_family *f) {
     return gemma_turns(c, f, at, system);
 }
 
-/* ------------------------------------------------------------------------------------------------ Vicuna */
+/* ------------------------------------------------------------------------------------------ Vicuna */
 
 /* f->text: what stands before a system message. */
 int vb_render_vicuna(vb_chat *c, const vb_chat_family *f) {
@@ -396,8 +394,7 @@ int vb_render_vicuna(vb_chat *c, const vb_chat_family *f) {
     return VB_OK;
 }
 
-/* ------------------------------------------------------------------------------------------------ DeepSeek
- */
+/* ------------------------------------------------------------------------------------------ DeepSeek */
 
 int vb_render_deepseek(vb_chat *c, const vb_chat_family *f) {
     put(c, f->bos);

@@ -7,8 +7,8 @@
 
 enum { SHOWN = 3 };
 
-/* An entry that fills a vocabulary up to a round size: unused, or a converter's "[PAD<id>]" of whatever kind.
- */
+/* An entry that fills a vocabulary up to a round size:
+ * unused, or a converter's "[PAD<id>]" of whatever kind. */
 static bool is_padding(const vb_tokenizer *t, int32_t id) {
     char pad[32];
     if (t->kind[id] == VB_TOKEN_UNUSED) return true;

@@ -11,7 +11,7 @@
 
 #define KEY "tokenizer.ggml."
 
-/* ------------------------------------------------------------------------------------------------ scalars */
+/* ------------------------------------------------------------------------------------------ scalars */
 
 static int bad_key(const vb_gguf *g, const char *key, const char *why, vb_error *err) {
     return vb_fail(err, VB_ERR_FORMAT, "%s: " KEY "%s: %s", vb_gguf_path(g), key, why);
@@ -62,8 +62,7 @@ static int get_bool(const vb_gguf *g, const char *key, bool fallback, bool *out,
     return VB_OK;
 }
 
-/* ------------------------------------------------------------------------------------------------ model, pre
- */
+/* ------------------------------------------------------------------------------------------ model, pre */
 
 static int known_pre(const vb_gguf *g, const char *pre, size_t len, vb_error *err) {
     vb_string list = {0};
@@ -116,7 +115,7 @@ static int load_model(vb_tokenizer *t, const vb_gguf *g, vb_error *err) {
     return vb_pre_open(&t->pre, t->pre_def, err);
 }
 
-/* ------------------------------------------------------------------------------------------------ entries */
+/* ------------------------------------------------------------------------------------------ entries */
 
 int32_t vb_text_find(const vb_tokenizer *t, const char *s, size_t len) {
     uint64_t h = XXH3_64bits(s, len);
@@ -232,8 +231,7 @@ static int load_scores(vb_tokenizer *t, const vb_gguf *g, vb_error *err) {
     return VB_OK;
 }
 
-/* ------------------------------------------------------------------------------------------------ decoded
- * texts */
+/* ------------------------------------------------------------------------------------------ decoded texts */
 
 static int hex(char c) {
     return c >= '0' && c <= '9'   ? c - '0'
@@ -338,8 +336,7 @@ static int load_bytes(vb_tokenizer *t, const vb_gguf *g, vb_error *err) {
     return load_byte_tokens(t, g, err);
 }
 
-/* ------------------------------------------------------------------------------------------------ ids, flags
- */
+/* ------------------------------------------------------------------------------------------ ids, flags */
 
 static bool is_text(const vb_tokenizer *t, int32_t id, const char *text) {
     return equal(t->raw[id], t->raw_len[id], text);
@@ -457,8 +454,8 @@ static int load_specials(vb_tokenizer *t, const vb_gguf *g, vb_error *err) {
     return VB_OK;
 }
 
-/* True if no entry that merging can make has a space after something else (spm.c cuts the text there then).
- */
+/* True if no entry that merging can make has a space after something else (spm.c cuts the
+ * text there then). */
 static bool words_stand_alone(const vb_tokenizer *t) {
     for (int32_t id = 0; id < t->n; id++) {
         if (t->kind[id] == VB_TOKEN_CONTROL || t->kind[id] == VB_TOKEN_BYTE ||
@@ -475,7 +472,7 @@ static bool words_stand_alone(const vb_tokenizer *t) {
     return true;
 }
 
-/* ------------------------------------------------------------------------------------------------ merges */
+/* ------------------------------------------------------------------------------------------ merges */
 
 static int bad_merge(const vb_gguf *g, uint64_t i, const char *s, size_t len, const char *why,
                      vb_error *err) {

@@ -1,8 +1,8 @@
 /* nfc.c - Unicode normalisation form C, for the families whose published tokenizer normalises.
  *
  * utf8proc decomposes and composes. Its own ordering of combining marks exchanges neighbours, which takes
- * quadratic time on a long run of marks in the wrong order, so the marks are put in order here, by counting.
- */
+ * quadratic time on a long run of marks in the wrong order,
+ * so the marks are put in order here, by counting. */
 #include "tokenizer.h"
 
 #include <stdlib.h>
@@ -20,8 +20,8 @@ static int decompose(nfc_work *w, const unsigned char *s, size_t len, vb_error *
         uint32_t c;
         i += vb_utf8_char(s + i, len - i, &c);
         int boundary = 0;
-        /* No canonical decomposition is longer than four code points; leave room for the longest of any kind.
-         */
+        /* No canonical decomposition is longer than four code points;
+         * leave room for the longest of any kind. */
         int rc = vb_grow((void **)&w->cp, &w->cap, w->n + 20, sizeof *w->cp, "normalised text", err);
         if (rc) return rc;
         utf8proc_ssize_t k =

@@ -3,14 +3,14 @@
  * Three points where "run the regex" is not the whole story:
  *
  * 1. \s. The published tokenizers run on regex engines whose \s is the Unicode property White_Space. PCRE2's
- * \s under PCRE2_UCP also takes U+180E, so \s and \S are spelled out as code points before compiling
- * (rewrite() below).
+ *    \s under PCRE2_UCP also takes U+180E, so \s and \S are spelled out as code points before compiling
+ *    (rewrite() below).
  * 2. Invalid UTF-8. The text is first cut into maximal runs of well-formed UTF-8 and of other bytes. Patterns
- * see only the former, each as a text of its own; a run of other bytes is one word. Nothing is replaced or
- * lost.
+ *    see only the former, each as a text of its own; a run of other bytes is one word. Nothing is replaced or
+ *    lost.
  * 3. Time. Every pattern is linear in practice but one: \s+$ retries at every space of a run that does not
- * end the text. Its leftmost match starts where a run of spaces starts, so it is compiled as (?<!\s)\s+$:
- * same matches.
+ *    end the text. Its leftmost match starts where a run of spaces starts, so it is compiled as (?<!\s)\s+$:
+ *    same matches.
  *
  * A sequence of patterns works as in tokenizer.json's Split(behavior = Isolated): the matches and the
  * stretches between them become the pieces that the next pattern sees, each as a whole text (so $ and (?!\S)
@@ -88,8 +88,8 @@ static int compile(pcre2_code **out, const char *pattern, bool bytes, const char
                      (size_t)at);
         goto cleanup;
     }
-    /* Without JIT (not built in, or forbidden by the system) the interpreter gives the same matches, slower.
-     */
+    /* Without JIT (not built in, or forbidden by the system) the interpreter gives the
+     * same matches, slower. */
     (void)pcre2_jit_compile(c, PCRE2_JIT_COMPLETE);
     *out = c;
 cleanup:

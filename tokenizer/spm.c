@@ -12,8 +12,8 @@
 #define END UINT32_MAX
 static const char SPACE[3] = {'\xE2', '\x96', '\x81'}; /* U+2581, written for a space */
 
-/* Ascending as the score descends. The score's bits as an unsigned number in the order of floats, inverted.
- */
+/* Ascending as the score descends. The score's bits as an unsigned number in the order
+ * of floats, inverted. */
 static uint32_t score_key(float score) {
     uint32_t u;
     memcpy(&u, &score, sizeof u);

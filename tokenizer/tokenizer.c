@@ -32,8 +32,7 @@ void vb_tokenizer_close(vb_tokenizer *t) {
     free(t);
 }
 
-/* ------------------------------------------------------------------------------------------------ questions
- */
+/* -------------------------------------------------------------------------------------------- questions */
 
 static bool in_range(const vb_tokenizer *t, int32_t id) {
     return id >= 0 && id < t->n;
@@ -88,8 +87,7 @@ int32_t vb_token_find(const vb_tokenizer *t, const char *raw, size_t len) {
     return len > 0 ? vb_text_find(t, raw, len) : -1;
 }
 
-/* ------------------------------------------------------------------------------------------------ text ->
- * ids */
+/* -------------------------------------------------------------------------------------------- text -> ids */
 
 /* Bytes of white space at the start of s[0..n). */
 static size_t leading_space(const char *s, size_t n) {
@@ -162,8 +160,7 @@ int vb_tokenize(const vb_tokenizer *t, const char *text, size_t len, unsigned fl
     return VB_OK;
 }
 
-/* ------------------------------------------------------------------------------------------------ ids ->
- * text */
+/* -------------------------------------------------------------------------------------------- ids -> text */
 
 int vb_detokenize(const vb_tokenizer *t, const int32_t *ids, size_t n, bool special, char **text, size_t *len,
                   vb_error *err) {

@@ -21,7 +21,7 @@
 /* Longest vocabulary entry, bytes. */
 #define VB_TOKEN_LIMIT ((size_t)1 << 16)
 
-/* ------------------------------------------------------------------------------------------------ utf8.c */
+/* ----------------------------------------------------------------------------------------- utf8.c */
 
 /* Length (1..4) of the well-formed UTF-8 character at s, at most n bytes; 0 if there is none (surrogates,
  * overlong forms and code points above U+10FFFF are not well-formed). *cp may be NULL. [Unicode 15, table
@@ -32,8 +32,7 @@ size_t vb_utf8_put(uint32_t cp, char out[4]);
 /* The Unicode property White_Space: what \s means in the published patterns. */
 bool vb_is_space(uint32_t cp);
 
-/* ------------------------------------------------------------------------------------------------ growing
- * arrays */
+/* ----------------------------------------------------------------------------------------- growing arrays */
 
 typedef struct vb_ids {
     int32_t *v;
@@ -62,7 +61,7 @@ typedef struct vb_string {
 void vb_string_add(vb_string *b, const char *s, size_t n);
 void vb_string_puts(vb_string *b, const char *s);
 
-/* ------------------------------------------------------------------------------------------------ heap.c */
+/* ----------------------------------------------------------------------------------------- heap.c */
 
 /* A binary min-heap of (key, tag). The key orders; ties cannot matter because keys hold the position. */
 typedef struct vb_heap_item {
@@ -80,8 +79,7 @@ int vb_heap_push(vb_heap *h, vb_heap_item x, vb_error *err);
 void vb_heapify(vb_heap *h);
 vb_heap_item vb_heap_pop(vb_heap *h); /* h->n > 0 */
 
-/* ------------------------------------------------------------------------------------------------
- * pretokenize.c */
+/* ----------------------------------------------------------------------------------------- pretokenize.c */
 
 typedef struct vb_pre_def {
     const char *name;
@@ -113,8 +111,7 @@ int vb_split(vb_splitter *s, const char *text, size_t len, const uint32_t **ends
  * to memory that the caller frees (*owned). */
 int vb_nfc(const char *text, size_t len, const char **out, size_t *out_len, char **owned, vb_error *err);
 
-/* ------------------------------------------------------------------------------------------------ the
- * tokenizer */
+/* ----------------------------------------------------------------------------------------- the tokenizer */
 
 /* Text -> id: open addressing, linear probing, at most half full. */
 typedef struct vb_text_slot {

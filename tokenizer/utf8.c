@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-/* The range of the second byte narrows for four lead bytes; all others take 80..BF [Unicode 15, table 3-7].
- */
+/* The range of the second byte narrows for four lead bytes;
+ * all others take 80..BF [Unicode 15, table 3-7]. */
 static size_t lead(unsigned char c, unsigned char *lo, unsigned char *hi) {
     *lo = 0x80, *hi = 0xBF;
     if (c < 0x80) return 1;

@@ -47,10 +47,10 @@ struct vb_arch {
 /* The architecture that the file names. VB_ERR_UNSUPPORTED lists those that are known. */
 int vb_arch_find(const vb_gguf *g, const vb_arch **out, vb_error *err);
 
-#define VB_LAYER_SLOT(name, field, rows, cols, required)                                                     \
-    { name, offsetof(vb_layer, field), rows, cols, required }
-#define VB_GLOBAL_SLOT(name, field, rows, cols, required)                                                    \
-    { name, offsetof(vb_globals, field), rows, cols, required }
+/* clang-format off */
+#define VB_LAYER_SLOT(name, field, rows, cols, required) {name, offsetof(vb_layer, field), rows, cols, required}
+#define VB_GLOBAL_SLOT(name, field, rows, cols, required) {name, offsetof(vb_globals, field), rows, cols, required}
+/* clang-format on */
 
 /* decoder.c: what pre-norm decoders with RMSNorm, RoPE, grouped heads and SwiGLU share. */
 extern const vb_slot vb_decoder_layer[];   /* norms and matrices */

@@ -61,8 +61,7 @@ static vb_context *open_model(const char *path, bool tokenizer) {
     return c;
 }
 
-/* ------------------------------------------------------------------------------------------------ sampling
- */
+/* ----------------------------------------------------------------------------------------------- sampling */
 
 typedef struct completion {
     int32_t prompt[MAX_PROMPT];
@@ -268,7 +267,7 @@ static int answer(const char *path, const char *body, char **out) {
     return status;
 }
 
-/* ------------------------------------------------------------------------------------------------ HTTP */
+/* ----------------------------------------------------------------------------------------------- HTTP */
 
 static bool send_all(int fd, const char *bytes, size_t n) {
     while (n) {

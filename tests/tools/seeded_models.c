@@ -4,9 +4,11 @@
  *   seeded_models DIR
  *
  *   arch-*      one per architecture: Q8_0, grouped-query attention, what is special about it;
- * arch-llama-ties: of every three ids the logits are equal type-*      one per tensor type, llama; types of
- * 256-wide blocks have one layer, because a row is at least a block draft-llama the weights of arch-llama
- * with noise, for speculative traces vocab-* vocabularies alone, for token ids */
+ *               arch-llama-ties: of every three ids the logits are equal
+ *   type-*      one per tensor type, llama; types of 256-wide blocks have one layer, because a row is at
+ *               least a block
+ *   draft-llama the weights of arch-llama with noise, for speculative traces
+ *   vocab-*     vocabularies alone, for token ids */
 #include "gguf_writer.h"
 
 #include <stdio.h>

@@ -1,0 +1,54 @@
+#!/bin/sh
+# lint.sh - what tools/lint-comments refuses, planted; and that the tree's own comments pass.
+. "$(dirname "$0")/lib.sh"
+root=$(dirname "$0")/../..
+f=$work/planted.c
+
+# look TEXT: $work/planted.c holds TEXT (a format of printf); standard output and status of the check as verbatim's
+look() {
+    # shellcheck disable=SC2059
+    printf "$1" >"$f"
+    "$root/tools/lint-comments" "$f" >"$work/out" 2>"$work/err"
+    rc=$?
+}
+refused() { [ "$rc" = 1 ] && grep -q ":$1: error: .*$2" "$work/out"; }
+accepted() { [ "$rc" = 0 ] && [ ! -s "$work/out" ]; }
+
+dashes=$(printf '%80s' '' | tr ' ' -)
+full=$(printf '%98s' '' | tr ' ' x)
+
+look "int a;\n\n/* $dashes errors */\n\nint b;\n"
+ok "a ruler on one line" accepted
+look "int a;\n/* $dashes errors\n */\nint b;\n"
+ok "a ruler whose end is on the next line" refused 2 "ruler whose end"
+look "/* $dashes the\n * command */\nint b;\n"
+ok "a ruler with a word of its title on the next line" refused 1 "ruler whose end"
+look "/* $dashes\n * tensors */\n"
+ok "a ruler with all of its title there" refused 1 "ruler"
+look "/* $dashes logarithms\n *\n *   log x = k*ln 2 + log(1 + f)\n */\n"
+ok "a ruler at the head of a longer comment" accepted
+look "/* $full\n * $full\n */\nint a;\n"
+ok "the end of a comment alone behind a full line" refused 3 "alone behind a full line"
+look "struct s {\n    /* $full\n     */\n    int a;\n};\n"
+ok "the same inside a struct" refused 3 "alone behind a full line"
+look "/* $full\n * and a second line.\n */\nint a;\n"
+ok "the end alone behind a short line" accepted
+look "/* $full and some more */\nint a;\n"
+ok "a comment of more than 110 columns" refused 1 "more than 110 columns"
+look "/* A table:\n *   acc = fmaf(d_x, d_w, acc)   $full\n */\n"
+ok "a row of a table of more than 110 columns" refused 2 "more than 110 columns"
+look "int a; // $full and more\n"
+ok "the same behind code" refused 1 "more than 110 columns"
+look "const char *s = \"/* $full and more\";\nconst char *t = \"$full $full\";\n"
+ok "a long string is no comment" accepted
+look "/* https://example.org/$full\n */\n"
+ok "an address may be long" refused 2 "alone behind"
+
+files=$(cd "$root" && git ls-files '*.c' '*.h' 2>/dev/null | grep -v '^server/.*generated')
+if [ -n "$files" ]; then
+    (cd "$root" && echo "$files" | xargs tools/lint-comments) >"$work/out" 2>&1
+    rc=$?
+    ok "the tree's own comments" accepted
+fi
+
+finish
