@@ -19,6 +19,17 @@
 #define VB_PRINTF(f, a)
 #endif
 
+/* The first line of every public function that takes an error: forgets what an earlier call left in *err
+ * (which may be NULL or never initialised). Everything below a public function shares its error, and there
+ * vb_fail keeps the first one. A public function that is called on the way, while there is no error yet,
+ * changes nothing by this; one that is called after a failure, to clean up, must be given another error or
+ * NULL. */
+static inline void vb_begin(vb_error *err) {
+    if (!err) return;
+    err->code = VB_OK;
+    err->message[0] = 0;
+}
+
 /* Fills *err (which may be NULL) unless it already holds an error: the first one is the one that explains.
  * Returns code. */
 int vb_fail(vb_error *err, int code, const char *format, ...) VB_PRINTF(3, 4);

@@ -88,7 +88,7 @@ int cf_make_trace(cf_text *out, const cf_trace_spec *s, const cf_config *config,
                                 .full = true};
     if ((rc = vb_trace_open(&trace, spec, &tp, err))) goto cleanup;
     rc = steps(spec, trace, s->end, err);
-    const int closed = vb_trace_close(trace, err);
+    const int closed = vb_trace_close(trace, rc ? NULL : err);
     if (!rc) rc = closed ? closed : cf_text_done(out, err);
 cleanup:
     vb_spec_close(spec);

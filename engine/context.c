@@ -53,6 +53,7 @@ static int open_offload(vb_scratch *s, const vb_model *m, vb_offload *o, const v
 }
 
 int vb_context_check(const vb_model *m, const vb_context_params *p, uint64_t *bytes, vb_error *err) {
+    vb_begin(err);
     vb_context_params own = *p;
     vb_cache cache;
     int rc = check_params(&own, &m->info, err);
@@ -145,6 +146,7 @@ static int join_scratch(vb_context *c, vb_context *with, vb_error *err) {
 }
 
 int vb_context_open(vb_context **out, const vb_model *m, const vb_context_params *p, vb_error *err) {
+    vb_begin(err);
     vb_context *c = NULL;
     int rc = vb_alloc((void **)&c, 1, sizeof *c, "the context", err);
     if (rc) return rc;
@@ -308,7 +310,7 @@ static void eval_together(vb_scratch *s, vb_eval_item *items, size_t n) {
         vb_eval_item *item = &items[k];
         if (!is_member(item, s)) continue;
         if (again) {
-            err.code = VB_OK;
+            vb_begin(&err);
             rc = forward(s, item, 1, row, &err);
         }
         for (size_t i = 0; i < item->n; i++) row += item->context->slot[i] >= 0;
@@ -318,6 +320,7 @@ static void eval_together(vb_scratch *s, vb_eval_item *items, size_t n) {
 
 int vb_eval_many(vb_eval_item *items, size_t n) {
     for (size_t k = 0; k < n; k++) {
+        vb_begin(items[k].err);
         items[k].code = check_item(&items[k]);
         for (size_t j = 0; j < k && items[k].code == VB_OK; j++)
             if (items[j].context == items[k].context)
@@ -334,6 +337,7 @@ int vb_eval_many(vb_eval_item *items, size_t n) {
 }
 
 int vb_eval(vb_context *c, const int32_t *tokens, size_t n, const uint8_t *want, vb_error *err) {
+    vb_begin(err);
     vb_eval_item item = {.context = c, .tokens = tokens, .n = n, .want = want, .err = err};
     return vb_eval_many(&item, 1);
 }
@@ -344,6 +348,7 @@ const float *vb_logits(const vb_context *c, size_t i) {
 }
 
 int vb_context_truncate(vb_context *c, int n, vb_error *err) {
+    vb_begin(err);
     if (n < 0 || n > c->length)
         return vb_fail(err, VB_ERR_ARGUMENT, "cannot truncate to %d positions, the context holds %d", n,
                        c->length);
@@ -352,6 +357,7 @@ int vb_context_truncate(vb_context *c, int n, vb_error *err) {
 }
 
 int vb_context_copy(vb_context *to, const vb_context *from, int n, vb_error *err) {
+    vb_begin(err);
     if (n < 0 || n > from->length)
         return vb_fail(err, VB_ERR_ARGUMENT, "cannot copy %d positions, the context holds %d", n,
                        from->length);

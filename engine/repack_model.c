@@ -123,6 +123,7 @@ static void forget(vb_model *m) {
 }
 
 int vb_model_repack(vb_model *m, const vb_repack_params *p, vb_error *err) {
+    vb_begin(err);
     static const vb_repack_params defaults = {0};
     repack r = {.m = m, .p = p ? p : &defaults};
     const vb_kernels *kernels = NULL;

@@ -249,6 +249,7 @@ static int new_gguf(vb_gguf **out, vb_error *err) {
 }
 
 int vb_gguf_open(vb_gguf **out, const char *path, vb_error *err) {
+    vb_begin(err);
     vb_gguf *g = NULL;
     int code = new_gguf(&g, err);
     if (!code) code = open_part(&g->parts[0], path, err);

@@ -9,8 +9,10 @@
  *   vb_spec      speculative generation on a context, step by step      vb_spec_open, vb_spec_step
  *
  * Rules that hold everywhere:
- * - A function that can fail returns 0 or a negative VB_ERR_* and, when `err` is not NULL, fills it with a
- *   message that names the file, field or argument and the way out. Outputs are untouched on error.
+ * - A function that can fail returns 0 or a negative VB_ERR_* and, when `err` is not NULL, fills it with the
+ *   same code and a message that names the file, field or argument and the way out. Every call first clears
+ *   *err, so that it need not be initialised, can be used again, and after a success holds VB_OK and no
+ *   message. Other outputs are untouched on error.
  * - The library never prints, exits or asserts on data. Nothing is global: two models do not know of each
  *   other.
  * - A vb_gguf, vb_tokenizer or vb_model may be used by several threads at once (they never change).

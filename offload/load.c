@@ -129,6 +129,7 @@ static int find_library(const char *name, char *path, size_t size, vb_error *err
 }
 
 int vb_offload_open(vb_offload **out, const char *name, vb_error *err) {
+    vb_begin(err);
     char path[1200];
     if (!out || !name || !*name) return vb_fail(err, VB_ERR_ARGUMENT, "offload: no backend named");
     int rc = find_library(name, path, sizeof path, err);

@@ -305,6 +305,7 @@ static int unknown_type(const char *type, vb_error *err) {
 
 int vb_quantize(const char *in, const char *out, const vb_quantize_params *p, vb_quantize_summary *summary,
                 vb_error *err) {
+    vb_begin(err);
     vb_gguf *g = NULL;
     job j;
     memset(&j, 0, sizeof j);

@@ -230,6 +230,7 @@ static int read_plan(vb_model *m, vb_error *err) {
 }
 
 int vb_model_open(vb_model **out, const vb_gguf *g, vb_error *err) {
+    vb_begin(err);
     vb_model *m = NULL;
     vb_globals tensors = {.output_norm = NULL};
     int rc = vb_alloc((void **)&m, 1, sizeof *m, "the model", err);

@@ -166,6 +166,7 @@ static int reserve(const vb_model *m, scratch *s, size_t T, vb_error *err) {
 }
 
 int vb_oracle(const vb_model *m, const int32_t *tokens, size_t n, double *logits, vb_error *err) {
+    vb_begin(err);
     const size_t D = (size_t)m->info.dim, V = (size_t)m->info.n_vocab;
     if (n == 0 || n > (size_t)m->info.n_ctx)
         return vb_fail(err, VB_ERR_ARGUMENT, "%zu tokens: must be 1 to %d, the model's context", n,

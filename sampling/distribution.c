@@ -38,6 +38,7 @@ void vb_sampling_defaults(vb_sampling *s) {
 }
 
 int vb_sampling_check(const vb_sampling *s, int n_vocab, vb_error *err) {
+    vb_begin(err);
     if (!(s->temperature >= 0 && s->temperature <= 1e6))
         return vb_fail(err, VB_ERR_ARGUMENT, "temperature %g: must be from 0 (greedy) to 1e6",
                        s->temperature);

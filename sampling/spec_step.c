@@ -337,6 +337,7 @@ static void follow_all(batch *b) {
 
 int vb_spec_step_many(vb_step_item *items, size_t n) {
     batch b = {.items = items, .n = n};
+    for (size_t k = 0; k < n; k++) vb_begin(items[k].err);
     if (n > VB_TOGETHER) {
         for (size_t k = 0; k < n; k++)
             items[k].code = vb_fail(items[k].err, VB_ERR_ARGUMENT, "%zu generations in one step: at most %d",
@@ -358,6 +359,7 @@ int vb_spec_step_many(vb_step_item *items, size_t n) {
 }
 
 int vb_spec_step(vb_spec *s, size_t max_emit, vb_step *step, vb_error *err) {
+    vb_begin(err);
     vb_step_item item = {.spec = s, .max_emit = max_emit, .err = err};
     do {
         const int rc = vb_spec_step_many(&item, 1);

@@ -182,6 +182,7 @@ static int copy_params(vb_spec *s, const vb_sampling *sampling, const vb_spec_pa
 
 int vb_spec_open(vb_spec **out, vb_context *target, const vb_sampling *sampling, const vb_spec_params *p,
                  vb_error *err) {
+    vb_begin(err);
     vb_spec *s = NULL;
     vb_drafter drafter;
     int rc;
@@ -244,6 +245,7 @@ void vb_spec_close(vb_spec *s) {
 /* ---------------------------------------------------------------------- prompt */
 
 int vb_spec_give(vb_spec *s, const int32_t *tokens, size_t n, vb_error *err) {
+    vb_begin(err);
     const vb_lm *target = &s->p.target;
     for (size_t i = 0; i < n; i++)
         if (tokens[i] < 0 || tokens[i] >= target->n_vocab)
@@ -261,6 +263,7 @@ int vb_spec_give(vb_spec *s, const int32_t *tokens, size_t n, vb_error *err) {
 }
 
 int vb_spec_prompt(vb_spec *s, const int32_t *tokens, size_t n, vb_error *err) {
+    vb_begin(err);
     const vb_lm *target = &s->p.target;
     const double t0 = vb_now();
     const size_t before = (size_t)target->length(target->self);

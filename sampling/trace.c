@@ -201,6 +201,7 @@ static int write_prompt(vb_trace *t, size_t end, vb_error *err) {
 }
 
 int vb_trace_open(vb_trace **out, const vb_spec *s, const vb_trace_params *p, vb_error *err) {
+    vb_begin(err);
     vb_trace *t = NULL;
     if (!out || !s || !p || !p->write || !vb_spec_sampling(s))
         return vb_fail(err, VB_ERR_ARGUMENT, "vb_trace_open: an argument is NULL");
@@ -252,6 +253,7 @@ static json_t *emitted_value(vb_trace *t, const vb_emitted *e, const float *logi
 }
 
 int vb_trace_step(vb_trace *t, const vb_step *step, vb_error *err) {
+    vb_begin(err);
     if (step->n_emitted == 0) return VB_OK; /* only text was read */
     int rc = write_prompt(t, (size_t)step->position, err);
     if (rc) return rc;
@@ -280,6 +282,7 @@ int vb_trace_step(vb_trace *t, const vb_step *step, vb_error *err) {
 }
 
 int vb_trace_close(vb_trace *t, vb_error *err) {
+    vb_begin(err);
     if (!t) return VB_OK;
     size_t n;
     vb_spec_tokens(t->spec, &n);

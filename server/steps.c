@@ -102,7 +102,6 @@ static size_t plan(vbs_engine *e) {
         }
         const size_t left = text_left(slot), now = left < text ? left : text;
         text -= now;
-        e->errors[n].code = VB_OK;
         e->taking_part[n] = slot;
         e->items[n] = (vb_step_item){.spec = slot->spec,
                                      .max_emit = r->max_tokens ? r->max_tokens - slot->job->output : SIZE_MAX,

@@ -91,6 +91,7 @@ int vb_kernels_choose(const char *name, const vb_kernels **out, vb_error *err) {
 }
 
 int vb_kernels_resolve(const char *name, const char **out, vb_error *err) {
+    vb_begin(err);
     const vb_kernels *kernels;
     const int rc = vb_kernels_choose(name, &kernels, err);
     if (!rc) *out = kernels->name;

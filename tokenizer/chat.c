@@ -188,6 +188,7 @@ static const char *list_names(vb_string *b) {
 }
 
 int vb_chat_detect(const vb_gguf *g, const char **name, vb_error *err) {
+    vb_begin(err);
     const vb_meta *m = vb_gguf_find(g, "tokenizer.chat_template");
     vb_string normal = {.err = err}, names = {0};
     const char *s;
@@ -227,6 +228,7 @@ cleanup:
 
 int vb_chat_render(const char *name, const vb_chat_message *messages, size_t n, bool open_turn, char **text,
                    size_t *len, vb_error *err) {
+    vb_begin(err);
     vb_string names = {0};
     const vb_chat_family *f = vb_chat_families;
     while (f->name && strcmp(f->name, name) != 0) f++;

@@ -106,6 +106,7 @@ static bool same_rules(const vb_pre_def *a, const vb_pre_def *b) {
 
 int vb_vocab_compatible(const vb_tokenizer *target, const vb_tokenizer *draft, int32_t *shared,
                         vb_error *err) {
+    vb_begin(err);
     if (target->spm != draft->spm)
         return vb_fail(err, VB_ERR_VOCAB,
                        "the target's tokenizer is %s, the draft's is %s; use a draft of the same family, or "

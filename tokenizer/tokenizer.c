@@ -5,6 +5,7 @@
 #include <string.h>
 
 int vb_tokenizer_open(vb_tokenizer **out, const vb_gguf *g, vb_error *err) {
+    vb_begin(err);
     vb_tokenizer *t = NULL;
     int rc = vb_alloc((void **)&t, 1, sizeof *t, "a tokenizer", err);
     if (rc == VB_OK) rc = vb_tokenizer_load(t, g, err);
@@ -134,6 +135,7 @@ static int tokenize(const vb_tokenizer *t, vb_work *w, const char *text, size_t 
 
 int vb_tokenize(const vb_tokenizer *t, const char *text, size_t len, unsigned flags, int32_t **ids, size_t *n,
                 vb_error *err) {
+    vb_begin(err);
     const unsigned known = VB_TOKENIZE_ADD_SPECIAL | VB_TOKENIZE_PARSE_SPECIAL | VB_TOKENIZE_ADD_BOS;
     const bool bos = (flags & VB_TOKENIZE_ADD_BOS) || ((flags & VB_TOKENIZE_ADD_SPECIAL) && t->add_bos);
     vb_work w = {0};
@@ -164,6 +166,7 @@ int vb_tokenize(const vb_tokenizer *t, const char *text, size_t len, unsigned fl
 
 int vb_detokenize(const vb_tokenizer *t, const int32_t *ids, size_t n, bool special, char **text, size_t *len,
                   vb_error *err) {
+    vb_begin(err);
     size_t total = 0, k;
     for (size_t i = 0; i < n; i++) {
         if (!in_range(t, ids[i]))
