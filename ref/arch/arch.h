@@ -48,8 +48,10 @@ struct vb_arch {
 int vb_arch_find(const vb_gguf *g, const vb_arch **out, vb_error *err);
 
 /* clang-format off */
-#define VB_LAYER_SLOT(name, field, rows, cols, required) {name, offsetof(vb_layer, field), rows, cols, required}
-#define VB_GLOBAL_SLOT(name, field, rows, cols, required) {name, offsetof(vb_globals, field), rows, cols, required}
+#define VB_LAYER_SLOT(name, field, rows, cols, required) \
+    {name, offsetof(vb_layer, field), rows, cols, required}
+#define VB_GLOBAL_SLOT(name, field, rows, cols, required) \
+    {name, offsetof(vb_globals, field), rows, cols, required}
 /* clang-format on */
 
 /* decoder.c: what pre-norm decoders with RMSNorm, RoPE, grouped heads and SwiGLU share. */
