@@ -296,8 +296,7 @@ static int read_prompt(bench *b) {
         if (rc) return rc;
         text = b->file_text;
     }
-    if (vb_tokenize(b->session.target.tokenizer, text, len, VB_TOKENIZE_ADD_SPECIAL, &b->prompt, &b->n_prompt,
-                    &err))
+    if (vb_tokenize_prompt(b->session.target.tokenizer, text, len, true, &b->prompt, &b->n_prompt, &err))
         return cli_report(&err);
     const int room = vb_context_size(b->session.context);
     const size_t need = b->n_prompt + (size_t)b->o->n_predict + 33; /* and the longest draft */

@@ -79,19 +79,6 @@ static int reset(chat *c) {
     return rewind_to(c, NULL, 0);
 }
 
-/* The ids of a whole rendered conversation: BOS by the model's rule unless the template writes it. */
-static int tokenize_all(const chat *c, const char *text, int32_t **ids, size_t *n) {
-    const vb_tokenizer *t = c->session.target.tokenizer;
-    vb_error err = {0};
-    size_t len = 0;
-    const char *bos = vb_token_bos(t) >= 0 ? vb_token_text(t, vb_token_bos(t), true, &len) : NULL;
-    bool has_bos = bos && len && !strncmp(text, bos, len);
-    unsigned flags = VB_TOKENIZE_PARSE_SPECIAL | (has_bos ? 0u : VB_TOKENIZE_ADD_SPECIAL);
-    if (vb_tokenize(t, text, strlen(text), flags, ids, n, &err)) return cli_report(&err);
-    if (!has_bos && *n && vb_tokenizer_adds_eos(t) && (*ids)[*n - 1] == vb_token_eos(t)) --*n;
-    return CLI_OK;
-}
-
 /* The ids of what the conversation gained since the last answer, when they can be told from the text alone:
  * the new text must start with a special token, at which every tokenizer splits. *ids stays NULL when they
  * cannot. This is for answers whose ids are not those that their own text would be given, as happens when
@@ -135,8 +122,9 @@ static int give_prompt(chat *c, const char *text) {
     int32_t *ids = NULL, *fresh = NULL;
     size_t n = 0, n_fresh = 0, kept;
     vb_error err = {0};
-    int rc = tokenize_all(c, text, &ids, &n);
-    if (rc) return rc;
+    int rc = CLI_OK;
+    if (vb_tokenize_prompt(c->session.target.tokenizer, text, strlen(text), true, &ids, &n, &err))
+        return cli_report(&err);
     size_t n_have;
     const int32_t *have = vb_spec_tokens(c->spec, &n_have);
     kept = common_prefix(have, n_have, ids, n);

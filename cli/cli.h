@@ -134,7 +134,6 @@ typedef struct cli_session {
     vb_sampling sampling;
     vb_spec_params params;
     vb_logit_bias *bias;
-    int32_t *stop;
     const char *draft_name; /* "none", "model", "self", "ngram" */
 } cli_session;
 

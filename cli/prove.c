@@ -46,11 +46,8 @@ static int read_prompt(prove_state *s, const cli_options *o) {
     vb_error err = {0};
     const vb_tokenizer *t = s->session.target.tokenizer;
     const char *text = o->prompt ? o->prompt : "Once upon a time";
-    if (vb_tokenize(t, text, strlen(text), VB_TOKENIZE_ADD_SPECIAL | VB_TOKENIZE_PARSE_SPECIAL, &s->prompt,
-                    &s->n_prompt, &err))
+    if (vb_tokenize_prompt(t, text, strlen(text), true, &s->prompt, &s->n_prompt, &err))
         return cli_report(&err);
-    if (s->n_prompt && vb_tokenizer_adds_eos(t) && s->prompt[s->n_prompt - 1] == vb_token_eos(t))
-        s->n_prompt--;
     if (!s->n_prompt)
         return cli_error("the prompt is empty and %s adds no BOS token: give some text", o->model);
     return CLI_OK;

@@ -90,9 +90,7 @@ static int add_text(prompt_set *set, const cli_model *m, const char *text, size_
     vb_error err = {0};
     int32_t *ids = NULL, *copy;
     size_t n;
-    if (vb_tokenize(m->tokenizer, text, len, VB_TOKENIZE_ADD_SPECIAL | VB_TOKENIZE_PARSE_SPECIAL, &ids, &n,
-                    &err))
-        return cli_report(&err);
+    if (vb_tokenize_prompt(m->tokenizer, text, len, true, &ids, &n, &err)) return cli_report(&err);
     copy = n ? malloc(n * sizeof *copy) : NULL;
     if (copy) memcpy(copy, ids, n * sizeof *copy);
     vb_free(ids);

@@ -25,7 +25,6 @@ static int check_options(const cli_options *o) {
     return CLI_OK;
 }
 
-/* The ids of the prompt, with BOS as the model's metadata says. */
 static int read_prompt(run_state *r) {
     const cli_options *o = r->session.o;
     const char *text = o->prompt;
@@ -36,12 +35,9 @@ static int read_prompt(run_state *r) {
         text = r->file_text;
     }
     vb_error err = {0};
-    unsigned flags = VB_TOKENIZE_ADD_SPECIAL | (o->no_special ? 0u : VB_TOKENIZE_PARSE_SPECIAL);
     const vb_tokenizer *t = r->session.target.tokenizer;
-    if (vb_tokenize(t, text, len, flags, &r->prompt, &r->n_prompt, &err)) return cli_report(&err);
-    /* A vocabulary that adds EOS would end the text before it is continued. */
-    if (r->n_prompt && vb_tokenizer_adds_eos(t) && r->prompt[r->n_prompt - 1] == vb_token_eos(t))
-        r->n_prompt--;
+    if (vb_tokenize_prompt(t, text, len, !o->no_special, &r->prompt, &r->n_prompt, &err))
+        return cli_report(&err);
     if (!r->n_prompt)
         return cli_error("the prompt is empty and %s adds no BOS token: give some text", o->model);
     int room = vb_context_size(r->session.context);

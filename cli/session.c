@@ -146,26 +146,6 @@ static int set_sampling(cli_session *s) {
     return CLI_OK;
 }
 
-/* Every id that ends the output, unless --ignore-eos. */
-static int set_stop(cli_session *s) {
-    const vb_tokenizer *t = s->target.tokenizer;
-    if (s->o->ignore_eos) return CLI_OK;
-    size_t n = 0;
-    for (int pass = 0; pass < 2; pass++) {
-        n = 0;
-        for (int32_t id = 0; id < vb_tokenizer_size(t); id++) {
-            if (!vb_token_is_stop(t, id)) continue;
-            if (pass) s->stop[n] = id;
-            n++;
-        }
-        if (!n) return CLI_OK;
-        if (!pass && !(s->stop = calloc(n, sizeof *s->stop))) return cli_error("out of memory");
-    }
-    s->params.stop = s->stop;
-    s->params.n_stop = n;
-    return CLI_OK;
-}
-
 /* Models of a gigabyte and more take long enough to say something. */
 static bool on_repack(void *user, uint64_t done, uint64_t total) {
     if (*(const bool *)user && total >= (uint64_t)1 << 30)
@@ -284,7 +264,8 @@ static int open_all(cli_session *s) {
     s->draft_name = o->draft ? o->draft : o->draft_model ? "model" : "none";
     if (!strcmp(s->draft_name, "ngram")) s->params.draft = VB_DRAFT_NGRAM;
     if (!strcmp(s->draft_name, "model") || !strcmp(s->draft_name, "self")) rc = open_draft(s);
-    return rc ? rc : set_stop(s);
+    if (!o->ignore_eos) s->params.stop = vb_stop_ids(s->target.tokenizer, &s->params.n_stop);
+    return rc;
 }
 
 int cli_session_open(cli_session *s, const cli_options *o) {
@@ -302,6 +283,5 @@ void cli_session_close(cli_session *s) {
     cli_model_close(&s->draft_file);
     cli_model_close(&s->target);
     free(s->bias);
-    free(s->stop);
     memset(s, 0, sizeof *s);
 }

@@ -63,8 +63,7 @@ int main(int argc, char **argv) {
     vb_context_defaults(&params);
     if (vb_gguf_open(&file, argv[1], &err) || vb_tokenizer_open(&tokenizer, file, &err) ||
         vb_model_open(&model, file, &err) || vb_context_open(&context, model, &params, &err) ||
-        vb_tokenize(tokenizer, argv[2], strlen(argv[2]), VB_TOKENIZE_ADD_SPECIAL | VB_TOKENIZE_PARSE_SPECIAL,
-                    &ids, &n, &err))
+        vb_tokenize_prompt(tokenizer, argv[2], strlen(argv[2]), true, &ids, &n, &err))
         goto cleanup;
     if (n == 0) {
         fprintf(stderr, "greedy: the text has no tokens and this model adds none\n");

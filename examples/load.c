@@ -54,8 +54,7 @@ int main(int argc, char **argv) {
     printf("%s: %s, %d layers, %d ids\n", argv[1], info->architecture, info->n_layers, info->n_vocab);
 
     /* ADD_SPECIAL: with the beginning-of-text token if this model wants one. */
-    if (vb_tokenize(tokenizer, argv[2], strlen(argv[2]), VB_TOKENIZE_ADD_SPECIAL, &ids, &n, &err))
-        goto cleanup;
+    if (vb_tokenize_prompt(tokenizer, argv[2], strlen(argv[2]), true, &ids, &n, &err)) goto cleanup;
     for (size_t i = 0; i < n; i++) {
         print_token(tokenizer, ids[i]);
         printf("\n");

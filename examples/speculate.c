@@ -68,11 +68,9 @@ int main(int argc, char **argv) {
         vb_vocab_compatible(target.tokenizer, draft.tokenizer, &params.draft_vocab, &err))
         goto cleanup;
     params.draft_context = draft.context;
-    const int32_t eos = vb_token_eos(target.tokenizer);
-    params.stop = &eos;
-    params.n_stop = eos >= 0;
+    params.stop = vb_stop_ids(target.tokenizer, &params.n_stop);
 
-    if (vb_tokenize(target.tokenizer, argv[3], strlen(argv[3]), VB_TOKENIZE_ADD_SPECIAL, &ids, &n, &err) ||
+    if (vb_tokenize_prompt(target.tokenizer, argv[3], strlen(argv[3]), true, &ids, &n, &err) ||
         vb_spec_open(&spec, target.context, &sampling, &params, &err) || vb_spec_prompt(spec, ids, n, &err))
         goto cleanup;
     for (bool end = false; !end && made < (size_t)atoi(argv[4]);) {

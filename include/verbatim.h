@@ -174,7 +174,8 @@ typedef enum vb_token_kind {
     VB_TOKEN_BYTE = 6
 } vb_token_kind;
 
-/* Flags of vb_tokenize. */
+/* Flags of vb_tokenize. What is added is never there twice: a text that begins with BOS or ends with EOS
+ * itself keeps the one that it has. */
 enum {
     VB_TOKENIZE_ADD_SPECIAL = 1,   /* BOS and EOS as the file's metadata says */
     VB_TOKENIZE_PARSE_SPECIAL = 2, /* text like "<|im_end|>" becomes the control token of that name */
@@ -195,6 +196,8 @@ bool vb_tokenizer_adds_bos(const vb_tokenizer *t);
 bool vb_tokenizer_adds_eos(const vb_tokenizer *t);
 /* True for every id that ends a generation: EOS, end of turn, end of message. */
 bool vb_token_is_stop(const vb_tokenizer *t, int32_t id);
+/* All of these ids, ascending: what vb_spec_params.stop is meant for. Valid as long as the tokenizer. */
+const int32_t *vb_stop_ids(const vb_tokenizer *t, size_t *n);
 vb_token_kind vb_token_type(const vb_tokenizer *t, int32_t id);
 /* The entry as written in the file (for BPE in its byte alphabet). Not NUL-terminated. */
 const char *vb_token_raw(const vb_tokenizer *t, int32_t id, size_t *len);
@@ -209,6 +212,12 @@ int32_t vb_token_find(const vb_tokenizer *t, const char *raw, size_t len);
  * (docs/tokenizers.md), only for memory or a missing BOS. */
 int vb_tokenize(const vb_tokenizer *t, const char *text, size_t len, unsigned flags, int32_t **ids, size_t *n,
                 vb_error *err);
+/* The ids of a text that a generation goes on from (a prompt, or a conversation as its template writes it).
+ * The one rule: BOS in front if the file's metadata says so and the ids do not begin with it already; no EOS
+ * behind, whatever the metadata says, since it would end the text before it is continued. `special`: as
+ * VB_TOKENIZE_PARSE_SPECIAL. Ids that a caller gives instead of a text are taken as they are. */
+int vb_tokenize_prompt(const vb_tokenizer *t, const char *text, size_t len, bool special, int32_t **ids,
+                       size_t *n, vb_error *err);
 /* Ids to text, *text allocated and NUL-terminated (vb_free). The leading space that SPM adds is taken off
  * when the first id (after BOS) starts with it. Errors: VB_ERR_ARGUMENT for an id outside the vocabulary. */
 int vb_detokenize(const vb_tokenizer *t, const int32_t *ids, size_t n, bool special, char **text, size_t *len,
@@ -246,8 +255,8 @@ int vb_chat_detect(const vb_gguf *g, const char **name, vb_error *err);
 /* NULL-terminated list of the names. */
 const char *const *vb_chat_names(void);
 /* Renders a conversation; with `open_turn` the text ends where the assistant speaks next. *text is allocated
- * (vb_free); tokenize it with VB_TOKENIZE_PARSE_SPECIAL and, unless it starts with BOS itself, the file's BOS
- * rule. Errors: VB_ERR_ARGUMENT for an unknown name, role or order of roles. */
+ * (vb_free); vb_tokenize_prompt makes the ids of it. Errors: VB_ERR_ARGUMENT for an unknown name, role or
+ * order of roles. */
 int vb_chat_render(const char *name, const vb_chat_message *messages, size_t n, bool open_turn, char **text,
                    size_t *len, vb_error *err);
 

@@ -124,18 +124,21 @@ static int tokenize(vbs_call *c) {
          vbs_get_bool(root, "parse_special", &special, NULL, &p) ||
          vbs_get_bool(root, "with_pieces", &pieces, NULL, &p)))
         p.status = p.status ? p.status : 400;
-    unsigned flags = (add ? VB_TOKENIZE_ADD_SPECIAL : 0u) | (special ? VB_TOKENIZE_PARSE_SPECIAL : 0u);
-    if (!p.status && vb_tokenize(t, json_string_value(text), json_string_length(text), flags, &ids, &n, &err))
+    const char *s = json_string_value(text);
+    const size_t len = json_string_length(text);
+    const unsigned flags = special ? VB_TOKENIZE_PARSE_SPECIAL : 0u;
+    if (!p.status && (add ? vb_tokenize_prompt(t, s, len, special, &ids, &n, &err)
+                          : vb_tokenize(t, s, len, flags, &ids, &n, &err)))
         vbs_problem_from(&p, &err);
     json_decref(root);
     vbs_body_release(c);
     if (p.status) return vbs_reply_problem(c, &p);
     json_t *list = json_array();
     for (size_t i = 0; i < n; i++) {
-        size_t len;
-        const char *piece = vb_token_text(t, ids[i], true, &len);
+        size_t k;
+        const char *piece = vb_token_text(t, ids[i], true, &k);
         json_array_append_new(list, pieces ? json_pack("{si so}", "id", (int)ids[i], "piece",
-                                                       vbs_json_text(piece ? piece : "", piece ? len : 0))
+                                                       vbs_json_text(piece ? piece : "", piece ? k : 0))
                                            : json_integer(ids[i]));
     }
     vb_free(ids);

@@ -451,6 +451,10 @@ static int load_specials(vb_tokenizer *t, const vb_gguf *g, vb_error *err) {
     if (end >= 0 && harmony_return && harmony_call) t->flags[end] &= (uint8_t)~VB_ID_STOP;
     for (size_t i = 0; i < sizeof given / sizeof *given; i++)
         if (given[i] >= 0) t->flags[given[i]] |= VB_ID_STOP;
+    for (int32_t id = 0; id < t->n; id++) {
+        int rc = t->flags[id] & VB_ID_STOP ? vb_ids_push(&t->stops, id, err) : VB_OK;
+        if (rc) return rc;
+    }
     return VB_OK;
 }
 

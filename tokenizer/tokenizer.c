@@ -28,6 +28,7 @@ void vb_tokenizer_close(vb_tokenizer *t) {
     free(t->text_at);
     free(t->slots);
     free(t->specials.nodes);
+    free(t->stops.v);
     free(t->merges);
     vb_pre_close(t->pre);
     free(t);
@@ -63,6 +64,10 @@ bool vb_tokenizer_adds_eos(const vb_tokenizer *t) {
 
 bool vb_token_is_stop(const vb_tokenizer *t, int32_t id) {
     return in_range(t, id) && (t->flags[id] & VB_ID_STOP);
+}
+const int32_t *vb_stop_ids(const vb_tokenizer *t, size_t *n) {
+    *n = t->stops.n;
+    return t->stops.v;
 }
 
 vb_token_kind vb_token_type(const vb_tokenizer *t, int32_t id) {
@@ -133,6 +138,11 @@ static int tokenize(const vb_tokenizer *t, vb_work *w, const char *text, size_t 
     return encode(t, w, text + from, len - from, after_special, out, err);
 }
 
+static void drop_first(vb_ids *ids) {
+    ids->n--;
+    memmove(ids->v, ids->v + 1, ids->n * sizeof *ids->v);
+}
+
 int vb_tokenize(const vb_tokenizer *t, const char *text, size_t len, unsigned flags, int32_t **ids, size_t *n,
                 vb_error *err) {
     vb_begin(err);
@@ -151,7 +161,10 @@ int vb_tokenize(const vb_tokenizer *t, const char *text, size_t len, unsigned fl
     int rc = vb_grow((void **)&out.v, &out.cap, len / 3 + 8, sizeof *out.v, "token ids", err);
     if (rc == VB_OK && bos) rc = vb_ids_push(&out, t->bos, err);
     if (rc == VB_OK) rc = tokenize(t, &w, text, len, flags & VB_TOKENIZE_PARSE_SPECIAL, &out, err);
-    if (rc == VB_OK && (flags & VB_TOKENIZE_ADD_SPECIAL) && t->add_eos) rc = vb_ids_push(&out, t->eos, err);
+    if (rc == VB_OK && bos && out.n > 1 && out.v[1] == t->bos) drop_first(&out); /* the text wrote it */
+    if (rc == VB_OK && (flags & VB_TOKENIZE_ADD_SPECIAL) && t->add_eos &&
+        (!out.n || out.v[out.n - 1] != t->eos))
+        rc = vb_ids_push(&out, t->eos, err);
     vb_work_free(&w);
     if (rc) {
         free(out.v);
@@ -160,6 +173,13 @@ int vb_tokenize(const vb_tokenizer *t, const char *text, size_t len, unsigned fl
     *ids = out.v;
     *n = out.n;
     return VB_OK;
+}
+
+int vb_tokenize_prompt(const vb_tokenizer *t, const char *text, size_t len, bool special, int32_t **ids,
+                       size_t *n, vb_error *err) {
+    return vb_tokenize(t, text, len,
+                       (special ? VB_TOKENIZE_PARSE_SPECIAL : 0u) | (t->add_bos ? VB_TOKENIZE_ADD_BOS : 0u),
+                       ids, n, err);
 }
 
 /* -------------------------------------------------------------------------------------------- ids -> text */

@@ -155,6 +155,7 @@ struct vb_tokenizer {
     vb_text_slot *slots;
     uint32_t slot_mask;
     vb_specials specials;
+    vb_ids stops;                    /* every id with VB_ID_STOP, ascending */
     int32_t bos, eos, eot, eom, unk; /* -1: none */
     bool add_bos, add_eos;
     int32_t byte_id[256];   /* -1: the vocabulary has no token for this byte */
