@@ -61,7 +61,20 @@ static void describe(const vbs_engine *e, const vbs_request *r, const vb_step *s
         find_top(e->kernels, step->logits[i], vb_model_describe(e->target.model)->n_vocab, r->n_top, top);
 }
 
-bool vbs_report(vbs_engine *e, vbs_slot *slot, const vb_step *step) {
+/* Cuts a step to its first n tokens, fewer than it emitted: the text ends there. So many drafts were
+ * accepted, and what was drafted beyond them counts neither as accepted nor as rejected, as after a stop
+ * token. */
+static void cut(vb_step *step, int n, vb_stats *beyond) {
+    beyond->emitted += (uint64_t)(step->n_emitted - n);
+    beyond->drafted += (uint64_t)(step->n_drafted - n);
+    beyond->tested += (uint64_t)(step->n_tested - n);
+    beyond->accepted += (uint64_t)(step->n_accepted - n);
+    for (int i = n; i < step->n_tested; i++) beyond->tested_at[i]++;
+    for (int i = n; i < step->n_accepted; i++) beyond->accepted_at[i]++;
+    step->n_emitted = step->n_drafted = step->n_tested = step->n_accepted = n;
+}
+
+bool vbs_report(vbs_engine *e, vbs_slot *slot, vb_step *step) {
     const vbs_request *r = &slot->job->r;
     vbs_step out = {.n = (size_t)step->n_emitted,
                     .tokens = e->tokens,
@@ -79,6 +92,9 @@ bool vbs_report(vbs_engine *e, vbs_slot *slot, const vb_step *step) {
         out.rejected_p = ratio(d->p_w, d->p_total);
         out.rejected_q = ratio(d->q_w, d->q_total);
     }
-    slot->job->output += out.n;
-    return r->on_step(r->user, &out);
+    size_t kept = out.n;
+    const bool go_on = r->on_step(r->user, &out, &kept);
+    if (kept < out.n) cut(step, (int)kept, &slot->job->beyond);
+    slot->job->output += kept;
+    return go_on;
 }

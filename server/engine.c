@@ -91,17 +91,6 @@ static int open_file(vbs_file *f, const char *path, const char *what, const vbs_
     return VB_OK;
 }
 
-/* Every id that ends a generation. */
-static int find_stops(vbs_engine *e, vb_error *err) {
-    const vb_tokenizer *t = e->target.tokenizer;
-    const int32_t n_vocab = vb_model_describe(e->target.model)->n_vocab;
-    int rc = vb_alloc((void **)&e->stop, (size_t)vb_tokenizer_size(t), sizeof *e->stop, "stop ids", err);
-    if (rc) return rc;
-    for (int32_t id = 0; id < vb_tokenizer_size(t) && id < n_vocab; id++)
-        if (vb_token_is_stop(t, id)) e->stop[e->n_stop++] = id;
-    return VB_OK;
-}
-
 /* ---------------------------------------------------------------------- opening */
 
 static int check_params(const vbs_engine_params *p, vb_error *err) {
@@ -138,7 +127,7 @@ static int open_slots(vbs_engine *e, const vbs_engine_params *p, vb_error *err) 
 
 static int load(vbs_engine *e, const vbs_engine_params *p, vb_error *err) {
     int rc = open_file(&e->target, p->target, "target", p, err);
-    if (rc || (rc = find_stops(e, err))) return rc;
+    if (rc) return rc;
     e->m.weight_bytes = vb_model_describe(e->target.model)->weight_bytes;
     if (p->draft) {
         if ((rc = open_file(&e->draft, p->draft, "draft", p, err)) ||
@@ -186,7 +175,6 @@ void vbs_engine_close(vbs_engine *e) {
     if (e->started) pthread_join(e->thread, NULL);
     for (int i = 0; e->slots && i < e->n_slots; i++) vbs_slot_close(&e->slots[i]);
     free(e->slots);
-    free(e->stop);
     close_file(&e->draft);
     close_file(&e->target);
     pthread_cond_destroy(&e->news);

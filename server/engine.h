@@ -48,12 +48,16 @@ typedef struct vbs_request {
     size_t max_tokens; /* output tokens; 0: as many as the context holds */
     int n_top;         /* alternatives wanted with each token, 0..VBS_MAX_TOP */
     bool want_logprobs;
-    bool want_drafts; /* report rejected drafts too */
-    bool ignore_stop; /* go on after an id that ends a generation */
+    bool want_drafts;    /* report rejected drafts too */
+    bool ignore_stop;    /* go on after an id that ends a generation by itself (vb_stop_ids) */
+    const int32_t *stop; /* further ids that end it, ignore_stop or not */
+    size_t n_stop;
 
     /* A number of tokens, one step's worth, in order. False: the request ends here (a stop string was met,
-     * the client has gone); on_end follows with VBS_END_CALLER. */
-    bool (*on_step)(void *user, const struct vbs_step *step);
+     * the client has gone); on_end follows with VBS_END_CALLER. *kept, at first all of them, is how many of
+     * the tokens belong to the request: what a step drafted beyond a stop string does not, and is in no count
+     * of the result and of the metrics, as if the target alone had ended there. */
+    bool (*on_step)(void *user, const struct vbs_step *step, size_t *kept);
     /* The prompt is being read: `done` of `total` tokens, of which `cached` came from the prefix cache. May
      * be NULL. */
     void (*on_prompt)(void *user, size_t done, size_t total, size_t cached);

@@ -20,13 +20,16 @@ struct vbs_job {
     vbs_job *next;      /* in the queue, or in a list that one thread holds */
     vbs_job *next_live; /* of all accepted ones whose on_end has not returned */
     bool cancelled;
-    uint64_t number;                     /* of the accepted ones, in order */
-    vbs_end ended;                       /* of one that never got a slot */
-    vbs_request r;                       /* its pointers lead to the two copies below */
-    int32_t *prompt;                     /* (n_prompt) */
-    vb_logit_bias *bias;                 /* (n_bias) */
+    uint64_t number;     /* of the accepted ones, in order */
+    vbs_end ended;       /* of one that never got a slot */
+    vbs_request r;       /* its pointers lead to the copies below */
+    int32_t *prompt;     /* (n_prompt) */
+    vb_logit_bias *bias; /* (n_bias) */
+    int32_t *stop;       /* (n_stop) every id that ends it, the model's own among them */
+    size_t n_stop;
     double submitted, started, prompted; /* vb_now() at acceptance, at the slot, when the prompt was in */
     size_t cached, output;
+    vb_stats beyond; /* what its vb_spec counted and is not the request's (vbs_report) */
 };
 
 /* One sequence's place: its caches, which outlive the request so that the next one may start from them. */
@@ -52,8 +55,6 @@ struct vbs_engine {
     vbs_file target, draft; /* draft.model NULL: none */
     int32_t draft_vocab;
     bool ngram;
-    int32_t *stop;
-    size_t n_stop;
     int n_slots, n_queue, n_ctx;
     const vb_kernels *kernels; /* of all contexts */
     size_t batch;              /* rows of one pass */
@@ -104,8 +105,9 @@ void vbs_slot_share(vbs_engine *e, vbs_slot *slot);
 /* Ends the job and frees the slot; its caches stay. */
 void vbs_slot_end(vbs_engine *e, vbs_slot *slot, vbs_end end, const vb_error *error);
 
-/* describe.c: calls on_step. False: the request ends here. */
-bool vbs_report(vbs_engine *e, vbs_slot *slot, const vb_step *step);
+/* describe.c: calls on_step. False: the request ends here. *step is cut to what belongs to the request, as
+ * are the counts of job and slot. */
+bool vbs_report(vbs_engine *e, vbs_slot *slot, vb_step *step);
 
 /* steps.c: the engine's thread. */
 void *vbs_engine_run(void *engine);

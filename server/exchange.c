@@ -81,12 +81,14 @@ static int box_token(vbs_choice *c, const vbs_token *t, vb_error *err) {
     return 0;
 }
 
-static void box_step(vbs_choice *c, const vbs_step *step, size_t boxed) {
+/* The step that the last `boxed` tokens came from, of which `kept` belong to the text. */
+static void box_step(vbs_choice *c, const vbs_step *step, size_t boxed, size_t kept) {
     if (!boxed) return;
     vbs_out *last = &c->box.tokens[c->box.n - 1];
-    last->drafted = step->n_drafted;
-    last->tested = step->n_tested;
-    last->accepted = step->n_accepted;
+    const bool cut = kept < step->n;
+    last->drafted = cut ? (int)kept : step->n_drafted;
+    last->tested = cut ? (int)kept : step->n_tested;
+    last->accepted = cut ? (int)kept : step->n_accepted;
     if (step->rejected >= 0 && last->origin == VB_FROM_RESIDUAL) {
         last->rejected = step->rejected;
         last->rejected_p = step->rejected_p;
@@ -99,7 +101,7 @@ static void announce(vbs_exchange *x) {
     pthread_cond_signal(&x->changed);
 }
 
-static bool on_step(void *user, const struct vbs_step *step) {
+static bool on_step(void *user, const struct vbs_step *step, size_t *kept) {
     vbs_choice *c = user;
     vb_error err = {0};
     size_t boxed = 0;
@@ -108,7 +110,8 @@ static bool on_step(void *user, const struct vbs_step *step) {
         c->failed = box_token(c, &step->tokens[i], &err) != 0;
         boxed += !c->failed;
     }
-    box_step(c, step, boxed);
+    if (c->assembler.stopped) *kept = boxed;
+    box_step(c, step, boxed, *kept);
     bool go_on = !c->assembler.stopped && !c->failed && !c->cancelled;
     announce(c->x);
     pthread_mutex_unlock(&c->x->lock);
@@ -142,8 +145,23 @@ static void on_end(void *user, const struct vbs_result *result) {
 
 /* ---------------------------------------------------------------------------------------------- life */
 
+/* The ids of stop strings that are the name of a token without text, such as "<|im_end|>": no text ever holds
+ * such a name, so the token itself ends the generation. */
+static size_t find_stop_ids(const vbs_exchange *x, int32_t ids[VBS_MAX_STOPS]) {
+    const vbs_ask *a = x->ask;
+    size_t n = 0, len;
+    for (int i = 0; i < a->n_stops; i++) {
+        const int32_t id = vb_token_find(x->tokenizer, a->stops[i].text, a->stops[i].len);
+        if (id < 0) continue;
+        vb_token_text(x->tokenizer, id, false, &len);
+        if (len == 0) ids[n++] = id;
+    }
+    return n;
+}
+
 static int submit(vbs_choice *c, const vbs_prompt *prompt, vb_error *err) {
     const vbs_ask *a = c->x->ask;
+    int32_t stop[VBS_MAX_STOPS];
     vbs_request r = {.prompt = prompt->ids,
                      .n_prompt = prompt->n,
                      .sampling = a->sampling,
@@ -154,6 +172,8 @@ static int submit(vbs_choice *c, const vbs_prompt *prompt, vb_error *err) {
                      .want_logprobs = a->logprobs || a->verbatim,
                      .want_drafts = a->verbatim,
                      .ignore_stop = a->ignore_eos,
+                     .stop = stop,
+                     .n_stop = find_stop_ids(c->x, stop),
                      .on_step = on_step,
                      .on_prompt = on_prompt,
                      .on_end = on_end,

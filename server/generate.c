@@ -55,8 +55,29 @@ static int make_prompts(vbs_answer *a, vbs_problem *p) {
     return 0;
 }
 
+/* A stop string that is more than the name of a token without text: the name is in no text, so the string can
+ * hardly be. */
+static void warn_of_stops(vbs_answer *a) {
+    const vb_tokenizer *t = vbs_tokenizer(a->s->engine);
+    for (int i = 0; i < a->ask.n_stops; i++) {
+        const vbs_stop *s = &a->ask.stops[i];
+        int32_t *ids = NULL;
+        size_t n = 0, len = 1;
+        if (vb_tokenize(t, s->text, s->len, VB_TOKENIZE_PARSE_SPECIAL, &ids, &n, NULL)) continue;
+        for (size_t k = 0; k < n && n > 1 && len; k++) vb_token_text(t, ids[k], false, &len);
+        if (!len)
+            vbs_ask_warn(
+                &a->ask,
+                "stop: \"%.60s\" holds the name of a token that stands for no text; such a name ends "
+                "the text only where it is the whole stop string",
+                s->text);
+        vb_free(ids);
+    }
+}
+
 static int start(vbs_answer *a, vbs_problem *p) {
     vb_error err = {0};
+    warn_of_stops(a);
     int rc = vbs_exchange_open(&a->x, a->s->engine, &a->ask, a->prompts, a->n_prompts, &err);
     if (rc == VB_ERR_FULL) {
         vbs_metrics m;

@@ -25,6 +25,10 @@ static int check_request(const vbs_engine *e, const vbs_request *r, vb_error *er
         if (r->prompt[i] < 0 || r->prompt[i] >= n_vocab)
             return vb_fail(err, VB_ERR_ARGUMENT, "prompt[%zu]: id %d is outside the vocabulary of %d", i,
                            (int)r->prompt[i], n_vocab);
+    for (size_t i = 0; i < r->n_stop; i++)
+        if (r->stop[i] < 0 || r->stop[i] >= n_vocab)
+            return vb_fail(err, VB_ERR_ARGUMENT, "stop[%zu]: id %d is outside the vocabulary of %d", i,
+                           (int)r->stop[i], n_vocab);
     if ((rc = vb_sampling_check(&r->sampling, n_vocab, err))) return rc;
     if (!vb_accept_name(r->accept))
         return vb_fail(err, VB_ERR_ARGUMENT, "accept %d: no such rule", (int)r->accept);
@@ -43,19 +47,28 @@ static void free_job(vbs_job *job) {
     if (!job) return;
     free(job->prompt);
     free(job->bias);
+    free(job->stop);
     free(job);
 }
 
-static int copy_request(vbs_job **out, const vbs_request *r, vb_error *err) {
+static int copy_request(const vbs_engine *e, vbs_job **out, const vbs_request *r, vb_error *err) {
     vbs_job *job = NULL;
+    size_t own = 0;
+    const int32_t *ids = vb_stop_ids(e->target.tokenizer, &own);
     int rc = vb_alloc((void **)&job, 1, sizeof *job, "a request", err);
     if (rc) return rc;
+    if (r->ignore_stop) own = 0;
     if ((rc = vb_alloc((void **)&job->prompt, r->n_prompt, sizeof *job->prompt, "a prompt", err)) ||
-        (rc = vb_alloc((void **)&job->bias, r->sampling.n_bias, sizeof *job->bias, "logit bias", err))) {
+        (rc = vb_alloc((void **)&job->bias, r->sampling.n_bias, sizeof *job->bias, "logit bias", err)) ||
+        (rc = vb_alloc((void **)&job->stop, own + r->n_stop, sizeof *job->stop, "stop ids", err))) {
         free_job(job);
         return rc;
     }
+    job->n_stop = own + r->n_stop;
+    if (own) memcpy(job->stop, ids, own * sizeof *ids);
+    if (r->n_stop) memcpy(job->stop + own, r->stop, r->n_stop * sizeof *r->stop);
     job->r = *r;
+    job->r.stop = NULL; /* all of them are in the job's own list */
     memcpy(job->prompt, r->prompt, r->n_prompt * sizeof *job->prompt);
     job->r.prompt = job->prompt;
     if (r->sampling.n_bias) memcpy(job->bias, r->sampling.bias, r->sampling.n_bias * sizeof *job->bias);
@@ -93,7 +106,7 @@ static int enqueue(vbs_engine *e, vbs_job *job, vb_error *err) {
 int vbs_submit(vbs_engine *e, const vbs_request *r, vbs_job **out, vb_error *err) {
     vbs_job *job = NULL;
     int rc = check_request(e, r, err);
-    if (rc || (rc = copy_request(&job, r, err))) return rc;
+    if (rc || (rc = copy_request(e, &job, r, err))) return rc;
     pthread_mutex_lock(&e->mutex);
     rc = enqueue(e, job, err);
     if (!rc) *out = job; /* before the engine's thread can end it: the caller's callbacks may look there */

@@ -137,10 +137,8 @@ int vbs_slot_take(vbs_engine *e, vbs_slot *slot, vbs_job *job, vb_error *err) {
         p.draft_context = slot->draft;
         p.draft_vocab = e->draft_vocab;
     }
-    if (!r->ignore_stop) {
-        p.stop = e->stop;
-        p.n_stop = e->n_stop;
-    }
+    p.stop = job->stop;
+    p.n_stop = job->n_stop;
     if ((rc = vb_spec_open(&slot->spec, slot->target, &r->sampling, &p, err))) return rc;
     if ((rc = vb_spec_give(slot->spec, job->prompt + cached, r->n_prompt - cached, err))) {
         vb_spec_close(slot->spec);
@@ -154,12 +152,26 @@ int vbs_slot_take(vbs_engine *e, vbs_slot *slot, vbs_job *job, vb_error *err) {
     return VB_OK;
 }
 
+/* What the vb_spec counted, without what lies beyond the end of the request's text. */
+static void read_stats(const vbs_slot *slot, vb_stats *s) {
+    const vb_stats *beyond = &slot->job->beyond;
+    vb_spec_stats(slot->spec, s);
+    s->emitted -= beyond->emitted;
+    s->drafted -= beyond->drafted;
+    s->tested -= beyond->tested;
+    s->accepted -= beyond->accepted;
+    for (int i = 0; i < 32; i++) {
+        s->tested_at[i] -= beyond->tested_at[i];
+        s->accepted_at[i] -= beyond->accepted_at[i];
+    }
+}
+
 void vbs_slot_end(vbs_engine *e, vbs_slot *slot, vbs_end end, const vb_error *error) {
     vbs_job *job = slot->job;
     vb_stats stats;
     const int32_t *path = vb_spec_tokens(slot->spec, &slot->n_tokens);
     memcpy(slot->tokens, path, slot->n_tokens * sizeof *path);
-    vb_spec_stats(slot->spec, &stats);
+    read_stats(slot, &stats);
     vb_spec_close(slot->spec);
     slot->spec = NULL;
     slot->job = NULL;

@@ -47,16 +47,16 @@ static void fail(vbs_engine *e, vbs_slot *slot, const vb_error *err) {
 }
 
 /* What a step brought. */
-static void deliver(vbs_engine *e, vbs_slot *slot, const vb_step *step) {
+static void deliver(vbs_engine *e, vbs_slot *slot, vb_step *step) {
     const vbs_job *job = slot->job;
     if (step->n_text) {
         slot->read += (size_t)step->n_text;
         tell_prompt(slot);
         return;
     }
+    const bool stop = step->emitted[step->n_emitted - 1].stop, go_on = vbs_report(e, slot, step);
     count(e, step);
-    const bool stop = step->emitted[step->n_emitted - 1].stop;
-    if (!vbs_report(e, slot, step))
+    if (!go_on)
         vbs_slot_end(e, slot, VBS_END_CALLER, NULL);
     else if (stop)
         vbs_slot_end(e, slot, VBS_END_STOP, NULL);

@@ -27,10 +27,14 @@ int remove_models(void **state) {
 }
 
 vbs_engine *open_engine(drafting who, int slots, int queue) {
+    return open_engine_of(target_path, draft_path, who, slots, queue);
+}
+
+vbs_engine *open_engine_of(const char *target, const char *draft, drafting who, int slots, int queue) {
     vbs_engine *e = NULL;
     vb_error err = {0};
-    const vbs_engine_params p = {.target = target_path,
-                                 .draft = who == MODEL ? draft_path : NULL,
+    const vbs_engine_params p = {.target = target,
+                                 .draft = who == MODEL ? draft : NULL,
                                  .ngram = who == NGRAM,
                                  .slots = slots,
                                  .queue = queue,
@@ -54,12 +58,13 @@ static void check_token(client *c, const vbs_token *t) {
     }
 }
 
-static bool on_step(void *user, const vbs_step *step) {
+static bool on_step(void *user, const vbs_step *step, size_t *kept) {
     client *c = user;
     pthread_mutex_lock(&c->mutex);
     while (c->held) pthread_cond_wait(&c->cond, &c->mutex);
-    c->wrong |= c->ended || c->stopped || step->n == 0 || c->n + step->n > MOST;
-    for (size_t i = 0; i < step->n && c->n < MOST; i++) {
+    c->wrong |= c->ended || c->stopped || step->n == 0 || c->n + step->n > MOST || *kept != step->n;
+    if (c->cut_after && c->n + step->n > c->cut_after) *kept = c->cut_after - c->n;
+    for (size_t i = 0; i < *kept && c->n < MOST; i++) {
         const vbs_token *t = &step->tokens[i];
         check_token(c, t);
         c->id[c->n] = t->id;
@@ -70,11 +75,13 @@ static bool on_step(void *user, const vbs_step *step) {
         c->stopped |= t->stop;
     }
     c->steps++;
-    c->drafted += (size_t)step->n_drafted;
-    c->accepted += (size_t)step->n_accepted;
+    c->drafted += *kept < step->n ? *kept : (size_t)step->n_drafted;
+    c->accepted += *kept < step->n ? *kept : (size_t)step->n_accepted;
+    c->torn = *kept < step->n;
     c->rejections += step->rejected >= 0;
     c->wrong |= (step->rejected >= 0) != (c->r.want_drafts && step->n_accepted < step->n_tested);
-    const bool more = !c->hang_up_after || c->n < c->hang_up_after;
+    const bool more =
+        (!c->hang_up_after || c->n < c->hang_up_after) && (!c->cut_after || c->n < c->cut_after);
     pthread_cond_broadcast(&c->cond);
     pthread_mutex_unlock(&c->mutex);
     return more;
@@ -196,8 +203,7 @@ alone open_alone(void) {
         assert_int_equal(vb_context_open(&a.context[i], a.model[i], &p, NULL), 0);
     }
     assert_int_equal(vb_tokenizer_open(&a.tokenizer, a.gguf[0], NULL), 0);
-    for (int32_t id = 0; id < vb_tokenizer_size(a.tokenizer); id++)
-        if (vb_token_is_stop(a.tokenizer, id) && a.n_stop < 64) a.stop[a.n_stop++] = id;
+    a.stop = vb_stop_ids(a.tokenizer, &a.n_stop);
     return a;
 }
 
@@ -237,6 +243,7 @@ void expect_as_alone(alone *a, const client *c, drafting who) {
         rc = vb_spec_step(s, c->r.max_tokens ? c->r.max_tokens - n : SIZE_MAX, &step, &err);
         for (int i = 0; rc == 0 && i < step.n_emitted; i++, n++) {
             stopped = step.emitted[i].stop;
+            if (n >= c->n && c->torn) break;
             if (n >= c->n) fail_msg("a step was torn apart");
             if (step.emitted[i].id != c->id[n])
                 fail_msg("seed %llu, %s, gamma %d, token %zu: %d, alone %d",

@@ -18,6 +18,8 @@ int remove_models(void **state);
 
 typedef enum drafting { NOBODY, MODEL, NGRAM } drafting;
 vbs_engine *open_engine(drafting who, int slots, int queue);
+/* The same over other files. */
+vbs_engine *open_engine_of(const char *target, const char *draft, drafting who, int slots, int queue);
 
 /* ---------------------------------------------------------------------- clients */
 
@@ -32,8 +34,9 @@ typedef struct client {
     double logprob[MOST], p[MOST], q[MOST];
     vb_origin origin[MOST];
     size_t drafted, accepted, rejections;
-    bool stopped, wrong;
-    size_t hang_up_after; /* tokens after which on_step says false; 0: never */
+    bool stopped, wrong, torn; /* torn: the last step was not kept whole */
+    size_t hang_up_after;      /* tokens after which on_step says false; 0: never */
+    size_t cut_after;          /* the same, and what a step has beyond them is left out */
     vbs_result result;
     pthread_mutex_t mutex;
     pthread_cond_t cond;
@@ -64,7 +67,7 @@ typedef struct alone {
     vb_model *model[2];
     vb_context *context[2];
     vb_tokenizer *tokenizer;
-    int32_t stop[64];
+    const int32_t *stop;
     size_t n_stop;
 } alone;
 

@@ -148,8 +148,34 @@ case $word in
     ok "for reason stop" json_is finish_reason stop
     post /v1/completions "{\"prompt\":\"$P\",\"max_tokens\":24,\"seed\":5,\"stop\":\"$word\",\"stream\":true}"
     ok "so does the stream" test "$(stream_text)" = "$before"
+    # what is reported of a text that a stop ends: of the target alone, whoever drafted, in one piece or streamed
+    tokens() { sed 's/.*"completion_tokens":\([0-9]*\).*/\1/'; }
+    post /v1/completions "{\"model\":\"target:off\",\"prompt\":\"$P\",\"max_tokens\":24,\"seed\":5,\"stop\":\"$word\"}"
+    want=$(json completion_tokens)
+    for model in target target:fast target:max; do
+        ask="\"model\":\"$model\",\"prompt\":\"$P\",\"max_tokens\":24,\"seed\":5,\"stop\":\"$word\""
+        post /v1/completions "{$ask}"
+        ok "$model: a stop string's usage is the target's alone" json_is completion_tokens "$want"
+        post /v1/completions "{$ask,\"stream\":true,\"stream_options\":{\"include_usage\":true}}" -N
+        ok "$model: in a stream too" test "$(events | grep '"usage":{' | tokens)" = "$want"
+    done
     ;;
 esac
+
+# the name of a token without text
+for model in target target:off; do
+    ask="\"model\":\"$model\",\"prompt\":\"$P\",\"max_tokens\":8,\"seed\":5,\"ignore_eos\":true,\"logit_bias\":{\"1\":100}"
+    post /v1/completions "{$ask,\"stop\":\"<s>\",\"logprobs\":0}"
+    ok "$model: it ends the text" json_is finish_reason stop
+    ok "$model: and is counted" json_is completion_tokens 1
+    ok "$model: and is not in the text" test -z "$(json text)"
+    ok "$model: nor in its log-probabilities" json_is token_logprobs "[]"
+    post /v1/completions "{$ask,\"stop\":\"<s>\",\"stream\":true}" -N
+    ok "$model: streamed too" test "$(events | grep -c '"finish_reason":"stop"')" = 1
+    post /v1/completions "{$ask,\"stop\":\"<s>x\"}"
+    ok "$model: with something behind it it is text" json_is finish_reason length
+    ok "$model: which a warning says" out_has '<s>x\" holds the name of a token'
+done
 
 # ---------------------------------------------------------------------------------------------------- streams
 post /v1/completions "{\"prompt\":\"$P\",\"max_tokens\":24,\"seed\":5,\"stream\":true}" -N
