@@ -193,6 +193,64 @@ static void test_byte_tokens(void **state) {
     vocab_free(&p.v);
 }
 
+enum { MERGED = 40 };
+
+/* Scores of MERGED entries that merging makes, beside ones that it does not. */
+static void expect_scores(const float score[MERGED], int code) {
+    parts p = good(false);
+    char text[3 * MERGED][8];
+    for (int i = 0; i < MERGED; i++) {
+        snprintf(text[3 * i], 8, "%c%c", 'a' + i / 10, 'k' + i % 10);
+        snprintf(text[3 * i + 1], 8, "<u%d>", i);
+        snprintf(text[3 * i + 2], 8, "[PAD%d]", i);
+        vocab_add(&p.v, text[3 * i], VB_TOKEN_NORMAL, score[i]);
+        vocab_add(&p.v, text[3 * i + 1], VB_TOKEN_USER, -1000); /* as converters write them */
+        vocab_add(&p.v, text[3 * i + 2], VB_TOKEN_UNUSED, -10000);
+    }
+    p.n_kinds = p.n_scores = p.v.n;
+    p.v.score[6] = score[0]; /* "ab" is one of them, too */
+    expect(write_parts(&p), code, "tokenizer.ggml.scores", "different scores for the 41 entries");
+    vocab_free(&p.v);
+}
+
+/* Scores that are a placeholder give the merges no order. Real ones have ties, too. */
+static void test_scores(void **state) {
+    (void)state;
+    float score[MERGED];
+    static const float one[] = {-1000, 0, 1, -0.0f, 1e-30f};
+    for (size_t k = 0; k < sizeof one / sizeof *one; k++) {
+        for (int i = 0; i < MERGED; i++) score[i] = one[k];
+        expect_scores(score, VB_ERR_FORMAT);
+        score[MERGED - 1] = -3; /* all but one */
+        expect_scores(score, VB_ERR_FORMAT);
+        for (int i = 0; i < MERGED / 10; i++) score[i] = -(float)i - 3; /* nine of ten */
+        expect_scores(score, VB_ERR_FORMAT);
+    }
+    for (int i = 0; i < MERGED; i++) score[i] = i % 2 ? -1 : -1000;
+    expect_scores(score, VB_ERR_FORMAT);
+    for (int i = 0; i < MERGED; i++) score[i] = i % 2 ? 0.0f : -0.0f; /* one value */
+    expect_scores(score, VB_ERR_FORMAT);
+    for (int i = 0; i < MERGED; i++) score[i] = -(float)(i % 9);
+    expect_scores(score, VB_ERR_FORMAT);
+    for (int i = 0; i < MERGED; i++) score[i] = -(float)(i % 10);
+    expect_scores(score, VB_OK);
+    for (int i = 0; i < MERGED; i++) score[i] = -(float)i;
+    expect_scores(score, VB_OK);
+    for (int i = MERGED / 2 - 5; i < MERGED; i++) score[i] = 0; /* entries added to a trained vocabulary */
+    expect_scores(score, VB_OK);
+    /* One entry alone needs no order, two do; single characters never. */
+    parts p = good(false);
+    for (size_t i = 0; i < p.v.n; i++) p.v.score[i] = 0;
+    expect(write_parts(&p), VB_OK, "", "");
+    p.v.text[4] = "\xE2\x96\x81";
+    expect(write_parts(&p), VB_OK, "", "");
+    p.v.text[4] = "aa";
+    expect(write_parts(&p), VB_ERR_FORMAT, "tokenizer.ggml.scores", "1 different scores for the 2 entries");
+    p.v.score[4] = -1;
+    expect(write_parts(&p), VB_OK, "", "");
+    vocab_free(&p.v);
+}
+
 static void test_ids(void **state) {
     (void)state;
     static const char *const keys[] = {"tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id",
@@ -304,10 +362,10 @@ static void test_damaged(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good),    cmocka_unit_test(test_model_and_pre),
-        cmocka_unit_test(test_arrays),  cmocka_unit_test(test_byte_tokens),
-        cmocka_unit_test(test_ids),     cmocka_unit_test(test_merges),
-        cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_good),   cmocka_unit_test(test_model_and_pre),
+        cmocka_unit_test(test_arrays), cmocka_unit_test(test_byte_tokens),
+        cmocka_unit_test(test_scores), cmocka_unit_test(test_ids),
+        cmocka_unit_test(test_merges), cmocka_unit_test(test_damaged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
