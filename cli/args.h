@@ -62,7 +62,7 @@ typedef struct cli_options {
     double timeout, logprob_tolerance;
     cli_list logit_bias, merge;
     const char *accept, *activations, *kv, *kernels, *repack, *color, *trace, *tokens, *out, *system,
-        *chat_template, *texts, *name, *tolerance, *html, *junit, *shard, *prompts;
+        *chat_template, *pre, *texts, *name, *tolerance, *html, *junit, *shard, *prompts;
     bool trace_full, json, compare, verbose, ignore_eos, oracle, ids, pieces, no_special, add_bos, pure,
         force, manifest, quick, help;
     /* Arguments that are no options: FILE of `inspect`, IN OUT TYPE of `quantize`,

@@ -393,6 +393,7 @@ static json_t *result_json(const bench *b) {
         json_object_set_new(seconds, key, cli_json_real(b->cost[t]));
     }
     json_object_set_new(o, "model", cli_json_text(b->o->model, strlen(b->o->model)));
+    cli_json_pre(o, b->session.target.tokenizer);
     if (b->o->draft_model)
         json_object_set_new(o, "draft_model", cli_json_text(b->o->draft_model, strlen(b->o->draft_model)));
     json_object_set_new(o, "draft", json_string(s->draft_name));

@@ -210,6 +210,7 @@ static void print_chat_stats(const chat *c) {
     fprintf(stderr, "context: %d of %d positions; draft %s, accept %s, seed %llu\n",
             vb_context_length(c->session.context), vb_context_size(c->session.context), c->session.draft_name,
             c->session.o->accept, (unsigned long long)c->session.sampling.seed);
+    cli_print_pre(c->session.target.tokenizer);
     if (t.drafted)
         fprintf(stderr, "drafted %llu, tested %llu, accepted %llu: acceptance %.3f, alpha %.3f\n",
                 (unsigned long long)t.drafted, (unsigned long long)t.tested, (unsigned long long)t.accepted,

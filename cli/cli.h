@@ -119,8 +119,16 @@ typedef struct cli_model {
     vb_model *model;
 } cli_model;
 
-/* Opens file and tokenizer, and the weights if asked. Returns CLI_OK or CLI_FAIL (after a message). */
-int cli_model_open(cli_model *m, const char *path, bool weights);
+/* Opens file and tokenizer (--pre), and the weights if asked. Returns CLI_OK or CLI_FAIL (after a message).
+ */
+int cli_model_open(cli_model *m, const cli_options *o, const char *path, bool weights);
+/* --pre: CLI_OK, or CLI_USAGE (after a message) for a name that is not known. */
+int cli_check_pre(const cli_options *o);
+/* Which pre-tokenizer cuts texts, and whether it is not the file's own: "pre" (null with SPM) and
+ * "pre_overridden" of an object that says which model it was. t may be NULL: there was none. */
+void cli_json_pre(json_t *o, const vb_tokenizer *t);
+/* A line about it on standard error, if it is not. */
+void cli_print_pre(const vb_tokenizer *t);
 void cli_model_close(cli_model *m);
 /* The text of a token in quotes, escaped, for people: "\" the\"". */
 void cli_token_quote(const vb_tokenizer *t, int32_t id, char *out, size_t size);

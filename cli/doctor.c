@@ -23,8 +23,10 @@ static void describe(const char *who, const char *path, const cli_model *m) {
     cli_outf("  model      %s%s%s, %.3g million parameters, weights %s, trained for %d positions\n",
              i->architecture, name[0] ? ", " : "", name, 1e-6 * (double)i->parameters,
              cli_bytes(i->weight_bytes, bytes), i->n_ctx);
-    cli_outf("  vocabulary %s%s%s, %d ids (output matrix %d rows)\n", vb_tokenizer_model(t),
-             vb_tokenizer_pre(t)[0] ? " " : "", vb_tokenizer_pre(t), vb_tokenizer_size(t), i->n_vocab);
+    cli_outf("  vocabulary %s%s%s%s, %d ids (output matrix %d rows)\n", vb_tokenizer_model(t),
+             vb_tokenizer_pre(t)[0] ? " " : "", vb_tokenizer_pre(t),
+             vb_tokenizer_pre_overridden(t) ? " (by --pre, not by the file)" : "", vb_tokenizer_size(t),
+             i->n_vocab);
     cli_outf("  special    bos %d (%s), eos %d (%s)\n", vb_token_bos(t),
              vb_tokenizer_adds_bos(t) ? "added" : "not added", vb_token_eos(t),
              vb_tokenizer_adds_eos(t) ? "added" : "not added");
@@ -87,11 +89,12 @@ static void print_verdict(const cli_model *target, const cli_model *draft, int r
 static json_t *vocabulary_json(const cli_model *m) {
     const vb_tokenizer *t = m->tokenizer;
     const vb_model_info *i = vb_model_describe(m->model);
-    return json_pack("{ss ss ss si si si si sb sb sI sI}", "architecture", i->architecture, "tokenizer",
-                     vb_tokenizer_model(t), "pre", vb_tokenizer_pre(t), "ids", vb_tokenizer_size(t), "rows",
-                     i->n_vocab, "bos", vb_token_bos(t), "eos", vb_token_eos(t), "adds_bos",
-                     vb_tokenizer_adds_bos(t), "adds_eos", vb_tokenizer_adds_eos(t), "parameters",
-                     (json_int_t)i->parameters, "weight_bytes", (json_int_t)i->weight_bytes);
+    return json_pack("{ss ss ss sb si si si si sb sb sI sI}", "architecture", i->architecture, "tokenizer",
+                     vb_tokenizer_model(t), "pre", vb_tokenizer_pre(t), "pre_overridden",
+                     vb_tokenizer_pre_overridden(t), "ids", vb_tokenizer_size(t), "rows", i->n_vocab, "bos",
+                     vb_token_bos(t), "eos", vb_token_eos(t), "adds_bos", vb_tokenizer_adds_bos(t),
+                     "adds_eos", vb_tokenizer_adds_eos(t), "parameters", (json_int_t)i->parameters,
+                     "weight_bytes", (json_int_t)i->weight_bytes);
 }
 
 static int examine(const cli_options *o, const cli_model *target, const cli_model *draft) {
@@ -118,8 +121,8 @@ int cli_doctor(cli_options *o) {
     if (!o->model || !o->draft_model)
         return cli_usage("two models are compared: verbatim doctor -m TARGET -md DRAFT");
     cli_interrupt_install();
-    int rc = cli_model_open(&target, o->model, true);
-    if (!rc) rc = cli_model_open(&draft, o->draft_model, true);
+    int rc = cli_model_open(&target, o, o->model, true);
+    if (!rc) rc = cli_model_open(&draft, o, o->draft_model, true);
     if (!rc) rc = examine(o, &target, &draft);
     cli_model_close(&draft);
     cli_model_close(&target);

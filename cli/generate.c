@@ -140,6 +140,17 @@ json_t *cli_json_offload(const cli_session *s) {
                      "declined", (json_int_t)t.declined, "failed", (json_int_t)t.failed);
 }
 
+void cli_json_pre(json_t *o, const vb_tokenizer *t) {
+    const char *pre = t ? vb_tokenizer_pre(t) : "";
+    json_object_set_new(o, "pre", *pre ? json_string(pre) : json_null());
+    json_object_set_new(o, "pre_overridden", json_boolean(t && vb_tokenizer_pre_overridden(t)));
+}
+
+void cli_print_pre(const vb_tokenizer *t) {
+    if (vb_tokenizer_pre_overridden(t))
+        fprintf(stderr, "pre-tokenizer %s: by --pre, not by the file\n", vb_tokenizer_pre(t));
+}
+
 void cli_print_stats(const cli_session *s, const cli_result *r) {
     const vb_stats *t = &r->stats;
     fprintf(stderr, "%zu tokens in %.3f s: %.1f tokens/s; ended: %s%s; prompt: %llu tokens in %.3f s\n", r->n,
@@ -149,6 +160,7 @@ void cli_print_stats(const cli_session *s, const cli_result *r) {
             s->draft_name, s->o->accept, s->params.gamma, s->sampling.temperature,
             (unsigned long long)s->sampling.seed, vb_context_kernels(s->context),
             vb_context_threads(s->context));
+    cli_print_pre(s->target.tokenizer);
     if (s->params.draft != VB_DRAFT_NONE) {
         fprintf(stderr,
                 "drafted %llu, tested %llu, accepted %llu: acceptance %.3f, alpha %.3f; mean accepted %.2f; "

@@ -144,6 +144,7 @@ int cli_logits(cli_options *o) {
     if (!o->tokens) return cli_usage("no tokens: give --tokens 1,2,3 or --tokens @FILE");
     if (!o->out) return cli_usage("no output: give --out FILE");
     int rc = cli_check_offload(o);
+    if (!rc) rc = cli_check_pre(o); /* and it changes nothing, see below */
     if (!rc) rc = cli_parse_tokens(o->tokens, &ids, &n);
     if (rc) return rc;
     cli_interrupt_install();

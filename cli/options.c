@@ -24,6 +24,11 @@ const cli_option CLI_OPTIONS[] = {
      "if -md "
      "is given, else none",
      GENERATE | CMD_BENCH, CLI_CHOICE, AT(draft), 0, 0, "none|self|ngram|model"},
+    {"--pre", "NAME",
+     "the pre-tokenizer of target and draft, where tokenizer.ggml.pre is absent, \"default\", not known or "
+     "wrong: "
+     "llama-bpe, qwen2, ... (docs/tokenizers.md)",
+     MODEL & ~CMD_INSPECT, CLI_STRING, AT(pre), 0, 0, NULL},
     {"-p|--prompt", "TEXT", "the text to continue", CMD_RUN | CMD_PROVE | CMD_RECORD | CMD_BENCH, CLI_STRING,
      AT(prompt), 0, 0, NULL},
     {"-f|--file", "FILE", "read the text to continue from a file, byte for byte; - is standard input",

@@ -215,16 +215,21 @@ static json_t *report_json(const prove_state *s) {
                                                "law", cli_json_real(r->worst[i].expected), "seen",
                                                cli_json_real(r->worst[i].seen)));
     }
+    json_t *o = json_object();
+    cli_json_pre(o, s->session.target.tokenizer);
     const char *who = s->session.o->endpoint ? "endpoint" : s->samples.n ? "samples" : s->session.o->accept;
-    return json_pack(
-        "{sb sb ss so sb so so sI sI sI sI sI sI sI sI sI so}", "ok", r->ok, "undecided", r->undecided, //
-        "accept", who, "endpoint", endpoint_json(s), "wrong_on_purpose", s->wrong != NULL,              //
-        "stages", stages, "worst", worst, "laws", (json_int_t)r->laws,                                  //
-        "repeated", (json_int_t)r->repeated, "repeat_differs", (json_int_t)r->repeat_differs,           //
-        "paths", (json_int_t)r->paths, "path_differs", (json_int_t)r->path_differs,                     //
-        "logprobs", (json_int_t)r->logprobs, "logprob_differs", (json_int_t)r->logprob_differs,         //
-        "drafted", (json_int_t)r->drafted, "accepted", (json_int_t)r->accepted, "seconds",
-        cli_json_real(s->seconds));
+    json_object_update_new(
+        o,
+        json_pack("{sb sb ss so sb so so sI sI sI sI sI sI sI sI sI so}", "ok", r->ok, "undecided",
+                  r->undecided,                                                                           //
+                  "accept", who, "endpoint", endpoint_json(s), "wrong_on_purpose", s->wrong != NULL,      //
+                  "stages", stages, "worst", worst, "laws", (json_int_t)r->laws,                          //
+                  "repeated", (json_int_t)r->repeated, "repeat_differs", (json_int_t)r->repeat_differs,   //
+                  "paths", (json_int_t)r->paths, "path_differs", (json_int_t)r->path_differs,             //
+                  "logprobs", (json_int_t)r->logprobs, "logprob_differs", (json_int_t)r->logprob_differs, //
+                  "drafted", (json_int_t)r->drafted, "accepted", (json_int_t)r->accepted, "seconds",
+                  cli_json_real(s->seconds)));
+    return o;
 }
 
 static int print_report(const prove_state *s) {

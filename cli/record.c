@@ -145,7 +145,7 @@ static int read_prompt(const cli_options *o, prompt_set *set) {
     size_t n;
     int rc;
     if (o->tokens) return (rc = cli_parse_tokens(o->tokens, &ids, &n)) ? rc : add_prompt(set, ids, n);
-    rc = cli_model_open(&m, o->model, false);
+    rc = cli_model_open(&m, o, o->model, false);
     if (!rc)
         rc = o->prompts ? read_prompts(o, &m, set) : add_text(set, &m, o->prompt, strlen(o->prompt), "-p");
     cli_model_close(&m);
@@ -201,6 +201,7 @@ static int record_traces(const cli_options *o, const char *model, const char *dr
         const cf_trace_spec s = {.dir = o->out,
                                  .target = model,
                                  .draft = draft,
+                                 .pre = o->pre,
                                  .accept = (vb_accept)rule,
                                  .gamma = 4,
                                  .seed = 1,
@@ -221,8 +222,8 @@ static int record_tokens(const cli_options *o, const char *model, const char *na
     cf_part part;
     int rc = cli_parse_shard(o, &part.shard, &part.shards);
     if (rc) return rc;
-    rc = cf_make_tokens(&t, o->out, model, o->texts, part, &err) ? cli_report(&err)
-                                                                 : put(o, "tokens", name, "", &t);
+    rc = cf_make_tokens(&t, o->out, model, o->pre, o->texts, part, &err) ? cli_report(&err)
+                                                                         : put(o, "tokens", name, "", &t);
     cf_text_free(&t);
     return rc;
 }
@@ -271,6 +272,7 @@ int cli_record(cli_options *o) {
     if (o->shard && (!o->model || o->manifest))
         return cli_usage(
             "--shard splits what is recorded of a model: give -m FILE, and write the manifest afterwards");
+    if (cli_check_pre(o)) return CLI_USAGE;
     if (o->n_predict < 1 || o->n_predict > 4096) return cli_usage("-n: record takes 1 to 4096");
     if (mkdir(o->out, 0777) && errno != EEXIST) return cli_error("%s: %s", o->out, strerror(errno));
     int rc = o->model ? of_model(o) : o->manifest ? CLI_OK : record_formats(o);

@@ -193,6 +193,7 @@ static json_t *result_json(const run_state *r) {
     json_object_set_new(o, "stats", cli_json_stats(a));
     if (r->compared) json_object_set_new(o, "compare", comparison_json(r));
     json_object_set_new(o, "model", cli_json_text(s->o->model, strlen(s->o->model)));
+    cli_json_pre(o, s->target.tokenizer);
     if (s->o->draft_model)
         json_object_set_new(o, "draft_model", cli_json_text(s->o->draft_model, strlen(s->o->draft_model)));
     json_object_set_new(o, "draft", json_string(s->draft_name));

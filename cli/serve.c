@@ -193,6 +193,7 @@ static int open_engine(serve_state *s) {
     terminal = isatty(STDERR_FILENO) == 1;
     s->ep = (vbs_engine_params){.target = o->model,
                                 .draft = o->draft_model,
+                                .pre = o->pre,
                                 .ngram = o->draft && !strcmp(o->draft, "ngram"),
                                 .slots = (int)o->serve.slots,
                                 .queue = (int)o->serve.queue,
@@ -234,6 +235,9 @@ static void say_hello(const serve_state *s) {
     if (s->sp.has_draft)
         fprintf(stderr, "  preset   %s: %d tokens drafted per step, accept %s\n", o->serve.preset,
                 s->sp.gamma, o->accept);
+    if (vb_tokenizer_pre_overridden(vbs_tokenizer(s->engine)))
+        fprintf(stderr, "  pre      %s: by --pre, not by the file\n",
+                vb_tokenizer_pre(vbs_tokenizer(s->engine)));
     fprintf(stderr, "  memory   weights %s, contexts %s (%d slots of %d positions)\n",
             cli_bytes(m.weight_bytes, weights), cli_bytes(m.context_bytes, contexts), m.slots,
             vbs_context_size(s->engine));
@@ -272,6 +276,7 @@ static void wind_down(serve_state *s) {
 static int serve(serve_state *s) {
     vb_error err = {0};
     int rc = cli_check_models(s->o);
+    if (!rc) rc = cli_check_pre(s->o);
     if (!rc) rc = server_params(s);
     if (rc) return rc;
     if (vbs_server_open(&s->server, &s->sp, &err)) return cli_report(&err);

@@ -17,11 +17,25 @@ void cli_model_close(cli_model *m) {
     memset(m, 0, sizeof *m);
 }
 
-int cli_model_open(cli_model *m, const char *path, bool weights) {
+int cli_check_pre(const cli_options *o) {
+    char list[512] = "";
+    const char *name;
+    if (!o->pre) return CLI_OK;
+    for (size_t i = 0; (name = vb_pre_name(i)); i++) {
+        if (!strcmp(name, o->pre)) return CLI_OK;
+        const size_t used = strlen(list);
+        snprintf(list + used, sizeof list - used, "%s%s", used ? ", " : "", name);
+    }
+    return cli_usage("--pre %s: expected one of %s", o->pre, list);
+}
+
+int cli_model_open(cli_model *m, const cli_options *o, const char *path, bool weights) {
+    const vb_tokenizer_params p = {.pre = o->pre};
     vb_error err = {0};
+    if (cli_check_pre(o)) return CLI_USAGE;
     memset(m, 0, sizeof *m);
     int rc = vb_gguf_open(&m->gguf, path, &err);
-    if (!rc) rc = vb_tokenizer_open(&m->tokenizer, m->gguf, &err);
+    if (!rc) rc = vb_tokenizer_open_with(&m->tokenizer, m->gguf, &p, &err);
     if (!rc && weights) rc = vb_model_open(&m->model, m->gguf, &err);
     if (!rc) return CLI_OK;
     cli_model_close(m);
@@ -212,7 +226,7 @@ static int open_draft(cli_session *s) {
     const vb_model *model = s->target.model;
     vb_error err = {0};
     if (o->draft_model) {
-        int rc = cli_model_open(&s->draft_file, o->draft_model, true);
+        int rc = cli_model_open(&s->draft_file, o, o->draft_model, true);
         if (!rc) rc = cli_repack(o, s->draft_file.model);
         if (rc) return rc;
         if (vb_vocab_compatible(s->target.tokenizer, s->draft_file.tokenizer, &s->params.draft_vocab, &err)) {
@@ -245,7 +259,7 @@ static int open_all(cli_session *s) {
     vb_context_params p;
     int rc = check_options(o);
     if (!rc) rc = set_sampling(s);
-    if (!rc) rc = cli_model_open(&s->target, o->model, true);
+    if (!rc) rc = cli_model_open(&s->target, o, o->model, true);
     if (!rc) rc = cli_check_context(o, s->target.model);
     if (!rc) rc = cli_repack(o, s->target.model);
     if (rc) return rc;

@@ -26,7 +26,7 @@ int cli_tokenize(cli_options *o) {
     if (!o->model) return cli_usage("no model: give one with -m FILE");
     if (o->ids && o->pieces) return cli_usage("--ids and --pieces exclude each other");
     cli_interrupt_install();
-    int rc = cli_model_open(&m, o->model, false);
+    int rc = cli_model_open(&m, o, o->model, false);
     if (!rc) rc = cli_read_file("-", &text, &len);
     if (rc) goto cleanup;
     unsigned flags =

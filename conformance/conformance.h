@@ -70,9 +70,10 @@ typedef struct cf_part {
     int shard, shards;
 } cf_part;
 
-/* Level 1 (tokens.c): the ids of every text of dir/texts under the tokenizer of dir/model. */
-int cf_make_tokens(cf_text *out, const char *dir, const char *model, const char *texts, cf_part part,
-                   vb_error *err);
+/* Level 1 (tokens.c): the ids of every text of dir/texts under the tokenizer of dir/model. `pre` as in
+ * vb_tokenizer_params. */
+int cf_make_tokens(cf_text *out, const char *dir, const char *model, const char *pre, const char *texts,
+                   cf_part part, vb_error *err);
 
 /* Levels 4 and 5 (model.c). */
 typedef struct cf_prompt {
@@ -100,6 +101,7 @@ int cf_make_model(cf_text *out, const cf_model_spec *spec, const cf_config *conf
 /* Level 5 (traces.c): a full speculative trace (docs/trace.md) under q16 with a float32 cache. */
 typedef struct cf_trace_spec {
     const char *dir, *target, *draft;
+    const char *pre; /* as in vb_tokenizer_params */
     vb_accept accept;
     int gamma;
     uint64_t seed;

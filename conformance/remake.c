@@ -21,6 +21,11 @@ static const char *text_of(const json_t *o, const char *key) {
     return s ? s : "";
 }
 
+/* The pre-tokenizer that was named when the file was made; NULL: the model's own. */
+static const char *pre_of(const json_t *head) {
+    return json_is_true(json_object_get(head, "pre_overridden")) ? text_of(head, "pre") : NULL;
+}
+
 static int read_ids(const json_t *array, int32_t **ids, size_t *n, vb_error *err) {
     *n = json_array_size(array);
     int rc = vb_alloc((void **)ids, *n + 1, sizeof **ids, "token ids", err);
@@ -94,6 +99,7 @@ static int remake_trace(cf_text *out, const char *dir, const json_t *head, const
     cf_trace_spec s = {.dir = dir,
                        .target = text_of(head, "target"),
                        .draft = json_string_value(json_object_get(head, "draft_model")),
+                       .pre = pre_of(head),
                        .gamma = (int)json_integer_value(json_object_get(head, "gamma")),
                        .seed = strtoull(text_of(head, "seed"), NULL, 10),
                        .tokens = ids,
@@ -125,7 +131,8 @@ int cf_remake(cf_text *out, const char *dir, const char *name, const char *text,
     else if (!strcmp(kind, "dots"))
         rc = cf_make_dots(out, config, err);
     else if (!strcmp(kind, "tokens"))
-        rc = cf_make_tokens(out, dir, text_of(head, "model"), text_of(head, "texts"), (cf_part){0, 0}, err);
+        rc = cf_make_tokens(out, dir, text_of(head, "model"), pre_of(head), text_of(head, "texts"),
+                            (cf_part){0, 0}, err);
     else if (!strcmp(kind, "model"))
         rc = remake_model(out, dir, head, text, len, config, err);
     else

@@ -85,12 +85,14 @@ static void add_tokens_header(cf_text *out, const vb_tokenizer *t, const char *m
     json_object_set_new(h, "texts", json_string(texts));
     json_object_set_new(h, "tokenizer", json_string(vb_tokenizer_model(t)));
     json_object_set_new(h, "pre", json_string(vb_tokenizer_pre(t)));
+    if (vb_tokenizer_pre_overridden(t)) json_object_set_new(h, "pre_overridden", json_true());
     json_object_set_new(h, "n_vocab", json_integer(vb_tokenizer_size(t)));
     cf_add_json(out, h);
 }
 
-int cf_make_tokens(cf_text *out, const char *dir, const char *model, const char *texts, cf_part part,
-                   vb_error *err) {
+int cf_make_tokens(cf_text *out, const char *dir, const char *model, const char *pre, const char *texts,
+                   cf_part part, vb_error *err) {
+    const vb_tokenizer_params tp = {.pre = pre};
     char *model_path = cf_path(dir, model), *texts_path = cf_path(dir, texts), *file = NULL;
     vb_gguf *g = NULL;
     vb_tokenizer *t = NULL;
@@ -99,7 +101,7 @@ int cf_make_tokens(cf_text *out, const char *dir, const char *model, const char 
     int rc = model_path && texts_path ? VB_OK : vb_fail(err, VB_ERR_MEMORY, "out of memory for a file name");
     if (!rc) rc = cf_read_file(texts_path, &file, &n, err);
     if (!rc) rc = vb_gguf_open(&g, model_path, err);
-    if (!rc) rc = vb_tokenizer_open(&t, g, err);
+    if (!rc) rc = vb_tokenizer_open_with(&t, g, &tp, err);
     if (!rc) rc = texts_of(NULL, t, file, texts_path, 0, 0, &count, err);
     if (!rc) rc = cf_part_range(part, count, "texts", &from, &to, &last, err);
     if (rc) goto cleanup;

@@ -14,17 +14,19 @@ typedef struct side {
     vb_context *context;
 } side;
 
-static int side_open(side *s, const char *dir, const char *name, size_t n_ctx, const cf_config *config,
+static int side_open(side *s, const cf_trace_spec *spec, const char *name, const cf_config *config,
                      vb_error *err) {
+    const vb_tokenizer_params tp = {.pre = spec->pre};
     int rc;
     vb_context_params p;
-    if (!(s->path = cf_path(dir, name))) return vb_fail(err, VB_ERR_MEMORY, "out of memory for a file name");
+    if (!(s->path = cf_path(spec->dir, name)))
+        return vb_fail(err, VB_ERR_MEMORY, "out of memory for a file name");
     if ((rc = vb_gguf_open(&s->gguf, s->path, err)) ||
-        (rc = vb_tokenizer_open(&s->tokenizer, s->gguf, err)) ||
+        (rc = vb_tokenizer_open_with(&s->tokenizer, s->gguf, &tp, err)) ||
         (rc = vb_model_open(&s->model, s->gguf, err)))
         return rc;
     vb_context_defaults(&p);
-    p.n_ctx = (int)n_ctx;
+    p.n_ctx = (int)spec->end;
     p.n_threads = config->threads;
     p.batch = config->batch;
     p.kernels = config->kernels;
@@ -65,8 +67,8 @@ int cf_make_trace(cf_text *out, const cf_trace_spec *s, const cf_config *config,
     vb_trace *trace = NULL;
     vb_spec_params p;
     vb_sampling sampling;
-    int rc = side_open(&target, s->dir, s->target, s->end, config, err);
-    if (!rc && s->draft) rc = side_open(&draft, s->dir, s->draft, s->end, config, err);
+    int rc = side_open(&target, s, s->target, config, err);
+    if (!rc && s->draft) rc = side_open(&draft, s, s->draft, config, err);
     if (rc) goto cleanup;
     vb_sampling_defaults(&sampling);
     sampling.temperature = s->temperature;

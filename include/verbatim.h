@@ -185,13 +185,28 @@ enum {
 /* Builds the tokenizer of a file: SPM (tokenizer.ggml.model "llama") or byte-level BPE ("gpt2") with a known
  * tokenizer.ggml.pre. Errors: VB_ERR_UNSUPPORTED (naming what was found and what is known), VB_ERR_FORMAT. */
 int vb_tokenizer_open(vb_tokenizer **out, const vb_gguf *g, vb_error *err);
+
+/* What somebody knows better than the file. Zeros are defaults. */
+typedef struct vb_tokenizer_params {
+    const char *pre; /* the pre-tokenizer (vb_pre_name) of a BPE file, whatever tokenizer.ggml.pre says, also
+                        where it is absent, "default" or not known. NULL: the file's */
+} vb_tokenizer_params;
+/* The same with parameters; p = NULL: defaults. Errors further: VB_ERR_ARGUMENT for a pre that is not known
+ * or that a SPM file has no use for. */
+int vb_tokenizer_open_with(vb_tokenizer **out, const vb_gguf *g, const vb_tokenizer_params *p, vb_error *err);
+/* The names that tokenizer.ggml.pre may have here: the i-th, NULL after the last. Some are other names of the
+ * one before. */
+const char *vb_pre_name(size_t i);
 void vb_tokenizer_close(vb_tokenizer *t);
 
 int32_t vb_tokenizer_size(const vb_tokenizer *t);      /* number of ids */
 const char *vb_tokenizer_model(const vb_tokenizer *t); /* "spm" or "bpe" */
 const char *vb_tokenizer_pre(const vb_tokenizer *t);   /* name of the pre-tokenizer pattern, "" for spm */
-int32_t vb_token_bos(const vb_tokenizer *t);           /* -1 if there is none */
-int32_t vb_token_eos(const vb_tokenizer *t);           /* -1 if there is none */
+/* True if vb_tokenizer_params.pre made it another one than the file's: whoever reports which model it is says
+ * so. */
+bool vb_tokenizer_pre_overridden(const vb_tokenizer *t);
+int32_t vb_token_bos(const vb_tokenizer *t); /* -1 if there is none */
+int32_t vb_token_eos(const vb_tokenizer *t); /* -1 if there is none */
 bool vb_tokenizer_adds_bos(const vb_tokenizer *t);
 bool vb_tokenizer_adds_eos(const vb_tokenizer *t);
 /* True for every id that ends a generation: EOS, end of turn, end of message. */

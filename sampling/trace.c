@@ -183,6 +183,10 @@ static json_t *header(vb_trace *t) {
     put(t, o, "sampling", sampling_value(t, s));
     put(t, o, "target", optional(t->p.target));
     put(t, o, "draft_model", optional(t->p.draft));
+    if (t->p.tokenizer && vb_tokenizer_pre_overridden(t->p.tokenizer)) {
+        put(t, o, "pre", json_string(vb_tokenizer_pre(t->p.tokenizer)));
+        put(t, o, "pre_overridden", json_true());
+    }
     put(t, o, "full", json_boolean(t->p.full));
     return o;
 }

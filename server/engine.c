@@ -74,12 +74,14 @@ static int repack(vbs_file *f, const char *what, const vbs_engine_params *p, uin
 
 static int open_file(vbs_file *f, const char *path, const char *what, const vbs_engine_params *p,
                      vb_error *err) {
+    const vb_tokenizer_params tp = {.pre = p->pre};
     vb_context_params cp;
     uint64_t context;
     int rc;
     context_params(p, &cp);
     say(p, what, 0);
-    if ((rc = vb_gguf_open(&f->gguf, path, err)) || (rc = vb_tokenizer_open(&f->tokenizer, f->gguf, err)) ||
+    if ((rc = vb_gguf_open(&f->gguf, path, err)) ||
+        (rc = vb_tokenizer_open_with(&f->tokenizer, f->gguf, &tp, err)) ||
         (rc = vb_model_open(&f->model, f->gguf, err)))
         return rc;
     /* The drafter's context is as long as its training allows; the target's must be as long as was asked. */

@@ -22,6 +22,7 @@ struct vbs_result;
 typedef struct vbs_engine_params {
     const char *target,
         *draft; /* paths of GGUF files; draft NULL: prompt lookup (n-grams) drafts if `ngram`, else nobody */
+    const char *pre; /* as in vb_tokenizer_params, of both */
     bool ngram;
     int slots;           /* requests computed at the same time. 0: 4 */
     int queue;           /* requests that may wait for a slot. 0: 32 */

@@ -74,6 +74,15 @@ static json_t *model_info(const char *path, const vb_model *m) {
                      i->n_vocab, "n_ctx_train", i->n_ctx);
 }
 
+static json_t *target_info(const vbs_server *s) {
+    const vb_tokenizer *t = vbs_tokenizer(s->engine);
+    const char *pre = vb_tokenizer_pre(t);
+    json_t *o = model_info(s->p.target, vbs_target(s->engine));
+    json_object_set_new(o, "pre", *pre ? json_string(pre) : json_null());
+    json_object_set_new(o, "pre_overridden", json_boolean(vb_tokenizer_pre_overridden(t)));
+    return o;
+}
+
 static int props(vbs_call *c) {
     const vbs_server *s = c->s;
     const vb_sampling *d = &s->terms.sampling;
@@ -83,16 +92,15 @@ static int props(vbs_call *c) {
     json_t *presets = json_object();
     for (const vbs_preset *p = VBS_PRESETS; p->name; p++)
         if (s->terms.has_draft || !p->gamma) json_object_set_new(presets, p->name, json_integer(p->gamma));
-    json_t *o = json_pack("{ss ss ss so so so so ss si si si sI sI}", "version", VB_VERSION, "model",
-                          s->terms.name, "system_fingerprint", s->fingerprint, "target",
-                          model_info(s->p.target, vbs_target(s->engine)), "draft", draft, "drafter",
-                          json_string(vbs_draft(s->engine) ? "model"
-                                      : s->terms.has_draft ? "ngram"
-                                                           : "none"),
-                          "presets", presets, "accept", vb_accept_name(s->terms.accept), "n_ctx",
-                          vbs_context_size(s->engine), "slots", m.slots, "queue", m.queue, "context_bytes",
-                          (json_int_t)m.context_bytes, "draft_tokens",
-                          (json_int_t)(s->terms.has_draft ? s->terms.gamma : 0));
+    json_t *o = json_pack(
+        "{ss ss ss so so so so ss si si si sI sI}", "version", VB_VERSION, "model", s->terms.name,
+        "system_fingerprint", s->fingerprint, "target", target_info(s), "draft", draft, "drafter",
+        json_string(vbs_draft(s->engine) ? "model"
+                    : s->terms.has_draft ? "ngram"
+                                         : "none"),
+        "presets", presets, "accept", vb_accept_name(s->terms.accept), "n_ctx", vbs_context_size(s->engine),
+        "slots", m.slots, "queue", m.queue, "context_bytes", (json_int_t)m.context_bytes, "draft_tokens",
+        (json_int_t)(s->terms.has_draft ? s->terms.gamma : 0));
     json_object_set_new(o, "chat_template", s->template ? json_string(s->template) : json_null());
     const char *system = s->terms.system_prompt ? s->terms.system_prompt : "";
     json_object_set_new(o, "system_prompt", vbs_json_text(system, strlen(system)));

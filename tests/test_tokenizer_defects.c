@@ -125,6 +125,52 @@ static void test_model_and_pre(void **state) {
     vocab_free(&p.v);
 }
 
+static void expect_pre(gw *w, const char *pre, int code, const char *what, bool overridden) {
+    vb_gguf *g = NULL;
+    vb_tokenizer *t = NULL;
+    vb_error err = {0};
+    size_t n;
+    uint8_t *bytes = gw_finish(w, &n);
+    if (vb_gguf_open_memory(&g, bytes, n, "test.gguf", &err)) fail_msg("%s", err.message);
+    free(bytes);
+    const int rc = vb_tokenizer_open_with(&t, g, &(vb_tokenizer_params){.pre = pre}, &err);
+    if (rc != code) fail_msg("--pre %s: code %d: %s", pre, rc, err.message);
+    if (rc && !strstr(err.message, what)) fail_msg("%s", err.message);
+    if (!rc) assert_string_equal(vb_tokenizer_pre(t), what);
+    if (!rc) assert_int_equal(vb_tokenizer_pre_overridden(t), overridden);
+    vb_tokenizer_close(t);
+    vb_gguf_close(g);
+    gw_free(w);
+}
+
+/* A pre-tokenizer that the caller names counts, whatever the file says. */
+static void test_given_pre(void **state) {
+    (void)state;
+    parts p = good(true);
+    static const char *const file[] = {NULL, "", "default", "whatever", "gpt-2", "qwen2"};
+    for (int i = 0; i < 6; i++) {
+        p.pre = file[i];
+        expect_pre(write_parts(&p), "gpt-2", VB_OK, "gpt-2", i != 4);
+        expect_pre(write_parts(&p), "phi-2", VB_OK, "gpt-2", i != 4); /* another name of the same */
+        expect_pre(write_parts(&p), "qwen2", VB_OK, "qwen2", i != 5);
+        expect_pre(write_parts(&p), "nonsense", VB_ERR_ARGUMENT,
+                   "'nonsense' is not known. Known: gpt-2, llama-bpe", false);
+        expect_pre(write_parts(&p), "", VB_ERR_ARGUMENT, "'' is not known", false);
+        if (i < 4) expect_pre(write_parts(&p), NULL, VB_ERR_UNSUPPORTED, "--pre NAME", false);
+    }
+    vocab_free(&p.v);
+    p = good(false);
+    expect_pre(write_parts(&p), NULL, VB_OK, "", false);
+    expect_pre(write_parts(&p), "gpt-2", VB_ERR_ARGUMENT, "SentencePiece", false);
+    vocab_free(&p.v);
+    size_t n = 0;
+    for (const char *name; (name = vb_pre_name(n)); n++) {
+        assert_non_null(vb_pre_find(name, strlen(name)));
+        for (size_t i = 0; i < n; i++) assert_string_not_equal(name, vb_pre_name(i));
+    }
+    assert_true(n > 15);
+}
+
 static void test_arrays(void **state) {
     (void)state;
     parts p = good(false);
@@ -362,10 +408,9 @@ static void test_damaged(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good),   cmocka_unit_test(test_model_and_pre),
-        cmocka_unit_test(test_arrays), cmocka_unit_test(test_byte_tokens),
-        cmocka_unit_test(test_scores), cmocka_unit_test(test_ids),
-        cmocka_unit_test(test_merges), cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_good),   cmocka_unit_test(test_model_and_pre), cmocka_unit_test(test_given_pre),
+        cmocka_unit_test(test_arrays), cmocka_unit_test(test_byte_tokens),   cmocka_unit_test(test_scores),
+        cmocka_unit_test(test_ids),    cmocka_unit_test(test_merges),        cmocka_unit_test(test_damaged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -64,26 +64,45 @@ static int get_bool(const vb_gguf *g, const char *key, bool fallback, bool *out,
 
 /* ------------------------------------------------------------------------------------------ model, pre */
 
-static int known_pre(const vb_gguf *g, const char *pre, size_t len, vb_error *err) {
+/* The pre-tokenizer is not known: `given` by the caller, else as the file has it. */
+static int unknown_pre(const vb_gguf *g, const char *given, const char *pre, size_t len, vb_error *err) {
     vb_string list = {0};
     char shown[64];
     for (const vb_pre_def *d = vb_pre_defs; d->name; d++) {
         if (d != vb_pre_defs) vb_string_puts(&list, ", ");
         vb_string_puts(&list, d->name);
     }
-    int rc = vb_fail(
-        err, VB_ERR_UNSUPPORTED,
-        "%s: " KEY
-        "pre: %s%s%s; a wrong pre-tokenizer gives wrong tokens without a sign, so none is guessed. "
-        "Known: %s. Convert the model again with a current converter, or set the key to one of these if you "
-        "know that it fits",
-        vb_gguf_path(g), len ? "'" : "", len ? vb_escape(pre, len, shown, sizeof shown) : "absent or empty",
-        len ? "' is not known" : "", list.s ? list.s : "");
+    const char *known = list.s ? list.s : "";
+    const int rc =
+        given
+            ? vb_fail(err, VB_ERR_ARGUMENT, "%s: --pre: '%s' is not known. Known: %s", vb_gguf_path(g),
+                      vb_escape(given, strlen(given), shown, sizeof shown), known)
+            : vb_fail(
+                  err, VB_ERR_UNSUPPORTED,
+                  "%s: " KEY
+                  "pre: %s%s%s; a wrong pre-tokenizer gives wrong tokens without a sign, so none is guessed. "
+                  "Convert the model again with a current converter, or, if you know which one fits, name "
+                  "it: "
+                  "--pre NAME (vb_tokenizer_params.pre). Known: %s",
+                  vb_gguf_path(g), len ? "'" : "",
+                  len ? vb_escape(pre, len, shown, sizeof shown) : "absent or empty",
+                  len ? "' is not known" : "", known);
     free(list.s);
     return rc;
 }
 
-static int load_model(vb_tokenizer *t, const vb_gguf *g, vb_error *err) {
+/* The pre-tokenizer that the caller names, else the file's. */
+static int load_pre(vb_tokenizer *t, const vb_gguf *g, const char *given, vb_error *err) {
+    const char *s;
+    size_t len;
+    if (!get_string(g, find(g, "pre"), &s, &len)) return bad_key(g, "pre", "not a string", err);
+    const vb_pre_def *own = vb_pre_find(s, len);
+    t->pre_def = given ? vb_pre_find(given, strlen(given)) : own;
+    t->pre_overridden = t->pre_def != own;
+    return t->pre_def ? vb_pre_open(&t->pre, t->pre_def, err) : unknown_pre(g, given, s, len, err);
+}
+
+static int load_model(vb_tokenizer *t, const vb_gguf *g, const vb_tokenizer_params *p, vb_error *err) {
     const char *s;
     size_t len;
     char shown[64];
@@ -98,6 +117,12 @@ static int load_model(vb_tokenizer *t, const vb_gguf *g, vb_error *err) {
     if (t->spm) {
         /* Normalisers that SentencePiece would apply and this does not (P6). */
         bool strip;
+        if (p->pre)
+            return vb_fail(
+                err, VB_ERR_ARGUMENT,
+                "%s: --pre %s: the tokenizer is SentencePiece, which has no pre-tokenizer: leave the "
+                "option out",
+                vb_gguf_path(g), p->pre);
         int rc = get_bool(g, "remove_extra_whitespaces", false, &strip, NULL, err);
         if (rc) return rc;
         if (strip)
@@ -109,10 +134,7 @@ static int load_model(vb_tokenizer *t, const vb_gguf *g, vb_error *err) {
                            "%s: " KEY "precompiled_charsmap: normalising is not supported", vb_gguf_path(g));
         return VB_OK;
     }
-    if (!get_string(g, find(g, "pre"), &s, &len)) return bad_key(g, "pre", "not a string", err);
-    t->pre_def = vb_pre_find(s, len);
-    if (!t->pre_def) return known_pre(g, s, len, err);
-    return vb_pre_open(&t->pre, t->pre_def, err);
+    return load_pre(t, g, p->pre, err);
 }
 
 /* ------------------------------------------------------------------------------------------ entries */
@@ -212,37 +234,6 @@ static int load_kinds(vb_tokenizer *t, const vb_gguf *g, vb_error *err) {
     return rc;
 }
 
-static int by_score(const void *a, const void *b) {
-    const float x = *(const float *)a, y = *(const float *)b;
-    return (x > y) - (x < y);
-}
-
-/* Scores are the order in which merges were learned, so the entries that merging makes have scores of their
- * own. Some converters write one placeholder for all of them: then the leftmost pair is joined every time,
- * and a text becomes other tokens without a sign. Real vocabularies have ties too (LLaMA's 15 runs of spaces;
- * entries that were added to a trained vocabulary and all have the score 0, up to half of it), hence the
- * bound: at least a quarter as many different scores as such entries, and not one for all. */
-static int check_order(const vb_tokenizer *t, const vb_gguf *g, vb_error *err) {
-    float *score = NULL;
-    int32_t n = 0, different = 0;
-    int rc = vb_alloc((void **)&score, (size_t)t->n, sizeof *score, "the vocabulary", err);
-    if (rc) return rc;
-    for (int32_t id = 0; id < t->n; id++) {
-        const size_t first = vb_utf8_char((const unsigned char *)t->raw[id], t->raw_len[id], NULL);
-        if (t->kind[id] == VB_TOKEN_NORMAL && t->raw_len[id] > (first ? first : 1)) score[n++] = t->score[id];
-    }
-    qsort(score, (size_t)n, sizeof *score, by_score);
-    for (int32_t i = 0; i < n; i++) different += i == 0 || score[i] > score[i - 1];
-    free(score);
-    if (n < 2 || (different > 1 && different >= n / 4)) return VB_OK;
-    return vb_fail(
-        err, VB_ERR_FORMAT,
-        "%s: " KEY "scores: %d different scores for the %d entries that merging makes, which gives "
-        "the merges no order: the converter wrote a placeholder, and text would become wrong tokens "
-        "without a sign. Convert the model again, from its tokenizer.model",
-        vb_gguf_path(g), (int)different, (int)n);
-}
-
 static int load_scores(vb_tokenizer *t, const vb_gguf *g, vb_error *err) {
     const vb_meta *m = find(g, "scores");
     if (!m && !t->spm) return VB_OK;
@@ -259,7 +250,7 @@ static int load_scores(vb_tokenizer *t, const vb_gguf *g, vb_error *err) {
                            (int)id);
         t->score[id] = (float)s + 0.0f; /* -0 becomes 0: they are equal and must tie */
     }
-    return check_order(t, g, err);
+    return vb_spm_check_order(t, g, err);
 }
 
 /* ------------------------------------------------------------------------------------------ decoded texts */
@@ -577,9 +568,9 @@ static int load_replacement(vb_tokenizer *t, vb_error *err) {
     return rc;
 }
 
-int vb_tokenizer_load(vb_tokenizer *t, const vb_gguf *g, vb_error *err) {
+int vb_tokenizer_load(vb_tokenizer *t, const vb_gguf *g, const vb_tokenizer_params *p, vb_error *err) {
     int rc;
-    if ((rc = load_model(t, g, err)) || (rc = load_tokens(t, g, err)) || (rc = load_kinds(t, g, err)) ||
+    if ((rc = load_model(t, g, p, err)) || (rc = load_tokens(t, g, err)) || (rc = load_kinds(t, g, err)) ||
         (rc = load_scores(t, g, err)))
         return rc;
     if ((rc = load_bytes(t, g, err)) || (rc = load_ids(t, g, err)) || (rc = load_texts(t, g, err)) ||

@@ -7,6 +7,6 @@
 #define VB_VOCAB_LIMIT (1 << 24)
 
 /* Fills the zero-initialised *t. On error *t holds what had been allocated; vb_tokenizer_close frees it. */
-int vb_tokenizer_load(vb_tokenizer *t, const vb_gguf *g, vb_error *err);
+int vb_tokenizer_load(vb_tokenizer *t, const vb_gguf *g, const vb_tokenizer_params *p, vb_error *err);
 
 #endif

@@ -65,6 +65,15 @@ static int rewrite(const char *pattern, vb_string *out) {
     return out->rc;
 }
 
+const char *vb_pre_name(size_t i) {
+    for (const vb_pre_def *d = vb_pre_defs; d->name; d++) {
+        if (i-- == 0) return d->name;
+        for (size_t k = 0; k < sizeof d->also / sizeof *d->also && d->also[k]; k++)
+            if (i-- == 0) return d->also[k];
+    }
+    return NULL;
+}
+
 const vb_pre_def *vb_pre_find(const char *name, size_t len) {
     for (const vb_pre_def *d = vb_pre_defs; d->name; d++) {
         if (strlen(d->name) == len && memcmp(d->name, name, len) == 0) return d;

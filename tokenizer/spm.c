@@ -7,6 +7,7 @@
  * whole run of such characters. */
 #include "tokenizer.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define END UINT32_MAX
@@ -27,6 +28,37 @@ static int32_t piece(const vb_tokenizer *t, const char *s, size_t n) {
     if (id < 0) return -1;
     uint8_t k = t->kind[id];
     return k == VB_TOKEN_NORMAL || k == VB_TOKEN_USER || k == VB_TOKEN_UNUSED ? id : -1;
+}
+
+static int by_score(const void *a, const void *b) {
+    const float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+
+/* Scores are the order in which merges were learned, so the entries that merging makes have scores of their
+ * own. Some converters write one placeholder for all of them: then the leftmost pair is joined every time,
+ * and a text becomes other tokens without a sign. Real vocabularies have ties too (LLaMA's 15 runs of spaces;
+ * entries that were added to a trained vocabulary and all have the score 0, up to half of it), hence the
+ * bound: at least a quarter as many different scores as such entries, and not one for all. */
+int vb_spm_check_order(const vb_tokenizer *t, const vb_gguf *g, vb_error *err) {
+    float *score = NULL;
+    int32_t n = 0, different = 0;
+    int rc = vb_alloc((void **)&score, (size_t)t->n, sizeof *score, "the vocabulary", err);
+    if (rc) return rc;
+    for (int32_t id = 0; id < t->n; id++) {
+        const size_t first = vb_utf8_char((const unsigned char *)t->raw[id], t->raw_len[id], NULL);
+        if (t->kind[id] == VB_TOKEN_NORMAL && t->raw_len[id] > (first ? first : 1)) score[n++] = t->score[id];
+    }
+    qsort(score, (size_t)n, sizeof *score, by_score);
+    for (int32_t i = 0; i < n; i++) different += i == 0 || score[i] > score[i - 1];
+    free(score);
+    if (n < 2 || (different > 1 && different >= n / 4)) return VB_OK;
+    return vb_fail(
+        err, VB_ERR_FORMAT,
+        "%s: tokenizer.ggml.scores: %d different scores for the %d entries that merging makes, which gives "
+        "the merges no order: the converter wrote a placeholder, and text would become wrong tokens "
+        "without a sign. Convert the model again, from its tokenizer.model",
+        vb_gguf_path(g), (int)different, (int)n);
 }
 
 static uint32_t start_of(const vb_work *w, uint32_t i) {

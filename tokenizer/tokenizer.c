@@ -5,10 +5,16 @@
 #include <string.h>
 
 int vb_tokenizer_open(vb_tokenizer **out, const vb_gguf *g, vb_error *err) {
+    return vb_tokenizer_open_with(out, g, NULL, err);
+}
+
+int vb_tokenizer_open_with(vb_tokenizer **out, const vb_gguf *g, const vb_tokenizer_params *p,
+                           vb_error *err) {
+    static const vb_tokenizer_params defaults = {0};
     vb_begin(err);
     vb_tokenizer *t = NULL;
     int rc = vb_alloc((void **)&t, 1, sizeof *t, "a tokenizer", err);
-    if (rc == VB_OK) rc = vb_tokenizer_load(t, g, err);
+    if (rc == VB_OK) rc = vb_tokenizer_load(t, g, p ? p : &defaults, err);
     if (rc) {
         vb_tokenizer_close(t);
         return rc;
@@ -48,6 +54,9 @@ const char *vb_tokenizer_model(const vb_tokenizer *t) {
 }
 const char *vb_tokenizer_pre(const vb_tokenizer *t) {
     return t->spm ? "" : t->pre_def->name;
+}
+bool vb_tokenizer_pre_overridden(const vb_tokenizer *t) {
+    return t->pre_overridden;
 }
 int32_t vb_token_bos(const vb_tokenizer *t) {
     return t->bos;

@@ -167,6 +167,7 @@ struct vb_tokenizer {
     bool words_stand_alone; /* no entry has a space after a non-space: words may be merged one by one */
     /* BPE */
     const vb_pre_def *pre_def;
+    bool pre_overridden; /* the file names another one, or none */
     vb_pre *pre;
     char byte_char[256][2]; /* the byte alphabet as UTF-8 */
     uint8_t byte_char_len[256];
@@ -218,6 +219,8 @@ void vb_work_free(vb_work *w);
 /* Append the ids of text[0..len), which holds no special token. `prefix`: put a space in front (SPM). */
 int vb_spm_encode(const vb_tokenizer *t, vb_work *w, const char *text, size_t len, bool prefix, vb_ids *out,
                   vb_error *err);
+/* VB_ERR_FORMAT if the scores do not order the merges: a placeholder. */
+int vb_spm_check_order(const vb_tokenizer *t, const vb_gguf *g, vb_error *err);
 int vb_bpe_word(const vb_tokenizer *t, vb_work *w, const char *word, size_t n, vb_ids *out, vb_error *err);
 int vb_bpe_encode(const vb_tokenizer *t, vb_work *w, const char *text, size_t len, vb_ids *out,
                   vb_error *err);

@@ -10,6 +10,8 @@
  *   chat.gguf    qwen2, BPE vocabulary, ChatML template
  *   short.gguf   target's vocabulary, trained for 64 positions only
  *   long.gguf    target with 32768 positions
+ *   known.gguf   a BPE vocabulary in which it shows how a text is cut into words, pre-tokenizer qwen2
+ *   nopre.gguf   the same, but the pre-tokenizer is called "default"
  *   float.gguf   F32, rows of 192 and 1024 values: something to quantise
  *   parts-00001-of-00002.gguf and parts-00002-of-00002.gguf   target in two files */
 #include "gguf_writer.h"
@@ -72,9 +74,14 @@ int main(int argc, char **argv) {
         .chat_template = "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + "
                          "message['content'] + '<|im_end|>' + '\\n'}}{% endfor %}"
                          "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"};
+    const gw_model_spec known = {
+        .arch = "qwen2", .n_ctx = 512, .seed = 11, .type = VB_Q8_0, .vocab_variant = 100};
+    gw_model_spec nopre = known;
+    nopre.pre = "default";
     const gw_model_spec floats = {.dim = 192, .ffn = 1024, .n_ctx = 512, .seed = 13};
     return write_model(argv[1], "target.gguf", &target) || write_model(argv[1], "draft.gguf", &draft) ||
            write_model(argv[1], "other.gguf", &other) || write_model(argv[1], "chat.gguf", &chat) ||
            write_model(argv[1], "short.gguf", &small) || write_model(argv[1], "long.gguf", &large) ||
+           write_model(argv[1], "known.gguf", &known) || write_model(argv[1], "nopre.gguf", &nopre) ||
            write_model(argv[1], "float.gguf", &floats) || write_parts(argv[1], &target);
 }
