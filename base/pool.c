@@ -11,7 +11,8 @@
  * fails its swap, because the word has changed since. */
 #include "pool.h"
 
-#include <pthread.h>
+#include "base/thread.h"
+
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -183,7 +184,7 @@ int vb_pool_open(vb_pool **out, int threads, vb_error *err) {
     for (int i = 1; i < threads && rc == VB_OK; i++) {
         worker *w = &p->workers[i];
         *w = (worker){.pool = p, .index = i};
-        if (pthread_create(&w->thread, NULL, worker_main, w) != 0)
+        if (vb_thread_start(&w->thread, worker_main, w) != 0)
             rc = vb_fail(err, VB_ERR_IO, "cannot start thread %d of %d: ask for fewer threads", i + 1,
                          threads);
         else

@@ -500,7 +500,7 @@ int cli_bench(cli_options *o) {
         rc = cli_out_json(result_json(b));
     } else if (!rc) {
         print_result(b);
-        cli_print_offload(b->session.offload, b->session.context, stdout);
+        cli_print_offload(b->session.offload, b->session.context, true);
     }
     if (!rc) rc = cli_out_finish();
     free(b->runs);

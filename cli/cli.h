@@ -7,6 +7,7 @@
 #include "verbatim.h"
 
 #include <jansson.h>
+#include <stdarg.h>
 #include <stdio.h>
 
 #if defined(__GNUC__)
@@ -39,8 +40,9 @@ int cli_error(const char *format, ...) CLI_PRINTF(1, 2);
 /* The message of a library error. Returns CLI_FAIL. */
 int cli_report(const vb_error *err);
 
-/* Standard output. Writing stops at the first failure (a full disk, a reader that went away), which
- * cli_out_finish reports: nothing is lost silently. */
+/* Standard output; cli_out_open comes first. Writing stops at the first failure (a full disk, a reader that
+ * went away), which cli_out_finish reports: nothing is lost silently. */
+void cli_out_open(void);
 void cli_out(const char *bytes, size_t n);
 void cli_outf(const char *format, ...) CLI_PRINTF(1, 2);
 void cli_out_flush(void);
@@ -66,13 +68,24 @@ const char *cli_bytes(uint64_t n, char out[32]);
 /* Should terminal colours be used on this stream? --color, NO_COLOR, TERM=dumb and isatty decide. */
 bool cli_use_color(const cli_options *o, FILE *stream);
 
+/* Bytes on their way to a descriptor (sink.c). Nothing is written after the first error. */
+typedef struct cli_sink {
+    int fd;
+    int error;  /* errno of the first failed write */
+    bool lines; /* what has a newline is written at once: a terminal */
+    size_t used;
+    char bytes[16384];
+} cli_sink;
+void cli_sink_put(cli_sink *s, const char *bytes, size_t n);
+void cli_sink_format(cli_sink *s, const char *format, va_list ap);
+void cli_sink_flush(cli_sink *s);
+
 /* A file that appears under its name only when it is complete: written beside it, then renamed. A device or
  * pipe is written directly. */
 typedef struct cli_file {
-    FILE *stream;
+    cli_sink *sink; /* NULL: not open */
     const char *path;
-    char *partial; /* name while incomplete; NULL for a device */
-    int error;     /* errno of the first failed write */
+    char *partial; /* name while incomplete, of this run alone; NULL for a device */
 } cli_file;
 /* "-" is standard output. */
 int cli_file_open(cli_file *f, const char *path);
@@ -103,6 +116,10 @@ double cli_now(void);
 
 /* -------------------------------------------------------------------- Ctrl-C (interrupt.c) */
 
+/* First thing in main (process.c): standard descriptors that are closed never become a file's; a file that
+ * grows beyond its limit is an error; a model file that is cut short while in use is named before the program
+ * ends. Returns CLI_OK, or CLI_FAIL (after a message) where the stack is too small. */
+int cli_process_open(void);
 /* From now on SIGINT and SIGTERM only raise a flag; a second one ends the program. SIGPIPE is ignored: a
  * reader that goes away is a write error like another. */
 void cli_interrupt_install(void);
@@ -217,8 +234,8 @@ json_t *cli_json_stats(const cli_result *r);
 /* --offload-width without --offload. */
 int cli_check_offload(const cli_options *o);
 void cli_offload_params(const cli_options *o, vb_offload *offload, vb_context_params *p);
-/* What the offload backend did for a context, if there is one. */
-void cli_print_offload(const vb_offload *offload, const vb_context *context, FILE *to);
+/* What the offload backend did for a context, if there is one: on standard output or standard error. */
+void cli_print_offload(const vb_offload *offload, const vb_context *context, bool out);
 json_t *cli_json_offload(const cli_session *s);
 
 /* -------------------------------------------------------------------- memory (bandwidth.c) */

@@ -116,16 +116,22 @@ json_t *cli_json_stats(const cli_result *r) {
                      "generation", cli_json_real(r->seconds));
 }
 
-void cli_print_offload(const vb_offload *offload, const vb_context *context, FILE *to) {
+void cli_print_offload(const vb_offload *offload, const vb_context *context, bool out) {
+    char bound[64] = "", text[400];
     vb_offload_stats t;
     if (!offload) return;
     const vb_offload_info *i = vb_offload_describe(offload);
     vb_context_offload_stats(context, &t);
-    fprintf(to, "offload %s, %s", i->name, vb_offload_class_name(i->class_));
-    if (i->class_ != VB_OFFLOAD_BITWISE) fprintf(to, " (error %.1e, width %d)", i->error, t.width);
-    fprintf(to, ": of %llu products %llu computed there, %llu declined, %llu failed\n",
-            (unsigned long long)t.products, (unsigned long long)t.computed, (unsigned long long)t.declined,
-            (unsigned long long)t.failed);
+    if (i->class_ != VB_OFFLOAD_BITWISE)
+        snprintf(bound, sizeof bound, " (error %.1e, width %d)", i->error, t.width);
+    snprintf(text, sizeof text,
+             "offload %.120s, %s%s: of %llu products %llu computed there, %llu declined, %llu failed\n",
+             i->name, vb_offload_class_name(i->class_), bound, (unsigned long long)t.products,
+             (unsigned long long)t.computed, (unsigned long long)t.declined, (unsigned long long)t.failed);
+    if (out)
+        cli_out(text, strlen(text));
+    else
+        fputs(text, stderr);
 }
 
 json_t *cli_json_offload(const cli_session *s) {
@@ -174,7 +180,7 @@ void cli_print_stats(const cli_session *s, const cli_result *r) {
             fprintf(stderr, " %.3f", ratio(t->accepted_at[i], t->tested_at[i]));
         fputc('\n', stderr);
     }
-    cli_print_offload(s->offload, s->context, stderr);
+    cli_print_offload(s->offload, s->context, false);
     fprintf(stderr, "time: drafting %.3f s, verifying %.3f s, sampling %.3f s\n", t->draft_s, t->verify_s,
             t->sample_s);
 }

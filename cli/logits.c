@@ -97,7 +97,7 @@ static int engine_logits(const cli_options *o, const vb_model *model, const int3
         if (vb_eval(c, ids + i, m, want, &err)) rc = cli_report(&err);
         for (size_t j = 0; j < m && !rc; j++) rc = write_row(out, vb_logits(c, j), n_vocab);
     }
-    if (!rc) cli_print_offload(offload, c, stderr);
+    if (!rc) cli_print_offload(offload, c, false);
     free(want);
     vb_context_close(c);
     vb_offload_close(offload);

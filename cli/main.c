@@ -88,14 +88,21 @@ static const cli_command COMMANDS[] = {
 };
 enum { N_COMMANDS = sizeof COMMANDS / sizeof COMMANDS[0] };
 
-static void print_overview(FILE *to) {
-    fprintf(to,
-            "verbatim %s: exact speculative decoding of GGUF language models\n\nusage: verbatim COMMAND "
-            "[options]\n\n",
-            VB_VERSION);
-    for (int i = 0; i < N_COMMANDS; i++) fprintf(to, "  %-11s %s\n", COMMANDS[i].name, COMMANDS[i].summary);
-    fprintf(to, "\n`verbatim COMMAND --help` lists the options of a command; `verbatim --version` prints the "
-                "version.\n");
+/* On standard output where it was asked for, else on standard error. */
+static void print_overview(void (*print)(const char *format, ...)) {
+    print("verbatim %s: exact speculative decoding of GGUF language models\n\nusage: verbatim COMMAND "
+          "[options]\n\n",
+          VB_VERSION);
+    for (int i = 0; i < N_COMMANDS; i++) print("  %-11s %s\n", COMMANDS[i].name, COMMANDS[i].summary);
+    print("\n`verbatim COMMAND --help` lists the options of a command; `verbatim --version` prints the "
+          "version.\n");
+}
+
+static void print_err(const char *format, ...) {
+    va_list ap;
+    va_start(ap, format);
+    vfprintf(stderr, format, ap);
+    va_end(ap);
 }
 
 static const cli_command *find_command(const char *name) {
@@ -124,7 +131,7 @@ static int unknown_command(const char *name) {
 }
 
 static int run_command(const cli_command *command, int argc, char **argv) {
-    cli_options o;
+    static cli_options o; /* of some kilobytes: not on the stack, which may be small */
     cli_config config = {0};
     if (command->bit == CMD_SERVE) {
         int bad = cli_config_open(&config, command, argc, argv);
@@ -145,8 +152,10 @@ static int run_command(const cli_command *command, int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
+    if (cli_process_open()) return CLI_FAIL;
+    cli_out_open();
     if (argc < 2) {
-        print_overview(stderr);
+        print_overview(print_err);
         return CLI_USAGE;
     }
     const char *first = argv[1];
@@ -162,7 +171,7 @@ int main(int argc, char **argv) {
         return cli_out_finish();
     }
     if (help || !strcmp(first, "--help") || !strcmp(first, "-h")) {
-        print_overview(stdout);
+        print_overview(cli_outf);
         return cli_out_finish();
     }
     const cli_command *command = find_command(first);

@@ -3,6 +3,7 @@
 #include "cli.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -11,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static int out_errno; /* of the first failed write to standard output */
+static cli_sink std_out = {.fd = STDOUT_FILENO};
 
 double cli_now(void) {
     struct timespec t;
@@ -33,38 +34,39 @@ int cli_report(const vb_error *err) {
     return cli_error("%s", err->message[0] ? err->message : "failed without a message");
 }
 
+void cli_out_open(void) {
+    std_out.lines = isatty(STDOUT_FILENO) == 1;
+    atexit(cli_out_flush);
+}
+
 void cli_out(const char *bytes, size_t n) {
-    if (out_errno || !n) return;
-    errno = 0;
-    if (fwrite(bytes, 1, n, stdout) != n) out_errno = errno ? errno : EIO;
+    cli_sink_put(&std_out, bytes, n);
 }
 
 void cli_outf(const char *format, ...) {
     va_list ap;
     va_start(ap, format);
-    errno = 0;
-    if (!out_errno && vfprintf(stdout, format, ap) < 0) out_errno = errno ? errno : EIO;
+    cli_sink_format(&std_out, format, ap);
     va_end(ap);
 }
 
 void cli_out_flush(void) {
-    errno = 0;
-    if (!out_errno && fflush(stdout)) out_errno = errno ? errno : EIO;
+    cli_sink_flush(&std_out);
 }
 
 bool cli_out_failed(void) {
-    return out_errno != 0;
+    return std_out.error != 0;
 }
 
 int cli_out_finish(void) {
     static bool said;
     cli_out_flush();
-    if (!out_errno) return CLI_OK;
+    if (!std_out.error) return CLI_OK;
     if (said) return CLI_FAIL;
     said = true;
-    if (out_errno == EPIPE)
-        return cli_error("standard output: its reader went away (%s)", strerror(out_errno));
-    return cli_error("cannot write standard output: %s", strerror(out_errno));
+    if (std_out.error == EPIPE)
+        return cli_error("standard output: its reader went away (%s)", strerror(std_out.error));
+    return cli_error("cannot write standard output: %s", strerror(std_out.error));
 }
 
 int cli_out_json(json_t *value) {
@@ -171,73 +173,87 @@ bool cli_use_color(const cli_options *o, FILE *stream) {
     return isatty(fileno(stream)) == 1;
 }
 
-int cli_file_open(cli_file *f, const char *path) {
+/* Opens `path`, or for a regular file one beside it, under a name that nobody else has: "wb" of a name with
+ * the process's number would empty that of a process with this number in another container. */
+static int open_output(cli_file *f, const char *path) {
     struct stat st;
+    int fd = -1;
+    if (!strcmp(path, "-")) return fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
+        do fd = open(path, O_WRONLY | O_CLOEXEC); /* of a pipe that waits for its reader */
+        while (fd < 0 && errno == EINTR && !cli_interrupted());
+        return fd;
+    }
+    const size_t size = strlen(path) + 48;
+    if (!(f->partial = malloc(size))) return -1;
+    for (int i = 1; fd < 0 && i <= 1000; i++) {
+        const int n = snprintf(f->partial, size, "%s.partial-%ld", path, (long)getpid());
+        if (i > 1) snprintf(f->partial + n, size - (size_t)n, "-%d", i);
+        fd = open(f->partial, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (fd < 0 && errno != EEXIST) break;
+    }
+    return fd;
+}
+
+int cli_file_open(cli_file *f, const char *path) {
     memset(f, 0, sizeof *f);
     f->path = path;
-    bool standard = !strcmp(path, "-");
-    bool direct = standard || (stat(path, &st) == 0 && !S_ISREG(st.st_mode));
-    if (!direct) {
-        size_t size = strlen(path) + 32;
-        f->partial = malloc(size);
-        if (!f->partial) return cli_error("out of memory");
-        snprintf(f->partial, size, "%s.partial-%ld", path, (long)getpid());
-    }
-    int fd = standard ? dup(STDOUT_FILENO) : -1;
-    f->stream = standard ? fdopen(fd, "wb") : fopen(direct ? path : f->partial, "wb");
-    if (!f->stream) {
-        int e = errno;
-        if (fd >= 0) close(fd);
+    f->sink = calloc(1, sizeof *f->sink);
+    const int fd = f->sink ? open_output(f, path) : -1;
+    if (fd < 0) {
+        const int e = errno;
+        free(f->sink);
         free(f->partial);
-        f->partial = NULL;
+        memset(f, 0, sizeof *f);
         return cli_error("cannot write %s: %s", path, strerror(e));
     }
+    f->sink->fd = fd;
     return CLI_OK;
 }
 
 int cli_file_write(cli_file *f, const void *bytes, size_t n) {
-    errno = 0;
-    if (!f->error && fwrite(bytes, 1, n, f->stream) != n) f->error = errno ? errno : EIO;
-    return f->error ? CLI_FAIL : CLI_OK;
+    cli_sink_put(f->sink, bytes, n);
+    return f->sink->error ? CLI_FAIL : CLI_OK;
 }
 
 int cli_file_close(cli_file *f, bool keep) {
     int rc = CLI_OK;
-    if (!f->stream) return rc;
-    errno = 0;
-    if (fclose(f->stream) && !f->error) f->error = errno ? errno : EIO;
-    f->stream = NULL;
-    if (keep && !f->error && f->partial && rename(f->partial, f->path)) f->error = errno;
-    if (f->error) rc = cli_error("cannot write %s: %s", f->path, strerror(f->error));
+    if (!f->sink) return rc;
+    cli_sink_flush(f->sink);
+    int error = f->sink->error;
+    if (close(f->sink->fd) && !error && errno != EINTR) error = errno;
+    if (keep && !error && f->partial && rename(f->partial, f->path)) error = errno;
+    if (error) rc = cli_error("cannot write %s: %s", f->path, strerror(error));
     if (f->partial && (rc || !keep)) remove(f->partial);
     free(f->partial);
+    free(f->sink);
     f->partial = NULL;
+    f->sink = NULL;
     return rc;
 }
 
 int cli_read_file(const char *path, char **bytes, size_t *n) {
-    FILE *in = strcmp(path, "-") ? fopen(path, "rb") : stdin;
+    const bool standard = !strcmp(path, "-");
+    int fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC), rc = CLI_FAIL;
     size_t used = 0, capacity = 1 << 16;
-    char *text = NULL;
-    int rc = CLI_FAIL;
-    if (!in) {
-        cli_error("cannot read %s: %s", path, strerror(errno));
-        goto cleanup;
-    }
-    text = malloc(capacity);
-    while (text) {
-        used += fread(text + used, 1, capacity - used - 1, in);
-        if (used + 1 < capacity) break;
+    char *text = fd < 0 ? NULL : malloc(capacity);
+    ssize_t got = text ? 1 : 0;
+    if (fd < 0) return cli_error("cannot read %s: %s", path, strerror(errno));
+    while (text && got) {
+        got = read(fd, text + used, capacity - used - 1);
+        if (got < 0 && errno == EINTR && !cli_interrupted()) continue;
+        if (got < 0) {
+            cli_error("cannot read %s: %s", path, strerror(errno));
+            goto cleanup;
+        }
+        used += (size_t)got;
+        if (used + 1 < capacity) continue;
         char *grown = realloc(text, capacity *= 2);
         if (!grown) free(text);
         text = grown;
     }
     if (!text) {
         cli_error("out of memory reading %s", path);
-        goto cleanup;
-    }
-    if (ferror(in)) {
-        cli_error("cannot read %s: %s", path, strerror(errno));
         goto cleanup;
     }
     text[used] = 0;
@@ -247,6 +263,6 @@ int cli_read_file(const char *path, char **bytes, size_t *n) {
     rc = CLI_OK;
 cleanup:
     free(text);
-    if (in && in != stdin) fclose(in);
+    if (!standard) close(fd);
     return rc;
 }

@@ -54,7 +54,7 @@ static int write_trace(void *user, const char *line, size_t n) {
 
 /* A failed write is reported when the file is closed, anything else here. */
 static int trace_failed(const run_state *r, const vb_error *err) {
-    return r->trace_file.error ? CLI_FAIL : cli_report(err);
+    return r->trace_file.sink && r->trace_file.sink->error ? CLI_FAIL : cli_report(err);
 }
 
 /* Names in a trace leave the folder out: the same generation gives the same bytes on every machine. */

@@ -55,6 +55,7 @@ static int map_file(vb_part *part, const char *path, vb_error *err) {
     part->data = data;
     part->size = (uint64_t)st.st_size;
     part->mapped = true;
+    vb_mapped_add(part);
 cleanup:
     close(fd);
     return code;
@@ -67,6 +68,7 @@ static int open_part(vb_part *part, const char *path, vb_error *err) {
 
 static void close_part(vb_part *part) {
     if (part->mapped) {
+        vb_mapped_remove(part);
         munmap(part->data, (size_t)part->size);
     } else {
         free(part->data);

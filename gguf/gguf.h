@@ -70,6 +70,9 @@ int vb_gguf_open_memory(vb_gguf **out, const void *bytes, size_t size, const cha
 void vb_gguf_prefetch(const vb_gguf *g);
 /* Tells the system that these n bytes of the tensors are not needed for now: where the file is mapped they
  * leave this process's memory, and come back when they are read again. A hint; never fails. */
+/* For vb_gguf_file_at: a part from when it is mapped to when it is unmapped. */
+void vb_mapped_add(const vb_part *part);
+void vb_mapped_remove(const vb_part *part);
 void vb_gguf_release(const vb_gguf *g, const uint8_t *from, size_t n);
 
 /* parse.c: reads part `split` of g: its metadata into `metas` (zero-initialised), its tensors appended to

@@ -140,6 +140,10 @@ int vb_gguf_open(vb_gguf **out, const char *path, vb_error *err);
 void vb_gguf_close(vb_gguf *g);
 
 const char *vb_gguf_path(const vb_gguf *g);
+/* The path of the open file that is mapped at this address; NULL: none. May be called in a signal handler: a
+ * SIGBUS at such an address (siginfo_t.si_addr) means that the file was cut short while it was open. The
+ * library handles no signals itself. */
+const char *vb_gguf_file_at(const void *address);
 int vb_gguf_version(const vb_gguf *g);
 uint64_t vb_gguf_file_bytes(const vb_gguf *g); /* of all splits together */
 int vb_gguf_splits(const vb_gguf *g);

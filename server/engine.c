@@ -2,6 +2,7 @@
  * of. */
 #include "engine_parts.h"
 
+#include "base/thread.h"
 #include "engine/context.h"
 
 #include <stdio.h>
@@ -155,7 +156,7 @@ int vbs_engine_open(vbs_engine **out, const vbs_engine_params *p, vb_error *err)
     e->m.queue = e->n_queue;
     e->m.ready = true;
     e->metrics = e->m;
-    if (pthread_create(&e->thread, NULL, vbs_engine_run, e) != 0) {
+    if (vb_thread_start(&e->thread, vbs_engine_run, e) != 0) {
         rc = vb_fail(err, VB_ERR_IO, "cannot start the engine's thread: the system has no more");
         goto cleanup;
     }

@@ -2,7 +2,8 @@
  * thread of its own (connection.c). */
 #include "httpd.h"
 
-#include "base.h"
+#include "base/base.h"
+#include "base/thread.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -259,8 +260,7 @@ static int start_accepting(vbs_server *s, vb_error *err) {
         s->wake[0] = s->wake[1] = -1;
         return vb_fail(err, VB_ERR_IO, "the HTTP server does not start: %s", strerror(errno));
     }
-    if (pthread_create(&s->acceptor, NULL, accept_all, s))
-        return vb_fail(err, VB_ERR_MEMORY, "no further thread");
+    if (vb_thread_start(&s->acceptor, accept_all, s)) return vb_fail(err, VB_ERR_MEMORY, "no further thread");
     s->accepting = true;
     return 0;
 }

@@ -234,7 +234,7 @@ static void slice_mapped(slice_fn *fn, const vb_matrix *w, int row, int g0, cons
 static void matmul(slice_fn *fn, const vb_matrix *w, const vb_acts *x, int row0, int row1, float *y,
                    size_t ldy) {
     const int groups = w->cols / 32;
-    vb_tile tile;
+    vb_tile *tile = vb_tile_own();
     fvec acc[VB_TILE_TOKENS * (VB_LANES / ROWS)];
 #ifdef VB_WIDE
     wide_open(kind_of(w->type) == VB_TILE_HALVES, x->rows);
@@ -243,20 +243,20 @@ static void matmul(slice_fn *fn, const vb_matrix *w, const vb_acts *x, int row0,
         const int tokens = x->rows - t0 < VB_TILE_TOKENS ? x->rows - t0 : VB_TILE_TOKENS;
         const int most = vb_tile_groups(tokens, x->planes);
         for (int g0 = 0; g0 < groups; g0 += most) {
-            vb_tile_fill(&tile, x, t0, tokens, g0, groups - g0 < most ? groups - g0 : most, kind_of(w->type),
+            vb_tile_fill(tile, x, t0, tokens, g0, groups - g0 < most ? groups - g0 : most, kind_of(w->type),
                          offset_of(w->type));
             for (int row = row0 / VB_LANES * VB_LANES; row < row1; row += VB_LANES) {
                 float *out = y + (size_t)t0 * ldy + row;
-                move_rows(&tile, acc, out, ldy, row0 - row, row1 - row, g0 == 0 ? CLEAR : LOAD);
+                move_rows(tile, acc, out, ldy, row0 - row, row1 - row, g0 == 0 ? CLEAR : LOAD);
                 if (w->packed) {
                     const size_t before = w->row_bytes * (size_t)g0 / (size_t)groups;
                     const uint8_t *p = (const uint8_t *)w->packed + (size_t)row * w->row_bytes;
                     p += before * VB_LANES;
-                    fn(p, p + VB_LANES * w->row_bytes, tile.groups, 0, &tile, acc);
+                    fn(p, p + VB_LANES * w->row_bytes, tile->groups, 0, tile, acc);
                 } else {
-                    slice_mapped(fn, w, row, g0, &tile, acc);
+                    slice_mapped(fn, w, row, g0, tile, acc);
                 }
-                move_rows(&tile, acc, out, ldy, row0 - row, row1 - row, STORE);
+                move_rows(tile, acc, out, ldy, row0 - row, row1 - row, STORE);
             }
         }
     }

@@ -3,6 +3,11 @@
 
 #include <string.h>
 
+vb_tile *vb_tile_own(void) {
+    static _Thread_local vb_tile own;
+    return &own;
+}
+
 int vb_tile_groups(int tokens, int planes) {
     return VB_TILE_RECORDS / (tokens * planes) / 8 * 8;
 }

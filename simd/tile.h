@@ -29,6 +29,8 @@ typedef struct vb_tile {
     int32_t a[VB_TILE_RECORDS], b[VB_TILE_RECORDS];
 } vb_tile;
 
+/* The tile of the calling thread: 45 kB, too much for the stacks that some callers have. */
+vb_tile *vb_tile_own(void);
 /* Most groups, a multiple of 8, that fit with so many tokens (at most VB_TILE_TOKENS). */
 int vb_tile_groups(int tokens, int planes);
 /* Copies tokens [t0, t0 + tokens), groups [g0, g0 + groups). */
