@@ -136,8 +136,8 @@ typedef struct cli_model {
     vb_model *model;
 } cli_model;
 
-/* Opens file and tokenizer (--pre), and the weights if asked. Returns CLI_OK or CLI_FAIL (after a message).
- */
+/* Opens file and tokenizer (--pre), and the weights if asked.
+ * Returns CLI_OK or CLI_FAIL (after a message). */
 int cli_model_open(cli_model *m, const cli_options *o, const char *path, bool weights);
 /* --pre: CLI_OK, or CLI_USAGE (after a message) for a name that is not known. */
 int cli_check_pre(const cli_options *o);

@@ -399,8 +399,8 @@ void vb_context_defaults(vb_context_params *p);
 /* Checks parameters against a model as vb_context_open does, and allocates nothing. *bytes (may be NULL) is
  * what the KV cache takes when it is full. */
 int vb_context_check(const vb_model *m, const vb_context_params *p, uint64_t *bytes, vb_error *err);
-/* Allocates KV cache and scratch, once. Errors: VB_ERR_ARGUMENT, VB_ERR_MEMORY, VB_ERR_UNSUPPORTED (kernels).
- */
+/* Allocates KV cache and scratch, once. Errors:
+ * VB_ERR_ARGUMENT, VB_ERR_MEMORY, VB_ERR_UNSUPPORTED (kernels). */
 int vb_context_open(vb_context **out, const vb_model *m, const vb_context_params *p, vb_error *err);
 void vb_context_close(vb_context *c);
 

@@ -20,8 +20,8 @@ extern const char *const VBS_HARMLESS[], *const VBS_HARMLESS_IN_MESSAGE[]; /* en
 /* Whether a value is one of a list in the notation of ask_table.c. */
 bool vbs_is_neutral(const char *neutral, const json_t *v, int n_ctx);
 bool vbs_listed(const char *const *list, const char *key);
-/* The fields of a message or part `o`, called `where` in what is said: those in `known` are read elsewhere.
- */
+/* The fields of a message or part `o`, called `where` in what is said:
+ * those in `known` are read elsewhere. */
 int vbs_ask_inner(vbs_ask *a, const char *where, const json_t *o, const vbs_field *refused,
                   const char *const *known, vbs_problem *p);
 /* ask_samplers.c: 0 if `samplers` (an order of steps, as llama.cpp and text-generation-webui take it)

@@ -117,8 +117,8 @@ int vbs_ask_messages(vbs_ask *a, const vbs_terms *t, vbs_problem *p) {
         if (read_message(a, json_array_get(list, i), i, &a->messages[a->n_messages], p)) return -1;
         a->n_messages++;
     }
-    /* The templates would close it and open a second turn of the assistant, which is not what was asked for.
-     */
+    /* The templates would close it and open a second turn of the assistant,
+     * which is not what was asked for. */
     if (!strcmp(a->messages[a->n_messages - 1].role, "assistant"))
         return VBS_BAD(p, "messages",
                        "messages: the last one is the assistant's, and this server does not go on with an "

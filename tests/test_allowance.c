@@ -1,5 +1,5 @@
-/* test_allowance.c - what control groups leave a process, from folders that look like /proc and /sys/fs/cgroup.
- */
+/* test_allowance.c - what control groups leave a process,
+ * from folders that look like /proc and /sys/fs/cgroup. */
 #include "base/allowance.h"
 
 #include "pool.h"

@@ -70,8 +70,7 @@ static told ask(vbs_engine *e, const char *body) {
     return t;
 }
 
-/* ---------------------------------------------------------------------------------------------- text stops
- */
+/* -------------------------------------------------------------------------------------------- text stops */
 
 typedef struct set_up {
     const char *prompt, *more; /* `more`: members of the body */
@@ -236,8 +235,7 @@ static void stops_of_shipped(void **state) {
                &s);
 }
 
-/* ---------------------------------------------------------------------------------------------- token stops
- */
+/* -------------------------------------------------------------------------------------------- token stops */
 
 static int32_t id_of(const vbs_engine *e, const char *name) {
     const int32_t id = vb_token_find(vbs_tokenizer(e), name, strlen(name));
