@@ -60,11 +60,29 @@ static int tokenizer_open(int how, vb_error *err) {
     return rc;
 }
 
+static int tokenizer_open_with(int how, vb_error *err) {
+    vb_tokenizer *t = NULL;
+    const vb_tokenizer_params p = {.pre = how == SUCCEED ? NULL : how ? "nobody's" : "somebody's"};
+    const int rc = vb_tokenizer_open_with(&t, rig.other.gguf, &p, err);
+    vb_tokenizer_close(t);
+    return rc;
+}
+
 static int tokenize(int how, vb_error *err) {
     int32_t *ids = NULL;
     size_t n;
     const unsigned flags = how == SUCCEED ? 0 : how ? 0x200 : 0x100;
     const int rc = vb_tokenize(rig.tokenizer, "abc", 3, flags, &ids, &n, err);
+    vb_free(ids);
+    return rc;
+}
+
+/* A text that claims to be longer than any can be is refused before it is looked at. */
+static int tokenize_prompt(int how, vb_error *err) {
+    int32_t *ids = NULL;
+    size_t n;
+    const size_t len = how == SUCCEED ? 3 : SIZE_MAX - (size_t)how;
+    const int rc = vb_tokenize_prompt(rig.tokenizer, "abc", len, true, &ids, &n, err);
     vb_free(ids);
     return rc;
 }
@@ -343,7 +361,9 @@ static const struct row {
 } rows[] = {
     {"vb_gguf_open", gguf_open, false},
     {"vb_tokenizer_open", tokenizer_open, false},
+    {"vb_tokenizer_open_with", tokenizer_open_with, false},
     {"vb_tokenize", tokenize, false},
+    {"vb_tokenize_prompt", tokenize_prompt, false},
     {"vb_detokenize", detokenize, false},
     {"vb_vocab_compatible", vocab_compatible, false},
     {"vb_chat_detect", chat_detect, false},
