@@ -130,7 +130,7 @@ static bool same_set(const int *a, const int *b, int k) {
 
 static bool compare_logits(const cf_row *a, const cf_row *b, const cf_bounds *bounds, bool bitwise,
                            double *of_row, cf_comparison *out) {
-    int x[5], y[5];
+    int x[5] = {0}, y[5] = {0};
     if (a->element || b->element || a->have != a->n || b->have != b->n) return true;
     const double kl = *of_row = kl_of(a, b);
     const int k = a->n < 5 ? a->n : 5;
@@ -203,16 +203,9 @@ static int compare_as_logprobs(const cf_row *a, const cf_row *b, const cf_bounds
     return VB_OK;
 }
 
-static int by_key(const void *p, const void *q) {
-    const cf_row *a = *(const cf_row *const *)p, *b = *(const cf_row *const *)q;
-    if (a->prompt != b->prompt) return a->prompt < b->prompt ? -1 : 1;
-    if (a->position != b->position) return a->position < b->position ? -1 : 1;
-    if (a->layer != b->layer) return a->layer < b->layer ? -1 : 1;
-    return strcmp(a->op, b->op);
-}
-
 static const cf_row *find_row(const cf_recording *r, const cf_row *const *sorted, const cf_row *key) {
-    const cf_row *const *found = r->n_rows ? bsearch(&key, sorted, r->n_rows, sizeof *sorted, by_key) : NULL;
+    const cf_row *const *found =
+        r->n_rows ? bsearch(&key, sorted, r->n_rows, sizeof *sorted, cf_row_order) : NULL;
     return found ? *found : NULL;
 }
 
@@ -222,11 +215,7 @@ static int all_rows(const cf_recording *ours, const cf_recording *theirs, const 
     int rc = vb_alloc((void **)&sorted, theirs->n_rows + 1, sizeof *sorted, "an index", err);
     if (rc) return rc;
     for (size_t i = 0; i < theirs->n_rows; i++) sorted[i] = &theirs->rows[i];
-    if (theirs->n_rows) qsort(sorted, theirs->n_rows, sizeof *sorted, by_key);
-    for (size_t i = 1; i < theirs->n_rows && !rc; i++)
-        if (!by_key(&sorted[i - 1], &sorted[i]))
-            rc = vb_fail(err, VB_ERR_FORMAT, "%s: lines %zu and %zu: one array twice", theirs->path,
-                         sorted[i - 1]->line, sorted[i]->line);
+    if (theirs->n_rows) qsort(sorted, theirs->n_rows, sizeof *sorted, cf_row_order);
     for (size_t i = 0; i < ours->n_rows && !rc; i++) {
         const cf_row *a = &ours->rows[i];
         const cf_row *found = find_row(theirs, sorted, a);

@@ -250,6 +250,54 @@ static int read_line(reader *d, const json_t *o) {
     return bad(d, "none of \"op\", \"prompt\", \"greedy\", \"sampled\", \"logprobs\", \"cache\", \"end\"");
 }
 
+int cf_row_order(const void *p, const void *q) {
+    const cf_row *a = *(const cf_row *const *)p, *b = *(const cf_row *const *)q;
+    if (a->prompt != b->prompt) return a->prompt < b->prompt ? -1 : 1;
+    if (a->position != b->position) return a->position < b->position ? -1 : 1;
+    if (a->layer != b->layer) return a->layer < b->layer ? -1 : 1;
+    return strcmp(a->op, b->op);
+}
+
+static int output_order(const void *p, const void *q) {
+    const cf_tokens *a = *(const cf_tokens *const *)p, *b = *(const cf_tokens *const *)q;
+    if (a->prompt != b->prompt) return a->prompt < b->prompt ? -1 : 1;
+    if (a->greedy != b->greedy) return a->greedy ? -1 : 1;
+    return (a->seed > b->seed) - (a->seed < b->seed);
+}
+
+static size_t larger(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+
+static size_t smaller(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+
+/* What is there twice would leave it to chance which of the two is compared. */
+static int check_twice(const cf_recording *r, vb_error *err) {
+    const size_t n = r->n_rows, m = r->n_outputs;
+    const cf_row **row = NULL;
+    const cf_tokens **output = NULL;
+    int rc = vb_alloc((void **)&row, n + 1, sizeof *row, "an index", err);
+    if (!rc) rc = vb_alloc((void **)&output, m + 1, sizeof *output, "an index", err);
+    for (size_t i = 0; i < n && !rc; i++) row[i] = &r->rows[i];
+    for (size_t i = 0; i < m && !rc; i++) output[i] = &r->outputs[i];
+    if (!rc && n) qsort(row, n, sizeof *row, cf_row_order);
+    if (!rc && m) qsort(output, m, sizeof *output, output_order);
+    for (size_t i = 1; i < n && !rc; i++)
+        if (!cf_row_order(&row[i - 1], &row[i]))
+            rc = vb_fail(err, VB_ERR_FORMAT, "%s: line %zu: the array of line %zu again", r->path,
+                         larger(row[i - 1]->line, row[i]->line), smaller(row[i - 1]->line, row[i]->line));
+    for (size_t i = 1; i < m && !rc; i++)
+        if (!output_order(&output[i - 1], &output[i]))
+            rc = vb_fail(err, VB_ERR_FORMAT, "%s: line %zu: the output of line %zu again (prompt and seed)",
+                         r->path, larger(output[i - 1]->line, output[i]->line),
+                         smaller(output[i - 1]->line, output[i]->line));
+    free(row);
+    free(output);
+    return rc;
+}
+
 int cf_recording_read(cf_recording *r, const char *path, const char *text, size_t len, vb_error *err) {
     reader d = {.r = r, .prompt = -1, .err = err};
     memset(r, 0, sizeof *r);
@@ -272,6 +320,7 @@ int cf_recording_read(cf_recording *r, const char *path, const char *text, size_
     if (!rc && !d.ended)
         rc = vb_fail(err, VB_ERR_FORMAT, "%s: line %zu: cut off: the last line must be {\"end\":%zu}", path,
                      d.line + 1, d.line);
+    if (!rc) rc = check_twice(r, err);
     if (rc) cf_recording_close(r);
     return rc;
 }

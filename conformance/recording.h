@@ -36,11 +36,14 @@ typedef struct cf_recording {
     size_t n_prompts, n_outputs;
 } cf_recording;
 
-/* Reads a recording. Malformed or cut off: VB_ERR_FORMAT, naming the line. */
+/* Reads a recording. Malformed or cut off, an array or output that is there twice: VB_ERR_FORMAT, naming the
+ * line. */
 int cf_recording_open(cf_recording *r, const char *path, vb_error *err);
 /* The same from memory; `path` is what messages call it. */
 int cf_recording_read(cf_recording *r, const char *path, const char *text, size_t len, vb_error *err);
 void cf_recording_close(cf_recording *r);
+/* Of two pointers to cf_row pointers, for qsort: by prompt, position, layer and operation. */
+int cf_row_order(const void *a, const void *b);
 
 typedef enum cf_tolerance { CF_BITWISE = 0, CF_F32, CF_F16, CF_Q8, CF_GIVEN } cf_tolerance;
 

@@ -18,6 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static char *body; /* of every answer */
 static size_t body_len;
+static uint8_t *models[2]; /* in which the files lie */
 static vb_gguf *files[2];
 static vb_tokenizer *tokenizers[2];
 
@@ -61,8 +62,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
         gw *w = gw_tiny_writer(&spec);
         size_t n;
         vb_error err = {0};
-        uint8_t *bytes = w ? gw_finish(w, &n) : NULL; /* stays: the file lies in it */
-        check(bytes && !vb_gguf_open_memory(&files[i], bytes, n, "vocabulary", &err));
+        models[i] = w ? gw_finish(w, &n) : NULL;
+        check(models[i] && !vb_gguf_open_memory(&files[i], models[i], n, "vocabulary", &err));
         check(!vb_tokenizer_open(&tokenizers[i], files[i], &err));
         gw_free(w);
     }
