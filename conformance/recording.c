@@ -149,8 +149,8 @@ static int read_row(reader *d, const json_t *o) {
 }
 
 /* n float64 numbers: hex digits, or a JSON array of numbers and nulls. null alone means that a value is not
- * known (NaN in *out): a NaN that an engine computed is a wrong value,
- * and must not pass for a missing one. */
+ * known (NaN in *out): a NaN that an engine computed is a wrong value, and must not pass for a missing
+ * one. */
 static int read_reals(reader *d, const json_t *v, size_t n, const char *what, double **out) {
     char said[128];
     int rc = VB_OK;
