@@ -111,7 +111,10 @@ int vbs_guard_origin(const vbs_server_params *p, const char *origin, const char 
 /* ------------------------------------------------------------------------------------------------ others */
 
 /* json.c */
-json_t *vbs_json_text(const char *bytes, size_t n);  /* bytes that are no UTF-8 become U+FFFD */
+json_t *vbs_json_text(const char *bytes, size_t n); /* bytes that are no UTF-8 become U+FFFD */
+/* A token as the older API names it, in lists and as a key: its text, or "bytes:\\xe2\\x82" if that is no
+ * UTF-8 by itself, so that two of them stay two. */
+json_t *vbs_json_token(const char *bytes, size_t n);
 json_t *vbs_json_real(double x);                     /* null if it is not finite */
 json_t *vbs_json_bytes(const char *bytes, size_t n); /* a list of numbers */
 /* Compact JSON; free() it. NULL: out of memory. */

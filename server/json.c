@@ -25,6 +25,25 @@ json_t *vbs_json_text(const char *bytes, size_t n) {
     return text;
 }
 
+json_t *vbs_json_token(const char *bytes, size_t n) {
+    static const char digits[] = "0123456789abcdef";
+    size_t whole = 0, used = 6;
+    for (size_t len = 1; len && whole < n; whole += len)
+        len = vb_utf8_char((const unsigned char *)bytes + whole, n - whole, NULL);
+    if (whole == n) return vbs_json_text(bytes, n);
+    char *out = n < SIZE_MAX / 4 - 6 ? malloc(6 + 4 * n) : NULL;
+    if (!out) return NULL;
+    memcpy(out, "bytes:", 6);
+    for (size_t i = 0; i < n; i++, used += 4) {
+        const unsigned char c = (unsigned char)bytes[i];
+        const char escape[4] = {'\\', 'x', digits[c >> 4], digits[c & 15]};
+        memcpy(out + used, escape, 4);
+    }
+    json_t *text = json_stringn_nocheck(out, used);
+    free(out);
+    return text;
+}
+
 json_t *vbs_json_real(double x) {
     return isfinite(x) ? json_real(x) : json_null();
 }

@@ -141,7 +141,7 @@ static json_t *text_logprobs(const vbs_answer *a, const vbs_box *b, size_t first
         const vbs_out *t = &b->tokens[i];
         size_t len;
         const char *text = token_text(a, t->id, true, &len);
-        json_array_append_new(tokens, vbs_json_text(text, len));
+        json_array_append_new(tokens, vbs_json_token(text, len));
         json_array_append_new(values, vbs_json_real(t->logprob));
         json_array_append_new(drafts, json_boolean(t->origin == VB_FROM_DRAFT));
         json_array_append_new(offsets, json_integer((json_int_t)*offset));
@@ -149,7 +149,7 @@ static json_t *text_logprobs(const vbs_answer *a, const vbs_box *b, size_t first
         json_t *map = json_object();
         for (int k = a->ask.n_top < t->n_top ? a->ask.n_top - 1 : t->n_top - 1; k >= 0; k--) {
             const vbs_top *top = &b->tops[t->top + (size_t)k];
-            json_t *key = vbs_json_text(token_text(a, top->id, true, &len), len);
+            json_t *key = vbs_json_token(token_text(a, top->id, true, &len), len);
             json_object_set_new(map, key ? json_string_value(key) : "", vbs_json_real(top->logprob));
             json_decref(key);
         }

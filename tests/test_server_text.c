@@ -1,9 +1,11 @@
 /* test_server_text.c - stop strings and characters across tokens: what comes out may not depend on how the
  * text was cut, and is compared with a search in the whole text. */
+#include "server/httpd.h"
 #include "text.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -143,11 +145,37 @@ static void test_after_stop(void **state) {
     vbs_text_close(&t);
 }
 
+static void expect_token(const char *bytes, size_t n, const char *want) {
+    json_t *text = vbs_json_token(bytes, n);
+    assert_string_equal(json_string_value(text), want);
+    json_decref(text);
+}
+
+/* A token's name in lists and as a key: no two tokens of different bytes have the same. */
+static void test_token_names(void **state) {
+    (void)state;
+    expect_token("", 0, "");
+    expect_token("word \xc3\xa9", 7, "word \xc3\xa9");
+    expect_token("\xef\xbf\xbd", 3, "\xef\xbf\xbd"); /* U+FFFD itself is text */
+    expect_token("\x80", 1, "bytes:\\x80");
+    expect_token("\xff", 1, "bytes:\\xff");
+    expect_token(" \xe2\x82", 3, "bytes:\\x20\\xe2\\x82");
+    expect_token("a\0\x82", 3, "bytes:\\x61\\x00\\x82");
+    expect_token("\xed\xa0\x80", 3, "bytes:\\xed\\xa0\\x80"); /* a surrogate is no character */
+    char names[128][16];
+    for (int b = 0x80; b < 0x100; b++) {
+        json_t *text = vbs_json_token(&(const char){(char)b}, 1);
+        snprintf(names[b - 0x80], sizeof names[0], "%s", json_string_value(text));
+        for (int k = 0x80; k < b; k++) assert_string_not_equal(names[b - 0x80], names[k - 0x80]);
+        json_decref(text);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_against_search), cmocka_unit_test(test_every_cut),
         cmocka_unit_test(test_characters),     cmocka_unit_test(test_unfinished),
-        cmocka_unit_test(test_after_stop),
+        cmocka_unit_test(test_after_stop),     cmocka_unit_test(test_token_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

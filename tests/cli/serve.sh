@@ -177,6 +177,13 @@ for model in target target:off; do
     ok "$model: which a warning says" out_has '<s>x\" holds the name of a token'
 done
 
+# a token that is part of a character: two of them are two, in the list and as keys
+for stream in false true; do
+    post /v1/completions "{\"prompt\":\"$P\",\"max_tokens\":4,\"seed\":5,\"logprobs\":20,\"stream\":$stream,\"logit_bias\":{\"131\":100,\"132\":100}}" -N
+    ok "stream $stream: bytes in tokens" grep -q '"tokens":\["bytes:\\\\x8[01]"' "$work/out"
+    ok "stream $stream: bytes as keys" test "$(grep -o '"bytes:\\\\x[89a-f][0-9a-f]":' "$work/out" | sort -u | wc -l)" -ge 2
+done
+
 # ---------------------------------------------------------------------------------------------------- streams
 post /v1/completions "{\"prompt\":\"$P\",\"max_tokens\":24,\"seed\":5,\"stream\":true}" -N
 ok "a stream is one of events" head_has "content-type: text/event-stream"
