@@ -254,9 +254,9 @@ const cli_option CLI_OPTIONS[] = {
     {"--allow-host", "NAME", "also answer to this name in the Host header; may be repeated", CMD_SERVE,
      CLI_LIST, AT(serve.allow_host), 0, 0, NULL},
     {"--cors", "ORIGIN",
-     "web pages of this origin may ask too ('*': all); may be repeated. Default: pages of this machine, with "
-     "an API "
-     "key all",
+     "web pages of this origin may ask too ('*': all); may be repeated. Default: pages of this machine and "
+     "of "
+     "applications on it, with an API key all",
      CMD_SERVE, CLI_LIST, AT(serve.cors), 0, 0, NULL},
     {"--max-body", "MIB", "largest body of a request. Default 8", CMD_SERVE, CLI_REAL, AT(serve.max_body),
      0.001, 1024, NULL},

@@ -110,11 +110,17 @@ static int read_system(serve_state *s) {
     return CLI_OK;
 }
 
-static void model_name(serve_state *s) {
+static int model_name(serve_state *s) {
     const char *path = s->o->model, *slash = strrchr(path, '/');
     snprintf(s->name, sizeof s->name, "%s", s->o->name ? s->o->name : slash ? slash + 1 : path);
     size_t n = strlen(s->name);
     if (!s->o->name && n > 5 && !strcmp(s->name + n - 5, ".gguf")) s->name[n - 5] = 0;
+    if (!vbs_clean_text(s->name)) return CLI_OK;
+    if (s->o->name)
+        return cli_usage("--name %s: expected UTF-8 of at most %zu bytes", s->name, sizeof s->name - 1);
+    fprintf(stderr, "verbatim: the file's name is not UTF-8: the model is called \"%s\" (see --name)\n",
+            s->name);
+    return CLI_OK;
 }
 
 static vb_accept accept_rule(const char *name) {
@@ -135,8 +141,8 @@ static int server_params(serve_state *s) {
     vb_error err = {0};
     int rc = read_keys(s);
     if (!rc) rc = read_system(s);
+    if (!rc) rc = model_name(s);
     if (rc) return rc;
-    model_name(s);
     p->host = w->host;
     p->port = !cli_given(o, "--port") ? 0 : w->port ? (int)w->port : -1;
     p->hosts = w->allow_host.items;

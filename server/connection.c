@@ -388,6 +388,13 @@ static void end_call(vbs_call *c) {
     atomic_fetch_sub(&s->active, 1);
 }
 
+/* For an answer that could not even be put together. */
+static int no_memory(vbs_call *c) {
+    static const char text[] =
+        "{\"error\":{\"message\":\"out of memory\",\"type\":\"server_error\",\"param\":null,\"code\":null}}";
+    return vbs_reply_bytes(c, 500, "application/json", text, sizeof text - 1);
+}
+
 /* One request. Returns whether another may follow. */
 static bool serve_one(vbs_peer *k) {
     vbs_call c = {.s = k->s, .peer = k, .began = vb_now()};
@@ -396,7 +403,8 @@ static bool serve_one(vbs_peer *k) {
     if (!c.refused) c.refused = vbs_check_head(&c) != 0;
     if (!c.unread) read_body(k, &c);
     mark(k, true);
-    const int rc = vbs_dispatch(&c);
+    int rc = vbs_dispatch(&c);
+    if (rc && !c.begun && !vbs_call_gone(&c)) rc = no_memory(&c);
     const bool more = !rc && c.begun && !c.failed && c.head.keep && !c.unread;
     end_call(&c);
     mark(k, false);

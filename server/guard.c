@@ -36,12 +36,24 @@ static bool is_localhost(const char *name) {
     return !strcmp(name, "localhost") || (n > 10 && !strcmp(name + n - 10, ".localhost"));
 }
 
+/* What a container calls the machine that it runs on. The top-level domain "internal" is reserved for private
+ * use, so nobody can register a name in it and let it point to 127.0.0.1, which is what this check is
+ * against. */
+static bool is_container_name(const char *name) {
+    static const char *const names[] = {"host.docker.internal", "gateway.docker.internal",
+                                        "host.containers.internal", "host.lima.internal",
+                                        "host.orb.internal"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (!strcmp(name, names[i])) return true;
+    return false;
+}
+
 int vbs_guard_host(const vbs_server_params *p, const char *host, vbs_problem *problem) {
     char name[256];
     if (!host) return 0; /* HTTP/1.0; every browser sends one */
     bool good = host_name(host, name, sizeof name);
     /* Addresses need no resolving, so nobody can have bent them. */
-    if (good && (is_address(name) || is_localhost(name))) return 0;
+    if (good && (is_address(name) || is_localhost(name) || is_container_name(name))) return 0;
     if (good && p->host && !strcasecmp(name, p->host)) return 0;
     for (size_t i = 0; good && i < p->n_hosts; i++)
         if (!strcasecmp(name, p->hosts[i]) || !strcmp(p->hosts[i], "*")) return 0;
@@ -81,6 +93,18 @@ static const char *origin_host(const char *origin) {
     return strncasecmp(origin, "https://", 8) ? NULL : origin + 8;
 }
 
+/* Pages that are part of a program on this machine: Electron and Tauri applications, and the panels of VS
+ * Code. What comes over the network has the origin http, https or "null", and no page can give itself
+ * another, so whoever has one of these was installed here and could ask without a browser, too. Not file://:
+ * a saved page or an attachment is a file as well. Not the schemes of browser extensions: their rights are
+ * the browser's to limit. */
+static bool is_application(const char *origin) {
+    static const char *const schemes[] = {"app://", "tauri://", "vscode-webview://", "vscode-file://"};
+    for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++)
+        if (!strncasecmp(origin, schemes[i], strlen(schemes[i]))) return true;
+    return false;
+}
+
 int vbs_guard_origin(const vbs_server_params *p, const char *origin, const char *host, const char **allow,
                      vbs_problem *problem) {
     char name[256];
@@ -96,7 +120,7 @@ int vbs_guard_origin(const vbs_server_params *p, const char *origin, const char 
         return 0;
     }
     const char *of = origin_host(origin);
-    bool mine = of && host && !strcasecmp(of, host);
+    bool mine = is_application(origin) || (of && host && !strcasecmp(of, host));
     if (of && host_name(of, name, sizeof name))
         mine |= is_localhost(name) || !strcmp(name, "::1") || (is_address(name) && !strncmp(name, "127.", 4));
     for (size_t i = 0; i < p->n_origins; i++) mine |= !strcasecmp(p->origins[i], origin);

@@ -44,6 +44,19 @@ json_t *vbs_json_token(const char *bytes, size_t n) {
     return text;
 }
 
+size_t vbs_clean_text(char *text) {
+    size_t replaced = 0;
+    for (size_t i = 0, n = strlen(text); i < n;) {
+        const size_t len = vb_utf8_char((const unsigned char *)text + i, n - i, NULL);
+        if (!len) {
+            text[i] = '?';
+            replaced++;
+        }
+        i += len ? len : 1;
+    }
+    return replaced;
+}
+
 json_t *vbs_json_real(double x) {
     return isfinite(x) ? json_real(x) : json_null();
 }

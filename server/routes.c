@@ -68,7 +68,8 @@ static int metrics(vbs_call *c) {
 
 static json_t *model_info(const char *path, const vb_model *m) {
     const vb_model_info *i = vb_model_describe(m);
-    return json_pack("{ss so ss sI sI si si}", "file", file_name(path), "name",
+    const char *file = file_name(path);
+    return json_pack("{so so ss sI sI si si}", "file", vbs_json_text(file, strlen(file)), "name",
                      vbs_json_text(i->name, strlen(i->name)), "architecture", i->architecture, "parameters",
                      (json_int_t)i->parameters, "weight_bytes", (json_int_t)i->weight_bytes, "n_vocab",
                      i->n_vocab, "n_ctx_train", i->n_ctx);

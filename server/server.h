@@ -76,6 +76,9 @@ void vbs_server_abort(vbs_server *s);
 /* Ends all connections and frees everything; the engine must be there until then. */
 void vbs_server_close(vbs_server *s);
 
+/* Puts "?" for each byte that is no UTF-8: a model's name stands in JSON. Returns how many there were. */
+size_t vbs_clean_text(char *text);
+
 /* assets: what tools/embed makes of server/page and server/prompts. */
 typedef struct vbs_asset {
     const char *name;

@@ -308,9 +308,19 @@ static void test_hosts(void **state) {
     static const char *const names[] = {"box"};
     vbs_server_params p = {.host = "127.0.0.1", .hosts = names, .n_hosts = 1};
     vbs_problem problem;
-    static const char *const right[] = {"localhost",  "localhost:8000", "LOCALHOST:1", "127.0.0.1:8000",
-                                        "[::1]:8000", "[::1]",          "10.1.2.3",    "app.localhost",
-                                        "box:80",     "localhost."};
+    static const char *const right[] = {"localhost",
+                                        "localhost:8000",
+                                        "LOCALHOST:1",
+                                        "127.0.0.1:8000",
+                                        "[::1]:8000",
+                                        "[::1]",
+                                        "10.1.2.3",
+                                        "app.localhost",
+                                        "box:80",
+                                        "localhost.",
+                                        "host.docker.internal:8000",
+                                        "Host.Docker.Internal",
+                                        "host.containers.internal"};
     static const char *const wrong[] = {"evil.com",
                                         "evil.com:8000",
                                         "localhost.evil.com",
@@ -320,6 +330,10 @@ static void test_hosts(void **state) {
                                         "[::1",
                                         "[localhost]x",
                                         "notlocalhost",
+                                        "docker.internal",
+                                        "evil.docker.internal",
+                                        "host.docker.internal.evil.com",
+                                        "ahost.docker.internal",
                                         "127.0.0.1:8000:9"};
     assert_int_equal(vbs_guard_host(&p, NULL, &problem), 0);
     for (size_t i = 0; i < sizeof right / sizeof right[0]; i++)
@@ -338,18 +352,28 @@ static void test_origins(void **state) {
     const char *allow;
     assert_int_equal(vbs_guard_origin(&p, NULL, "localhost", &allow, &problem), 0);
     assert_string_equal(allow, "*");
-    static const char *const local[] = {"http://localhost:3000", "http://127.0.0.1", "http://[::1]:5173",
-                                        "http://192.168.1.5:8000"};
-    for (size_t i = 0; i < 4; i++) {
+    static const char *const local[] = {
+        "http://localhost:3000",   "http://127.0.0.1",         "http://[::1]:5173",
+        "http://192.168.1.5:8000", "app://obsidian.md",        "tauri://localhost",
+        "vscode-webview://1a2b3c", "vscode-file://vscode-app", "http://tauri.localhost"};
+    for (size_t i = 0; i < sizeof local / sizeof local[0]; i++) {
         if (vbs_guard_origin(&p, local[i], "192.168.1.5:8000", &allow, &problem))
             fail_msg("%s was refused", local[i]);
         assert_string_equal(allow, local[i]);
     }
-    static const char *const foreign[] = {"https://evil.com",          "null",
-                                          "http://127.evil.com",       "file://",
-                                          "http://localhost.evil.com", "https://app.example",
-                                          "http://192.168.1.6:8000"};
-    for (size_t i = 0; i < 7; i++) {
+    static const char *const foreign[] = {"https://evil.com",
+                                          "null",
+                                          "http://127.evil.com",
+                                          "file://",
+                                          "http://localhost.evil.com",
+                                          "https://app.example",
+                                          "http://192.168.1.6:8000",
+                                          "https://app.evil.com",
+                                          "application://x",
+                                          "chrome-extension://abc",
+                                          "app:",
+                                          "https://vscode-webview.evil.com"};
+    for (size_t i = 0; i < sizeof foreign / sizeof foreign[0]; i++) {
         if (!vbs_guard_origin(&p, foreign[i], "192.168.1.5:8000", &allow, &problem))
             fail_msg("%s was let in", foreign[i]);
         assert_null(allow);

@@ -503,6 +503,24 @@ verbatim serve --config "$work/nothing.json" -m "$target"
 ok "a missing file" fails 1 nothing.json
 verbatim serve
 ok "no model" fails 2 "-m FILE"
+bytes=$(printf '\377y')
+verbatim serve -m "$target" --port 0 --name "$bytes"
+ok "a name that is no UTF-8" fails 2 "UTF-8"
+if cp "$target" "$work/x$bytes.gguf" 2>/dev/null; then
+    ok "a file whose name is no UTF-8" start_server -m "$work/x$bytes.gguf" --host localhost
+    ok "is said to be called otherwise" grep -qF 'the model is called "x?y"' "$work/server.err"
+    get /v1/models
+    ok "the model is listed" out_has '"id":"x?y:off"'
+    post /v1/completions '{"prompt":"Once","max_tokens":2}'
+    ok "and answers" json_is model 'x?y'
+    get /props
+    ok "/props too" json_is model 'x?y'
+    began=$(date +%s%N)
+    stop
+    ok "an idle server ends at once" test $(($(date +%s%N) - began)) -lt 1500000000
+else
+    skip "a file whose name is no UTF-8" "this system has none"
+fi
 verbatim run -m "$target" --seed 9223372036854775808
 ok "the range of seeds, as it is" fails 2 "expected -1 to 9223372036854775807"
 verbatim serve -m "$target" -md "$work/other.gguf" --port 0
