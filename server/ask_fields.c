@@ -106,6 +106,8 @@ static bool is_idle(const vbs_ask *a, const vbs_terms *t, const char *beside) {
         bool off;
         if (!strcmp(name, "temperature"))
             off = !(s->temperature > 0);
+        else if (!strcmp(name, "scaling"))
+            off = !(s->temperature > 0) || (s->temperature >= 1 && s->temperature <= 1);
         else if (!strcmp(name, "penalties"))
             off = s->repeat_penalty >= 1 && s->repeat_penalty <= 1 && s->presence_penalty >= 0 &&
                   s->presence_penalty <= 0 && s->frequency_penalty >= 0 && s->frequency_penalty <= 0;

@@ -4,8 +4,9 @@
  * `neutral` lists such values, separated by spaces: JSON values, and ranges of numbers as "1.." (1 and more),
  * "..0". null, "", [] and {} are neutral everywhere. `beside` names the field without which this one means
  * nothing: while that one is absent or has a neutral value itself, any value is taken; where it names
- * several, all of them. The words "temperature" (off: 0) and "penalties" stand for what was read of the
- * request, "context" for the size of a slot. `use` says in a refusal what to write instead.
+ * several, all of them. The words "temperature" (off: 0), "scaling" (off: temperature 0 or 1) and "penalties"
+ * stand for what was read of the request, "context" for the size of a slot. `use` says in a refusal what to
+ * write instead.
  *
  * The names come from llama.cpp's server, vLLM, SGLang, text-generation-webui, SillyTavern, KoboldCpp,
  * TabbyAPI, Ollama, LM Studio, mlx_lm, TGI, transformers, OpenAI and services that speak OpenAI's API. */
@@ -89,7 +90,7 @@ const vbs_field VBS_REFUSED[] = {
     {"temp_exponent", "", "max_temp min_temp", NULL},
     {"smoothing_factor", "0", NULL, NULL},
     {"smoothing_curve", "", "smoothing_factor", NULL},
-    {"temperature_last", "false", "temperature", NULL},
+    {"temperature_last", "false", "scaling", NULL},
     {"skew", "0", NULL, NULL},
     {"do_sample", "true", "temperature", "temperature 0 for the most likely token"},
     {"sampler_order", "", NULL, NULL},

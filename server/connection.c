@@ -408,7 +408,7 @@ static bool serve_one(vbs_peer *k) {
     const bool more = !rc && c.begun && !c.failed && c.head.keep && !c.unread;
     end_call(&c);
     mark(k, false);
-    if (c.unread && !c.late && c.begun && !c.failed) linger(k);
+    if (!more && !c.late && c.begun && !c.failed) linger(k);
     memmove(k->buffer, k->buffer + k->at, k->n - k->at);
     k->n -= k->at;
     k->at = 0;

@@ -47,7 +47,7 @@ void vbs_problem_from(vbs_problem *p, const vb_error *err) {
 }
 
 void vbs_body_hold(vbs_call *c) {
-    enum { LARGE = 1 << 20 };
+    enum { LARGE = 128 << 10 };
     c->large = c->n_body > LARGE;
     if (c->large) pthread_mutex_lock(&c->s->large);
 }

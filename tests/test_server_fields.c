@@ -76,6 +76,7 @@ static void test_neutral(void **state) {
         "\"smoothing_factor\":0,\"smoothing_curve\":1",
         "\"temperature_last\":false",
         "\"temperature_last\":true,\"temperature\":0",
+        "\"temperature_last\":true,\"temperature\":1",
         "\"do_sample\":true",
         "\"do_sample\":false,\"temperature\":0",
         "\"encoder_repetition_penalty\":1",
