@@ -3,7 +3,8 @@
  * One thread of its own computes for everybody: it keeps up to `slots` requests running over one copy of the
  * weights, evaluates what they need together in one batch per step, and calls each request back. What a
  * request gets does not depend on the others: the bits are those of running alone (P1, P2, P4). Requests
- * beyond the slots wait in a bounded queue, first come first served.
+ * beyond the slots wait in a bounded queue, first come first served; those that belong together (group) hold
+ * at most half of the slots while others wait.
  *
  * All functions may be called from any thread. Callbacks come from the engine's thread, must be quick and
  * must not call back into the engine. */
@@ -53,6 +54,7 @@ typedef struct vbs_request {
     bool ignore_stop;    /* go on after an id that ends a generation by itself (vb_stop_ids) */
     const int32_t *stop; /* further ids that end it, ignore_stop or not */
     size_t n_stop;
+    const void *group; /* the same for all that belong together (choices of one answer). NULL: none */
 
     /* A number of tokens, one step's worth, in order. False: the request ends here (a stop string was met,
      * the client has gone); on_end follows with VBS_END_CALLER. *kept, at first all of them, is how many of

@@ -1,5 +1,5 @@
 /* engine_parts.h - inside of the engine: engine.c opens and closes it, queue.c takes requests in, slots.c
- * keeps the sequences, steps.c computes. Internal to the server.
+ * keeps the sequences, steps.c computes, turns.c says who reads how much of a prompt. Internal to the server.
  *
  * Who may touch what: everything under `mutex` by any thread that holds it, the rest of an open engine by its
  * own thread alone. A job belongs to the queue until its slot takes it, then to the engine's thread; only
@@ -51,6 +51,14 @@ typedef struct vbs_file {
     vb_model *model;
 } vbs_file;
 
+/* One who reads a prompt, for vbs_divide. */
+typedef struct vbs_reader {
+    size_t left;  /* tokens of its prompt, at least 1 */
+    int behind;   /* the index of the older reader that it waits for, or -1 */
+    size_t piece; /* out: how many it reads in this round; of all together at most the budget */
+    size_t rank;  /* working memory */
+} vbs_reader;
+
 struct vbs_engine {
     vbs_file target, draft; /* draft.model NULL: none */
     int32_t draft_vocab;
@@ -75,6 +83,8 @@ struct vbs_engine {
 
     vbs_metrics m; /* the engine's thread counts here */
     /* The round in progress. */
+    vbs_slot *reading[VBS_MAX_SLOTS];
+    vbs_reader readers[VBS_MAX_SLOTS]; /* (of the same) */
     vbs_slot *taking_part[VBS_MAX_SLOTS];
     vb_step_item items[VBS_MAX_SLOTS];
     vb_error errors[VBS_MAX_SLOTS];
@@ -83,7 +93,9 @@ struct vbs_engine {
 };
 
 /* queue.c. All but vbs_queue_end with the mutex held. */
-vbs_job *vbs_queue_pop(vbs_engine *e); /* NULL: empty */
+/* The next to take a slot, beside those of the list `starting`, which will take theirs. NULL: nobody waits.
+ */
+vbs_job *vbs_queue_pop(vbs_engine *e, const vbs_job *starting);
 /* The first that was cancelled while it waited, or any on closing; NULL: none. */
 vbs_job *vbs_queue_pop_ended(vbs_engine *e, vbs_end *why);
 /* Calls on_end, then forgets and frees the job. */
@@ -97,8 +109,9 @@ uint64_t vbs_slot_bytes(const vbs_slot *slot); /* of its contexts, now */
 vbs_slot *vbs_slot_for(vbs_engine *e, const vbs_job *job);
 /* Gives the job the slot. On error the slot is free and the job is the caller's. */
 int vbs_slot_take(vbs_engine *e, vbs_slot *slot, vbs_job *job, vb_error *err);
-/* True while an older request reads a prompt that shares more with this one's than this one has read. */
-bool vbs_slot_waits(const vbs_engine *e, const vbs_slot *slot);
+/* The older request that is reading what this one's prompt shares with its own, beyond what this one has
+ * read: this one waits for it, and copies it then. NULL: there is none. */
+const vbs_slot *vbs_slot_waits_for(const vbs_engine *e, const vbs_slot *slot);
 /* Copies from another slot's caches what they hold of this one's prompt beyond what it has read, if that is
  * worth it. */
 void vbs_slot_share(vbs_engine *e, vbs_slot *slot);
@@ -108,6 +121,10 @@ void vbs_slot_end(vbs_engine *e, vbs_slot *slot, vbs_end end, const vb_error *er
 /* describe.c: calls on_step. False: the request ends here. *step is cut to what belongs to the request, as
  * are the counts of job and slot. */
 bool vbs_report(vbs_engine *e, vbs_slot *slot, vb_step *step);
+
+/* turns.c: how the budget of a round is divided among those who read their prompts, the oldest first in the
+ * list: a quarter of it is the oldest's, the rest goes to the shortest rests first. */
+void vbs_divide(vbs_reader *readers, size_t n, size_t budget);
 
 /* steps.c: the engine's thread. */
 void *vbs_engine_run(void *engine);

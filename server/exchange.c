@@ -174,6 +174,7 @@ static int submit(vbs_choice *c, const vbs_prompt *prompt, vb_error *err) {
                      .ignore_stop = a->ignore_eos,
                      .stop = stop,
                      .n_stop = find_stop_ids(c->x, stop),
+                     .group = c->x,
                      .on_step = on_step,
                      .on_prompt = on_prompt,
                      .on_end = on_end,

@@ -157,8 +157,23 @@ static vbs_job *unlink_job(vbs_engine *e, vbs_job **link) {
     return job;
 }
 
-vbs_job *vbs_queue_pop(vbs_engine *e) {
-    return e->first ? unlink_job(e, &e->first) : NULL;
+/* Slots that the group of a job holds, or is about to. */
+static int held_by_group(const vbs_engine *e, const vbs_job *job, const vbs_job *starting) {
+    int n = 0;
+    if (!job->r.group) return 0;
+    for (int i = 0; i < e->n_slots; i++) n += e->slots[i].job && e->slots[i].job->r.group == job->r.group;
+    for (; starting; starting = starting->next) n += starting->r.group == job->r.group;
+    return n;
+}
+
+/* First come, first served, but that a group with half of the slots lets others go first. Where nobody else
+ * waits, or all who wait are of such groups, the first one goes: no slot stays empty while somebody waits. */
+vbs_job *vbs_queue_pop(vbs_engine *e, const vbs_job *starting) {
+    const int most = e->n_slots > 1 ? e->n_slots / 2 : 1;
+    vbs_job **link = &e->first;
+    while (*link && held_by_group(e, *link, starting) >= most) link = &(*link)->next;
+    if (!*link) link = &e->first;
+    return *link ? unlink_job(e, link) : NULL;
 }
 
 vbs_job *vbs_queue_pop_ended(vbs_engine *e, vbs_end *why) {

@@ -82,14 +82,16 @@ vbs_slot *vbs_slot_for(vbs_engine *e, const vbs_job *job) {
     return best;
 }
 
-bool vbs_slot_waits(const vbs_engine *e, const vbs_slot *slot) {
+const vbs_slot *vbs_slot_waits_for(const vbs_engine *e, const vbs_slot *slot) {
     for (int i = 0; i < e->n_slots; i++) {
         const vbs_slot *other = &e->slots[i];
         if (!other->job || other->job->number >= slot->job->number) continue;
-        const size_t left = other->job->r.n_prompt - 1 - other->read;
-        if (left > 0 && shared_prefix(other, slot->job, SIZE_MAX) >= slot->read + WORTH) return true;
+        if (other->read + 1 >= other->job->r.n_prompt) continue;
+        const size_t shared = shared_prefix(other, slot->job, SIZE_MAX);
+        /* What the two share can be copied as soon as it is read, whatever the other goes on to read. */
+        if (shared >= slot->read + WORTH && shared > other->read) return other;
     }
-    return false;
+    return NULL;
 }
 
 void vbs_slot_share(vbs_engine *e, vbs_slot *slot) {

@@ -1,8 +1,8 @@
 /* steps.c - the engine's thread: takes requests to free slots, and takes all running ones a step further per
  * round, together, with one reading of the weights (vb_spec_step_many).
  *
- * Prompts are read in pieces, in the same rounds as the others' steps, the oldest request's first. While
- * somebody generates, a piece is short, because everybody waits for it. */
+ * Prompts are read in pieces, in the same rounds as the others' steps (turns.c says who reads how much).
+ * While somebody generates, or is about to, the pieces are short, because everybody waits for them. */
 #include "engine_parts.h"
 
 #include <string.h>
@@ -77,38 +77,67 @@ static vbs_slot *oldest_from(vbs_engine *e, uint64_t after) {
     return best;
 }
 
-/* How much of the prompts is read in this round: what fits into one pass beside the steps. */
-static size_t text_budget(const vbs_engine *e) {
+/* How much of the prompts is read in this round: what fits into one pass beside the steps. One who comes to
+ * the end of its prompt in this round is about to generate and waits for the pass as those do who generate.
+ */
+static size_t text_budget(const vbs_engine *e, size_t n_reading) {
     size_t rows = 0;
+    bool ends = false;
     for (int i = 0; i < e->n_slots; i++) {
         const vbs_slot *slot = &e->slots[i];
         if (slot->job && text_left(slot) == 0) rows += 1 + (size_t)slot->job->r.gamma;
     }
-    if (rows == 0) return TEXT_ALONE;
+    for (size_t i = 0; i < n_reading; i++)
+        ends |= e->readers[i].behind < 0 && e->readers[i].left <= TEXT_BESIDE;
+    if (rows == 0) return ends ? TEXT_BESIDE : TEXT_ALONE;
     if (rows + TEXT_LEAST > e->batch) return TEXT_LEAST;
     return e->batch - rows < TEXT_BESIDE ? e->batch - rows : TEXT_BESIDE;
 }
 
-/* Who takes part in this round, and with how much text. */
-static size_t plan(vbs_engine *e) {
-    size_t n = 0, text = text_budget(e);
+/* The index of a slot among those who read, all of whom are older than the one that asks. */
+static int index_of(const vbs_engine *e, const vbs_slot *slot, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (e->reading[i] == slot) return (int)i;
+    return -1;
+}
+
+/* Lists those who read, the oldest first, after each has copied what another has read for it. */
+static size_t list_readers(vbs_engine *e) {
+    size_t n = 0;
     for (vbs_slot *slot = oldest_from(e, 0); slot; slot = oldest_from(e, slot->job->number + 1)) {
-        const vbs_request *r = &slot->job->r;
-        if (text_left(slot) > 0) {
-            if (text == 0 || vbs_slot_waits(e, slot)) continue;
+        if (text_left(slot) == 0) continue;
+        const vbs_slot *older = vbs_slot_waits_for(e, slot);
+        if (!older) {
             const size_t before = slot->read;
             vbs_slot_share(e, slot);
             if (slot->read > before) tell_prompt(slot);
+            if (text_left(slot) == 0) continue;
         }
-        const size_t left = text_left(slot), now = left < text ? left : text;
-        text -= now;
-        e->taking_part[n] = slot;
-        e->items[n] = (vb_step_item){.spec = slot->spec,
-                                     .max_emit = r->max_tokens ? r->max_tokens - slot->job->output : SIZE_MAX,
-                                     .max_text = now,
-                                     .err = &e->errors[n]};
+        e->reading[n] = slot;
+        e->readers[n] = (vbs_reader){.left = text_left(slot), .behind = older ? index_of(e, older, n) : -1};
         n++;
     }
+    return n;
+}
+
+static void take_part(vbs_engine *e, size_t at, vbs_slot *slot, size_t text) {
+    const vbs_request *r = &slot->job->r;
+    e->taking_part[at] = slot;
+    e->items[at] = (vb_step_item){.spec = slot->spec,
+                                  .max_emit = r->max_tokens ? r->max_tokens - slot->job->output : SIZE_MAX,
+                                  .max_text = text,
+                                  .err = &e->errors[at]};
+}
+
+/* Who takes part in this round, and with how much text. */
+static size_t plan(vbs_engine *e) {
+    size_t n = 0;
+    const size_t n_reading = list_readers(e);
+    vbs_divide(e->readers, n_reading, text_budget(e, n_reading));
+    for (int i = 0; i < e->n_slots; i++)
+        if (e->slots[i].job && text_left(&e->slots[i]) == 0) take_part(e, n++, &e->slots[i], 0);
+    for (size_t i = 0; i < n_reading; i++)
+        if (e->readers[i].piece > 0) take_part(e, n++, e->reading[i], e->readers[i].piece);
     return n;
 }
 
@@ -178,7 +207,7 @@ static bool look(vbs_engine *e, vbs_job **to_start, vbs_job **ended) {
         (*ended_end)->ended = why;
         ended_end = &(*ended_end)->next;
     }
-    while (running < e->n_slots && (*start_end = vbs_queue_pop(e))) {
+    while (running < e->n_slots && (*start_end = vbs_queue_pop(e, *to_start))) {
         start_end = &(*start_end)->next;
         running++;
     }

@@ -61,6 +61,8 @@ static void check_token(client *c, const vbs_token *t) {
 static bool on_step(void *user, const vbs_step *step, size_t *kept) {
     client *c = user;
     pthread_mutex_lock(&c->mutex);
+    c->step_calls++;
+    pthread_cond_broadcast(&c->cond);
     while (c->held) pthread_cond_wait(&c->cond, &c->mutex);
     c->wrong |= c->ended || c->stopped || step->n == 0 || c->n + step->n > MOST || *kept != step->n;
     if (c->cut_after && c->n + step->n > c->cut_after) *kept = c->cut_after - c->n;
@@ -155,6 +157,19 @@ void wait_tokens(client *c, size_t n) {
     pthread_mutex_lock(&c->mutex);
     while (c->n < n && !c->ended) pthread_cond_wait(&c->cond, &c->mutex);
     pthread_mutex_unlock(&c->mutex);
+}
+
+void wait_step(client *c) {
+    pthread_mutex_lock(&c->mutex);
+    while (!c->step_calls && !c->ended) pthread_cond_wait(&c->cond, &c->mutex);
+    pthread_mutex_unlock(&c->mutex);
+}
+
+size_t read_so_far(client *c) {
+    pthread_mutex_lock(&c->mutex);
+    const size_t n = c->prompt_done;
+    pthread_mutex_unlock(&c->mutex);
+    return n;
 }
 
 void wait_end(client *c) {

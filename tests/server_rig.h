@@ -29,7 +29,7 @@ typedef struct client {
     vbs_job *job;
     int32_t prompt[MOST];
     /* What came, written by the engine's thread, read after `ended`. */
-    size_t n, steps, prompt_calls, prompt_done;
+    size_t n, steps, step_calls, prompt_calls, prompt_done;
     int32_t id[MOST];
     double logprob[MOST], p[MOST], q[MOST];
     vb_origin origin[MOST];
@@ -57,6 +57,10 @@ void wait_end(client *c);
 bool has_ended(client *c);
 /* on_step waits while this is set, and with it the engine. */
 void hold(client *c, bool held);
+/* Until on_step has been called, or waits to be let go. */
+void wait_step(client *c);
+/* Tokens of its prompt that were read, so far. */
+size_t read_so_far(client *c);
 /* Frees one that has ended; fails if anything was reported wrongly. */
 void drop(client *c);
 

@@ -110,6 +110,109 @@ static void shared_prompts(void **state) {
     close_alone(&a);
 }
 
+/* An engine whose thread stands still in a round of *blocker's, which is that one's last: what is submitted
+ * meanwhile starts together in the next. */
+static vbs_engine *stopped_engine(drafting who, int slots, client **blocker) {
+    vbs_engine *e = open_engine(who, slots, 20);
+    *blocker = new_client(1, 3, VB_ACCEPT_COUPLED, 0, 1, 1);
+    hold(*blocker, true);
+    submit(e, *blocker);
+    wait_step(*blocker);
+    return e;
+}
+
+/* A short prompt is read in its first round and answered in the second, whatever long ones came before. */
+static void short_before_long(void **state) {
+    (void)state;
+    alone a = open_alone();
+    for (int who = NOBODY; who <= NGRAM; who++) {
+        client *blocker, *c[4];
+        vbs_engine *e = stopped_engine((drafting)who, 5, &blocker);
+        for (size_t i = 0; i < 4; i++)
+            submit(e, c[i] = new_client(40 + 4 * i, i < 3 ? 150 : 4, VB_ACCEPT_COUPLED, 5, 0.9, 8));
+        hold(c[3], true);
+        hold(blocker, false);
+        wait_step(c[3]);
+        assert_int_equal(read_so_far(c[3]), 4);
+        assert_in_range(read_so_far(c[0]), 8, 64); /* the oldest has its part */
+        assert_int_equal(read_so_far(c[1]) + read_so_far(c[2]), 0);
+        hold(c[3], false);
+        client *const all[] = {blocker, c[0], c[1], c[2], c[3]};
+        for (size_t i = 0; i < 5; i++) wait_end(all[i]);
+        for (size_t i = 0; i < 5; i++) expect_as_alone(&a, all[i], (drafting)who);
+        vbs_engine_close(e);
+        for (size_t i = 0; i < 5; i++) drop(all[i]);
+    }
+    close_alone(&a);
+}
+
+/* One that begins like an older one waits for what they share and not for the rest of the older one's. What
+ * it waits for is read as soon as if it read it itself, before the prompt of a still older one. */
+static void copies_in_time(void **state) {
+    (void)state;
+    alone a = open_alone();
+    for (int who = NOBODY; who <= NGRAM; who++) {
+        client *blocker, *c[2];
+        vbs_engine *e = stopped_engine((drafting)who, 4, &blocker);
+        submit(e, c[0] = new_client(40, 170, VB_ACCEPT_COUPLED, 5, 0.9, 8));
+        submit(e, c[1] = new_client(80, 180, VB_ACCEPT_BLOCK, 5, 0.9, 8));
+        client *last = new_client(82, 70, VB_ACCEPT_COUPLED, 5, 0.9, 8);
+        last->prompt[60]++;
+        submit(e, last);
+        hold(last, true);
+        hold(blocker, false);
+        wait_step(last);
+        assert_in_range(read_so_far(c[1]), 60, 150);
+        assert_true(read_so_far(c[0]) < 150);
+        hold(last, false);
+        client *const all[] = {blocker, c[0], c[1], last};
+        for (size_t i = 0; i < 4; i++) wait_end(all[i]);
+        assert_int_equal(last->result.cached_tokens, 60);
+        for (size_t i = 0; i < 4; i++) expect_as_alone(&a, all[i], (drafting)who);
+        vbs_engine_close(e);
+        for (size_t i = 0; i < 4; i++) drop(all[i]);
+    }
+    close_alone(&a);
+}
+
+/* Requests of one group take all slots while nobody else waits, and half of them otherwise. */
+static void groups(void **state) {
+    (void)state;
+    for (int slots = 1; slots <= 5; slots++) {
+        for (int others = 0; others <= 8; others += 4) {
+            client *blocker, *c[16];
+            vbs_engine *e = stopped_engine(NOBODY, slots, &blocker);
+            for (size_t i = 0; i < 8 + (size_t)others; i++) {
+                c[i] = new_client(3 * i, 5, VB_ACCEPT_COUPLED, 0, 1, 3);
+                if (i < 8) c[i]->r.group = c;
+                if (i >= 12) c[i]->r.group = c + 1;
+                submit(e, c[i]);
+                hold(c[i], true);
+            }
+            hold(blocker, false);
+            /* All that started step in the same round, the first to do so in slot order. */
+            size_t n = 0, started[3] = {0};
+            wait_end(blocker);
+            while (!n)
+                for (size_t i = 0; i < 8 + (size_t)others; i++) {
+                    pthread_mutex_lock(&c[i]->mutex);
+                    n += c[i]->step_calls;
+                    pthread_mutex_unlock(&c[i]->mutex);
+                }
+            for (size_t i = 0; i < 8 + (size_t)others; i++)
+                started[i < 8 ? 0 : i < 12 ? 1 : 2] += read_so_far(c[i]) > 0;
+            const size_t half = slots > 1 ? (size_t)slots / 2 : 1;
+            assert_int_equal(started[0] + started[1] + started[2], slots);
+            assert_int_equal(started[0], others ? half : (size_t)slots);
+            for (size_t i = 0; i < 8 + (size_t)others; i++) hold(c[i], false);
+            for (size_t i = 0; i < 8 + (size_t)others; i++) wait_end(c[i]);
+            vbs_engine_close(e);
+            drop(blocker);
+            for (size_t i = 0; i < 8 + (size_t)others; i++) drop(c[i]);
+        }
+    }
+}
+
 static void ends(void **state) {
     (void)state;
     alone a = open_alone();
@@ -412,9 +515,12 @@ static void bad_engines(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(as_alone),    cmocka_unit_test(prefix_cache), cmocka_unit_test(shared_prompts),
-        cmocka_unit_test(ends),        cmocka_unit_test(cancelling),   cmocka_unit_test(closing),
-        cmocka_unit_test(crowds),      cmocka_unit_test(soak),         cmocka_unit_test(bad_requests),
+        cmocka_unit_test(as_alone),       cmocka_unit_test(prefix_cache),
+        cmocka_unit_test(shared_prompts), cmocka_unit_test(short_before_long),
+        cmocka_unit_test(copies_in_time), cmocka_unit_test(groups),
+        cmocka_unit_test(ends),           cmocka_unit_test(cancelling),
+        cmocka_unit_test(closing),        cmocka_unit_test(crowds),
+        cmocka_unit_test(soak),           cmocka_unit_test(bad_requests),
         cmocka_unit_test(bad_engines),
     };
     return cmocka_run_group_tests_name("server_engine", tests, write_models, remove_models);
