@@ -70,6 +70,8 @@ AMX_TESTS := $(if $(findstring x86_64-linux,$(shell $(CC) -dumpmachine 2>/dev/nu
 OPENBLAS := $(BUILD)/bin/verbatim-openblas.so
 PLUGINS := $(patsubst %.c,$(BUILD)/%.so,$(wildcard tests/plugins/*.c)) \
     $(if $(shell $(PKG_CONFIG) --exists openblas 2>/dev/null && echo yes),$(OPENBLAS))
+# Libraries that the tests put in front of the C library (LD_PRELOAD).
+PRELOADS := $(if $(findstring linux,$(shell $(CC) -dumpmachine 2>/dev/null)),$(patsubst %.c,$(BUILD)/%.so,$(wildcard tests/preload/*.c)))
 LIB := $(BUILD)/libverbatim.a
 TOOL_LIB := $(BUILD)/libtools.a
 TEST_LIB := $(BUILD)/tests/libtest.a
@@ -172,6 +174,11 @@ $(BUILD)/tests/plugins/%.so: tests/plugins/%.c offload/offload.h $(BUILD)/.flags
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -fPIC -shared $< -o $@ $(LDFLAGS) -lm
 
+# Without the sanitizers: their runtime has allocators of its own, and the tests are skipped there.
+$(BUILD)/tests/preload/%.so: tests/preload/%.c $(BUILD)/.flags
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CPPFLAGS) $(filter-out -fsanitize=% -fno-sanitize-recover=%,$(ALL_CFLAGS)) -fPIC -shared $< -o $@
+
 $(OPENBLAS): offload/openblas.c offload/offload.h $(BUILD)/.flags
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CPPFLAGS) $$($(PKG_CONFIG) --cflags openblas) $(ALL_CFLAGS) -fPIC -shared $< -o $@ $(LDFLAGS) \
@@ -197,7 +204,7 @@ libverbatim.a: build/libverbatim.a
 
 objects: $(ALL_SRC:%.c=$(BUILD)/%.o)
 examples: $(EXAMPLES)
-programs: all $(TESTS) $(AMX_TESTS) $(TEST_TOOLS) $(PLUGINS) $(EXAMPLES) $(CLI) $(LIB)
+programs: all $(TESTS) $(AMX_TESTS) $(TEST_TOOLS) $(PLUGINS) $(PRELOADS) $(EXAMPLES) $(CLI) $(LIB)
 
 # ---------------------------------------------------------------------------------------------------- tests
 

@@ -3,10 +3,10 @@
 #ifndef VERBATIM_CLI_H
 #define VERBATIM_CLI_H
 
+#include "base/json.h"
 #include "args.h"
 #include "verbatim.h"
 
-#include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
 

@@ -102,7 +102,7 @@ static int add_file(cli_config *c, const cli_command *command, const char *path)
     int rc = cli_read_file(path, &bytes, &n);
     if (rc) return rc;
     const size_t mark = n >= 3 && !memcmp(bytes, "\xEF\xBB\xBF", 3) ? 3 : 0; /* a byte order mark */
-    json_t *root = json_loadb(bytes + mark, n - mark, JSON_REJECT_DUPLICATES, &e), *v;
+    json_t *root = vb_json_read(bytes + mark, n - mark, JSON_REJECT_DUPLICATES, &e), *v;
     const char *key;
     free(bytes);
     if (!root && json_error_code(&e) == json_error_null_character)

@@ -68,7 +68,7 @@ static void print_element(const vb_gguf *g, const vb_meta *m, uint64_t i) {
         return;
     }
     json_t *value = element_json(g, m, i);
-    char *dump = value ? json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(9)) : NULL;
+    char *dump = value ? vb_json_write(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(9), NULL) : NULL;
     cli_outf("%s", dump ? dump : "?");
     free(dump);
     json_decref(value);

@@ -152,6 +152,7 @@ static int run_command(const cli_command *command, int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
+    vb_json_watch();
     if (cli_process_open()) return CLI_FAIL;
     cli_out_open();
     if (argc < 2) {
@@ -175,5 +176,8 @@ int main(int argc, char **argv) {
         return cli_out_finish();
     }
     const cli_command *command = find_command(first);
-    return command ? run_command(command, argc - 2, argv + 2) : unknown_command(first);
+    if (!command) return unknown_command(first);
+    const int rc = run_command(command, argc - 2, argv + 2);
+    /* A part may be missing in what no JSON was the end of, a comparison of two files for one. */
+    return rc == CLI_OK && vb_json_failed() ? cli_error("out of memory") : rc;
 }

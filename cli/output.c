@@ -24,7 +24,11 @@ int cli_error(const char *format, ...) {
     va_list ap;
     va_start(ap, format);
     fputs("verbatim: ", stderr);
-    vfprintf(stderr, format, ap);
+    /* What there was no memory for looks malformed or missing to whoever comes to it. */
+    if (vb_json_failed())
+        fputs("out of memory for JSON", stderr);
+    else
+        vfprintf(stderr, format, ap);
     fputc('\n', stderr);
     va_end(ap);
     return CLI_FAIL;
@@ -70,7 +74,7 @@ int cli_out_finish(void) {
 }
 
 int cli_out_json(json_t *value) {
-    char *text = value ? json_dumps(value, JSON_COMPACT) : NULL;
+    char *text = value ? vb_json_write(value, JSON_COMPACT, NULL) : NULL;
     json_decref(value);
     if (!text) return cli_error("out of memory for the JSON output");
     cli_out(text, strlen(text));
@@ -99,7 +103,10 @@ int cli_utf8_char(const char *bytes, size_t n) {
 
 json_t *cli_json_text(const char *bytes, size_t n) {
     char *clean = malloc(3 * n + 1);
-    if (!clean) return NULL;
+    if (!clean) {
+        vb_json_fail();
+        return NULL;
+    }
     size_t used = 0;
     for (size_t i = 0; i < n;) {
         int len = cli_utf8_char(bytes + i, n - i);

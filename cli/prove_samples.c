@@ -59,7 +59,7 @@ static void put_text(const cli_samples *out, const char *text, size_t len, int32
 static int read_json(const reader *r, const char *line, size_t len, int32_t *row) {
     const char *file = r->session->o->samples;
     json_error_t je;
-    json_t *v = json_loadb(line, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &je);
+    json_t *v = vb_json_read(line, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &je);
     const json_t *text = json_is_object(v) ? json_object_get(v, "text") : v;
     const json_t *reason = json_object_get(v, "finish_reason");
     const bool stop = json_is_string(reason) && !strcmp(json_string_value(reason), "stop"),

@@ -123,7 +123,7 @@ static int read_prompts(const cli_options *o, const cli_model *m, prompt_set *se
         const size_t len = (size_t)((newline ? newline : end) - at);
         json_error_t je;
         snprintf(where, sizeof where, "%s: line %zu", o->prompts, ++number);
-        json_t *line = json_loadb(at, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &je);
+        json_t *line = vb_json_read(at, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &je);
         const json_t *text = json_object_get(line, "text"), *tokens = json_object_get(line, "tokens");
         if (!json_is_object(line))
             rc = cli_error("%s: %s", where, line ? "not a JSON object" : je.text);

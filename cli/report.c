@@ -65,7 +65,7 @@ static int read_part(const char *path, const char *command, json_t **slots, int 
     json_error_t je;
     int rc = cli_read_file(path, &bytes, &n);
     if (rc) return rc;
-    json_t *o = json_loadb(bytes, n, JSON_REJECT_DUPLICATES, &je);
+    json_t *o = vb_json_read(bytes, n, JSON_REJECT_DUPLICATES, &je);
     free(bytes);
     if (!o) return cli_error("%s: line %d, column %d: %s", path, je.line, je.column, je.text);
     if (strcmp(text_of(o, "verbatim"), command) != 0 || !read_shard(text_of(o, "shard"), &part, &of))

@@ -36,7 +36,7 @@ static int next(side *s, vb_error *err) {
                        s->path, s->line, s->line - 1);
     const char *start = s->text + s->at, *end = memchr(start, '\n', s->len - s->at);
     const size_t n = end ? (size_t)(end - start) : s->len - s->at;
-    s->o = json_loadb(start, n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &je);
+    s->o = vb_json_read(start, n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &je);
     if (!s->o)
         return vb_fail(err, VB_ERR_FORMAT, "%s: line %zu, column %d: %s", s->path, s->line, je.column,
                        je.text);
@@ -235,7 +235,7 @@ int cf_compare_files(const char *ours, const char *theirs, cf_tolerance t, const
     if (!rc) rc = cf_read_file(theirs, &b, &m, err);
     if (rc) goto cleanup;
     const char *end = memchr(a, '\n', n);
-    head = json_loadb(a, end ? (size_t)(end - a) : n, JSON_ALLOW_NUL, NULL);
+    head = vb_json_read(a, end ? (size_t)(end - a) : n, JSON_ALLOW_NUL, NULL);
     const char *kind = text_of(head, "kind");
     if (head && strcmp(kind, "model") != 0) {
         rc = cf_compare_lines(ours, a, n, theirs, b, m, t, bounds, out, err);

@@ -7,9 +7,8 @@
 #ifndef VB_CONFORMANCE_H
 #define VB_CONFORMANCE_H
 
+#include "base/json.h"
 #include "base.h"
-
-#include <jansson.h>
 
 #define CF_VERSION 1
 #define CF_LICENCE "CC0-1.0"

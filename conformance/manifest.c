@@ -79,7 +79,7 @@ static const char *text_of(const json_t *o, const char *key, const char *otherwi
 /* The first line of a JSON Lines file; NULL if it is not JSON. */
 static json_t *first_line(const char *bytes, size_t n) {
     const char *end = memchr(bytes, '\n', n);
-    return json_loadb(bytes, end ? (size_t)(end - bytes) : n, 0, NULL);
+    return vb_json_read(bytes, end ? (size_t)(end - bytes) : n, 0, NULL);
 }
 
 /* What models/sources.jsonl says of a model ("model":PATH) or another file ("file":PATH). */
@@ -90,7 +90,7 @@ static json_t *source_of(const char *dir, const char *name) {
     if (!path || cf_read_file(path, &bytes, &n, NULL)) goto cleanup;
     for (char *at = bytes; !found && *at;) {
         const size_t len = strcspn(at, "\n");
-        json_t *line = json_loadb(at, len, 0, NULL);
+        json_t *line = vb_json_read(at, len, 0, NULL);
         if (!strcmp(text_of(line, "model", text_of(line, "file", "")), name))
             found = line;
         else
@@ -265,7 +265,7 @@ int cf_read_manifest(const char *dir, json_t **lines, char hash[33], vb_error *e
     for (const char *at = memchr(bytes, '\n', n); at && at + 1 < bytes + n - tail; number++) {
         const char *start = at + 1;
         at = memchr(start, '\n', (size_t)(bytes + n - start));
-        json_t *line = at ? json_loadb(start, (size_t)(at - start), 0, NULL) : NULL;
+        json_t *line = at ? vb_json_read(start, (size_t)(at - start), 0, NULL) : NULL;
         if (!json_is_object(line) || json_array_append_new(found, line)) {
             json_decref(line);
             rc = vb_fail(err, VB_ERR_FORMAT, "%s: line %d is not a JSON object", path, number);

@@ -307,7 +307,7 @@ int cf_recording_read(cf_recording *r, const char *path, const char *text, size_
         const size_t n = end ? (size_t)(end - text) - at : len - at;
         json_error_t je;
         d.line++;
-        json_t *o = json_loadb(text + at, n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &je);
+        json_t *o = vb_json_read(text + at, n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &je);
         if (!o)
             rc = vb_fail(err, VB_ERR_FORMAT, "%s: line %zu, column %d: %s", path, d.line, je.column, je.text);
         else if (!json_is_object(o))

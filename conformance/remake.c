@@ -13,7 +13,7 @@ static json_t *line_of(const char *text, size_t len, int number) {
     }
     if (!at || at >= end) return NULL;
     const char *stop = memchr(at, '\n', (size_t)(end - at));
-    return json_loadb(at, (size_t)((stop ? stop : end) - at), JSON_ALLOW_NUL, NULL);
+    return vb_json_read(at, (size_t)((stop ? stop : end) - at), JSON_ALLOW_NUL, NULL);
 }
 
 static const char *text_of(const json_t *o, const char *key) {
@@ -41,7 +41,7 @@ static int read_prompts(const char *text, size_t len, cf_prompt *prompts, size_t
         const char *stop = memchr(at, '\n', (size_t)(end - at));
         if (!stop) stop = end;
         if ((size_t)(stop - at) > 10 && !memcmp(at, "{\"prompt\":", 10)) {
-            json_t *line = json_loadb(at, (size_t)(stop - at), JSON_ALLOW_NUL, NULL);
+            json_t *line = vb_json_read(at, (size_t)(stop - at), JSON_ALLOW_NUL, NULL);
             int rc =
                 read_ids(json_object_get(line, "tokens"), &prompts[found].tokens, &prompts[found].n, err);
             json_decref(line);
@@ -94,7 +94,7 @@ static int remake_trace(cf_text *out, const char *dir, const json_t *head, const
     int32_t *ids = NULL;
     size_t n = 0, at = len;
     while (at > 1 && text[at - 2] != '\n') at--;
-    last = at > 1 ? json_loadb(text + at - 1, len - at + 1, JSON_ALLOW_NUL, NULL) : NULL;
+    last = at > 1 ? vb_json_read(text + at - 1, len - at + 1, JSON_ALLOW_NUL, NULL) : NULL;
     int rc = read_ids(json_object_get(prompt, "tokens"), &ids, &n, err);
     cf_trace_spec s = {.dir = dir,
                        .target = text_of(head, "target"),

@@ -57,7 +57,7 @@ void cf_addf(cf_text *t, const char *format, ...) {
 }
 
 void cf_add_json(cf_text *t, json_t *line) {
-    char *text = line ? json_dumps(line, JSON_COMPACT | JSON_PRESERVE_ORDER) : NULL;
+    char *text = line ? vb_json_write(line, JSON_COMPACT | JSON_PRESERVE_ORDER, NULL) : NULL;
     json_decref(line);
     if (text) {
         cf_add(t, text, strlen(text));

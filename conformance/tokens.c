@@ -49,7 +49,7 @@ static int one_text(cf_text *out, const vb_tokenizer *t, const char *bytes, size
 static int read_text(const char *at, size_t len, const char *path, int number, bool *head, char **bytes,
                      size_t *n, vb_error *err) {
     json_error_t je;
-    json_t *line = json_loadb(at, len, JSON_ALLOW_NUL, &je);
+    json_t *line = vb_json_read(at, len, JSON_ALLOW_NUL, &je);
     if (!line) return vb_fail(err, VB_ERR_FORMAT, "%s: line %d: %s", path, number, je.text);
     *head = json_object_get(line, "texts") != NULL;
     const int rc = *head ? VB_OK : text_of(line, bytes, n, path, number, err);

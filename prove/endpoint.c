@@ -1,5 +1,7 @@
 #include "endpoint.h"
 
+#include "base/json.h"
+
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
@@ -96,7 +98,7 @@ static const entry *find_text(const vb_endpoint *e, const char *text, size_t len
 /* Members of `text` over those of `into`; null takes a member out. */
 static int put_in(json_t *into, const char *text, const char *what, vb_error *err) {
     json_error_t where;
-    json_t *more = json_loads(text, JSON_ALLOW_NUL, &where), *value;
+    json_t *more = vb_json_read(text, strlen(text), JSON_ALLOW_NUL, &where), *value;
     const char *key;
     if (!json_is_object(more)) {
         json_decref(more);
@@ -154,7 +156,7 @@ static char *write_request(void *self, size_t i) {
     json_t *r = json_copy(b->alone ? b->e->alone : b->e->request);
     char *text = NULL;
     if (r && !json_object_set_new(r, "seed", json_integer((json_int_t)seed)))
-        text = json_dumps(r, JSON_COMPACT);
+        text = vb_json_write(r, JSON_COMPACT, NULL);
     json_decref(r);
     return text;
 }
@@ -170,7 +172,7 @@ static int bad(const char *where, const char *field, const char *expected, vb_er
 static int load(const char *where, const char *body, size_t len, json_t **out, vb_error *err) {
     json_error_t at;
     if (!len) return vb_fail(err, VB_ERR_FORMAT, "%s: an empty answer", where);
-    *out = json_loadb(body, len, JSON_ALLOW_NUL, &at);
+    *out = vb_json_read(body, len, JSON_ALLOW_NUL, &at);
     if (*out) return VB_OK;
     return vb_fail(err, VB_ERR_FORMAT, "%s: the answer of %zu bytes is no JSON: %s (line %d, column %d)",
                    where, len, at.text, at.line, at.column);

@@ -1,8 +1,8 @@
 /* http.c - the HTTP client of http.h, on libcurl's multi interface: one thread, many connections. */
+#include "base/json.h"
 #include "http.h"
 
 #include <curl/curl.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -170,7 +170,7 @@ static int send_slot(vb_http *h, slot *s, vb_error *err) {
 
 /* What a server says beside a status: error.message of its JSON, otherwise its first bytes. */
 static int refused(const vb_http *h, const slot *s, long status, vb_error *err) {
-    json_t *body = s->body ? json_loadb(s->body, s->len, JSON_ALLOW_NUL, NULL) : NULL;
+    json_t *body = s->body ? vb_json_read(s->body, s->len, JSON_ALLOW_NUL, NULL) : NULL;
     json_t *error = json_object_get(body, "error");
     const char *text = json_string_value(json_is_object(error) ? json_object_get(error, "message") : error);
     if (!text) text = json_string_value(json_object_get(body, "message"));

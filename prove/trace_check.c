@@ -1,9 +1,10 @@
+#define XXH_STATIC_LINKING_ONLY /* XXH3_state_t on the stack */
 #include "trace_check.h"
 
+#include "base/json.h"
 #include "mathf.h"
 #include "philox.h"
 
-#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -553,15 +554,12 @@ static const char chain_key[] = ",\"chain\":\"";
 
 /* XXH3-128 of the digits before and this line's text up to the comma. */
 static void link_of(const char *chain, const char *body, size_t len, char digits[33]) {
-    XXH3_state_t *state = XXH3_createState();
-    XXH128_canonical_t hash = {{0}};
-    if (state) {
-        XXH3_128bits_reset(state);
-        XXH3_128bits_update(state, chain, 32);
-        XXH3_128bits_update(state, body, len);
-        XXH128_canonicalFromHash(&hash, XXH3_128bits_digest(state));
-    }
-    XXH3_freeState(state);
+    XXH3_state_t state;
+    XXH128_canonical_t hash;
+    XXH3_128bits_reset(&state);
+    XXH3_128bits_update(&state, chain, 32);
+    XXH3_128bits_update(&state, body, len);
+    XXH128_canonicalFromHash(&hash, XXH3_128bits_digest(&state));
     for (int i = 0; i < 16; i++) snprintf(digits + 2 * i, 3, "%02x", hash.digest[i]);
 }
 
@@ -601,9 +599,9 @@ static bool check_text(checker *c, const char *text, size_t len) {
         if (!newline) FAIL("the line is cut off");
         const size_t n = (size_t)(newline - line);
         if (!check_chain(c, line, n)) return false;
-        json_t *v = json_loadb(line, n, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, NULL);
+        json_t *v = vb_json_read(line, n, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, NULL);
         const bool ok = v && check_line(c, v);
-        if (!v) snprintf(c->r->why, sizeof c->r->why, "not JSON");
+        if (!v) snprintf(c->r->why, sizeof c->r->why, vb_json_failed() ? "out of memory" : "not JSON");
         json_decref(v);
         if (!ok) return false;
         c->r->lines++;

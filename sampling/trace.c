@@ -1,10 +1,10 @@
 /* trace.c - a generation as lines of JSON (docs/trace.md). Integers beyond 2^53 are decimal strings; float64
  * values are given as their 16 hex digits, beside a rounded decimal for the eye: how a library prints doubles
  * may change. */
+#include "base/json.h"
 #include "coins.h"
 #include "speculate.h"
 
-#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -114,7 +114,7 @@ static json_t *tokens_value(vb_trace *t, const int32_t *tokens, size_t n) {
  * the comma in front of "chain". */
 static int write_line(vb_trace *t, json_t *line, vb_error *err) {
     int rc = VB_OK;
-    char *text = line ? json_dumps(line, JSON_COMPACT | JSON_PRESERVE_ORDER) : NULL, *out = NULL;
+    char *text = line ? vb_json_write(line, JSON_COMPACT | JSON_PRESERVE_ORDER, NULL) : NULL, *out = NULL;
     json_decref(line);
     if (t->failed) free(text), text = NULL;
     t->failed = false;

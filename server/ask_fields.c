@@ -1,6 +1,7 @@
 /* ask_fields.c - fields that a request may not have because they would change the output (P6), fields that go
  * by another name elsewhere, and fields that change nothing and are reported as ignored. */
 #include "ask_fields.h"
+#include "base/json.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -67,7 +68,7 @@ static bool is_value(const char *word, size_t n, const json_t *v, int n_ctx) {
                                                          : -INFINITY;
         return json_is_number(v) && x >= from && x <= (dots[2] ? strtod(dots + 2, NULL) : INFINITY);
     }
-    json_t *want = json_loads(text, JSON_DECODE_ANY, NULL);
+    json_t *want = vb_json_read(text, n, JSON_DECODE_ANY, NULL);
     bool same;
     if (json_is_number(want) && json_is_number(v))
         same = !(json_number_value(want) < json_number_value(v)) &&

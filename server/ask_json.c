@@ -1,6 +1,7 @@
 /* ask_json.c - the JSON of a body: limits that hold before anything is allocated, and errors in words about
  * the request. */
 #include "ask.h"
+#include "base/json.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -116,7 +117,7 @@ json_t *vbs_json_read(const char *body, size_t n, vbs_problem *p) {
                    c.values, c.containers, VBS_MAX_VALUES, VBS_MAX_CONTAINERS);
         return NULL;
     }
-    json_t *root = json_loadb(body, n, JSON_REJECT_DUPLICATES, &e);
+    json_t *root = vb_json_read(body, n, JSON_REJECT_DUPLICATES, &e);
     if (!root) {
         broken(body, &e, p);
         return NULL;

@@ -146,7 +146,7 @@ static void log_answer(vbs_answer *a) {
 static int answer_whole(vbs_answer *a) {
     vbs_box *boxes = calloc((size_t)a->x->n, sizeof *boxes);
     vbs_problem p = {0};
-    if (!boxes) return -1;
+    if (!boxes) return vbs_reply_memory(a->call);
     while (!vbs_exchange_ended(a->x)) {
         vbs_exchange_wait(a->x, WATCH_MS / 1e3);
         vbs_answer_watch(a);
@@ -172,7 +172,7 @@ static int answer_whole(vbs_answer *a) {
 static int answer(vbs_call *c, bool chat) {
     vbs_problem p = {0};
     vbs_answer *a = calloc(1, sizeof *a);
-    if (!a) return -1;
+    if (!a) return vbs_reply_memory(c);
     a->call = c;
     a->s = c->s;
     a->created = (int64_t)time(NULL);

@@ -1,6 +1,7 @@
 /* httpd.c - what a request is answered with, and the server's life: it accepts connections, each with a
  * thread of its own (connection.c). */
 #include "httpd.h"
+#include "base/json.h"
 
 #include "base/base.h"
 #include "base/thread.h"
@@ -18,11 +19,19 @@
 
 /* -------------------------------------------------------------------------------------------- replies */
 
+const char VBS_OUT_OF_MEMORY[] =
+    "{\"error\":{\"message\":\"out of memory\",\"type\":\"server_error\",\"param\":null,\"code\":null}}";
+
+int vbs_reply_memory(vbs_call *c) {
+    snprintf(c->log, sizeof c->log, "out of memory");
+    return vbs_reply_bytes(c, 500, "application/json", VBS_OUT_OF_MEMORY, strlen(VBS_OUT_OF_MEMORY));
+}
+
 int vbs_reply_json(vbs_call *c, unsigned status, json_t *value) {
     size_t n;
     char *text = vbs_json_dump(value, &n);
     json_decref(value);
-    if (!text) return -1;
+    if (!text) return vbs_reply_memory(c);
     const int rc = vbs_reply_bytes(c, status, "application/json", text, n);
     free(text);
     return rc;
@@ -36,7 +45,10 @@ json_t *vbs_problem_json(const vbs_problem *p) {
 }
 
 int vbs_reply_problem(vbs_call *c, const vbs_problem *p) {
+    /* What there was no memory for looks malformed or missing to whoever comes to it. */
+    if (p->status < 500 && vb_json_failed()) return vbs_reply_memory(c);
     snprintf(c->log, sizeof c->log, "%.190s", p->message);
+    vb_json_begin();
     return vbs_reply_json(c, (unsigned)p->status, vbs_problem_json(p));
 }
 
@@ -134,6 +146,7 @@ int vbs_check_head(vbs_call *c) {
 int vbs_dispatch(vbs_call *c) {
     vbs_server *s = c->s;
     vbs_problem p = {0};
+    vb_json_begin();
     if (c->refused) return vbs_reply_problem(c, &c->problem);
     if (c->too_large) {
         vbs_refuse(&p, 413, "invalid_request_error", "body_too_large", NULL,

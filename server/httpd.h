@@ -74,7 +74,10 @@ struct vbs_server {
  * first. */
 void vbs_reply_header(vbs_call *c, const char *name, const char *value);
 int vbs_reply_bytes(vbs_call *c, unsigned status, const char *type, const void *bytes, size_t n);
-int vbs_reply_json(vbs_call *c, unsigned status, json_t *value); /* releases value */
+/* Releases value. One that is not whole, for want of memory, becomes a 500. */
+int vbs_reply_json(vbs_call *c, unsigned status, json_t *value);
+extern const char VBS_OUT_OF_MEMORY[]; /* what a 500 says that is made without memory */
+int vbs_reply_memory(vbs_call *c);
 int vbs_reply_problem(vbs_call *c, const vbs_problem *p);
 /* A reply in pieces, of a length that is not known: the head, pieces, the end. One without an end tells the
  * client that it was cut. */
@@ -117,7 +120,7 @@ json_t *vbs_json_text(const char *bytes, size_t n); /* bytes that are no UTF-8 b
 json_t *vbs_json_token(const char *bytes, size_t n);
 json_t *vbs_json_real(double x);                     /* null if it is not finite */
 json_t *vbs_json_bytes(const char *bytes, size_t n); /* a list of numbers */
-/* Compact JSON; free() it. NULL: out of memory. */
+/* Compact JSON; free() it. NULL: out of memory, for this or for a part of the value (base/json.h). */
 char *vbs_json_dump(const json_t *value, size_t *n);
 
 /* prompt.c: the ids of a conversation or text. Returns 0 or -1. vb_free(*ids). */

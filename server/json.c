@@ -1,5 +1,6 @@
 /* json.c - values for answers. */
 #include "httpd.h"
+#include "base/json.h"
 
 #include "tokenizer.h"
 
@@ -11,7 +12,10 @@
 json_t *vbs_json_text(const char *bytes, size_t n) {
     char small[256];
     char *clean = n <= sizeof small / 3 ? small : n < SIZE_MAX / 3 ? malloc(3 * n) : NULL;
-    if (!clean) return NULL;
+    if (!clean) {
+        vb_json_fail();
+        return NULL;
+    }
     size_t used = 0;
     small[0] = 0;
     for (size_t i = 0; i < n;) {
@@ -168,7 +172,7 @@ char *vbs_json_dump(const json_t *value, size_t *n) {
     *n = 0;
     if (!value) return NULL;
     put_value(&w, value);
-    if (w.failed) {
+    if (w.failed || vb_json_failed()) {
         free(w.text);
         return NULL;
     }

@@ -60,7 +60,7 @@ static int health(vbs_call *c) {
 
 static int metrics(vbs_call *c) {
     char *text = vbs_metrics_text(c->s);
-    if (!text) return -1;
+    if (!text) return vbs_reply_memory(c);
     int ok = vbs_reply_bytes(c, 200, "text/plain; version=0.0.4; charset=utf-8", text, strlen(text));
     free(text);
     return ok;

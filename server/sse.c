@@ -1,6 +1,7 @@
 /* sse.c - an answer as a stream of server-sent events: the role first, then text in whole characters as it
  * comes, a chunk with the reason, the usage if asked for, [DONE]. */
 #include "httpd.h"
+#include "base/json.h"
 
 #include "base.h"
 
@@ -21,20 +22,23 @@ typedef struct stream {
     size_t n, room;
     double last; /* when something was last produced */
     size_t prompt_said;
-    bool finished, failed;
+    bool finished, failed; /* failed: out of memory, what is in `out` is whole events */
 } stream;
 
+/* Room for n bytes more, or the stream has failed. */
+static bool reserve(stream *s, size_t n) {
+    if (s->failed || s->n + n <= s->room) return !s->failed;
+    size_t room = 2 * (s->n + n) + 1024;
+    char *grown = realloc(s->out, room);
+    s->failed = !grown;
+    if (!grown) return false;
+    s->out = grown;
+    s->room = room;
+    return true;
+}
+
 static void put(stream *s, const char *bytes, size_t n) {
-    if (s->n + n > s->room) {
-        size_t room = 2 * (s->n + n) + 1024;
-        char *grown = realloc(s->out, room);
-        if (!grown) {
-            s->failed = true;
-            return;
-        }
-        s->out = grown;
-        s->room = room;
-    }
+    if (!reserve(s, n)) return;
     memcpy(s->out + s->n, bytes, n);
     s->n += n;
 }
@@ -44,13 +48,12 @@ static void put_event(stream *s, json_t *value) {
     size_t n;
     char *text = vbs_json_dump(value, &n);
     json_decref(value);
-    if (!text) {
-        s->failed = true;
-        return;
+    s->failed |= !text;
+    if (text && reserve(s, n + 8)) {
+        put(s, "data: ", 6);
+        put(s, text, n);
+        put(s, "\n\n", 2);
     }
-    put(s, "data: ", 6);
-    put(s, text, n);
-    put(s, "\n\n", 2);
     free(text);
 }
 
@@ -157,6 +160,7 @@ static void log_stream(const stream *s, const char *how) {
 }
 
 static void fail(stream *s, const vbs_problem *p) {
+    vb_json_begin();
     put_event(s, vbs_problem_json(p));
     put(s, "data: [DONE]\n\n", 14);
     s->finished = true;
@@ -209,30 +213,42 @@ static void keep_alive(stream *s, double now) {
     put(s, line, (size_t)n);
 }
 
+/* The end of a stream that failed, which takes no memory: what came before is whole, and an error says that
+ * it is not all. */
+static int tell_failure(stream *s) {
+    char text[256];
+    const int n = snprintf(text, sizeof text, "data: %s\n\ndata: [DONE]\n\n", VBS_OUT_OF_MEMORY);
+    s->finished = true;
+    log_stream(s, "out of memory");
+    return vbs_reply_more(s->a->call, text, (size_t)n);
+}
+
 /* What there is to say next. Returns 0, or -1 if there is nobody to say it to. */
 static int next_events(stream *s) {
     s->n = 0;
     if (s->parts[0].introduced) vbs_exchange_wait(s->a->x, 0.25);
     vbs_answer_watch(s->a);
-    if (s->a->x->gone || s->failed) return -1;
+    if (s->a->x->gone) return -1;
     collect(s);
     const double now = vb_now();
     if (s->n == 0) keep_alive(s, now);
     if (s->n) s->last = now;
-    return s->failed ? -1 : vbs_reply_more(s->a->call, s->out, s->n);
+    const int rc = vbs_reply_more(s->a->call, s->out, s->n);
+    return rc || !s->failed ? rc : tell_failure(s);
 }
 
 int vbs_answer_stream(vbs_answer *a) {
     part *parts = calloc((size_t)a->x->n, sizeof *parts);
+    if (!parts) return vbs_reply_memory(a->call);
     stream s = {.a = a, .parts = parts, .last = vb_now()};
     snprintf(a->call->log, sizeof a->call->log, "%.80s stream not taken", a->ask.model);
     vbs_reply_header(a->call, "Cache-Control", "no-cache");
     vbs_reply_header(a->call, "X-Accel-Buffering", "no");
-    int rc = parts ? vbs_reply_stream(a->call, 200, "text/event-stream") : -1;
+    int rc = vbs_reply_stream(a->call, 200, "text/event-stream");
     while (!rc && !s.finished) rc = next_events(&s);
     if (!rc) rc = vbs_reply_end(a->call);
     if (rc && !s.finished) log_stream(&s, "client gone");
-    for (int i = 0; parts && i < a->x->n; i++) {
+    for (int i = 0; i < a->x->n; i++) {
         vbs_box_free(&parts[i].fresh);
         vbs_box_free(&parts[i].pending);
     }
