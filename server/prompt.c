@@ -16,8 +16,11 @@ int vbs_prompt_chat(const vbs_server *s, const vb_chat_message *m, size_t n, int
     size_t len = 0;
     if (!s->template)
         return vbs_refuse(p, 400, "invalid_request_error", "no_chat_template", NULL, "%s", s->no_chat);
-    if (vb_chat_render(s->template, m, n, true, &text, &len, &err))
-        return VBS_BAD(p, "messages", "%s", err.message);
+    if (vb_chat_render(s->template, m, n, true, &text, &len, &err)) {
+        if (err.code != VB_ERR_MEMORY) return VBS_BAD(p, "messages", "%s", err.message);
+        vbs_problem_from(p, &err);
+        return -1;
+    }
     int rc = vbs_prompt_text(s, text, len, ids, n_ids, p);
     vb_free(text);
     return rc;
