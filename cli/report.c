@@ -24,7 +24,7 @@ static int write_report(const char *path, void (*add)(cf_text *out, const json_t
 }
 
 int cli_write_reports(const cli_options *o, json_t *report) {
-    int rc = report ? CLI_OK : cli_error("out of memory for a report");
+    int rc = report && !vb_json_failed() ? CLI_OK : cli_error("out of memory for a report");
     if (!rc && o->html) rc = write_report(o->html, cf_add_html, report);
     if (!rc && o->junit) rc = write_report(o->junit, cf_add_junit, report);
     json_decref(report);

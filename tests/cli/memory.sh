@@ -39,7 +39,7 @@ sweep() {
             for file in $(cd "$made" && find . -type f); do # what was whole before may stay
                 cmp -s "$work/whole/$file" "$made/$file" || fault "leaves $file"
             done
-            grep -qi 'memory' "$work/err" || fault "the message does not name the memory"
+            cat "$work/out" "$work/err" | grep -qi 'memory' || fault "the message does not name the memory"
         fi
         rm -rf "$made"
     done
@@ -66,6 +66,9 @@ pair="$model -md $draft"
     verbatim record -m "$target" --tokens 1,290,372 -n 2 --name t --out "$work/mine"
     recording=$work/mine/recordings/t.q8.jsonl
     sweep "compare --json" 24 compare "$recording" "$recording" --json
+    sweep "compare --html --junit" 16 compare "$recording" "$recording" --html "$made/report.html" --junit "$made/report.xml"
+    verbatim record --manifest --out "$work/mine"
+    sweep "check --json" 16 check --quick "$work/mine" --json
     verbatim run $pair -p hello -n 4 --seed 1 --trace-full --trace "$work/trace.jsonl"
     sweep "trace-check --json" 24 trace-check "$work/trace.jsonl" --json
     sweep "prove --json" 16 prove -m "$target" -md "$draft" -p hello --tokens 2 --samples 200 --seed 1 --json
