@@ -25,7 +25,7 @@ under() {
 : >"$work/in"
 
 arm a $NEVER
-under "$BUILD/bin/verbatim" --version
+under "$BUILD/bin/verbatim" inspect "$target" --json # one that allocates
 why=
 [ -z "${VB_RUNNER:-}" ] || why="not under an emulator"
 [ -n "$why" ] || [ -f "$preload" ] || why="$preload is not built"
