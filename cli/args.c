@@ -13,6 +13,7 @@
 
 int cli_usage(const char *format, ...) {
     va_list ap;
+    if (vb_json_failed()) return cli_error("out of memory for the configuration");
     va_start(ap, format);
     fputs("verbatim: ", stderr);
     vfprintf(stderr, format, ap);

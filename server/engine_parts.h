@@ -93,8 +93,7 @@ struct vbs_engine {
 };
 
 /* queue.c. All but vbs_queue_end with the mutex held. */
-/* The next to take a slot, beside those of the list `starting`, which will take theirs. NULL: nobody waits.
- */
+/* The next to take a slot, beside those of the list `starting`, which take theirs now. NULL: nobody waits. */
 vbs_job *vbs_queue_pop(vbs_engine *e, const vbs_job *starting);
 /* The first that was cancelled while it waited, or any on closing; NULL: none. */
 vbs_job *vbs_queue_pop_ended(vbs_engine *e, vbs_end *why);

@@ -78,8 +78,7 @@ static vbs_slot *oldest_from(vbs_engine *e, uint64_t after) {
 }
 
 /* How much of the prompts is read in this round: what fits into one pass beside the steps. One who comes to
- * the end of its prompt in this round is about to generate and waits for the pass as those do who generate.
- */
+ * the end of its prompt is about to generate, and waits for the pass as those do who generate. */
 static size_t text_budget(const vbs_engine *e, size_t n_reading) {
     size_t rows = 0;
     bool ends = false;
