@@ -24,22 +24,22 @@ int cli_usage(const char *format, ...) {
 
 int cli_edit_distance(const char *a, const char *b) {
     enum { MAX = 40 };
-    size_t n = strlen(a), m = strlen(b);
+    const size_t n = strlen(a), m = strlen(b);
     if (n > MAX || m > MAX) return 99;
-    int row[MAX + 1];
-    for (size_t j = 0; j <= m; j++) row[j] = (int)j;
-    for (size_t i = 1; i <= n; i++) {
-        int diagonal = row[0]; /* distance of a[0..i-1) and b[0..j-1) */
+    int rows[3][MAX + 1]; /* rows[i % 3][j]: distance of a[0..i) and b[0..j) */
+    for (size_t i = 0; i <= n; i++) {
+        int *row = rows[i % 3], *above = rows[(i + 2) % 3], *two_above = rows[(i + 1) % 3];
         row[0] = (int)i;
         for (size_t j = 1; j <= m; j++) {
-            int change = diagonal + (a[i - 1] != b[j - 1]);
-            int insert = row[j] + 1, drop = row[j - 1] + 1;
-            diagonal = row[j];
-            row[j] = change < insert ? change : insert;
-            if (drop < row[j]) row[j] = drop;
+            row[j] = i ? above[j - 1] + (a[i - 1] != b[j - 1]) : (int)j;
+            if (row[j - 1] + 1 < row[j]) row[j] = row[j - 1] + 1;
+            if (i && above[j] + 1 < row[j]) row[j] = above[j] + 1;
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+                two_above[j - 2] + 1 < row[j])
+                row[j] = two_above[j - 2] + 1; /* two letters changed places */
         }
     }
-    return row[m];
+    return rows[n % 3][m];
 }
 
 /* Goes through the words of "a|b|c". Start with *at = words; false at the end. */
@@ -59,35 +59,55 @@ static bool has_word(const char *words, const char *word) {
 }
 
 /* The option called `name`, or NULL. */
-static const cli_option *find_option(const char *name, unsigned command) {
+const cli_option *cli_find_option(const char *name, unsigned command) {
     for (size_t i = 0; i < CLI_N_OPTIONS; i++)
         if ((CLI_OPTIONS[i].commands & command) && has_word(CLI_OPTIONS[i].names, name))
             return &CLI_OPTIONS[i];
     return NULL;
 }
 
-static int unknown_option(const cli_command *command, const char *name) {
-    char best[48] = "", w[48];
-    int best_distance = 4; /* further away is no help */
+/* How far a misspelt name may be from the right one, without its dashes: a short one is soon as near to any
+ * other. */
+static int near(size_t length) {
+    return length < 3 ? 0 : length < 6 ? 1 : length < 10 ? 2 : 3;
+}
+
+/* The option of the command that `name` was meant for, by its beginning or by its letters. */
+static bool guess(const cli_command *command, const char *name, char best[48]) {
+    const size_t dashes = strspn(name, "-"), n = strlen(name);
+    char w[48];
+    int least = near(n - dashes) + 1;
+    best[0] = 0;
     for (size_t i = 0; i < CLI_N_OPTIONS; i++) {
         if (!(CLI_OPTIONS[i].commands & command->bit)) continue;
         const char *at = CLI_OPTIONS[i].names;
         while (next_word(&at, w)) {
-            int d = cli_edit_distance(name, w);
-            if (d < best_distance && d < (int)strlen(w) - 1) {
-                best_distance = d;
-                snprintf(best, sizeof best, "%s", w);
-            }
+            if (dashes == 1 && w[1] == '-' && !strcmp(w + 1, name)) least = -1; /* one dash too few */
+            const int d = least < 0 ? least
+                          : n - dashes >= 3 && w[1] == '-' && !strncmp(w, name, n)
+                              ? 0
+                              : cli_edit_distance(name, w);
+            if (d >= least && least >= 0) continue;
+            snprintf(best, 48, "%s", w);
+            if (least < 0) return true;
+            least = d;
         }
     }
-    if (find_option(name, UINT_MAX))
+    return best[0] != 0;
+}
+
+static int unknown_option(const cli_command *command, const char *name) {
+    const char *answer = cli_foreign_name(name, command->bit);
+    char best[48];
+    if (answer) return cli_usage("%s: %s", name, answer);
+    if (cli_find_option(name, UINT_MAX))
         return cli_usage("%s is not an option of `verbatim %s`; see `verbatim %s --help`", name,
                          command->name, command->name);
-    if (best[0]) return cli_usage("unknown option %s; did you mean %s?", name, best);
+    if (guess(command, name, best)) return cli_usage("unknown option %s; did you mean %s?", name, best);
     return cli_usage("unknown option %s; see `verbatim %s --help`", name, command->name);
 }
 
-static int bad_choice(const cli_option *opt, const char *name, const char *value) {
+static int bad_choice(const cli_option *opt, const char *said, const char *value) {
     char list[128] = "", w[48];
     const char *at = opt->choices;
     while (next_word(&at, w)) {
@@ -95,30 +115,32 @@ static int bad_choice(const cli_option *opt, const char *name, const char *value
         snprintf(list + used, sizeof list - used, "%s%s", used ? ", " : "", w);
     }
     bool number = value[0] && strspn(value, "0123456789") == strlen(value);
-    if (!strcmp(name, "--draft") && number)
-        return cli_usage("%s %s: expected one of %s; the number of drafted tokens is --gamma %s", name, value,
-                         list, value);
-    return cli_usage("%s %s: expected one of %s", name, value, list);
+    if (has_word(opt->names, "--draft") && number)
+        return cli_usage("%s: expected one of %s; the number of drafted tokens is --gamma %s", said, list,
+                         value);
+    return cli_usage("%s: expected one of %s", said, list);
 }
 
-static int set_int(const cli_option *opt, const char *name, const char *value, int64_t *out) {
+static int set_int(const cli_option *opt, const char *said, const char *value, int64_t *out) {
+    const int64_t min = (int64_t)opt->min, max = opt->max < 9.2e18 ? (int64_t)opt->max : INT64_MAX;
     char *end;
     errno = 0;
-    long long v = strtoll(value, &end, 10);
-    if (end == value || *end) return cli_usage("%s %s: expected a whole number", name, value);
-    if (errno == ERANGE || (double)v < opt->min || (double)v > opt->max)
-        return cli_usage("%s %s: expected %.0f to %lld", name, value, opt->min,
-                         opt->max < 9e18 ? (long long)opt->max : LLONG_MAX); /* a double rounds 2^63 - 1 up */
+    const long long v = strtoll(value, &end, 10);
+    if (end == value || *end) return cli_usage("%s: expected a whole number", said);
+    if (errno == ERANGE || v < min || v > max)
+        return cli_usage("%s: expected %lld to %lld", said, (long long)min, (long long)max);
     *out = v;
     return CLI_OK;
 }
 
-static int set_real(const cli_option *opt, const char *name, const char *value, double *out) {
+static int set_real(const cli_option *opt, const char *said, const char *value, double *out) {
     char *end;
     double v = strtod(value, &end);
-    if (end == value || *end) return cli_usage("%s %s: expected a number", name, value);
-    if (!(v >= opt->min && v <= opt->max))
-        return cli_usage("%s %s: expected %g to %g", name, value, opt->min, opt->max);
+    if (end == value || *end) return cli_usage("%s: expected a number", said);
+    if (!(v >= opt->min && v <= opt->max)) {
+        if (opt->min == CLI_ABOVE_0) return cli_usage("%s: expected more than 0, at most %g", said, opt->max);
+        return cli_usage("%s: expected %g to %g", said, opt->min, opt->max);
+    }
     *out = v;
     return CLI_OK;
 }
@@ -131,20 +153,23 @@ static int append(cli_list *list, const char *value) {
     return CLI_OK;
 }
 
-static int set_value(const cli_option *opt, const char *name, const char *value, cli_options *o) {
+int cli_set_value(const cli_option *opt, const char *said, const char *value, cli_options *o) {
     void *field = (char *)o + opt->offset;
+    const size_t at = (size_t)(opt - CLI_OPTIONS);
+    int rc = CLI_OK;
     switch (opt->kind) {
-    case CLI_FLAG: *(bool *)field = true; return CLI_OK;
-    case CLI_STRING: *(const char **)field = value; return CLI_OK;
-    case CLI_INT: return set_int(opt, name, value, field);
-    case CLI_REAL: return set_real(opt, name, value, field);
-    case CLI_LIST: return append(field, value);
+    case CLI_FLAG: *(bool *)field = true; break;
+    case CLI_INT: rc = set_int(opt, said, value, field); break;
+    case CLI_REAL: rc = set_real(opt, said, value, field); break;
+    case CLI_LIST: rc = append(field, value); break;
     case CLI_CHOICE:
-        if (!has_word(opt->choices, value)) return bad_choice(opt, name, value);
+        if (!has_word(opt->choices, value)) return bad_choice(opt, said, value);
         *(const char **)field = value;
-        return CLI_OK;
+        break;
+    case CLI_STRING: *(const char **)field = value; break;
     }
-    return CLI_USAGE;
+    if (!rc) o->given[at / 64] |= UINT64_C(1) << at % 64;
+    return rc;
 }
 
 /* One option at argv[*i], with its value. */
@@ -156,7 +181,7 @@ static int parse_option(const cli_command *command, int argc, char **argv, int *
     memcpy(name, argv[*i], n);
     name[n] = 0;
 
-    const cli_option *opt = find_option(name, command->bit);
+    const cli_option *opt = cli_find_option(name, command->bit);
     if (!opt) return unknown_option(command, name);
     const char *value = NULL;
     if (opt->kind == CLI_FLAG) {
@@ -167,14 +192,12 @@ static int parse_option(const cli_command *command, int argc, char **argv, int *
         if (*i + 1 >= argc) return cli_usage("%s needs a value: %s", name, opt->arg);
         value = argv[++*i];
     }
-    int rc = set_value(opt, name, value, o);
-    const size_t at = (size_t)(opt - CLI_OPTIONS);
-    if (!rc) o->given[at / 64] |= UINT64_C(1) << at % 64;
-    return rc;
+    char said[200];
+    snprintf(said, sizeof said, "%s %s", name, value ? value : "");
+    return cli_set_value(opt, said, value, o);
 }
 
 int cli_parse(const cli_command *command, int argc, char **argv, cli_options *o) {
-    cli_defaults(command->bit, o);
     bool options = true;
     for (int i = 0; i < argc; i++) {
         if (options && !strcmp(argv[i], "--")) {

@@ -82,20 +82,22 @@ typedef struct cli_command {
     int (*run)(cli_options *o);
 } cli_command;
 
-/* Fills in the defaults of a command, then reads argv[0..argc). Returns CLI_OK or CLI_USAGE (after a message
- * on standard error). o->help set: print cli_help and do nothing else. */
+/* Reads argv[0..argc) into options that hold the command's defaults (cli_defaults) and what a configuration
+ * says (cli_config_read). Returns CLI_OK or CLI_USAGE (after a message on standard error). o->help set: print
+ * cli_help and do nothing else. */
 int cli_parse(const cli_command *command, int argc, char **argv, cli_options *o);
 void cli_options_free(cli_options *o);
-/* The command line with what a configuration file (--config) and the environment (VERBATIM_*) say put in
- * front of it, so that it wins over both. Close with cli_config_close. Returns CLI_OK or CLI_USAGE (after a
- * message). */
+/* The defaults, which --help states too. */
+void cli_defaults(unsigned command, cli_options *o);
+/* What a configuration file (--config) and the environment (VERBATIM_*) say. Read before the command line,
+ * which goes before both: what it gives is not even looked at there, but for lists, which add up. Lists and
+ * texts point into *c: close it (cli_config_close) after the options are done with. Returns CLI_OK or
+ * CLI_USAGE (after a message that names the variable or the key). */
 typedef struct cli_config {
-    char **argv; /* (argc) */
-    int argc;
     char **own; /* (n_own) strings to be freed */
     size_t n_own;
 } cli_config;
-int cli_config_open(cli_config *c, const cli_command *command, int argc, char **argv);
+int cli_config_read(cli_config *c, const cli_command *command, int argc, char **argv, cli_options *o);
 void cli_config_close(cli_config *c);
 /* True if the option of that long name ("--seed") was on the command line. */
 bool cli_given(const cli_options *o, const char *long_name);
@@ -107,7 +109,8 @@ int cli_usage(const char *format, ...)
     __attribute__((format(printf, 1, 2)))
 #endif
     ;
-/* Number of single-character edits between two words, at most 99: what "did you mean" is made of. */
+/* Number of single-character edits between two words, two letters that changed places being one, at most 99:
+ * what "did you mean" is made of. */
 int cli_edit_distance(const char *a, const char *b);
 
 #endif

@@ -6,6 +6,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 extern char **environ;
 
@@ -37,45 +38,70 @@ static const cli_option *find_key(const cli_command *command, const char *key, b
     return NULL;
 }
 
-/* Appends "FLAG=VALUE", or "FLAG". */
-static int add(cli_config *c, const char *flag, const char *value) {
-    size_t n = strlen(flag) + (value ? strlen(value) : 0) + 2;
-    char *text = malloc(n), **own = realloc(c->own, (c->n_own + 1) * sizeof *own);
+/* What the command line gives is not looked at here, but for lists, which add up. */
+static bool overridden(const cli_command *command, int argc, char **argv, const cli_option *o) {
+    for (int i = 0; i < argc && o->kind != CLI_LIST && strcmp(argv[i], "--") != 0; i++) {
+        char name[MAX_NAME];
+        const char *equals = !strncmp(argv[i], "--", 2) ? strchr(argv[i], '=') : NULL;
+        const size_t n = equals ? (size_t)(equals - argv[i]) : strlen(argv[i]);
+        if (argv[i][0] != '-' || n >= sizeof name) continue;
+        snprintf(name, sizeof name, "%.*s", (int)n, argv[i]);
+        const cli_option *found = cli_find_option(name, command->bit);
+        if (found == o) return true;
+        if (found && found->kind != CLI_FLAG && !equals) i++; /* its value is no name */
+    }
+    return false;
+}
+
+/* A copy that lives as long as the configuration. */
+static const char *keep(cli_config *c, const char *value) {
+    char *text = strdup(value), **own = realloc(c->own, (c->n_own + 1) * sizeof *own);
     if (own) c->own = own;
     if (!text || !own) {
         free(text);
-        return cli_usage("out of memory");
+        cli_usage("out of memory");
+        return NULL;
     }
-    snprintf(text, n, "%s%s%s", flag, value ? "=" : "", value ? value : "");
     c->own[c->n_own++] = text;
-    return CLI_OK;
+    return text;
 }
 
-static int add_json(cli_config *c, const cli_option *o, const char *flag, const char *file, const char *key,
-                    const json_t *v) {
-    char number[40];
+static int set(cli_config *c, const cli_option *o, const char *said, const char *value, cli_options *to) {
+    const char *own = keep(c, value);
+    return own ? cli_set_value(o, said, own, to) : CLI_USAGE;
+}
+
+static int set_json(cli_config *c, const cli_option *o, const char *file, const char *key, const json_t *v,
+                    cli_options *to) {
+    char said[300], number[40];
+    const char *text = number;
     if (json_is_null(v)) return CLI_OK;
     if (o->kind == CLI_LIST && json_is_array(v)) {
         int rc = CLI_OK;
         for (size_t i = 0; i < json_array_size(v) && !rc; i++)
-            rc = add_json(c, o, flag, file, key, json_array_get(v, i));
+            rc = set_json(c, o, file, key, json_array_get(v, i), to);
         return rc;
     }
+    if (json_is_object(v))
+        return cli_usage(
+            "%s: \"%s\" is a section, and there are none here: write its keys side by side, as in "
+            "{\"draft_model\": \"draft.gguf\", \"port\": 9000}",
+            file, key);
     if (o->kind == CLI_FLAG) {
         if (!json_is_boolean(v)) return cli_usage("%s: \"%s\" must be true or false", file, key);
-        return json_is_true(v) ? add(c, flag, NULL) : CLI_OK;
+        return json_is_true(v) ? cli_set_value(o, key, NULL, to) : CLI_OK;
     }
-    if (json_is_string(v)) return add(c, flag, json_string_value(v));
-    if (json_is_integer(v)) {
+    if (json_is_string(v))
+        text = json_string_value(v);
+    else if (json_is_integer(v))
         snprintf(number, sizeof number, "%lld", (long long)json_integer_value(v));
-        return add(c, flag, number);
-    }
-    if (json_is_real(v)) {
+    else if (json_is_real(v))
         snprintf(number, sizeof number, "%.17g", json_real_value(v));
-        return add(c, flag, number);
-    }
-    return cli_usage("%s: \"%s\" must be %s", file, key,
-                     o->kind == CLI_LIST ? "a string or a list of strings" : "a string or a number");
+    else
+        return cli_usage("%s: \"%s\" must be %s", file, key,
+                         o->kind == CLI_LIST ? "a string or a list of strings" : "a string or a number");
+    snprintf(said, sizeof said, "%s: \"%s\": %s", file, key, text);
+    return set(c, o, said, text, to);
 }
 
 /* The variable of an option, by any of its names; NULL if there is none. */
@@ -95,7 +121,36 @@ static const char *variable(const cli_option *o) {
     return NULL;
 }
 
-static int add_file(cli_config *c, const cli_command *command, const char *path) {
+/* What another program calls it: the name as an option would be written here. */
+static const char *foreign(const char *key, unsigned command) {
+    char name[MAX_NAME] = "--";
+    size_t n = 2;
+    for (; *key && n + 1 < sizeof name; key++)
+        name[n++] = (char)(*key == '_' ? '-' : tolower((unsigned char)*key));
+    name[n] = 0;
+    return *key ? NULL : cli_foreign_name(name, command);
+}
+
+static int unknown_key(const cli_command *command, const char *file, const char *key) {
+    const char *answer = foreign(key, command->bit);
+    if (answer) return cli_usage("%s: \"%.60s\": %s", file, key, answer);
+    return cli_usage(
+        "%s: there is no option \"%.60s\"; `verbatim %s --help` lists them, as keys without the dashes", file,
+        key, command->name);
+}
+
+static int not_json(const char *path, const char *bytes, const json_error_t *e) {
+    if (bytes[strspn(bytes, " \t\r\n")] != '{')
+        return cli_usage("%s: line %d, column %d: not JSON, which --config takes: {\"port\": 9000}", path,
+                         e->line, e->column);
+    if (json_error_code(e) == json_error_null_character)
+        return cli_usage("%s: line %d, column %d: the character NUL (\\u0000) cannot be part of an option",
+                         path, e->line, e->column);
+    return cli_usage("%s: line %d, column %d: %s", path, e->line, e->column, e->text);
+}
+
+static int read_config(cli_config *c, const cli_command *command, const char *path, int argc, char **argv,
+                       cli_options *to) {
     char *bytes = NULL, flag[MAX_NAME];
     size_t n;
     json_error_t e;
@@ -104,43 +159,77 @@ static int add_file(cli_config *c, const cli_command *command, const char *path)
     const size_t mark = n >= 3 && !memcmp(bytes, "\xEF\xBB\xBF", 3) ? 3 : 0; /* a byte order mark */
     json_t *root = vb_json_read(bytes + mark, n - mark, JSON_REJECT_DUPLICATES, &e), *v;
     const char *key;
+    if (!root) rc = not_json(path, bytes + mark, &e);
     free(bytes);
-    if (!root && json_error_code(&e) == json_error_null_character)
-        return cli_usage("%s: line %d, column %d: the character NUL (\\u0000) cannot be part of an option",
-                         path, e.line, e.column);
-    if (!root) return cli_usage("%s: line %d, column %d: %s", path, e.line, e.column, e.text);
+    if (rc) return rc;
     if (!json_is_object(root)) rc = cli_usage("%s: expected a JSON object: {\"port\": 9000}", path);
     json_object_foreach(root, key, v) {
         const cli_option *o = find_key(command, key, false, flag);
         if (!o || !strcmp(flag, "--config") || !strcmp(flag, "--help"))
-            rc = cli_usage(
-                "%s: there is no option \"%.60s\"; `verbatim %s --help` lists them, as keys without the "
-                "dashes",
-                path, key, command->name);
-        else if (!variable(o)) /* the environment goes before the file */
-            rc = add_json(c, o, flag, path, key, v);
+            rc = unknown_key(command, path, key);
+        else if (!variable(o) &&
+                 !overridden(command, argc, argv, o)) /* the environment goes before the file */
+            rc = set_json(c, o, path, key, v, to);
         if (rc) break;
     }
     json_decref(root);
     return rc;
 }
 
-static int add_variable(cli_config *c, const cli_command *command, const char *entry) {
-    char name[128], flag[MAX_NAME];
+static bool ends_with(const char *s, const char *end) {
+    const size_t n = strlen(s), m = strlen(end);
+    return n >= m && !strcmp(s + n - m, end);
+}
+
+/* Kubernetes puts variables of every service into every pod of a namespace, and Docker's links do the same: a
+ * service called "verbatim" gives VERBATIM_SERVICE_HOST, VERBATIM_SERVICE_PORT(_NAME),
+ * VERBATIM_PORT=tcp://... and VERBATIM_PORT_8000_TCP(_ADDR, _PORT, _PROTO); one called "verbatim-page"
+ * VERBATIM_PAGE_SERVICE_HOST. Nobody who sets up a server has written them, and none is an option. */
+static bool of_a_service(const char *name, const char *value) {
+    static const char *const protocols[] = {"tcp", "udp", "sctp"};
+    const char *port = name;
+    if (ends_with(name, "_SERVICE_HOST") || ends_with(name, "_SERVICE_PORT") ||
+        strstr(name, "_SERVICE_PORT_"))
+        return true;
+    for (int i = 0; i < 3; i++) {
+        const size_t n = strlen(protocols[i]);
+        if (ends_with(name, "_PORT") && !strncmp(value, protocols[i], n) && !strncmp(value + n, "://", 3))
+            return true;
+    }
+    while ((port = strstr(port, "_PORT_")) != NULL) {
+        port += 6;
+        const size_t digits = strspn(port, "0123456789");
+        for (int i = 0; digits && i < 3; i++) {
+            const size_t n = strlen(protocols[i]);
+            if (port[digits] == '_' && !strncasecmp(port + digits + 1, protocols[i], n) &&
+                (!port[digits + 1 + n] || port[digits + 1 + n] == '_'))
+                return true;
+        }
+    }
+    return false;
+}
+
+static int read_variable(cli_config *c, const cli_command *command, const char *entry, int argc, char **argv,
+                         cli_options *to) {
+    char name[128], flag[MAX_NAME], said[300];
     size_t n = strcspn(entry, "=");
     if (n >= sizeof name) return CLI_OK;
     snprintf(name, sizeof name, "%.*s", (int)n, entry);
     for (size_t i = 0; OTHER_VARIABLES[i]; i++)
         if (!strcmp(name, OTHER_VARIABLES[i])) return CLI_OK;
     const cli_option *o = find_key(command, name + 9, true, flag);
-    const char *value = entry[n] ? entry + n + 1 : "";
+    const char *value = entry[n] ? entry + n + 1 : "", *answer;
+    if (of_a_service(name, value)) return CLI_OK;
+    if (!o && (answer = foreign(name + 9, command->bit)) != NULL) return cli_usage("%s: %s", name, answer);
     if (!o)
         return cli_usage("the environment has %s, and there is no such option: see `verbatim %s --help`",
                          name, command->name);
-    if (o->kind != CLI_FLAG) return add(c, flag, value);
-    if (!strcmp(value, "1") || !strcmp(value, "true")) return add(c, flag, NULL);
+    if (overridden(command, argc, argv, o)) return CLI_OK;
+    snprintf(said, sizeof said, "%s=%s", name, value);
+    if (o->kind != CLI_FLAG) return set(c, o, said, value, to);
+    if (!strcmp(value, "1") || !strcmp(value, "true")) return cli_set_value(o, said, NULL, to);
     if (!*value || !strcmp(value, "0") || !strcmp(value, "false")) return CLI_OK;
-    return cli_usage("%s=%s: must be true or false", name, value);
+    return cli_usage("%s: must be true or false", said);
 }
 
 /* --config on the command line; *help says whether only help is wanted. */
@@ -154,28 +243,20 @@ static const char *find_config(int argc, char **argv, bool *help) {
     return path;
 }
 
-int cli_config_open(cli_config *c, const cli_command *command, int argc, char **argv) {
+int cli_config_read(cli_config *c, const cli_command *command, int argc, char **argv, cli_options *o) {
     bool help = false;
     int rc = CLI_OK;
     memset(c, 0, sizeof *c);
     const char *path = find_config(argc, argv, &help);
-    if (path && !help) rc = add_file(c, command, path);
-    for (char **e = environ; e && *e && !rc && !help; e++)
-        if (!strncmp(*e, "VERBATIM_", 9)) rc = add_variable(c, command, *e);
-    if (!rc && !(c->argv = calloc((size_t)argc + c->n_own + 1, sizeof *c->argv)))
-        rc = cli_usage("out of memory");
-    if (rc) {
-        cli_config_close(c);
-        return rc;
-    }
-    for (size_t i = 0; i < c->n_own; i++) c->argv[c->argc++] = c->own[i];
-    for (int i = 0; i < argc; i++) c->argv[c->argc++] = argv[i];
-    return CLI_OK;
+    if (help) return CLI_OK;
+    if (path) rc = read_config(c, command, path, argc, argv, o);
+    for (char **e = environ; e && *e && !rc; e++)
+        if (!strncmp(*e, "VERBATIM_", 9)) rc = read_variable(c, command, *e, argc, argv, o);
+    return rc;
 }
 
 void cli_config_close(cli_config *c) {
     for (size_t i = 0; i < c->n_own; i++) free(c->own[i]);
     free(c->own);
-    free(c->argv);
     memset(c, 0, sizeof *c);
 }

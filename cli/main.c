@@ -133,13 +133,10 @@ static int unknown_command(const char *name) {
 static int run_command(const cli_command *command, int argc, char **argv) {
     static cli_options o; /* of some kilobytes: not on the stack, which may be small */
     cli_config config = {0};
-    if (command->bit == CMD_SERVE) {
-        int bad = cli_config_open(&config, command, argc, argv);
-        if (bad) return bad;
-        argc = config.argc;
-        argv = config.argv;
-    }
-    int rc = cli_parse(command, argc, argv, &o);
+    int rc = CLI_OK;
+    cli_defaults(command->bit, &o);
+    if (command->bit == CMD_SERVE) rc = cli_config_read(&config, command, argc, argv, &o);
+    if (!rc) rc = cli_parse(command, argc, argv, &o);
     if (!rc && o.help) {
         cli_help(command);
         rc = cli_out_finish();

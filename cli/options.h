@@ -13,6 +13,9 @@ typedef enum cli_kind {
     CLI_LIST    /* cli_list: may be given several times */
 } cli_kind;
 
+/* The least value that is more than nothing, as a minimum. */
+#define CLI_ABOVE_0 1e-300
+
 typedef struct cli_option {
     const char
         *names; /* "-t|--threads|--n-threads": the first short one and the first long one lead in --help */
@@ -28,7 +31,12 @@ typedef struct cli_option {
 extern const cli_option CLI_OPTIONS[];
 extern const size_t CLI_N_OPTIONS;
 
-/* The defaults, which --help states too. */
-void cli_defaults(unsigned command, cli_options *o);
-
+/* The option of a command that has this name, or NULL. */
+const cli_option *cli_find_option(const char *name, unsigned command);
+/* Puts a value where the option has it; `said` is how it was given ("--port 80", "VERBATIM_PORT=80"), for the
+ * message. Returns CLI_OK or CLI_USAGE (after a message). */
+int cli_set_value(const cli_option *opt, const char *said, const char *value, cli_options *o);
+/* What to use here instead of another program's option, or why there is nothing (foreign_names.c); NULL: no
+ * such name is known. */
+const char *cli_foreign_name(const char *name, unsigned command);
 #endif

@@ -71,7 +71,8 @@ static int read_keys(serve_state *s) {
     s->keys = calloc(lines + 1, sizeof *s->keys);
     if (!s->keys) return cli_error("out of memory");
     if (o->serve.api_key) {
-        if (!o->serve.api_key[0]) return cli_usage("--api-key: an empty key protects nothing");
+        if (!o->serve.api_key[0])
+            return cli_usage("the API key (--api-key, VERBATIM_API_KEY) is empty, which protects nothing");
         s->keys[s->n_keys++] = o->serve.api_key;
     }
     for (char *at = s->key_text, *line; at && (line = strsep(&at, "\r\n"));)

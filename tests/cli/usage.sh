@@ -51,7 +51,7 @@ ok "gamma 0" fails 2 "expected 1 to 32"
 verbatim run -m "$target" -p x --gamma 33
 ok "gamma 33" fails 2 "expected 1 to 32"
 verbatim run -m "$target" -p x --top-p 1.5
-ok "top-p above 1" fails 2 "expected 0 to 1"
+ok "top-p above 1" fails 2 "expected more than 0, at most 1"
 verbatim run -m "$target" -p x --temp nan
 ok "a temperature that is no number" fails 2 "--temp nan"
 verbatim run -m "$target" -p x --temp -1

@@ -27,23 +27,23 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
     return 0;
 }
 
-static void parse(const cli_command *command, int argc, char **argv) {
-    static cli_options o;
-    const int rc = cli_parse(command, argc, argv, &o);
+static void parse(const cli_command *command, int argc, char **argv, cli_options *o) {
+    const int rc = cli_parse(command, argc, argv, o);
     if (rc != CLI_OK && rc != CLI_USAGE) abort();
-    if (rc == CLI_OK && (o.n_words < 0 || o.n_words > CLI_MAX_WORDS)) abort();
-    cli_options_free(&o);
+    if (rc == CLI_OK && (o->n_words < 0 || o->n_words > CLI_MAX_WORDS)) abort();
 }
 
 static void read_file(const uint8_t *data, size_t size) {
     static const cli_command serve = {"serve", CMD_SERVE, "", "", NULL, 0, NULL};
+    static cli_options o;
     char name[] = "--config", *argv[] = {name, path};
     cli_config c;
     if (ftruncate(file, 0) || pwrite(file, data, size, 0) != (ssize_t)size) abort();
-    const int rc = cli_config_open(&c, &serve, 2, argv);
+    cli_defaults(serve.bit, &o);
+    const int rc = cli_config_read(&c, &serve, 2, argv, &o);
     if (rc != CLI_OK && rc != CLI_USAGE) abort();
-    if (rc) return;
-    parse(&serve, c.argc, c.argv);
+    if (!rc) parse(&serve, 2, argv, &o);
+    cli_options_free(&o);
     cli_config_close(&c);
 }
 
@@ -59,7 +59,10 @@ static void read_arguments(unsigned which, const uint8_t *data, size_t size) {
         if (next) *next++ = 0;
         argv[argc++] = at;
     }
-    parse(&command, argc, argv);
+    static cli_options o;
+    cli_defaults(command.bit, &o);
+    parse(&command, argc, argv, &o);
+    cli_options_free(&o);
     free(text);
 }
 
