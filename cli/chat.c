@@ -2,7 +2,6 @@
  * evaluated. */
 #include "cli.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -227,27 +226,27 @@ static const char HELP[] = "/help   this list\n"
  * input. */
 static char *read_message(const chat *c) {
     char *message = NULL, *line = NULL;
-    size_t used = 0, capacity = 0;
+    size_t used = 0, n = 0;
     bool more = true;
+    cli_interrupt_reset(); /* a Ctrl-C that stopped an answer is over */
     while (more) {
         if (c->interactive) fputs(message ? ". " : "> ", stderr);
-        errno = 0;
-        ssize_t n = getline(&line, &capacity, stdin);
-        if (n < 0 && errno == EINTR) { /* Ctrl-C at the prompt: an empty line */
-            clearerr(stdin);
+        free(line);
+        const int rc = cli_read_line(&line, &n);
+        if (rc > 0) { /* Ctrl-C at the prompt: an empty line */
             cli_interrupt_reset();
             if (c->interactive) fputs("\n(Ctrl-D or /quit ends the conversation)\n", stderr);
             continue;
         }
-        if (n < 0) break;
+        if (rc < 0) break;
         if (n && line[n - 1] == '\n') n--;
         more = n && line[n - 1] == '\\';
         if (more) line[n - 1] = '\n';
-        char *grown = realloc(message, used + (size_t)n + 1);
+        char *grown = realloc(message, used + n + 1);
         if (!grown) break;
         message = grown;
-        memcpy(message + used, line, (size_t)n);
-        used += (size_t)n;
+        memcpy(message + used, line, n);
+        used += n;
         message[used] = 0;
     }
     free(line);

@@ -238,38 +238,3 @@ int cli_file_close(cli_file *f, bool keep) {
     f->sink = NULL;
     return rc;
 }
-
-int cli_read_file(const char *path, char **bytes, size_t *n) {
-    const bool standard = !strcmp(path, "-");
-    int fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC), rc = CLI_FAIL;
-    size_t used = 0, capacity = 1 << 16;
-    char *text = fd < 0 ? NULL : malloc(capacity);
-    ssize_t got = text ? 1 : 0;
-    if (fd < 0) return cli_error("cannot read %s: %s", path, strerror(errno));
-    while (text && got) {
-        got = read(fd, text + used, capacity - used - 1);
-        if (got < 0 && errno == EINTR && !cli_interrupted()) continue;
-        if (got < 0) {
-            cli_error("cannot read %s: %s", path, strerror(errno));
-            goto cleanup;
-        }
-        used += (size_t)got;
-        if (used + 1 < capacity) continue;
-        char *grown = realloc(text, capacity *= 2);
-        if (!grown) free(text);
-        text = grown;
-    }
-    if (!text) {
-        cli_error("out of memory reading %s", path);
-        goto cleanup;
-    }
-    text[used] = 0;
-    *bytes = text;
-    *n = used;
-    text = NULL;
-    rc = CLI_OK;
-cleanup:
-    free(text);
-    if (!standard) close(fd);
-    return rc;
-}

@@ -39,7 +39,8 @@ static int map_file(vb_part *part, const char *path, vb_error *err) {
         goto cleanup;
     }
     if (st.st_size <= 0) {
-        code = vb_fail(err, VB_ERR_FORMAT, "%s: byte 0, magic: the file is empty", vb_short_path(path));
+        code = vb_fail(err, VB_ERR_FORMAT, "%s: byte 0, magic: the file is empty; is the download complete?",
+                       vb_short_path(path));
         goto cleanup;
     }
     if ((uintmax_t)st.st_size > SIZE_MAX / 2) {

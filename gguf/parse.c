@@ -328,8 +328,9 @@ static int parse_tensor(parse *s, uint64_t index, vb_tensor *t) {
     }
     if (!vb_mul_u64(values / block, (uint64_t)vb_type_block_bytes((int)t->type), &t->bytes) ||
         t->bytes > c->size) {
-        return vb_cursor_fail(c, VB_ERR_FORMAT, dims_at + 4, "dimension",
-                              "the tensor is larger than the file (%" PRIu64 " bytes)", c->size);
+        return vb_cursor_fail(
+            c, VB_ERR_FORMAT, dims_at + 4, "dimension",
+            "the tensor is larger than the file (%" PRIu64 " bytes); is the download complete?", c->size);
     }
     const uint64_t offset_at = c->pos;
     t->offset = vb_cursor_u64(c, "offset");

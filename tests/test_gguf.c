@@ -251,7 +251,21 @@ static void test_files(void **state) {
     assert_string_equal(vb_gguf_path(g), path);
     assert_memory_equal(vb_gguf_find_tensor(g, "a.weight")->data, w->tensors[0].data, 512);
     vb_gguf_prefetch(g);
+
+    /* Which file an address belongs to, with the same file open twice. */
+    vb_gguf *again = NULL;
+    const uint8_t *data = vb_gguf_find_tensor(g, "a.weight")->data;
+    assert_int_equal(vb_gguf_open(&again, path, NULL), VB_OK);
+    const uint8_t *other = vb_gguf_find_tensor(again, "a.weight")->data;
+    assert_ptr_equal(vb_gguf_file_at(data), vb_gguf_path(g));
+    assert_ptr_equal(vb_gguf_file_at(other), vb_gguf_path(again));
+    assert_null(vb_gguf_file_at(&err));
+    assert_null(vb_gguf_file_at(NULL));
+    vb_gguf_close(again);
+    assert_null(vb_gguf_file_at(other));
+    assert_ptr_equal(vb_gguf_file_at(data), vb_gguf_path(g));
     vb_gguf_close(g);
+    assert_null(vb_gguf_file_at(data));
     vb_gguf_close(NULL);
     gw_free(w);
     unlink(path);

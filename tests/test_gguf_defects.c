@@ -361,7 +361,7 @@ static const defect defects[] = {
      dim_large,
      NULL,
      F,
-     {"tensor 0 'a.weight'", "dimension", "larger than the file"}},
+     {"tensor 0 'a.weight'", "dimension", "larger than the file", "is the download complete?"}},
     {"not whole blocks", dim_block, NULL, F, {"tensor 1 'b.weight'", "63", "blocks of 32 (Q8_0)"}},
     {"removed type", type_removed, NULL, U, {"tensor 1 'b.weight'", "type 4", "Q4_2"}},
     {"IQ2_XXS", type_iq2, NULL, U, {"tensor 1 'b.weight'", "type 16", "IQ2_XXS", "Q4_K_M"}},

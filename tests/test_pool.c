@@ -2,6 +2,7 @@
  * vb_pool_run returns. */
 #include "pool.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -96,11 +97,43 @@ static void test_errors(void **state) {
     assert_true(vb_physical_cores() >= 1);
 }
 
+#ifdef __GLIBC__
+enum { DEEP = 400 << 10 };
+
+static void deep_task(void *arg, int index, int worker) {
+    volatile char frame[DEEP];
+    (void)arg, (void)worker;
+    for (int i = 0; i < DEEP; i += 1024) frame[i] = (char)index;
+    assert_int_equal(frame[0], (char)index);
+}
+
+/* Threads have the stack they need where the system gives little (musl, ulimit -s). */
+static void test_stacks(void **state) {
+    (void)state;
+    pthread_attr_t small, before;
+    vb_pool *p = NULL;
+    assert_int_equal(pthread_getattr_default_np(&before), 0);
+    assert_int_equal(pthread_attr_init(&small), 0);
+    assert_int_equal(pthread_attr_setstacksize(&small, 256 << 10), 0);
+    assert_int_equal(pthread_setattr_default_np(&small), 0);
+    const int rc = vb_pool_open(&p, 4, NULL);
+    pthread_setattr_default_np(&before);
+    pthread_attr_destroy(&small);
+    pthread_attr_destroy(&before);
+    assert_int_equal(rc, VB_OK);
+    for (int i = 0; i < 50; i++) vb_pool_run(p, 64, deep_task, NULL);
+    vb_pool_close(p);
+}
+#endif
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_task_once),
         cmocka_unit_test(test_sleepers_wake),
         cmocka_unit_test(test_errors),
+#ifdef __GLIBC__
+        cmocka_unit_test(test_stacks),
+#endif
     };
     return cmocka_run_group_tests_name("pool", tests, NULL, NULL);
 }

@@ -68,6 +68,11 @@ else
     "$program" run -m "$target" -p "$P" -n 60 --seed 1 --json -t 1 2>/dev/null | sed 's/"stats".*//' >"$work/want"
     LD_PRELOAD=$storm "$program" run -m "$target" -p "$P" -n 60 --seed 1 --json -t 1 2>/dev/null | { sleep 0.1; sed 's/"stats".*//'; } >"$work/got"
     ok "and standard output" same_files "$work/got" "$work/want"
+    printf 'Once upon a time\n' | "$program" chat -m "$work/chat.gguf" --seed 1 -n 8 >"$work/want" 2>"$work/err"
+    { printf 'Once upon'; sleep 0.1; printf ' a time\n'; } |
+        LD_PRELOAD=$storm "$program" chat -m "$work/chat.gguf" --seed 1 -n 8 >"$work/got" 2>"$work/err"
+    rc=$?
+    ok "a line that comes in two pieces is one message" same_files "$work/got" "$work/want"
 fi
 mkfifo "$work/fifo"
 # shellcheck disable=SC2086
