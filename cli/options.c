@@ -149,9 +149,8 @@ const cli_option CLI_OPTIONS[] = {
      "it)",
      COMPUTE | CMD_INSPECT | CMD_DOCTOR | CMD_SERVE, CLI_INT, AT(ctx), 0, MAX_CTX, NULL},
     {"-t|--threads|--n-threads", "N",
-     "threads; 0 (default): one per physical core that this process may use, of a container's share so many "
-     "as "
-     "it pays for. The output does not depend on it",
+     "threads; 0 (default): one per physical core, fewer where a container's share of the CPUs is smaller. "
+     "The output does not depend on it",
      COMPUTE | CMD_QUANTIZE | CMD_SERVE, CLI_INT, AT(threads), 0, VB_MAX_THREADS, NULL},
     {"-b|--batch|--batch-size", "N",
      "most tokens evaluated together; 0 (default): 64. The output does not depend on it", COMPUTE, CLI_INT,
