@@ -366,6 +366,14 @@ int vb_context_copy(vb_context *to, const vb_context *from, int n, vb_error *err
         return vb_fail(err, VB_ERR_ARGUMENT,
                        "cannot copy: the contexts must be of one model, and have the same "
                        "activations, kv_type and offload");
+    for (int i = 0; i < to->model->n_ropes; i++) {
+        const vb_rope *r = &to->model->ropes[i];
+        if (vb_rope_freq(r, to->params.n_ctx) != vb_rope_freq(r, from->params.n_ctx))
+            return vb_fail(err, VB_ERR_ARGUMENT,
+                           "cannot copy from a context of %d positions to one of %d: this model's RoPE "
+                           "frequencies are others beyond %d",
+                           from->params.n_ctx, to->params.n_ctx, r->long_from);
+    }
     if (n > to->params.n_ctx)
         return vb_fail(err, VB_ERR_FULL, "cannot copy %d positions to a context of %d", n, to->params.n_ctx);
     to->slots = 0;

@@ -126,7 +126,7 @@ static size_t larger(size_t a, int b) {
 static int grab_all(vb_workspace *w, size_t R, vb_error *err) {
     vb_pass *p = &w->pass;
     const vb_model *m = p->m;
-    const size_t D = (size_t)m->info.dim, S = sizeof(float), half_rot = (size_t)m->rope.rot / 2;
+    const size_t D = (size_t)m->info.dim, S = sizeof(float);
     size_t Q = 0, K = 0, F = 0, W = 0; /* of the largest layer */
     for (int i = 0; i < m->info.n_layers; i++) {
         const vb_attn *a = &m->layers[i].attn;
@@ -134,6 +134,10 @@ static int grab_all(vb_workspace *w, size_t R, vb_error *err) {
         K = larger(K, a->n_kv_heads * a->head_dim);
         F = larger(F, m->layers[i].ffn.dim);
     }
+    for (int i = 0; i < m->n_ropes; i++)
+        p->max_pairs = (int)larger((size_t)p->max_pairs, m->ropes[i].rot / 2);
+    p->max_rows = (int)R;
+    const size_t tables = (size_t)m->n_ropes * R, T = (size_t)p->max_pairs;
     const vb_matrix *matrix;
     for (int i = 0; (matrix = vb_model_matrix(m, i)) != NULL; i++) W = larger(W, matrix->cols);
     const size_t workers = (size_t)vb_pool_threads(w->pool), planes = (size_t)p->planes;
@@ -143,7 +147,7 @@ static int grab_all(vb_workspace *w, size_t R, vb_error *err) {
         (rc = grab(w, &p->v, R, K, S, err)) || (rc = grab(w, &p->heads, R, Q, S, err)) ||
         (rc = grab(w, &p->delta, R, D, S, err)) || (rc = grab(w, &p->gate, R, F, S, err)) ||
         (rc = grab(w, &p->up, R, F, S, err)) || (rc = grab(w, &p->hidden, R, F, S, err)) ||
-        (rc = grab(w, &p->cosine, R, half_rot, S, err)) || (rc = grab(w, &p->sine, R, half_rot, S, err)) ||
+        (rc = grab(w, &p->cosine, tables, T, S, err)) || (rc = grab(w, &p->sine, tables, T, S, err)) ||
         (rc = grab(w, &p->scores, workers, (size_t)p->n_ctx, S, err)) ||
         (rc = grab(w, &p->acts_q, planes * R, W, 1, err)) ||
         (rc = grab(w, &p->acts_d, R, W / 32 + 1, S, err)))

@@ -284,7 +284,7 @@ int vb_chat_render(const char *name, const vb_chat_message *messages, size_t n, 
 typedef struct vb_model vb_model;
 
 typedef struct vb_model_info {
-    const char *architecture; /* "llama", "qwen2", "qwen3" */
+    const char *architecture; /* "llama", "qwen2", "qwen3", "gemma3", "phi3" */
     const char *name;         /* general.name, or "" */
     int n_vocab;              /* rows of the output matrix */
     int n_ctx;                /* context length of training */

@@ -38,10 +38,10 @@ static void norm_heads(vb_pass *p, const float *weight, int heads, int head_dim,
 static void qkv_row(vb_pass *p, int row, int worker) {
     (void)worker;
     const vb_attn *a = &p->m->layers[p->layer].attn;
-    const vb_rope *rope = &p->m->rope;
+    const vb_rope *rope = &p->m->ropes[a->rope];
     const vb_row *r = &p->rows[row];
     const int H = a->n_heads, G = a->n_kv_heads, n = a->head_dim;
-    const size_t t = (size_t)row, half = (size_t)rope->rot / 2, step = (size_t)n;
+    const size_t t = (size_t)row, step = (size_t)n;
     float *q = p->q + t * (size_t)H * step, *k = p->k + t * (size_t)G * step,
           *v = p->v + t * (size_t)G * step;
     vb_pass_add_bias(p, a->bq, H * n, q);
@@ -49,7 +49,8 @@ static void qkv_row(vb_pass *p, int row, int worker) {
     vb_pass_add_bias(p, a->bv, G * n, v);
     norm_heads(p, a->q_norm, H, n, q);
     norm_heads(p, a->k_norm, G, n, k);
-    const float *cosine = p->cosine + t * half, *sine = p->sine + t * half;
+    const size_t angles = vb_pass_angles(p, a->rope, row);
+    const float *cosine = p->cosine + angles, *sine = p->sine + angles;
     p->kernels->rope(q, H, n, rope->rot, rope->halves, cosine, sine);
     p->kernels->rope(k, G, n, rope->rot, rope->halves, cosine, sine);
     for (int h = 0; h < G; h++) {
@@ -58,7 +59,7 @@ static void qkv_row(vb_pass *p, int row, int worker) {
     }
 }
 
-/* One head of one row looks at positions 0 .. its own. */
+/* One head of one row looks at its own position and those before it, as far as the window reaches. */
 static void head_task(vb_pass *p, int index, int worker) {
     const vb_attn *a = &p->m->layers[p->layer].attn;
     const int row = index / a->n_heads, head = index % a->n_heads;
@@ -71,6 +72,7 @@ static void head_task(vb_pass *p, int index, int worker) {
         .v = (const char *)r->cache->v + first,
         .stride = (size_t)a->head_dim,
         .kv_type = r->cache->type,
+        .first = a->window && r->position >= a->window ? r->position + 1 - a->window : 0,
         .n = r->position + 1,
         .head_dim = a->head_dim,
         .scale = a->scale,

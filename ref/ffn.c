@@ -1,20 +1,23 @@
-/* ffn.c - the other half of a layer: the gated feed-forward part, SwiGLU [Shazeer 2002.05202]. */
+/* ffn.c - the other half of a layer: the gated feed-forward part [Shazeer 2002.05202]. */
 #include "ref/pass.h"
 
 /* x += what the heads found; then the norm that this part reads. */
 static void after_attention_row(vb_pass *p, int row, int worker) {
     (void)worker;
     const vb_layer *l = &p->m->layers[p->layer];
-    vb_pass_add_delta(p, l->attn.bo, row);
+    vb_pass_add_delta(p, l->attn.bo, l->post_attn_norm, row);
     vb_pass_normalize(p, p->x + (size_t)row * (size_t)p->m->info.dim, l->ffn_norm, row);
 }
 
-static void swiglu_row(vb_pass *p, int row, int worker) {
+static void gate_row(vb_pass *p, int row, int worker) {
     const vb_ffn *f = &p->m->layers[p->layer].ffn;
     const size_t at = (size_t)row * (size_t)f->dim;
     vb_pass_add_bias(p, f->b_gate, f->dim, p->gate + at);
     vb_pass_add_bias(p, f->b_up, f->dim, p->up + at);
-    p->kernels->swiglu(p->gate + at, p->up + at, f->dim, p->hidden + at);
+    switch (f->gate) {
+    case VB_SWIGLU: p->kernels->swiglu(p->gate + at, p->up + at, f->dim, p->hidden + at); break;
+    case VB_GEGLU: p->kernels->geglu(p->gate + at, p->up + at, f->dim, p->hidden + at); break;
+    }
     vb_pass_quantize(p, row, worker);
 }
 
@@ -29,7 +32,7 @@ void vb_ffn_part(vb_pass *p) {
     p->run.multiply(p, gate_up, (float *const[]){p->gate, p->up}); /* gate, up (n, F) */
 
     vb_pass_input(p, p->hidden, p->n, down);
-    p->run.each(p, p->n, swiglu_row); /* hidden (n, F) = silu(gate)*up */
+    p->run.each(p, p->n, gate_row); /* hidden (n, F) = act(gate)*up */
     vb_pass_observe(p, "ffn_hidden", F, p->hidden);
     p->run.multiply(p, down, &p->delta); /* delta (n, D) */
 }

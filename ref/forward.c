@@ -7,21 +7,28 @@
 
 #include "gguf/unpack.h"
 
-/* x = embedding of the token, as float32; the row's RoPE angles, which all layers share. */
+/* x = embedding of the token, as float32, times the model's scale; the row's RoPE angles, which layers share. */
 static void embed_row(vb_pass *p, int row, int worker) {
     (void)worker;
     const vb_model *m = p->m;
-    const size_t t = (size_t)row, D = (size_t)m->info.dim, half = (size_t)m->rope.rot / 2;
+    const size_t t = (size_t)row, D = (size_t)m->info.dim;
     const vb_row *r = &p->rows[row];
     const uint8_t *weights = m->embd.data + (size_t)r->token * m->embd.row_bytes;
     vb_dequantize_row(m->embd.type, weights, D, p->x + t * D);
+    if (m->embd_scale != 1.0f) {
+        for (size_t i = 0; i < D; i++) p->x[t * D + i] = p->x[t * D + i] * m->embd_scale;
+    }
     if (!vb_all_below(p->x + t * D, D, VB_BITS_NORM_LIMIT)) p->run.fail(p, VB_PASS_NOT_FINITE);
-    vb_rope_angles(&m->rope, r->position, p->cosine + t * half, p->sine + t * half);
+    for (int i = 0; i < m->n_ropes; i++) {
+        const size_t at = vb_pass_angles(p, i, row);
+        vb_rope_angles(&m->ropes[i], r->cache->n_ctx, r->position, p->cosine + at, p->sine + at);
+    }
 }
 
 static void after_ffn_row(vb_pass *p, int row, int worker) {
     (void)worker;
-    vb_pass_add_delta(p, p->m->layers[p->layer].ffn.b_down, row);
+    const vb_layer *l = &p->m->layers[p->layer];
+    vb_pass_add_delta(p, l->ffn.b_down, l->post_ffn_norm, row);
 }
 
 static int check(vb_pass *p, vb_error *err) {
@@ -46,7 +53,7 @@ static int check(vb_pass *p, vb_error *err) {
     return VB_OK;
 }
 
-/* What the wanted rows gave: `which` counts them, position is the row's. */
+/* One call per wanted row: they need not be neighbours. */
 static void observe_wanted(vb_pass *p, const float *logits) {
     const size_t D = (size_t)p->m->info.dim, V = (size_t)p->m->info.n_vocab;
     size_t i = 0;
@@ -73,6 +80,10 @@ static int output(vb_pass *p, float *logits, vb_error *err) {
     }
     p->run.multiply(p, stage, &logits);
     if (!vb_all_below(logits, (size_t)wanted * V, VB_BITS_INFINITE)) p->run.fail(p, VB_PASS_NOT_FINITE);
+    if (m->logit_softcap > 0.0f) {
+        for (int row = 0; row < wanted; row++)
+            p->kernels->softcap(logits + (size_t)row * V, m->info.n_vocab, m->logit_softcap);
+    }
     const int rc = check(p, err);
     if (rc == VB_OK && p->observe) observe_wanted(p, logits);
     return rc;

@@ -73,21 +73,23 @@ typedef struct vb_acts {
  */
 typedef void (*vb_matmul_fn)(const vb_matrix *w, const vb_acts *x, int row0, int row1, float *y, size_t ldy);
 
-/* One head of one token: q (head_dim) against keys and values at positions 0..n-1.
+/* One head of one token: q (head_dim) against keys and values at positions first..n-1. j below is always the
+ * position itself, so that a window moves no number to another lane.
  * k, v: position j starts at k + j*stride (elements of kv_type). scores: scratch for n floats.
  *
  *   s_j   = tree16(q, k_j) * scale            the 16-lane dot above, lane = dimension mod 16
- *   m     = max_j s_j
+ *   m     = max_j s_j                            over first <= j < n, as everywhere
  *   e_j   = vb_expf(s_j - m)
  *   sum   = tree over 16 lanes, lane[j mod 16] = lane[j mod 16] + e_j, j ascending
- *   out_d = acc_d / sum,  acc_d = fmaf(e_j, v_j[d], acc_d) for j = 0, 1, 2, ...
+ *   out_d = acc_d / sum,  acc_d = fmaf(e_j, v_j[d], acc_d) for j = first, first + 1, ...
  */
 typedef struct vb_attention {
     const float *q;
     const void *k, *v;
     size_t stride; /* elements between two positions */
     vb_type kv_type;
-    int n, head_dim;
+    int first, n; /* 0 <= first < n */
+    int head_dim;
     float scale;
     float *scores;
     float *out; /* (head_dim) */
@@ -117,6 +119,13 @@ typedef struct vb_kernels {
 
     /* h_i = (g_i / (1 + vb_expf(-g_i))) * u_i */
     void (*swiglu)(const float *g, const float *u, int n, float *h);
+
+    /* h_i = ((0.5*g_i) * (1 + vb_tanhf(a * fmaf(b, (g_i*g_i)*g_i, g_i)))) * u_i
+     * with a = 0x1.988454p-1 (sqrt(2/pi)) and b = 0x1.6e4e26p-5 (0.044715): GELU in its tanh form */
+    void (*geglu)(const float *g, const float *u, int n, float *h);
+
+    /* x_i = c * vb_tanhf(x_i / c) */
+    void (*softcap)(float *x, int n, float c);
 
     /* y_i = y_i + x_i */
     void (*add)(const float *x, int n, float *y);

@@ -205,13 +205,13 @@ static void add_value(const vb_attention *a, size_t position, float e) {
 
 static void attention(const vb_attention *a) {
     float max = -INFINITY;
-    for (int j = 0; j < a->n; j++) {
+    for (int j = a->first; j < a->n; j++) {
         a->scores[j] = dot_key(a, (size_t)j) * a->scale;
         if (a->scores[j] > max) max = a->scores[j];
     }
     float lane[LANES] = {0};
     memset(a->out, 0, (size_t)a->head_dim * sizeof *a->out);
-    for (int j = 0; j < a->n; j++) {
+    for (int j = a->first; j < a->n; j++) {
         const float e = vb_expf(a->scores[j] - max);
         lane[j % LANES] = lane[j % LANES] + e;
         add_value(a, (size_t)j, e);
@@ -222,6 +222,18 @@ static void attention(const vb_attention *a) {
 
 static void swiglu(const float *g, const float *u, int n, float *h) {
     for (int i = 0; i < n; i++) h[i] = (g[i] / (1.0f + vb_expf(-g[i]))) * u[i];
+}
+
+static void geglu(const float *g, const float *u, int n, float *h) {
+    for (int i = 0; i < n; i++) {
+        const float cube = (g[i] * g[i]) * g[i];
+        const float t = vb_tanhf(0x1.988454p-1f * fmaf(0x1.6e4e26p-5f, cube, g[i]));
+        h[i] = ((0.5f * g[i]) * (1.0f + t)) * u[i];
+    }
+}
+
+static void softcap(float *x, int n, float c) {
+    for (int i = 0; i < n; i++) x[i] = c * vb_tanhf(x[i] / c);
 }
 
 static void add(const float *x, int n, float *y) {
@@ -269,6 +281,8 @@ const vb_kernels vb_kernels_ref = {
     .rope = rope,
     .attention = attention,
     .swiglu = swiglu,
+    .geglu = geglu,
+    .softcap = softcap,
     .add = add,
     .to_half = to_half,
     .exp_weights = exp_weights,

@@ -127,17 +127,26 @@ static double exp_two(double hi, double lo) {
     return double_of_bits(bits_of_double(e) + (bits_of_double(t) << 52));
 }
 
-/* 2*|x| in float64 is exact. (e - 1)/(e + 1) loses at most 13 bits of 53 for |x| >= 2^-12; below,
- * tanh x = x - x^3/3 differs from x by less than 2^-25 of it. */
+/* ---------------------------------------------------------------------- tanh, float32
+ *
+ *   |x| < 0.625:  tanh x = x + x^3*p(x^2)              p of degree 5, error 2^-32
+ *   otherwise:    tanh |x| = 1 - 2/(e^(2|x|) + 1),     with the sign of x
+ *
+ * Below 0.625 the second form would lose bits where 1 and 2/(e + 1) cancel. 2|x| is exact. From about 9.01 on
+ * the quotient is below half a unit of 1, and the result is 1. */
 float vb_tanhf(float x) {
-    const float a = fabsf(x);
-    if (!(a >= 0x1p-12f)) return x;
-    double y = 1.0;
-    if (a < 10.0f) {
-        const double e = vb_exp(2.0 * (double)a);
-        y = (e - 1.0) / (e + 1.0);
-    }
-    return (float)(x < 0.0f ? -y : y);
+    const float a = x < 0.0f ? -x : x;
+    const float z = a * a;
+    float p = 0x1.1a27fep-9f;
+    p = fmaf(p, z, -0x1.0c5ecep-7f);
+    p = fmaf(p, z, 0x1.63a55p-6f);
+    p = fmaf(p, z, -0x1.b9f188p-5f);
+    p = fmaf(p, z, 0x1.11107ap-3f);
+    p = fmaf(p, z, -0x1.555554p-2f);
+    const float small = fmaf(a * z, p, a);
+    const float large = 1.0f - 2.0f / (vb_expf(a + a) + 1.0f);
+    const float y = a < 0.625f ? small : large;
+    return x < 0.0f ? -y : y;
 }
 
 /* ---------------------------------------------------------------------- logarithms

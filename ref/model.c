@@ -23,7 +23,7 @@ static int extent_of(const vb_model *m, const vb_layer *l, vb_extent e) {
     case VB_HEAD: return l ? l->attn.head_dim : 0;
     case VB_FFN: return l ? l->ffn.dim : 0;
     case VB_VOCAB: return m->info.n_vocab;
-    case VB_HALF_ROT: return m->rope.rot / 2;
+    case VB_HALF_ROT: return m->ropes[0].rot / 2;
     case VB_ONE: break;
     }
     return 1;
@@ -56,9 +56,16 @@ static bool parse_layer(const char *name, int n_layers, int *layer, const char *
     return true;
 }
 
+/* The slot behind s, if it shares the tensor. */
+static const vb_slot *next_part(const vb_slot *s) {
+    return s[1].name && !strcmp(s[1].name, s->name) ? s + 1 : NULL;
+}
+
 static int check_shape(const vb_model *m, const vb_layer *l, const vb_slot *s, const vb_tensor *t,
                        vb_error *err) {
-    const uint64_t rows = (uint64_t)extent_of(m, l, s->rows), cols = (uint64_t)extent_of(m, l, s->cols);
+    const uint64_t cols = (uint64_t)extent_of(m, l, s->cols);
+    uint64_t rows = 0;
+    for (const vb_slot *part = s; part; part = next_part(part)) rows += (uint64_t)extent_of(m, l, part->rows);
     if (t->dims[0] == cols && t->dims[1] == rows && t->dims[2] == 1 && t->dims[3] == 1) return VB_OK;
     return vb_fail(
         err, VB_ERR_FORMAT,
@@ -94,18 +101,22 @@ static int bind_tensor(vb_model *m, const vb_layer *l, const vb_slot *s, void *b
     if (rc) return rc;
     m->info.parameters += t->dims[0] * t->dims[1];
     m->info.weight_bytes += t->bytes;
-    void *field = (char *)base + s->offset;
     if (s->rows == VB_ONE) {
-        const float *data =
-            (const float *)(const void *)t->data; /* aligned: general.alignment is at least 8 */
-        memcpy(field, &data, sizeof data);
-    } else {
+        /* Aligned: general.alignment is at least 8. */
+        const float *data = (const float *)(const void *)t->data;
+        memcpy((char *)base + s->offset, &data, sizeof data);
+        return VB_OK;
+    }
+    const size_t row_bytes = (size_t)(t->bytes / t->dims[1]);
+    const uint8_t *data = t->data;
+    for (; s; s = next_part(s)) {
         const vb_matrix w = {.type = t->type,
-                             .rows = (int)t->dims[1],
+                             .rows = extent_of(m, l, s->rows),
                              .cols = (int)t->dims[0],
-                             .data = t->data,
-                             .row_bytes = (size_t)(t->bytes / t->dims[1])};
-        memcpy(field, &w, sizeof w);
+                             .data = data,
+                             .row_bytes = row_bytes};
+        memcpy((char *)base + s->offset, &w, sizeof w);
+        data += (size_t)w.rows * row_bytes;
     }
     return VB_OK;
 }
@@ -218,6 +229,24 @@ static int read_vocab(vb_model *m, vb_error *err) {
     return VB_OK;
 }
 
+static int fill_ropes(vb_model *m, const vb_globals *g, vb_error *err) {
+    const char *path = vb_gguf_path(m->gguf);
+    for (int i = 0; i < m->n_ropes; i++) {
+        vb_rope *r = &m->ropes[i];
+        const float *factors = i > 0 ? NULL : g->rope_short ? g->rope_short : g->rope_freqs;
+        const char *name = g->rope_short ? "rope_factors_short.weight" : "rope_freqs.weight";
+        int rc = vb_rope_fill(r, factors, name, m->info.n_ctx, path, &r->freq, err);
+        if (rc == VB_OK && i == 0 && g->rope_long)
+            rc = vb_rope_fill(r, g->rope_long, "rope_factors_long.weight", m->info.n_ctx, path, &r->freq_long,
+                              err);
+        if (rc) return rc;
+    }
+    if (!g->rope_short != !g->rope_long)
+        return vb_fail(err, VB_ERR_FORMAT,
+                       "%s: one of rope_factors_short.weight and rope_factors_long.weight is missing", path);
+    return VB_OK;
+}
+
 /* The architecture's plan: every number of the model and of its layers, from the metadata. */
 static int read_plan(vb_model *m, vb_error *err) {
     vb_hparams h;
@@ -241,8 +270,7 @@ int vb_model_open(vb_model **out, const vb_gguf *g, vb_error *err) {
     if ((rc = copy_name(m, err)) != 0) goto cleanup;
     if ((rc = bind_all(m, &tensors, err)) != 0) goto cleanup;
     if ((rc = check_complete(m, &tensors, err)) != 0) goto cleanup;
-    rc = vb_rope_fill(&m->rope, tensors.rope_freqs, m->info.n_ctx, vb_gguf_path(g), err);
-    if (rc) goto cleanup;
+    if ((rc = fill_ropes(m, &tensors, err)) != 0) goto cleanup;
     m->embd = tensors.embd;
     m->output = tensors.output.data ? tensors.output : tensors.embd;
     m->output_norm = tensors.output_norm;
@@ -259,7 +287,10 @@ void vb_model_close(vb_model *m) {
     if (m->packed) m->free_packed(m->packed, m->packed_bytes);
     free(m->stages);
     free(m->layers);
-    free(m->rope.freq);
+    for (int i = 0; i < m->n_ropes; i++) {
+        free(m->ropes[i].freq);
+        free(m->ropes[i].freq_long);
+    }
     free(m->name);
     free(m);
 }

@@ -21,18 +21,27 @@ enum {
 };
 
 /* A table of rotary position embeddings [Su 2104.09864]: pair j of a head is turned by the angle
- * (position*scale)*freq[j]. */
+ * (position*scale)*freq[j], and made mscale times as long. */
 typedef struct vb_rope {
-    int rot;      /* values of a head that are turned, even: rot/2 pairs */
+    int rot;      /* values of a head that are turned, even: rot/2 pairs; the values behind them stay */
     bool halves;  /* pairs are (j, j + rot/2), else (2j, 2j+1) */
     double base;  /* freq[j] = base^(-2j/rot), divided by the file's factor for j if there is one */
     double scale; /* positions are multiplied by it: 1, or 1/factor under linear scaling */
+    double mscale;
     double *freq; /* (rot/2) */
+    /* longrope: a second table, for sequences whose context has room for more than long_from positions. NULL:
+     * there is none. */
+    double *freq_long;
+    int long_from;
 } vb_rope;
+
+enum { VB_MAX_ROPES = 2 };
 
 /* Attention with grouped heads [Ainslie 2305.13245]: query head h reads key head h / (n_heads/n_kv_heads). */
 typedef struct vb_attn {
     int n_heads, n_kv_heads, head_dim;
+    int window;                   /* a position sees itself and the window - 1 before it; 0: all before it */
+    int rope;                     /* which of the model's tables */
     float scale;                  /* of the scores: 1/sqrt(head_dim) */
     vb_matrix wq, wk, wv;         /* (n_heads*head_dim, dim), (n_kv_heads*head_dim, dim) twice */
     const float *bq, *bk, *bv;    /* (n_heads*head_dim), (n_kv_heads*head_dim) twice, or NULL */
@@ -41,19 +50,24 @@ typedef struct vb_attn {
     const float *bo;              /* (dim) or NULL */
 } vb_attn;
 
-/* The gated feed-forward part, SwiGLU [Shazeer 2002.05202]. */
+/* The gated feed-forward part [Shazeer 2002.05202]: w_down (act(w_gate x) * w_up x). */
+typedef enum vb_gate { VB_SWIGLU, VB_GEGLU } vb_gate; /* act: x/(1 + e^-x), or GELU in its tanh form */
+
 typedef struct vb_ffn {
+    vb_gate gate;
     int dim;                             /* of the hidden vector */
     vb_matrix w_gate, w_up, w_down;      /* (ffn.dim, dim) twice, (dim, ffn.dim) */
     const float *b_gate, *b_up, *b_down; /* (ffn.dim) twice, (dim), or NULL */
 } vb_ffn;
 
-/* x += attention(norm(x)); x += ffn(norm(x)) */
+/* x += post_norm(attention(norm(x))); x += post_norm(ffn(norm(x))) */
 typedef struct vb_layer {
     const float *attn_norm; /* (dim) */
     vb_attn attn;
-    const float *ffn_norm; /* (dim) */
+    const float *post_attn_norm; /* (dim) or NULL */
+    const float *ffn_norm;       /* (dim) */
     vb_ffn ffn;
+    const float *post_ffn_norm; /* (dim) or NULL */
 } vb_layer;
 
 /* Matrices that read the same vectors, and so are multiplied together. */
@@ -73,11 +87,14 @@ struct vb_model {
     char *name; /* info.name */
 
     float eps; /* of every RMSNorm */
-    vb_rope rope;
+    vb_rope ropes[VB_MAX_ROPES];
+    int n_ropes;
     vb_matrix embd;           /* (n_vocab, dim) */
+    float embd_scale;         /* of the embedding: 1, or sqrt(dim) */
     vb_layer *layers;         /* (n_layers) */
     const float *output_norm; /* (dim) */
     vb_matrix output;         /* (n_vocab, dim); embd where the file ties them */
+    float logit_softcap;      /* logits become c*tanh(logits/c); 0: they stay */
 
     /* All matrices that vectors are multiplied by, in the order of a pass: stages[0] is the first layer's wq,
      * wk, wv; the last one is output alone. The one list of a model's matrices: whoever interleaves, offloads
@@ -95,10 +112,17 @@ struct vb_model {
 /* The i-th matrix of the stages, NULL behind the last. */
 vb_matrix *vb_model_matrix(const vb_model *m, int i);
 
-/* cos and sin of the angles (position*scale)*freq[j], computed in float64, each rounded once: (rot/2). */
-void vb_rope_angles(const vb_rope *rope, int position, float *cosine, float *sine);
-/* Fills in rope->freq. factors: (rot/2) from the file, or NULL. The largest angle within n_ctx positions must
- * stay within vb_sincos's range. `path` is for messages. */
-int vb_rope_fill(vb_rope *rope, const float *factors, int n_ctx, const char *path, vb_error *err);
+/* The frequencies for a sequence whose context has room for n_ctx positions. */
+static inline const double *vb_rope_freq(const vb_rope *rope, int n_ctx) {
+    return rope->freq_long && n_ctx > rope->long_from ? rope->freq_long : rope->freq;
+}
+
+/* cos and sin of the angles (position*scale)*freq[j], times mscale, computed in float64, each rounded once:
+ * (rot/2). */
+void vb_rope_angles(const vb_rope *rope, int n_ctx, int position, float *cosine, float *sine);
+/* *out = base^(-2j/rot) / factors[j]; factors: (rot/2) of the tensor `name`, or NULL. The largest angle within
+ * n_ctx positions must stay within vb_sincos's range. `path` is for messages. */
+int vb_rope_fill(const vb_rope *rope, const float *factors, const char *name, int n_ctx, const char *path,
+                 double **out, vb_error *err);
 
 #endif

@@ -57,12 +57,14 @@ static void rms_norm(const double *x, const float *w, size_t n, double eps, doub
 }
 
 /* Turns one head by the angles of `position`. */
-static void rotate(const vb_rope *rope, size_t position, double *head) {
+static void rotate(const vb_rope *rope, const double *freq, size_t position, double *head) {
     const int half = rope->rot / 2;
     for (int j = 0; j < half; j++) {
-        const double angle = (double)position * rope->scale * rope->freq[j];
+        const double angle = (double)position * rope->scale * freq[j];
         double s, c;
         vb_sincos(angle, &s, &c);
+        s *= rope->mscale;
+        c *= rope->mscale;
         double *a = rope->halves ? head + j : head + 2 * j;
         double *b = rope->halves ? head + j + half : head + 2 * j + 1;
         const double old_a = *a, old_b = *b;
@@ -71,36 +73,60 @@ static void rotate(const vb_rope *rope, size_t position, double *head) {
     }
 }
 
-/* Norms over heads where the architecture has them, then RoPE, for `heads` heads of one token. */
-static void finish_heads(const vb_model *m, const float *norm, size_t position, int heads, int head_dim,
-                         double *x) {
-    const size_t n = (size_t)head_dim;
+/* Norms over heads where the plan has them, then RoPE, for `heads` heads of one token. T: tokens of the whole
+ * sequence, which stand for the context's size. */
+static void finish_heads(const vb_model *m, const vb_attn *a, const float *norm, size_t position, size_t T,
+                         int heads, double *x) {
+    const size_t n = (size_t)a->head_dim;
+    const vb_rope *rope = &m->ropes[a->rope];
     for (size_t h = 0; h < (size_t)heads; h++) {
         if (norm) rms_norm(x + h * n, norm, n, (double)m->eps, x + h * n);
-        rotate(&m->rope, position, x + h * n);
+        rotate(rope, vb_rope_freq(rope, (int)T), position, x + h * n);
     }
 }
 
-/* Head `head` of token t: softmax over its own and all earlier positions, applied to their values. */
+/* Head `head` of token t: softmax over its own and the earlier positions that it sees, applied to their values.
+ * The plan's scale is 1/sqrt(k) rounded, k a whole number; here it is not rounded. */
 static void attend(const vb_attn *a, scratch *s, size_t t, size_t head) {
     const size_t H = (size_t)a->n_heads, G = (size_t)a->n_kv_heads, n = (size_t)a->head_dim;
     const size_t group = head * G / H;
     const double *q = row_of(s->q, t, H * n) + head * n;
     double *out = row_of(s->heads, t, H * n) + head * n;
+    const size_t first = a->window && t + 1 > (size_t)a->window ? t + 1 - (size_t)a->window : 0;
+    const double root = sqrt(round(1.0 / ((double)a->scale * (double)a->scale)));
     double max = -(double)INFINITY, total = 0.0;
-    for (size_t j = 0; j <= t; j++) {
+    for (size_t j = first; j <= t; j++) {
         const double *k = row_of(s->k, j, G * n) + group * n;
         double dot = 0.0;
         for (size_t d = 0; d < n; d++) dot += q[d] * k[d];
-        s->scores[j] = dot / sqrt((double)n);
+        s->scores[j] = dot / root;
         if (s->scores[j] > max) max = s->scores[j];
     }
-    for (size_t j = 0; j <= t; j++) total += s->scores[j] = vb_exp(s->scores[j] - max);
+    for (size_t j = first; j <= t; j++) total += s->scores[j] = vb_exp(s->scores[j] - max);
     for (size_t d = 0; d < n; d++) out[d] = 0.0;
-    for (size_t j = 0; j <= t; j++) {
+    for (size_t j = first; j <= t; j++) {
         const double weight = s->scores[j] / total, *v = row_of(s->v, j, G * n) + group * n;
         for (size_t d = 0; d < n; d++) out[d] += weight * v[d];
     }
+}
+
+/* x += norm(delta), or delta */
+static void add_delta(const vb_model *m, const float *norm, scratch *s, size_t T) {
+    const size_t D = (size_t)m->info.dim;
+    for (size_t t = 0; t < T && norm; t++)
+        rms_norm(s->delta + t * D, norm, D, (double)m->eps, s->delta + t * D);
+    for (size_t i = 0; i < T * D; i++) s->x[i] += s->delta[i];
+}
+
+/* tanh x = 1 - 2/(e^2x + 1). Where x is small the difference loses digits of tanh x, but none of what counts:
+ * below it is added to 1, or a logit that small changes no law. */
+static double tanh_of(double x) {
+    return 1.0 - 2.0 / (vb_exp(2.0 * x) + 1.0);
+}
+
+/* GELU in its tanh form [Hendrycks and Gimpel 1606.08415]. */
+static double gelu(double x) {
+    return 0.5 * x * (1.0 + tanh_of(sqrt(2.0 / M_PI) * (x + 0.044715 * x * x * x)));
 }
 
 static void attention_part(const vb_model *m, const vb_layer *l, scratch *s, size_t T) {
@@ -112,14 +138,14 @@ static void attention_part(const vb_model *m, const vb_layer *l, scratch *s, siz
     multiply(&a->wk, a->bk, s->h, T, s->row, s->k);
     multiply(&a->wv, a->bv, s->h, T, s->row, s->v);
     for (size_t t = 0; t < T; t++) {
-        finish_heads(m, a->q_norm, t, a->n_heads, a->head_dim, s->q + t * Q);
-        finish_heads(m, a->k_norm, t, a->n_kv_heads, a->head_dim, s->k + t * K);
+        finish_heads(m, a, a->q_norm, t, T, a->n_heads, s->q + t * Q);
+        finish_heads(m, a, a->k_norm, t, T, a->n_kv_heads, s->k + t * K);
     }
     for (size_t t = 0; t < T; t++) {
         for (size_t head = 0; head < (size_t)a->n_heads; head++) attend(a, s, t, head);
     }
     multiply(&a->wo, a->bo, s->heads, T, s->row, s->delta);
-    for (size_t i = 0; i < T * D; i++) s->x[i] += s->delta[i];
+    add_delta(m, l->post_attn_norm, s, T);
 }
 
 static void ffn_part(const vb_model *m, const vb_layer *l, scratch *s, size_t T) {
@@ -130,10 +156,10 @@ static void ffn_part(const vb_model *m, const vb_layer *l, scratch *s, size_t T)
     multiply(&f->w_up, f->b_up, s->h, T, s->row, s->up);
     for (size_t i = 0; i < T * F; i++) {
         const double g = s->gate[i];
-        s->gate[i] = g / (1.0 + vb_exp(-g)) * s->up[i];
+        s->gate[i] = (f->gate == VB_GEGLU ? gelu(g) : g / (1.0 + vb_exp(-g))) * s->up[i];
     }
     multiply(&f->w_down, f->b_down, s->gate, T, s->row, s->delta);
-    for (size_t i = 0; i < T * D; i++) s->x[i] += s->delta[i];
+    add_delta(m, l->post_ffn_norm, s, T);
 }
 
 static int grab(double **out, size_t rows, size_t cols, vb_error *err) {
@@ -185,12 +211,16 @@ int vb_oracle(const vb_model *m, const int32_t *tokens, size_t n, double *logits
     for (size_t t = 0; t < n; t++)
         vb_dequantize_row_f64(m->embd.type, m->embd.data + (size_t)tokens[t] * m->embd.row_bytes, D,
                               s.x + t * D);
+    /* The plan's scale is rounded; the model's is sqrt(dim). */
+    for (size_t i = 0; i < n * D && m->embd_scale != 1.0f; i++) s.x[i] *= sqrt((double)D);
     for (int layer = 0; layer < m->info.n_layers; layer++) {
         attention_part(m, &m->layers[layer], &s, n);
         ffn_part(m, &m->layers[layer], &s, n);
     }
     for (size_t t = 0; t < n; t++) rms_norm(s.x + t * D, m->output_norm, D, (double)m->eps, s.h + t * D);
     multiply(&m->output, NULL, s.h, n, s.row, result);
+    const double cap = (double)m->logit_softcap;
+    for (size_t i = 0; i < n * V && cap > 0.0; i++) result[i] = cap * tanh_of(result[i] / cap);
     for (size_t i = 0; i < n * V; i++) {
         if (!isfinite(result[i])) {
             rc = vb_fail(err, VB_ERR_NUMERIC, "the oracle's logits after token %zu are not finite", i / V);

@@ -46,10 +46,14 @@ void vb_pass_add_bias(vb_pass *p, const float *bias, int n, float *y) {
     if (bias) p->kernels->add(bias, n, y);
 }
 
-void vb_pass_add_delta(vb_pass *p, const float *bias, int row) {
+void vb_pass_add_delta(vb_pass *p, const float *bias, const float *norm, int row) {
     const int n = p->m->info.dim;
     float *delta = p->delta + (size_t)row * (size_t)n, *x = p->x + (size_t)row * (size_t)n;
     vb_pass_add_bias(p, bias, n, delta);
+    if (norm) {
+        if (!vb_all_below(delta, (size_t)n, VB_BITS_NORM_LIMIT)) p->run.fail(p, VB_PASS_NOT_FINITE);
+        p->kernels->rmsnorm(delta, norm, n, p->m->eps, delta);
+    }
     p->kernels->add(delta, n, x);
     if (!vb_all_below(x, (size_t)n, VB_BITS_NORM_LIMIT)) p->run.fail(p, VB_PASS_NOT_FINITE);
 }

@@ -59,8 +59,10 @@ struct vb_pass {
     float *gate;   /* (R, F) */
     float *up;     /* (R, F) */
     float *hidden; /* (R, F) */
-    float *cosine; /* (R, rot/2) */
-    float *sine;   /* (R, rot/2) */
+    float *cosine; /* (n_ropes, R, T), T the largest rot/2 of the tables */
+    float *sine;   /* (n_ropes, R, T) */
+    int max_rows;  /* R */
+    int max_pairs; /* T */
     float *scores; /* (workers, n_ctx) */
     int n_ctx;     /* of the longest cache */
 
@@ -87,8 +89,12 @@ void vb_pass_quantize(vb_pass *p, int row, int worker);
 void vb_pass_normalize(vb_pass *p, const float *from, const float *weight, int row);
 /* y += bias, unless it is NULL. */
 void vb_pass_add_bias(vb_pass *p, const float *bias, int n, float *y);
-/* x[row] += delta[row] + bias */
-void vb_pass_add_delta(vb_pass *p, const float *bias, int row);
+/* x[row] += norm(delta[row] + bias), either of them or none. */
+void vb_pass_add_delta(vb_pass *p, const float *bias, const float *norm, int row);
+/* Where the cosines, and the sines, of a RoPE table for a row stand. */
+static inline size_t vb_pass_angles(const vb_pass *p, int rope, int row) {
+    return ((size_t)rope * (size_t)p->max_rows + (size_t)row) * (size_t)p->max_pairs;
+}
 /* The stage of the present layer's n-th product: 0 q k v, 1 output of the heads, 2 gate and up, 3 down. */
 const vb_stage *vb_pass_stage(const vb_pass *p, int n);
 void vb_pass_observe(vb_pass *p, const char *what, int cols, const float *values);

@@ -96,6 +96,38 @@ static void swiglu(const float *g, const float *u, int n, float *h) {
     }
 }
 
+/* vb_tanhf (ref/mathf.c) */
+INLINE v16 tanh16(v16 x) {
+    const v16 zero = v16_zero(), one = v16_set(1.0f);
+    const v16 a = v16_if_less(x, zero, v16_neg(x), x), z = v16_mul(a, a);
+    v16 p = v16_set(0x1.1a27fep-9f);
+    p = v16_fma(p, z, v16_set(-0x1.0c5ecep-7f));
+    p = v16_fma(p, z, v16_set(0x1.63a55p-6f));
+    p = v16_fma(p, z, v16_set(-0x1.b9f188p-5f));
+    p = v16_fma(p, z, v16_set(0x1.11107ap-3f));
+    p = v16_fma(p, z, v16_set(-0x1.555554p-2f));
+    const v16 small = v16_fma(v16_mul(a, z), p, a);
+    const v16 large = v16_sub(one, v16_div(v16_set(2.0f), v16_add(exp16(v16_add(a, a)), one)));
+    const v16 y = v16_if_less(a, v16_set(0.625f), small, large);
+    return v16_if_less(x, zero, v16_neg(y), y);
+}
+
+static void geglu(const float *g, const float *u, int n, float *h) {
+    for (int i = 0; i < n; i += 16) {
+        const v16 a = load_upto(g + i, n - i), b = load_upto(u + i, n - i);
+        const v16 cube = v16_mul(v16_mul(a, a), a);
+        const v16 t = tanh16(v16_mul(v16_set(0x1.988454p-1f), v16_fma(v16_set(0x1.6e4e26p-5f), cube, a)));
+        const v16 gate = v16_mul(v16_mul(v16_set(0.5f), a), v16_add(v16_set(1.0f), t));
+        store_upto(h + i, v16_mul(gate, b), n - i);
+    }
+}
+
+static void softcap(float *x, int n, float c) {
+    const v16 cap = v16_set(c);
+    for (int i = 0; i < n; i += 16)
+        store_upto(x + i, v16_mul(cap, tanh16(v16_div(load_upto(x + i, n - i), cap))), n - i);
+}
+
 static void add(const float *x, int n, float *y) {
     for (int i = 0; i < n; i += 16)
         store_upto(y + i, v16_add(load_upto(y + i, n - i), load_upto(x + i, n - i)), n - i);
@@ -128,10 +160,12 @@ INLINE void key_lanes(vb_type type, const vb_attention *a, const int keys, int j
     }
 }
 
-/* s_j = tree16(q, k_j)*scale for all j, 16 at a time; returns their maximum. */
+/* s_j = tree16(q, k_j)*scale for all j from `first` on, 16 at a time; returns their maximum. The scores that
+ * share 16 lanes with the first one, but lie before it, become -infinity: exponentials() then adds 0 for them. */
 INLINE float score(vb_type type, const vb_attention *a) {
     v16 acc[16], max = v16_set(-INFINITY);
-    int j = 0;
+    int j = a->first;
+    for (int before = j / 16 * 16; before < j; before++) a->scores[before] = -INFINITY;
     for (; j + 16 <= a->n; j += 16) {
         for (int k = 0; k < 16; k += KEYS) key_lanes(type, a, KEYS, j + k, acc + k);
         const v16 s = v16_mul(v16_trees(acc), v16_set(a->scale));
@@ -150,7 +184,7 @@ INLINE float score(vb_type type, const vb_attention *a) {
 /* scores: e_j = vb_expf(s_j - max); returns the sum of the contract's 16 lanes. */
 INLINE float exponentials(const vb_attention *a, float max) {
     v16 lane = v16_zero();
-    for (int j = 0; j < a->n; j += 16) {
+    for (int j = a->first / 16 * 16; j < a->n; j += 16) {
         const int n = a->n - j;
         const v16 e = exp16(v16_sub(load_upto(a->scores + j, n), v16_set(max)));
         store_upto(a->scores + j, e, n);
@@ -165,7 +199,7 @@ INLINE void values(vb_type type, const vb_attention *a, const int vectors, int d
     v16 acc[DIMS];
     EACH(i, vectors) acc[i] = v16_zero();
     const int n = a->head_dim - d;
-    for (int j = 0; j < a->n; j++) {
+    for (int j = a->first; j < a->n; j++) {
         const v16 e = v16_set(a->scores[j]);
         const size_t at = (size_t)j * a->stride + (size_t)d;
         EACH(i, vectors) acc[i] = v16_fma(e, kv_load(type, a->v, at + (size_t)(16 * i), n - 16 * i), acc[i]);

@@ -258,23 +258,30 @@ static bool add_layer(gw *w, const gw_model_spec *s, int layer) {
     bool ok = true;
 #define NAME(suffix) (snprintf(name, sizeof name, "blk.%d." suffix, layer), name)
     add_vector(w, s, NAME("attn_norm.weight"), s->dim, 1.0f, 0.1f);
-    ok = add_matrix(w, s, NAME("attn_q.weight"), q, s->dim, in) && ok;
-    ok = add_matrix(w, s, NAME("attn_k.weight"), kv, s->dim, in) && ok;
-    ok = add_matrix(w, s, NAME("attn_v.weight"), kv, s->dim, in) && ok;
+    const bool phi3 = !strcmp(s->arch, "phi3"), gemma3 = !strcmp(s->arch, "gemma3");
+    if (phi3) {
+        ok = add_matrix(w, s, NAME("attn_qkv.weight"), q + 2 * kv, s->dim, in) && ok;
+    } else {
+        ok = add_matrix(w, s, NAME("attn_q.weight"), q, s->dim, in) && ok;
+        ok = add_matrix(w, s, NAME("attn_k.weight"), kv, s->dim, in) && ok;
+        ok = add_matrix(w, s, NAME("attn_v.weight"), kv, s->dim, in) && ok;
+    }
     if (!strcmp(s->arch, "qwen2")) {
         add_vector(w, s, NAME("attn_q.bias"), q, 0.0f, 0.1f);
         add_vector(w, s, NAME("attn_k.bias"), kv, 0.0f, 0.1f);
         add_vector(w, s, NAME("attn_v.bias"), kv, 0.0f, 0.1f);
     }
-    if (!strcmp(s->arch, "qwen3")) {
+    if (!strcmp(s->arch, "qwen3") || gemma3) {
         add_vector(w, s, NAME("attn_q_norm.weight"), s->head_dim, 1.0f, 0.1f);
         add_vector(w, s, NAME("attn_k_norm.weight"), s->head_dim, 1.0f, 0.1f);
     }
     ok = add_matrix(w, s, NAME("attn_output.weight"), s->dim, q, s->branch * inverse_sqrt(q)) && ok;
+    if (gemma3) add_vector(w, s, NAME("post_attention_norm.weight"), s->dim, s->branch, 0.1f);
     add_vector(w, s, NAME("ffn_norm.weight"), s->dim, 1.0f, 0.1f);
-    ok = add_matrix(w, s, NAME("ffn_gate.weight"), s->ffn, s->dim, in) && ok;
-    ok = add_matrix(w, s, NAME("ffn_up.weight"), s->ffn, s->dim, in) && ok;
+    if (!phi3) ok = add_matrix(w, s, NAME("ffn_gate.weight"), s->ffn, s->dim, in) && ok;
+    ok = add_matrix(w, s, NAME("ffn_up.weight"), phi3 ? 2 * s->ffn : s->ffn, s->dim, in) && ok;
     ok = add_matrix(w, s, NAME("ffn_down.weight"), s->dim, s->ffn, s->branch * inverse_sqrt(s->ffn)) && ok;
+    if (gemma3) add_vector(w, s, NAME("post_ffw_norm.weight"), s->dim, s->branch, 0.1f);
 #undef NAME
     return ok;
 }
@@ -291,7 +298,8 @@ static gw_model_spec with_defaults(const gw_model_spec *spec) {
     if (!s.head_dim) s.head_dim = s.dim / s.heads;
     if (!s.ffn) s.ffn = 2 * s.dim;
     if (!s.n_ctx) s.n_ctx = 512;
-    if (!s.vocab) s.vocab = !strcmp(s.arch, "llama") ? "spm" : "bpe";
+    if (!s.rot) s.rot = s.head_dim;
+    if (!s.vocab) s.vocab = !strncmp(s.arch, "qwen", 4) ? "bpe" : "spm";
     if (!s.pre) s.pre = "qwen2";
     if (s.rope_base <= 0) s.rope_base = 10000.0f;
     if (s.logit_scale <= 0) s.logit_scale = 4.0f;
@@ -313,17 +321,32 @@ static void write_hyperparameters(gw *w, const gw_model_spec *s) {
     gw_u32(w, KEY("attention.head_count"), (uint32_t)s->heads);
     gw_u32(w, KEY("attention.head_count_kv"), (uint32_t)s->kv_heads);
     gw_f32(w, KEY("attention.layer_norm_rms_epsilon"), 1e-5f);
-    gw_u32(w, KEY("rope.dimension_count"), (uint32_t)s->head_dim);
+    gw_u32(w, KEY("rope.dimension_count"), (uint32_t)s->rot);
     gw_f32(w, KEY("rope.freq_base"), s->rope_base);
     if (s->rope_linear > 0) {
         gw_str(w, KEY("rope.scaling.type"), "linear");
         gw_f32(w, KEY("rope.scaling.factor"), s->rope_linear);
+    }
+    if (s->window) gw_u32(w, KEY("attention.sliding_window"), (uint32_t)s->window);
+    if (s->window_pattern) gw_u32(w, KEY("attention.sliding_window_pattern"), (uint32_t)s->window_pattern);
+    if (s->softcap > 0) gw_f32(w, KEY("final_logit_softcapping"), s->softcap);
+    if (s->long_from) {
+        gw_u32(w, KEY("rope.scaling.original_context_length"), (uint32_t)s->long_from);
+        gw_f32(w, KEY("rope.scaling.attn_factor"), 1.2f);
     }
     if (s->head_dim * s->heads != s->dim || !strcmp(s->arch, "qwen3")) {
         gw_u32(w, KEY("attention.key_length"), (uint32_t)s->head_dim);
         gw_u32(w, KEY("attention.value_length"), (uint32_t)s->head_dim);
     }
 #undef KEY
+}
+
+/* Factors of RoPE's frequencies, from 1 to `last` in equal steps. */
+static void add_factors(gw *w, const char *name, int n, float last) {
+    float *factor = must(calloc((size_t)n, sizeof *factor));
+    for (int i = 0; i < n; i++) factor[i] = 1.0f + (last - 1.0f) * (float)i / (float)(n > 1 ? n - 1 : 1);
+    gw_tensor(w, name, VB_F32, 1, (uint64_t[]){(uint64_t)n}, factor, (uint64_t)n * 4);
+    free(factor);
 }
 
 gw *gw_tiny_writer(const gw_model_spec *spec) {
@@ -337,12 +360,10 @@ gw *gw_tiny_writer(const gw_model_spec *spec) {
     for (int i = 0; i < s.layers && ok; i++) ok = add_layer(w, &s, i);
     add_vector(w, &s, "output_norm.weight", s.dim, 1.0f, 0.1f);
     if (!s.tied) ok = ok && add_matrix(w, &s, "output.weight", n_vocab, s.dim, out);
-    if (s.rope_freqs) {
-        const int n = s.head_dim / 2;
-        float *factor = must(calloc((size_t)n, sizeof *factor));
-        for (int i = 0; i < n; i++) factor[i] = 1.0f + 7.0f * (float)i / (float)(n > 1 ? n - 1 : 1);
-        gw_tensor(w, "rope_freqs.weight", VB_F32, 1, (uint64_t[]){(uint64_t)n}, factor, (uint64_t)n * 4);
-        free(factor);
+    if (s.rope_freqs) add_factors(w, "rope_freqs.weight", s.rot / 2, 8.0f);
+    if (s.long_from) {
+        add_factors(w, "rope_factors_short.weight", s.rot / 2, 2.0f);
+        add_factors(w, "rope_factors_long.weight", s.rot / 2, 30.0f);
     }
     if (!ok) {
         gw_free(w);

@@ -108,7 +108,9 @@ bool gw_random_blocks(vb_type type, gw_rng *r, float std, size_t n, uint8_t *out
  * default. Weights depend on (seed, tensor name) alone: two models of one seed and other layer counts share
  * their first layers, which makes the shorter one a natural draft of the longer one. */
 typedef struct gw_model_spec {
-    const char *arch;  /* "llama" (default), "qwen2" (biases), "qwen3" (q and k norms) */
+    /* "llama" (default), "qwen2" (biases), "qwen3" (q and k norms), "gemma3" (post-norms, windows), "phi3" (fused
+     * tensors) */
+    const char *arch;
     int dim;           /* 64 */
     int layers;        /* 2 */
     int heads;         /* 4 */
@@ -123,12 +125,17 @@ typedef struct gw_model_spec {
     const char *pre;   /* tokenizer.ggml.pre of a "bpe" vocabulary: "qwen2" */
     const char *chat_template; /* none */
     uint64_t seed;
-    vb_type type;      /* of all matrices: VB_F32 (default), any type that is supported */
-    bool tied;         /* no output.weight */
-    float rope_base;   /* 10000 */
-    float rope_linear; /* > 0: {arch}.rope.scaling.type = "linear" with this factor */
-    bool rope_freqs;   /* a rope_freqs.weight tensor, factors 1..8 */
-    float logit_scale; /* standard deviation of the logits, about: 4 */
+    vb_type type;       /* of all matrices: VB_F32 (default), any type that is supported */
+    bool tied;          /* no output.weight */
+    float rope_base;    /* 10000 */
+    float rope_linear;  /* > 0: {arch}.rope.scaling.type = "linear" with this factor */
+    bool rope_freqs;    /* a rope_freqs.weight tensor, factors 1..8 */
+    int rot;            /* values of a head that RoPE turns: all */
+    int window;         /* attention.sliding_window: none */
+    int window_pattern; /* attention.sliding_window_pattern: none */
+    float softcap;      /* final_logit_softcapping: none */
+    int long_from;      /* phi3: longrope, with the long table for contexts of more positions */
+    float logit_scale;  /* standard deviation of the logits, about: 4 */
     float branch; /* size of what a layer adds, relative to the embedding: 1. Smaller: layers matter less */
     /* Every weight w becomes w + noise*std(w)*n, n normal with a seed of its own: a draft whose agreement
      * with the model without noise falls as noise grows. For the types that gw_quantize knows. */

@@ -242,6 +242,41 @@ static void test_swiglu(void **state) {
     }
 }
 
+/* Through both forms of vb_tanhf and beyond its ends, with partial vectors. */
+static void test_geglu(void **state) {
+    const check *c = *state;
+    gw_rng rng = start(c, 0);
+    for (int n = 1; n <= 200 * rounds; n++) {
+        float *g = floats(n, n % 5 ? CK_GAUSS : CK_MIXED, &rng), *u = floats(n, CK_GAUSS, &rng);
+        for (int i = 0; i < n; i++) g[i] *= n % 3 == 0 ? 60.0f : n % 3 == 1 ? 0.01f : 1.0f;
+        const twice h = outputs((size_t)n * sizeof(float));
+        vb_kernels_ref.geglu(g, u, n, h.want);
+        c->set->geglu(g, u, n, h.got);
+        same(c, &h, "%d values", n);
+        ck_release();
+    }
+}
+
+/* The same around the point where its two forms meet, around zero, and where the result becomes 1. */
+static void test_softcap(void **state) {
+    const check *c = *state;
+    static const float around[] = {0.625f, -0.625f, 9.01f, -9.01f, 0.0f, 1e30f};
+    gw_rng rng = start(c, 0);
+    for (int n = 1; n <= 100 * rounds; n++) {
+        float *x = floats(n, n % 5 ? CK_GAUSS : CK_MIXED, &rng);
+        const float cap = n % 2 ? 30.0f : 1.0f;
+        for (int i = 0; i < n && n % 4 == 0; i++)
+            x[i] = vb_bits_float(vb_float_bits(around[n / 4 % 6]) + (uint32_t)(4096 * i)) * cap;
+        const twice y = outputs((size_t)n * sizeof(float));
+        memcpy(y.want, x, y.n);
+        memcpy(y.got, x, y.n);
+        vb_kernels_ref.softcap(y.want, n, cap);
+        c->set->softcap(y.got, n, cap);
+        same(c, &y, "%d values, cap %g", n, (double)cap);
+        ck_release();
+    }
+}
+
 /* Around both ends of vb_expf's range, bit by bit. */
 static void test_swiglu_ends(void **state) {
     const check *c = *state;
@@ -344,7 +379,8 @@ static void test_exp_sum(void **state) {
 
 /* ---------------------------------------------------------------------- attention */
 
-static void attention_case(const check *c, int n, int head_dim, vb_type kv, ck_acts_style style,
+/* first: of the positions that are seen. */
+static void attention_case(const check *c, int first, int n, int head_dim, vb_type kv, ck_acts_style style,
                            gw_rng *rng) {
     const size_t stride = (size_t)head_dim + (size_t)below(rng, 5),
                  values = (size_t)(n - 1) * stride + (size_t)head_dim;
@@ -366,6 +402,7 @@ static void attention_case(const check *c, int n, int head_dim, vb_type kv, ck_a
                       .v = cache[1],
                       .stride = stride,
                       .kv_type = kv,
+                      .first = first,
                       .n = n,
                       .head_dim = head_dim,
                       .scale = 0.125f,
@@ -375,7 +412,8 @@ static void attention_case(const check *c, int n, int head_dim, vb_type kv, ck_a
     a.scores = scores.got;
     a.out = out.got;
     c->set->attention(&a);
-    same(c, &out, "%d positions, head of %d, %s, style %d", n, head_dim, vb_type_name((int)kv), (int)style);
+    same(c, &out, "positions %d to %d, head of %d, %s, style %d", first, n - 1, head_dim,
+         vb_type_name((int)kv), (int)style);
     ck_release();
 }
 
@@ -385,13 +423,16 @@ static void test_attention(void **state) {
     static const ck_acts_style styles[] = {CK_GAUSS, CK_SIGNS, CK_ZEROS, CK_CONSTANT, CK_TINY};
     for (int round = 0; round < rounds; round++) {
         gw_rng rng = start(c, round);
-        for (int n = 1; n <= 70; n++)
-            attention_case(c, n, heads[n % 11], n % 2 ? VB_F16 : VB_F32, styles[n % 5], &rng);
-        for (int i = 0; i < 11; i++) {
-            attention_case(c, 37, heads[i], VB_F16, CK_GAUSS, &rng);
-            attention_case(c, 37, heads[i], VB_F32, CK_GAUSS, &rng);
+        for (int n = 1; n <= 70; n++) {
+            attention_case(c, 0, n, heads[n % 11], n % 2 ? VB_F16 : VB_F32, styles[n % 5], &rng);
+            attention_case(c, below(&rng, n), n, heads[n % 11], n % 2 ? VB_F32 : VB_F16, styles[n % 5], &rng);
         }
-        attention_case(c, 1000 + below(&rng, 64), 64, VB_F16, CK_GAUSS, &rng);
+        for (int first = 0; first <= 52; first++) attention_case(c, first, 53, 64, VB_F16, CK_GAUSS, &rng);
+        for (int i = 0; i < 11; i++) {
+            attention_case(c, 0, 37, heads[i], VB_F16, CK_GAUSS, &rng);
+            attention_case(c, 20, 37, heads[i], VB_F32, CK_GAUSS, &rng);
+        }
+        attention_case(c, 0, 1000 + below(&rng, 64), 64, VB_F16, CK_GAUSS, &rng);
     }
 }
 
@@ -403,10 +444,18 @@ typedef struct entry {
 } entry;
 
 static const entry entries[] = {
-    {"quantize", test_quantize},   {"rmsnorm", test_rmsnorm},         {"rope", test_rope},
-    {"swiglu", test_swiglu},       {"swiglu_ends", test_swiglu_ends}, {"add", test_add},
-    {"to_half", test_to_half},     {"exp_weights", test_exp_weights}, {"exp_sum", test_exp_sum},
+    {"quantize", test_quantize},
+    {"rmsnorm", test_rmsnorm},
+    {"rope", test_rope},
+    {"swiglu", test_swiglu},
+    {"swiglu_ends", test_swiglu_ends},
+    {"add", test_add},
+    {"to_half", test_to_half},
+    {"exp_weights", test_exp_weights},
+    {"exp_sum", test_exp_sum},
     {"attention", test_attention},
+    {"geglu", test_geglu},
+    {"softcap", test_softcap},
 };
 enum { N_ENTRIES = sizeof entries / sizeof entries[0], MAX_TESTS = 8 * (N_ENTRIES + VB_TYPE_LIMIT) };
 

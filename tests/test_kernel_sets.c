@@ -108,16 +108,17 @@ static void check_model(test_model *t) {
 /* ---------------------------------------------------------------------- seeded models, every type */
 
 static void check_type(vb_type type, int k) {
-    static const char *const archs[] = {"llama", "qwen2", "qwen3"};
+    static const char *const archs[] = {"llama", "qwen2", "qwen3", "gemma3", "phi3"};
     const bool wide = vb_type_block_values((int)type) == 256;
     /* ffn of 288 and kv_heads*head_dim of 40 leave partial row blocks. */
     const gw_model_spec spec = {.seed = 100 + (uint64_t)k,
-                                .arch = archs[k % 3],
+                                .arch = archs[k % 5],
                                 .type = type,
                                 .dim = wide ? 256 : 96,
                                 .heads = wide ? 4 : 6,
                                 .kv_heads = 2,
                                 .ffn = wide ? 256 : 288,
+                                .window = k % 5 >= 3 ? 20 + k : 0,
                                 .layers = wide ? 1 : 2,
                                 .tied = k % 2 == 0};
     test_model t = open_tiny(&spec);

@@ -1,6 +1,7 @@
 /* test_model.c - vb_model_open fails closed (P6): each file below differs from a good one in one place, and
  * the error must be of the right kind and name that place. */
 #include "model_util.h"
+#include "ref/model.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -137,9 +138,6 @@ static void attn_factor(gw *w) {
 static void experts(gw *w) {
     gw_u32(w, "llama.expert_count", 8);
 }
-static void window(gw *w) {
-    gw_u32(w, "llama.attention.sliding_window", 128);
-}
 static void not_causal(gw *w) {
     gw_bool(w, "llama.attention.causal", false);
 }
@@ -245,7 +243,6 @@ static const refusal refusals[] = {
     {&llama, yarn, VB_ERR_UNSUPPORTED, "rope.scaling.type"},
     {&llama, attn_factor, VB_ERR_UNSUPPORTED, "attn_factor"},
     {&llama, experts, VB_ERR_UNSUPPORTED, "expert_count"},
-    {&llama, window, VB_ERR_UNSUPPORTED, "sliding_window"},
     {&llama, not_causal, VB_ERR_UNSUPPORTED, "causal"},
     {&llama, value_length, VB_ERR_UNSUPPORTED, "value_length"},
     {&llama, tiny_factor, VB_ERR_UNSUPPORTED, "RoPE angles"},
@@ -291,6 +288,98 @@ static void check(const refusal *r, int index) {
 static void test_refusals(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++) check(&refusals[i], (int)i);
+}
+
+/* What one architecture reads, another refuses: a value of each kind of key and a tensor of each name that some
+ * architecture has is put into a file of every other one (P6). */
+typedef struct belonging {
+    const char *name;
+    bool tensor;
+    const char *archs; /* to which it belongs */
+} belonging;
+
+static const belonging belongings[] = {
+    {"attention.sliding_window_pattern", false, "gemma3"},
+    {"rope.freq_base_swa", false, "gemma3"},
+    {"final_logit_softcapping", false, "gemma3"},
+    {"logit_scale", false, ""},
+    {"blk.0.attn_q.bias", true, "llama qwen2 qwen3"},
+    {"blk.0.ffn_down.bias", true, "llama qwen2 qwen3"},
+    {"blk.0.attn_q_norm.weight", true, "qwen3 gemma3"},
+    {"blk.0.attn_k_norm.weight", true, "qwen3 gemma3"},
+    {"blk.0.post_attention_norm.weight", true, "gemma3"},
+    {"blk.0.post_ffw_norm.weight", true, "gemma3"},
+    {"blk.0.attn_qkv.weight", true, "phi3"},
+    {"blk.0.attn_q.weight", true, "llama qwen2 qwen3 gemma3"},
+    {"blk.0.ffn_gate.weight", true, "llama qwen2 qwen3 gemma3"},
+    {"rope_freqs.weight", true, "llama"},
+    {"rope_factors_short.weight", true, "phi3"},
+    {"rope_factors_long.weight", true, "phi3"},
+};
+
+static void test_belongings(void **state) {
+    (void)state;
+    static const char *const archs[] = {"llama", "qwen2", "qwen3", "gemma3", "phi3"};
+    for (size_t a = 0; a < sizeof archs / sizeof *archs; a++) {
+        const gw_model_spec spec = {.seed = 80 + a, .arch = archs[a]};
+        for (size_t i = 0; i < sizeof belongings / sizeof *belongings; i++) {
+            const belonging *b = &belongings[i];
+            if (strstr(b->archs, archs[a])) continue;
+            test_model t;
+            vb_error err = {.code = VB_OK};
+            char key[128];
+            gw *w = gw_tiny_writer(&spec);
+            snprintf(key, sizeof key, "%s%s%s", b->tensor ? "" : archs[a], b->tensor ? "" : ".", b->name);
+            if (b->tensor)
+                add_vector(w, key, 64, 1.0f);
+            else
+                gw_f32(w, key, 1.0f);
+            const int rc = open_writer(w, &t, &err);
+            if (rc != VB_ERR_UNSUPPORTED || !strstr(err.message, key))
+                fail_msg("%s in a file of %s: code %d: %s", key, archs[a], rc, err.message);
+        }
+    }
+}
+
+/* A window that the plan can give, and one that only shortens the contexts there may be. */
+static void test_windows(void **state) {
+    (void)state;
+    const gw_model_spec mistral = {.seed = 90, .window = 128},
+                        qwen = {.seed = 91, .arch = "qwen2", .window = 128};
+    test_model t = open_tiny(&mistral);
+    assert_int_equal(vb_model_describe(t.model)->n_ctx, 512);
+    assert_int_equal(t.model->layers[1].attn.window, 128);
+    close_tiny(&t);
+    t = open_tiny(&qwen);
+    assert_int_equal(vb_model_describe(t.model)->n_ctx, 128);
+    assert_int_equal(t.model->layers[1].attn.window, 0);
+    close_tiny(&t);
+}
+
+/* Both tables of longrope are there, or neither. */
+static void test_longrope(void **state) {
+    (void)state;
+    const gw_model_spec spec = {.seed = 92, .arch = "phi3", .long_from = 64};
+    test_model t = open_tiny(&spec);
+    const vb_rope *r = &t.model->ropes[0];
+    assert_ptr_equal(vb_rope_freq(r, 64), r->freq);
+    assert_ptr_equal(vb_rope_freq(r, 65), r->freq_long);
+    vb_context *small = open_context(&t, 1, 8, VB_ACT_Q8, VB_F16), *large = NULL;
+    vb_context_params p;
+    vb_error err;
+    const int32_t token = 1;
+    vb_context_defaults(&p);
+    p.n_ctx = 64;
+    assert_int_equal(vb_context_open(&large, t.model, &p, &err), VB_OK);
+    assert_int_equal(vb_eval(large, &token, 1, NULL, &err), VB_OK);
+    assert_int_equal(vb_context_copy(small, large, 1, &err), VB_ERR_ARGUMENT); /* rows of another table */
+    assert_non_null(strstr(err.message, "RoPE frequencies"));
+    vb_context_close(large);
+    vb_context_close(small);
+    close_tiny(&t);
+    gw *w = gw_tiny_writer(&spec);
+    rename_tensor(w, "rope_factors_short.weight", "rope_factors_other.weight");
+    assert_int_equal(open_writer(w, &t, &err), VB_ERR_UNSUPPORTED);
 }
 
 static void test_architecture(void **state) {
@@ -439,9 +528,10 @@ static void test_oracle_errors(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refusals),      cmocka_unit_test(test_architecture),
-        cmocka_unit_test(test_variants),      cmocka_unit_test(test_describe),
-        cmocka_unit_test(test_oracle_errors),
+        cmocka_unit_test(test_refusals),   cmocka_unit_test(test_architecture),
+        cmocka_unit_test(test_belongings), cmocka_unit_test(test_windows),
+        cmocka_unit_test(test_longrope),   cmocka_unit_test(test_variants),
+        cmocka_unit_test(test_describe),   cmocka_unit_test(test_oracle_errors),
     };
     return cmocka_run_group_tests_name("model", tests, NULL, NULL);
 }

@@ -18,10 +18,12 @@ typedef enum vb_extent {
     VB_HEAD,    /* head_dim */
     VB_FFN,     /* ffn.dim */
     VB_VOCAB,   /* n_vocab */
-    VB_HALF_ROT /* rope.rot/2 */
+    VB_HALF_ROT /* rot/2 of the first RoPE table */
 } vb_extent;
 
-/* One tensor of a layer ("blk.N." stands before its name) or of the model. */
+/* One tensor of a layer ("blk.N." stands before its name) or of the model. Slots of one name that follow one
+ * another share a tensor: the first takes its first rows, the next one those behind, and together they take
+ * all (fused queries, keys and values). */
 typedef struct vb_slot {
     const char *name;
     size_t offset; /* of a vb_matrix, or with rows = VB_ONE of a const float *, in vb_layer or vb_globals */
@@ -32,7 +34,9 @@ typedef struct vb_slot {
 /* The tensors outside the layers, while a model is opened. */
 typedef struct vb_globals {
     vb_matrix embd, output; /* output.data NULL: tied */
-    const float *output_norm, *rope_freqs;
+    const float *output_norm;
+    const float *rope_freqs;             /* factors of the first RoPE table */
+    const float *rope_short, *rope_long; /* longrope: those of its two tables */
 } vb_globals;
 
 struct vb_arch {
@@ -54,13 +58,20 @@ int vb_arch_find(const vb_gguf *g, const vb_arch **out, vb_error *err);
     {name, offsetof(vb_globals, field), rows, cols, required}
 /* clang-format on */
 
-/* decoder.c: what pre-norm decoders with RMSNorm, RoPE, grouped heads and SwiGLU share. */
-extern const vb_slot vb_decoder_layer[];   /* norms and matrices */
-extern const vb_slot vb_decoder_biases[];  /* of every matrix, each optional */
-extern const vb_slot vb_decoder_globals[]; /* embedding, output norm, output matrix where it is not tied */
-/* halves: which pairs RoPE turns (vb_rope). */
-int vb_decoder_plan(vb_hparams *h, vb_model *m, bool halves);
+/* decoder.c: what pre-norm decoders share. */
+extern const vb_slot vb_decoder_attention[];  /* norm, queries, keys and values apart, output */
+extern const vb_slot vb_decoder_ffn[];        /* norm, gate, up, down */
+extern const vb_slot vb_decoder_head_norms[]; /* of queries and keys */
+extern const vb_slot vb_decoder_biases[];     /* of every matrix, each optional */
+extern const vb_slot vb_decoder_globals[];    /* embedding, output norm, output matrix where it is not tied */
+/* The sizes; allocates the layers and gives each the same plan: SwiGLU, the first RoPE table, no window. */
+void vb_decoder_sizes(vb_hparams *h, vb_model *m);
+/* The next RoPE table, with the base of this key and, if `scaled`, linear scaling. */
+vb_rope *vb_decoder_rope(vb_hparams *h, vb_model *m, bool halves, const char *base_key, double base,
+                         bool scaled);
+/* The window that the file gives, or 0. */
+int vb_decoder_window(vb_hparams *h, const vb_model *m);
 
-extern const vb_arch vb_arch_llama, vb_arch_qwen2, vb_arch_qwen3;
+extern const vb_arch vb_arch_llama, vb_arch_qwen2, vb_arch_qwen3, vb_arch_gemma3, vb_arch_phi3;
 
 #endif

@@ -6,16 +6,26 @@
 
 #include <math.h>
 
-const vb_slot vb_decoder_layer[] = {
+const vb_slot vb_decoder_attention[] = {
     VB_LAYER_SLOT("attn_norm.weight", attn_norm, VB_ONE, VB_DIM, true),
     VB_LAYER_SLOT("attn_q.weight", attn.wq, VB_QUERY, VB_DIM, true),
     VB_LAYER_SLOT("attn_k.weight", attn.wk, VB_KEY, VB_DIM, true),
     VB_LAYER_SLOT("attn_v.weight", attn.wv, VB_KEY, VB_DIM, true),
     VB_LAYER_SLOT("attn_output.weight", attn.wo, VB_DIM, VB_QUERY, true),
+    {0},
+};
+
+const vb_slot vb_decoder_ffn[] = {
     VB_LAYER_SLOT("ffn_norm.weight", ffn_norm, VB_ONE, VB_DIM, true),
     VB_LAYER_SLOT("ffn_gate.weight", ffn.w_gate, VB_FFN, VB_DIM, true),
     VB_LAYER_SLOT("ffn_up.weight", ffn.w_up, VB_FFN, VB_DIM, true),
     VB_LAYER_SLOT("ffn_down.weight", ffn.w_down, VB_DIM, VB_FFN, true),
+    {0},
+};
+
+const vb_slot vb_decoder_head_norms[] = {
+    VB_LAYER_SLOT("attn_q_norm.weight", attn.q_norm, VB_ONE, VB_HEAD, true),
+    VB_LAYER_SLOT("attn_k_norm.weight", attn.k_norm, VB_ONE, VB_HEAD, true),
     {0},
 };
 
@@ -53,12 +63,21 @@ static double read_rope_scale(vb_hparams *h) {
     return factor != 0.0 ? 1.0 / factor : 1.0; /* 0 stands for "none" in some files */
 }
 
-static void read_rope(vb_hparams *h, vb_model *m, bool halves) {
-    m->rope.halves = halves;
-    m->rope.rot = (int)vb_hparams_int(h, "rope.dimension_count", m->info.head_dim, 2, m->info.head_dim);
-    if (m->rope.rot % 2) vb_hparams_refuse(h, VB_ERR_FORMAT, "rope.dimension_count", "is odd");
-    m->rope.base = vb_hparams_float(h, "rope.freq_base", 10000.0, 1.0, 1e12);
-    m->rope.scale = read_rope_scale(h);
+vb_rope *vb_decoder_rope(vb_hparams *h, vb_model *m, bool halves, const char *base_key, double base,
+                         bool scaled) {
+    vb_rope *rope = &m->ropes[m->n_ropes++];
+    rope->halves = halves;
+    rope->rot = (int)vb_hparams_int(h, "rope.dimension_count", m->info.head_dim, 2, m->info.head_dim);
+    if (rope->rot % 2) vb_hparams_refuse(h, VB_ERR_FORMAT, "rope.dimension_count", "is odd");
+    rope->base = vb_hparams_float(h, base_key, base, 1.0, 1e12);
+    rope->scale = scaled ? read_rope_scale(h) : 1.0;
+    rope->mscale = 1.0;
+    return rope;
+}
+
+int vb_decoder_window(vb_hparams *h, const vb_model *m) {
+    const int64_t window = vb_hparams_int(h, "attention.sliding_window", 0, 0, INT64_MAX);
+    return window < m->info.n_ctx ? (int)window : 0; /* a window of the whole context hides nothing */
 }
 
 static void read_heads(vb_hparams *h, vb_model_info *i) {
@@ -81,7 +100,7 @@ static void read_heads(vb_hparams *h, vb_model_info *i) {
 }
 
 /* What a file may say that these layers do not do. */
-static void refuse_variants(vb_hparams *h, const vb_model_info *info) {
+static void refuse_variants(vb_hparams *h) {
     const vb_meta *causal = vb_hparams_find(h, "attention.causal");
     bool is_causal;
     if (causal && !(vb_meta_bool(causal, 0, &is_causal) && is_causal))
@@ -89,10 +108,6 @@ static void refuse_variants(vb_hparams *h, const vb_model_info *info) {
     if (vb_hparams_int(h, "expert_count", 0, 0, INT32_MAX) != 0)
         vb_hparams_refuse(h, VB_ERR_UNSUPPORTED, "expert_count",
                           "other than 0 (mixtures of experts) is not supported");
-    const int64_t window = vb_hparams_int(h, "attention.sliding_window", 0, 0, INT64_MAX);
-    if (window != 0 && window < info->n_ctx) /* a window of the whole context hides nothing */
-        vb_hparams_refuse(h, VB_ERR_UNSUPPORTED, "attention.sliding_window",
-                          "below the context length is not supported");
 }
 
 static void ignore_keys(vb_hparams *h) {
@@ -112,7 +127,7 @@ static void plan_layer(const vb_model_info *i, vb_layer *l) {
     l->ffn.dim = i->ffn_dim;
 }
 
-int vb_decoder_plan(vb_hparams *h, vb_model *m, bool halves) {
+void vb_decoder_sizes(vb_hparams *h, vb_model *m) {
     vb_model_info *i = &m->info;
     i->n_ctx = (int)vb_hparams_int(h, "context_length", -1, 1, VB_MAX_CONTEXT);
     i->dim = (int)vb_hparams_int(h, "embedding_length", -1, 1, VB_MAX_WIDTH);
@@ -120,11 +135,10 @@ int vb_decoder_plan(vb_hparams *h, vb_model *m, bool halves) {
     i->ffn_dim = (int)vb_hparams_int(h, "feed_forward_length", -1, 1, VB_MAX_WIDTH);
     read_heads(h, i);
     m->eps = (float)vb_hparams_float(h, "attention.layer_norm_rms_epsilon", (double)NAN, 1e-12, 1.0);
-    read_rope(h, m, halves);
-    refuse_variants(h, i);
+    m->embd_scale = 1.0f;
+    refuse_variants(h);
     ignore_keys(h);
     if (h->rc == VB_OK)
         h->rc = vb_alloc((void **)&m->layers, (size_t)i->n_layers, sizeof *m->layers, "the layers", h->err);
     for (int layer = 0; layer < i->n_layers && h->rc == VB_OK; layer++) plan_layer(i, &m->layers[layer]);
-    return h->rc;
 }

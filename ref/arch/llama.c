@@ -1,5 +1,6 @@
 /* llama.c - Llama 1 to 3.3, Mistral, TinyLlama, SmolLM and others: the plain decoder, with RoPE over
- * neighbouring values and, in Llama 3.1 and later, a factor for each of its frequencies. */
+ * neighbouring values and, in Llama 3.1 and later, a factor for each of its frequencies. Mistral 7B v0.1 gives
+ * a window, which its publisher applies in every layer. */
 #include "ref/arch/arch.h"
 
 static const vb_slot rope_factors[] = {
@@ -8,12 +9,16 @@ static const vb_slot rope_factors[] = {
 };
 
 static int plan(vb_hparams *h, vb_model *m) {
-    return vb_decoder_plan(h, m, false);
+    vb_decoder_sizes(h, m);
+    vb_decoder_rope(h, m, false, "rope.freq_base", 10000.0, true);
+    const int window = vb_decoder_window(h, m);
+    for (int i = 0; i < m->info.n_layers && h->rc == VB_OK; i++) m->layers[i].attn.window = window;
+    return h->rc;
 }
 
 const vb_arch vb_arch_llama = {
     .name = "llama",
-    .layer = (const vb_slot *const[]){vb_decoder_layer, vb_decoder_biases, NULL},
+    .layer = (const vb_slot *const[]){vb_decoder_attention, vb_decoder_ffn, vb_decoder_biases, NULL},
     .globals = (const vb_slot *const[]){vb_decoder_globals, rope_factors, NULL},
     .plan = plan,
 };

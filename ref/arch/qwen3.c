@@ -2,19 +2,20 @@
  * before it is turned. */
 #include "ref/arch/arch.h"
 
-static const vb_slot head_norms[] = {
-    VB_LAYER_SLOT("attn_q_norm.weight", attn.q_norm, VB_ONE, VB_HEAD, true),
-    VB_LAYER_SLOT("attn_k_norm.weight", attn.k_norm, VB_ONE, VB_HEAD, true),
-    {0},
-};
-
 static int plan(vb_hparams *h, vb_model *m) {
-    return vb_decoder_plan(h, m, true);
+    vb_decoder_sizes(h, m);
+    vb_decoder_rope(h, m, true, "rope.freq_base", 10000.0, true);
+    /* The publisher's window holds from some layer on, and the file does not say which: contexts that the
+     * window would cut are refused. */
+    const int window = vb_decoder_window(h, m);
+    if (window) m->info.n_ctx = window;
+    return h->rc;
 }
 
 const vb_arch vb_arch_qwen3 = {
     .name = "qwen3",
-    .layer = (const vb_slot *const[]){vb_decoder_layer, head_norms, vb_decoder_biases, NULL},
+    .layer = (const vb_slot *const[]){vb_decoder_attention, vb_decoder_ffn, vb_decoder_head_norms,
+                                      vb_decoder_biases, NULL},
     .globals = (const vb_slot *const[]){vb_decoder_globals, NULL},
     .plan = plan,
 };

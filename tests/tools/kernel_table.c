@@ -72,6 +72,8 @@ int main(void) {
     FUNCTION(rope);
     FUNCTION(attention);
     FUNCTION(swiglu);
+    FUNCTION(geglu);
+    FUNCTION(softcap);
     FUNCTION(add);
     FUNCTION(to_half);
     FUNCTION(exp_weights);
