@@ -7,7 +7,8 @@
 
 #include "gguf/unpack.h"
 
-/* x = embedding of the token, as float32, times the model's scale; the row's RoPE angles, which layers share. */
+/* x = embedding of the token, as float32, times the model's scale; the row's RoPE angles, which layers
+ * share. */
 static void embed_row(vb_pass *p, int row, int worker) {
     (void)worker;
     const vb_model *m = p->m;

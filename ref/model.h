@@ -120,8 +120,8 @@ static inline const double *vb_rope_freq(const vb_rope *rope, int n_ctx) {
 /* cos and sin of the angles (position*scale)*freq[j], times mscale, computed in float64, each rounded once:
  * (rot/2). */
 void vb_rope_angles(const vb_rope *rope, int n_ctx, int position, float *cosine, float *sine);
-/* *out = base^(-2j/rot) / factors[j]; factors: (rot/2) of the tensor `name`, or NULL. The largest angle within
- * n_ctx positions must stay within vb_sincos's range. `path` is for messages. */
+/* *out = base^(-2j/rot) / factors[j]; factors: (rot/2) of the tensor `name`, or NULL. The largest angle
+ * within n_ctx positions must stay within vb_sincos's range. `path` is for messages. */
 int vb_rope_fill(const vb_rope *rope, const float *factors, const char *name, int n_ctx, const char *path,
                  double **out, vb_error *err);
 

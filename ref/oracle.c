@@ -85,8 +85,8 @@ static void finish_heads(const vb_model *m, const vb_attn *a, const float *norm,
     }
 }
 
-/* Head `head` of token t: softmax over its own and the earlier positions that it sees, applied to their values.
- * The plan's scale is 1/sqrt(k) rounded, k a whole number; here it is not rounded. */
+/* Head `head` of token t: softmax over its own and the earlier positions that it sees, applied to their
+ * values. The plan's scale is 1/sqrt(k) rounded, k a whole number; here it is not rounded. */
 static void attend(const vb_attn *a, scratch *s, size_t t, size_t head) {
     const size_t H = (size_t)a->n_heads, G = (size_t)a->n_kv_heads, n = (size_t)a->head_dim;
     const size_t group = head * G / H;

@@ -160,8 +160,9 @@ INLINE void key_lanes(vb_type type, const vb_attention *a, const int keys, int j
     }
 }
 
-/* s_j = tree16(q, k_j)*scale for all j from `first` on, 16 at a time; returns their maximum. The scores that
- * share 16 lanes with the first one, but lie before it, become -infinity: exponentials() then adds 0 for them. */
+/* s_j = tree16(q, k_j)*scale for all j from `first` on, 16 at a time; returns their maximum. The scores
+ * that share 16 lanes with the first one, but lie before it, become -infinity: exponentials() then adds 0
+ * for them. */
 INLINE float score(vb_type type, const vb_attention *a) {
     v16 acc[16], max = v16_set(-INFINITY);
     int j = a->first;

@@ -108,8 +108,8 @@ bool gw_random_blocks(vb_type type, gw_rng *r, float std, size_t n, uint8_t *out
  * default. Weights depend on (seed, tensor name) alone: two models of one seed and other layer counts share
  * their first layers, which makes the shorter one a natural draft of the longer one. */
 typedef struct gw_model_spec {
-    /* "llama" (default), "qwen2" (biases), "qwen3" (q and k norms), "gemma3" (post-norms, windows), "phi3" (fused
-     * tensors) */
+    /* "llama" (default), "qwen2" (biases), "qwen3" (q and k norms), "gemma3" (post-norms, windows), "phi3"
+     * (fused tensors) */
     const char *arch;
     int dim;           /* 64 */
     int layers;        /* 2 */

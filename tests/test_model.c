@@ -290,8 +290,8 @@ static void test_refusals(void **state) {
     for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++) check(&refusals[i], (int)i);
 }
 
-/* What one architecture reads, another refuses: a value of each kind of key and a tensor of each name that some
- * architecture has is put into a file of every other one (P6). */
+/* What one architecture reads, another refuses: a value of each kind of key and a tensor of each name that
+ * some architecture has is put into a file of every other one (P6). */
 typedef struct belonging {
     const char *name;
     bool tensor;

@@ -1,6 +1,6 @@
 /* llama.c - Llama 1 to 3.3, Mistral, TinyLlama, SmolLM and others: the plain decoder, with RoPE over
- * neighbouring values and, in Llama 3.1 and later, a factor for each of its frequencies. Mistral 7B v0.1 gives
- * a window, which its publisher applies in every layer. */
+ * neighbouring values and, in Llama 3.1 and later, a factor for each of its frequencies. Mistral 7B v0.1
+ * gives a window, which its publisher applies in every layer. */
 #include "ref/arch/arch.h"
 
 static const vb_slot rope_factors[] = {

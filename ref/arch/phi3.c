@@ -1,10 +1,10 @@
-/* phi3.c - Phi-3, 3.5, 4 and 4-mini: queries, keys and values in one tensor, gate and up in another; RoPE over
- * halves, over a part of the head only in 4-mini; a window in every layer in Phi-3-mini; longrope in the models
- * for 128,000 positions.
+/* phi3.c - Phi-3, 3.5, 4 and 4-mini: queries, keys and values in one tensor, gate and up in another; RoPE
+ * over halves, over a part of the head only in 4-mini; a window in every layer in Phi-3-mini; longrope in
+ * the models for 128,000 positions.
  *
  * longrope has two tables of factors for the frequencies. transformers takes the table by the number of
- * positions that the sequence has at present, so that the keys in a cache are of one table and new ones of the
- * other; here the context's size decides, once. mscale holds for either table.
+ * positions that the sequence has at present, so that the keys in a cache are of one table and new ones of
+ * the other; here the context's size decides, once. mscale holds for either table.
  *
  * References: Phi-3: 2404.14219; LongRoPE: 2402.13753; the publisher's code (transformers, models/phi3). */
 #include "ref/arch/arch.h"
