@@ -70,7 +70,8 @@ static const cli_command COMMANDS[] = {
      "differs, and by how much.",
      "OURS is a recording of this program (vectors/recordings, vectors/oracle, `verbatim record`), THEIRS "
      "any in "
-     "the form of\ndocs/vectors.md; what THEIRS leaves out is not compared. The exit status is 0 within the "
+     "the form of\ndocs/vectors.md; what THEIRS leaves out is not compared, and counted. The exit status is "
+     "0 within the "
      "tolerance, 1 if not.",
      2, cli_compare},
     {"record", CMD_RECORD, "--out DIR [-m MODEL] [-md DRAFT] [options]",
