@@ -116,9 +116,10 @@ static int model_name(serve_state *s) {
     snprintf(s->name, sizeof s->name, "%s", s->o->name ? s->o->name : slash ? slash + 1 : path);
     size_t n = strlen(s->name);
     if (!s->o->name && n > 5 && !strcmp(s->name + n - 5, ".gguf")) s->name[n - 5] = 0;
-    if (!vbs_clean_text(s->name)) return CLI_OK;
-    if (s->o->name)
-        return cli_usage("--name %s: expected UTF-8 of at most %zu bytes", s->name, sizeof s->name - 1);
+    const bool clean = !vbs_clean_text(s->name);
+    if (s->o->name && (!clean || !s->name[0] || strlen(s->o->name) >= sizeof s->name))
+        return cli_usage("--name %s: expected 1 to %zu bytes of UTF-8", s->name, sizeof s->name - 1);
+    if (clean) return CLI_OK;
     fprintf(stderr, "verbatim: the file's name is not UTF-8: the model is called \"%s\" (see --name)\n",
             s->name);
     return CLI_OK;

@@ -182,6 +182,7 @@ static int read_bias(vbs_ask *a, const vbs_terms *t, vbs_problem *p) {
     const char *key;
     size_t n = 0;
     if (!v || json_is_null(v)) return 0;
+    if (json_is_array(v) && !json_array_size(v)) return 0; /* PHP's empty object */
     if (!json_is_object(v))
         return VBS_BAD(p, "logit_bias", "logit_bias: expected an object of token ids and numbers");
     if (!json_object_size(v)) return 0;
@@ -303,6 +304,7 @@ static int read_reports(vbs_ask *a, vbs_problem *p) {
         return VBS_BAD(p, "stream_options", "stream_options: expected an object");
     if (options && vbs_get_bool(options, "include_usage", &a->include_usage, NULL, p)) return -1;
     if (options && !a->stream) vbs_ask_warn(a, "stream_options says nothing without stream");
+    if (!a->chat && json_is_false(json_object_get(r, "logprobs"))) return 0;
     if (!a->chat) { /* the older API: a number of alternatives */
         if (vbs_get_int(r, "logprobs", 0, 20, &top, &a->logprobs, p)) return -1;
         a->n_top = (int)top;

@@ -54,6 +54,23 @@ static bool is_empty(const json_t *v) {
            (json_is_array(v) && !json_array_size(v)) || (json_is_object(v) && !json_object_size(v));
 }
 
+/* An object that says what another one says, and nothing else that is more than null, false or 0. */
+static bool says_same(const json_t *want, const json_t *v) {
+    json_t *object = (json_t *)(uintptr_t)v, *member; /* the iterator's interface knows no const */
+    const char *key;
+    if (!json_is_object(want) || !json_is_object(v)) return false;
+    json_object_foreach(object, key, member) {
+        const json_t *same = json_object_get(want, key);
+        const bool nothing = is_empty(member) || json_is_false(member) ||
+                             (json_is_number(member) && fabs(json_number_value(member)) <= 0);
+        if (same ? !json_equal(same, member) : !nothing) return false;
+    }
+    json_object_foreach(((json_t *)(uintptr_t)want), key, member) {
+        if (!json_object_get(v, key)) return false;
+    }
+    return true;
+}
+
 /* One word of a list: a range of numbers "A..B", either end may be missing, or a value as JSON. */
 static bool is_value(const char *word, size_t n, const json_t *v, int n_ctx) {
     char text[64];
@@ -74,7 +91,7 @@ static bool is_value(const char *word, size_t n, const json_t *v, int n_ctx) {
         same = !(json_number_value(want) < json_number_value(v)) &&
                !(json_number_value(want) > json_number_value(v));
     else
-        same = json_equal(want, v);
+        same = json_equal(want, v) || says_same(want, v);
     json_decref(want);
     return same;
 }
@@ -161,7 +178,7 @@ void vbs_ask_rename(const vbs_ask *a, vbs_problem *p) {
 
 static int check_format(const vbs_ask *a, vbs_problem *p) {
     const json_t *v = vbs_get(a->root, "response_format");
-    if (!v) return 0;
+    if (is_empty(v)) return 0;
     const json_t *type = json_object_get(v, "type");
     if (json_is_string(type) && !strcmp(json_string_value(type), "text")) return 0;
     return VBS_BAD(p, "response_format",

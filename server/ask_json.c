@@ -106,6 +106,10 @@ json_t *vbs_json_read(const char *body, size_t n, vbs_problem *p) {
         body += 3;
         n -= 3;
     }
+    if (!n) {
+        VBS_BAD(p, NULL, "the body is empty: it must be a JSON object");
+        return NULL;
+    }
     const scan c = count(body, n);
     if (c.deepest > VBS_MAX_DEPTH) {
         VBS_BAD(p, NULL, "the body is JSON nested deeper than %d levels", VBS_MAX_DEPTH);

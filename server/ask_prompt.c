@@ -79,8 +79,8 @@ static int read_message(vbs_ask *a, const json_t *m, size_t at, vb_chat_message 
             p, "messages",
             "messages[%zu].role is \"%.40s\"; this server knows system, developer, user and assistant", at,
             json_is_string(role) ? json_string_value(role) : "");
-    const json_t *calls = vbs_get(m, "tool_calls");
-    if ((calls && !(json_is_array(calls) && !json_array_size(calls))) || vbs_get(m, "function_call"))
+    if (!vbs_is_neutral("", json_object_get(m, "tool_calls"), 0) ||
+        !vbs_is_neutral("", json_object_get(m, "function_call"), 0))
         return VBS_BAD(
             p, "messages",
             "messages[%zu] calls a tool; this server cannot show calls and their results to the model, with "

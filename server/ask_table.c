@@ -113,6 +113,7 @@ const vbs_field VBS_REFUSED[] = {
     {"rep_pen_range", "", "penalties", "repeat_last_n"},
     {"rep_pen_slope", "", "penalties", NULL},
     {"penalize_nl", "", "penalties", NULL},
+    {"penalize_newline", "", "penalties", NULL},
     {"penalty_prompt", "", NULL, NULL},
 
     /* Search. */
@@ -181,6 +182,7 @@ const vbs_field VBS_REFUSED[] = {
     {"max_context_length", "0 context..", NULL, NULL},
     {"context_length", "0 context..", NULL, NULL},
     {"num_ctx", "0 context..", NULL, NULL},
+    {"n_ctx", "0 context..", NULL, NULL},
     {"n_keep", "..0", NULL, NULL},
     {"num_keep", "..0", NULL, NULL},
     {"n_discard", "..0", NULL, NULL},
@@ -191,6 +193,8 @@ const vbs_field VBS_REFUSED[] = {
     {"continue_", "false", NULL, NULL},
     {"impersonate", "false", NULL, NULL},
     {"response_prefix", "", NULL, NULL},
+    {"prefill", "", NULL, NULL},
+    {"assistant_prefill", "", NULL, NULL},
     {"add_special_tokens", "true", NULL, NULL},
     {"add_bos_token", "true", NULL, NULL},
     {"token_healing", "false", NULL, NULL},

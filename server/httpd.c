@@ -126,7 +126,7 @@ static int check_route(vbs_call *c, vbs_problem *p) {
 
 int vbs_check_head(vbs_call *c) {
     const vbs_server_params *sp = &c->s->p;
-    const char *host = c->head.host[0] ? c->head.host : NULL;
+    const char *host = c->head.host[0] || vbs_head_find(&c->head, "Host") ? c->head.host : NULL;
     vbs_problem *p = &c->problem;
     if (vbs_guard_host(sp, host, p) ||
         vbs_guard_origin(sp, vbs_head_find(&c->head, "Origin"), host, &c->origin, p)) {

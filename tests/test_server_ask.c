@@ -208,7 +208,7 @@ static void test_messages(void **state) {
     bad(true, "{\"messages\":[{\"role\":\"user\",\"content\":\"a\\u0000b\"}]}", 400, "not the JSON");
     bad(true, "{\"messages\":[{\"role\":\"user\",\"content\":\"\xFF\"}]}", 400, "not the JSON");
     bad(true, "[1]", 400, "object");
-    bad(true, "", 400, "not the JSON");
+    bad(true, "", 400, "JSON object");
     bad(true, "{\"messages\":", 400, "line 1");
 }
 

@@ -154,6 +154,7 @@ static void test_answers(void **state) {
         {"GET /v1/%6dodels HTTP/1.1\r\n" HOST, 200, "m:fast"},
         {"GET /v1/models/m%3Afast HTTP/1.1\r\n" HOST, 200, "\"m:fast\""},
         {"GET /v1/models/m:fast HTTP/1.1\r\n" HOST, 200, "\"m:fast\""},
+        {"GET /health HTTP/1.1\r\nHost:\r\n", 403, "host_not_allowed"},
         {"GET /nothing HTTP/1.1\r\n" HOST, 404, "/v1/models"},
         {"OPTIONS * HTTP/1.1\r\n" HOST, 204, "Allow: "},
         {POST

@@ -505,7 +505,9 @@ verbatim serve
 ok "no model" fails 2 "-m FILE"
 bytes=$(printf '\377y')
 verbatim serve -m "$target" --port 0 --name "$bytes"
-ok "a name that is no UTF-8" fails 2 "UTF-8"
+ok "a name that is no UTF-8" fails 2 "of UTF-8"
+verbatim serve -m "$target" --port 0 --name "$(printf '%0200d' 0)"
+ok "a name that is too long" fails 2 "199 bytes"
 if cp "$target" "$work/x$bytes.gguf" 2>/dev/null; then
     ok "a file whose name is no UTF-8" start_server -m "$work/x$bytes.gguf" --host localhost
     ok "is said to be called otherwise" grep -qF 'the model is called "x?y"' "$work/server.err"
