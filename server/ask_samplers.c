@@ -45,10 +45,12 @@ static const struct {
     {"no_repeat_ngram", 0, OFF},
 };
 
-/* The step of a name, or of a letter if there is no name; -1: not known. */
-static int find_step(const char *name, char letter) {
-    for (size_t i = 0; i < sizeof STEPS / sizeof STEPS[0]; i++)
-        if (name ? !strcmp(STEPS[i].name, name) : STEPS[i].letter == letter) return STEPS[i].step;
+enum { N_ROWS = sizeof STEPS / sizeof STEPS[0] };
+
+/* The row of a name, or of a letter if there is no name; -1: not known. */
+static int find_row(const char *name, char letter) {
+    for (int i = 0; i < N_ROWS; i++)
+        if (name ? !strcmp(STEPS[i].name, name) : STEPS[i].letter == letter) return i;
     return -1;
 }
 
@@ -73,18 +75,20 @@ static bool commute(int a, int b) {
 int vbs_check_samplers(const char *key, const json_t *v, const vb_sampling *s, vbs_problem *p) {
     const bool letters = json_is_string(v);
     const size_t n = letters ? json_string_length(v) : json_array_size(v);
-    int order[64], n_order = 0;
-    bool seen[N_STEPS] = {false}, same = n <= 64 && (letters || json_is_array(v));
+    int order[N_ROWS], n_order = 0;
+    bool named[N_ROWS] = {false}, seen[N_STEPS] = {false}, same = letters || json_is_array(v);
     if (n == 0 && same) return 0; /* said nothing, as everywhere */
     for (size_t i = 0; i < n && same; i++) {
-        const json_t *e = letters ? NULL : json_array_get(v, i);
-        const char *name = json_string_value(e);
-        const int step = letters || name ? find_step(name, letters ? json_string_value(v)[i] : 0) : -1;
-        same = step >= 0;
+        const char *name = letters ? NULL : json_string_value(json_array_get(v, i));
+        const int row = letters || name ? find_row(name, letters ? json_string_value(v)[i] : 0) : -1;
+        const int step = row < 0 ? OFF : STEPS[row].step;
+        same = row >= 0;
         if (!same || step == OFF || !is_on(s, step)) continue;
+        /* Twice is another law; the penalties may be named one by one. */
+        same = !named[row] && (!seen[step] || step == PENALTIES);
         for (int k = 0; k < n_order; k++) same = same && (order[k] <= step || commute(order[k], step));
-        order[n_order++] = step;
-        seen[step] = true;
+        named[row] = seen[step] = true;
+        if (n_order < N_ROWS) order[n_order++] = step;
     }
     for (int step = 0; step < N_STEPS; step++) same = same && (seen[step] || !is_on(s, step));
     if (same) return 0;

@@ -23,10 +23,9 @@
 #endif
 
 enum { BUFFER = VBS_MAX_HEAD + 16384 };
-enum {
-    DRAIN_BYTES = 256 << 20,
-    DRAIN_S = 10
-}; /* of what is not wanted, read so that the client gets to read why */
+/* What is not wanted is read all the same up to these bytes and seconds, and no longer than it keeps coming: so the client
+ * gets to read why. */
+enum { DRAIN_BYTES = 256 << 20, DRAIN_S = 10, QUIET_S = 2 };
 
 /* ------------------------------------------------------------------------------------------------ reading */
 
@@ -152,9 +151,12 @@ static void read_body(vbs_peer *k, vbs_call *c) {
     vbs_chunks chunks = {0};
     uint64_t left = c->head.length;
     const size_t head = k->at;
-    double until = c->began + c->s->p.head_s;
-    const double soon = vb_now() + DRAIN_S;
+    const double late_at = c->began + c->s->p.head_s, enough = vb_now() + DRAIN_S;
     if (left > c->s->p.max_body) c->too_large = true;
+    if (left > DRAIN_BYTES) {
+        c->unread = true;
+        return;
+    }
     if (c->head.expects && k->at == k->n && (left || c->head.chunked)) {
         c->unread = c->refused || c->too_large;
         if (c->unread || vbs_send_raw(k, "HTTP/1.1 100 Continue\r\n\r\n"))
@@ -167,7 +169,7 @@ static void read_body(vbs_peer *k, vbs_call *c) {
             return;
         }
         const bool dropping = c->refused || c->too_large;
-        if (dropping && soon < until) until = soon;
+        const double soon = vb_now() + QUIET_S, until = !dropping ? late_at : soon < enough ? soon : enough;
         const got g = c->dropped > DRAIN_BYTES ? GOT_NOTHING : fill(k, head, until);
         if (g == GOT_BYTES) continue;
         c->unread = true;
@@ -363,7 +365,7 @@ static void linger(vbs_peer *k) {
     size_t total = 0, n;
     shutdown(k->fd, SHUT_WR);
     while (total < DRAIN_BYTES && !k->s->closing) {
-        double soon = vb_now() + 2;
+        const double soon = vb_now() + QUIET_S;
         if (receive(k, k->buffer, BUFFER, soon < until ? soon : until, &n) != GOT_BYTES) return;
         total += n;
     }

@@ -310,6 +310,9 @@ static void test_samplers(void **state) {
         "\"samplers\":\"tpmk\"",
         "\"samplers\":\"tkpme\",\"presence_penalty\":1",
         "\"samplers\":[\"infill\",\"temperature\",\"top_k\",\"top_p\",\"min_p\"]",
+        "\"samplers\":[\"temperature\",\"top_k\",\"top_p\",\"top_p\",\"min_p\"]",
+        "\"samplers\":[\"temperature\",\"temp\",\"top_k\",\"top_p\",\"min_p\"]",
+        "\"samplers\":\"eetkpm\",\"presence_penalty\":1",
         "\"samplers\":[1]",
         "\"samplers\":7",
     };

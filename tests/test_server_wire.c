@@ -100,6 +100,7 @@ static void test_refused(void **state) {
         {POST "Transfer-Encoding: chunked\r\n\r\n2\r\n{}x\r\n0\r\n\r\n" SMUGGLED, 400},
         {POST "Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}" SMUGGLED, 415},
         {POST "Content-Length: 99999999999999999999\r\nExpect: 100-continue\r\n\r\n", 413},
+        {POST "Content-Length: 99999999999999999999\r\n\r\n{}", 413},
         {"GET /health HTTP/9.9\r\n" HOST "\r\n" SMUGGLED, 505},
         {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505},
         {"GET /health HTTP/1.1\r\n\r\n" SMUGGLED, 400},
