@@ -356,6 +356,13 @@ bool vbs_call_gone(vbs_call *c) {
     return c->failed;
 }
 
+bool vbs_call_doubtful(vbs_call *c) {
+    struct pollfd p = {.fd = c->peer->fd, .events = POLLRDHUP};
+    if (c->probed || poll(&p, 1, 0) <= 0) return false;
+    c->probed = true;
+    return true;
+}
+
 /* ----------------------------------------------------------------------------------- one after another */
 
 /* Ends a connection on which more may be coming. Closing it at once would make the system answer with a
@@ -407,6 +414,7 @@ static bool serve_one(vbs_peer *k) {
     mark(k, true);
     int rc = vbs_dispatch(&c);
     if (rc && !c.begun && !vbs_call_gone(&c)) rc = no_memory(&c);
+    c.failed |= rc != 0;
     const bool more = !rc && c.begun && !c.failed && c.head.keep && !c.unread;
     end_call(&c);
     mark(k, false);

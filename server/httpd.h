@@ -95,6 +95,8 @@ void vbs_body_hold(vbs_call *c);
 void vbs_body_release(vbs_call *c);
 /* Has the client gone? To be asked again and again while an answer is computed. */
 bool vbs_call_gone(vbs_call *c);
+/* True once, when a client may be gone and only a piece of the answer that has begun will tell. */
+bool vbs_call_doubtful(vbs_call *c);
 /* The call is over: counts and log line. */
 void vbs_call_log(vbs_call *c);
 /* httpd.c, for connection.c: everything that can be said before the body comes, 0 or -1; and the reply. */

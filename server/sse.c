@@ -201,10 +201,10 @@ static void collect(stream *s) {
 }
 
 /* A comment, which clients ignore, so that nobody on the way takes silence for death. */
-static void keep_alive(stream *s, double now) {
+static void keep_alive(stream *s, double now, bool must) {
     vbs_exchange *x = s->a->x;
     char line[96];
-    if (now - s->last < s->a->s->p.keep_alive_s) return;
+    if (!must && now - s->last < s->a->s->p.keep_alive_s) return;
     pthread_mutex_lock(&x->lock);
     size_t done = x->prompt_done, total = x->prompt_total;
     pthread_mutex_unlock(&x->lock);
@@ -231,7 +231,7 @@ static int next_events(stream *s) {
     if (s->a->x->gone) return -1;
     collect(s);
     const double now = vb_now();
-    if (s->n == 0) keep_alive(s, now);
+    if (s->n == 0) keep_alive(s, now, vbs_call_doubtful(s->a->call));
     if (s->n) s->last = now;
     const int rc = vbs_reply_more(s->a->call, s->out, s->n);
     return rc || !s->failed ? rc : tell_failure(s);

@@ -220,6 +220,12 @@ static int running(void) {
     return m.running + m.waiting;
 }
 
+static uint64_t output_tokens(void) {
+    vbs_metrics m;
+    vbs_metrics_read(engine, &m);
+    return m.output_tokens;
+}
+
 static bool soon_idle(void) {
     for (int i = 0; i < 200; i++) {
         if (!running()) return true;
@@ -257,11 +263,17 @@ static void test_half_close(void **state) {
  * it. */
 static void test_gone(void **state) {
     (void)state;
-    static const char *const rows[][2] = {
-        {"1.1", ""}, {"1.1", "\r\n"}, {"1.1", "GET /health HTTP/1.1\r\n" HOST "\r\n"}, {"1.0", "\r\n"}};
+    static const char *const rows[][3] = {{"1.1", "false", ""},
+                                          {"1.1", "false", "\r\n"},
+                                          {"1.1", "false", "GET /health HTTP/1.1\r\n" HOST "\r\n"},
+                                          {"1.0", "false", "\r\n"},
+                                          {"1.1", "true", ""},
+                                          {"1.0", "true", "\r\n"}};
     const unsigned before = (unsigned)atomic_load(&server->counts.gone);
-    for (unsigned i = 0; i < 4; i++) {
+    for (unsigned i = 0; i < 6; i++) {
         client *blocker[2];
+        const uint64_t written = output_tokens();
+        uint64_t own = 0;
         for (int k = 0; k < 2; k++) {
             blocker[k] = new_client((uint64_t)(40 + k), 5, VB_ACCEPT_COUPLED, 0, 0.8, 100);
             blocker[k]->r.ignore_stop = true;
@@ -269,19 +281,25 @@ static void test_gone(void **state) {
             submit(engine, blocker[k]);
         }
         int fd = dial();
-        send_post(fd, rows[i][0], "{\"prompt\":[1,2,3],\"max_tokens\":150,\"seed\":1,\"ignore_eos\":true}");
-        say(fd, rows[i][1], strlen(rows[i][1]));
+        char body[128];
+        snprintf(body, sizeof body,
+                 "{\"prompt\":[1,2,3],\"max_tokens\":150,\"seed\":1,\"ignore_eos\":true,\"stream\":%s}",
+                 rows[i][1]);
+        send_post(fd, rows[i][0], body);
+        say(fd, rows[i][2], strlen(rows[i][2]));
         while (running() < 3) usleep(10000);
         close(fd);
-        usleep(800000); /* it looks every quarter of a second, and needs two looks */
+        usleep(700000); /* it looks every quarter of a second, and needs two looks */
         for (int k = 0; k < 2; k++) hold(blocker[k], false);
         for (int k = 0; k < 2; k++) {
             wait_end(blocker[k]);
+            own += blocker[k]->n;
             drop(blocker[k]);
         }
         assert_true(soon_idle());
         for (int k = 0; k < 100 && atomic_load(&server->counts.gone) == before + i; k++) usleep(10000);
         assert_int_equal(atomic_load(&server->counts.gone), before + i + 1);
+        assert_true(output_tokens() - written < own + 75); /* its turn never came, or ended soon */
     }
 }
 

@@ -54,9 +54,9 @@ async function conversations(client, server, model) {
     same(`chat: ${model}:${preset} writes the same`, other.choices[0].message.content, text);
     if (preset === "off") same("chat: the target alone drafts nothing", Object.values(details(other)), [0, 0, 0]);
   }
-  const parts = [{ type: "text", text: "Tell me " }, { type: "text", text: "a tale." }];
-  const fromParts = await client.chat.completions.create({ ...ask, messages: [{ role: "user", content: parts }] });
-  same("chat: content in parts is the same content", fromParts.choices[0].message.content, text);
+  const say = async content => (await client.chat.completions.create({ ...ask, messages: [{ role: "user", content }] })).choices[0].message.content;
+  same("chat: content in a part is the same content", await say([{ type: "text", text: "Tell me a tale." }]), text);
+  same("chat: parts are joined with a line break", await say([{ type: "text", text: "Tell me" }, { type: "text", text: "a tale." }]), await say("Tell me\na tale."));
   const longer = [{ role: "developer", content: "You tell tales." }, ...MESSAGES, { role: "assistant", content: text },
     { role: "user", content: "And then? \u2014 Zw\u00f6lf M\u00e4use, \u732b \ud83d\udc08" }];
   const next = await client.chat.completions.create({ ...ask, messages: longer });
