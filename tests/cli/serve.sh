@@ -440,6 +440,15 @@ stop TERM
 wait $third
 ok "SIGTERM: exit status 0 after --drain" status_is 0
 ok "the stream was told why it ends" grep -q '"code":"shutting_down"' "$work/third"
+ok "two slots" start_server -m "$work/long.gguf" -c 4000 --slots 2 --drain 0
+curl -sSN -m 60 -d "{\"prompt\":\"$P\",\"n\":8,\"max_tokens\":2000,\"ignore_eos\":true,\"stream\":true}" "$url/v1/completions" >"$work/choices" 2>/dev/null &
+choices=$!
+ok "eight choices are written" soon test -s "$work/choices"
+post /v1/completions '{"prompt":"x","max_tokens":2}'
+ok "another request does not wait for all of them" test "$code" = 200 -a "$(grep -c '"finish_reason":"length"' "$work/choices")" -le 4
+kill -KILL $choices
+wait $choices 2>/dev/null
+stop TERM
 ok "a time limit for requests" start_server -m "$work/long.gguf" -c 30100 --request-timeout 0.01
 post /v1/completions "{\"prompt\":\"$P\",\"max_tokens\":30000,\"ignore_eos\":true}"
 ok "the answer ends as by length" json_is finish_reason length
