@@ -36,7 +36,10 @@ json_t *vbs_json_token(const char *bytes, size_t n) {
         len = vb_utf8_char((const unsigned char *)bytes + whole, n - whole, NULL);
     if (whole == n) return vbs_json_text(bytes, n);
     char *out = n < SIZE_MAX / 4 - 6 ? malloc(6 + 4 * n) : NULL;
-    if (!out) return NULL;
+    if (!out) {
+        vb_json_fail();
+        return NULL;
+    }
     memcpy(out, "bytes:", 6);
     for (size_t i = 0; i < n; i++, used += 4) {
         const unsigned char c = (unsigned char)bytes[i];
