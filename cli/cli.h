@@ -1,5 +1,5 @@
-/* cli.h - what the commands of `verbatim` share. include/verbatim.h stands below it, and for the commands
- * about vectors conformance/. */
+/* cli.h - what the commands of `verbatim` share. They stand on include/verbatim.h; `serve` also on server/,
+ * `prove` and `trace-check` on prove/, and `check`, `record` and `compare` on conformance/. */
 #ifndef VERBATIM_CLI_H
 #define VERBATIM_CLI_H
 
@@ -31,7 +31,6 @@ int cli_record(cli_options *o);
 int cli_check(cli_options *o);
 int cli_compare(cli_options *o);
 int cli_serve(cli_options *o);
-int cli_trace_check(cli_options *o);
 
 /* -------------------------------------------------------------------- output (output.c) */
 

@@ -1,8 +1,8 @@
 /* formats.h - the layout of every tensor type that Verbatim reads, bit by bit.
  *
  * A tensor is rows of `dims[0]` values; a row is whole blocks, without gaps. A block is a struct of bytes
- * here, so that it has no alignment and no padding and can be laid over a mapped file on any machine;
- * gguf/unpack.c is the one place that takes blocks apart.
+ * here, so that it has no alignment and no padding and can be laid over a mapped file on any machine.
+ * gguf/unpack.c takes blocks apart in plain C, and simd/weights_body.h does the same with vectors.
  *
  * How to read the diagrams. Bytes run downwards or left to right with growing address; inside a byte, bit 7
  * is drawn left and bit 0 right. Numbers of two bytes are little endian. `f16` is a float16. v[i] is value i

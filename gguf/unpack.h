@@ -1,5 +1,6 @@
-/* unpack.h - blocks of weights to numbers. The one place where block formats are decoded: the scalar kernels,
- * the oracle, the vectors of dequantised blocks and the repacking of the SIMD kernels all stand on it. */
+/* unpack.h - blocks of weights to numbers, in plain C. The scalar kernels, the oracle and the vectors of
+ * dequantised blocks stand on it. The SIMD kernels decode blocks by themselves, out of the interleaved form
+ * (simd/weights_body.h), and tests/test_checkkern.c holds them to the bits that come from here. */
 #ifndef VB_UNPACK_H
 #define VB_UNPACK_H
 

@@ -13,10 +13,11 @@
  *   same code and a message that names the file, field or argument and the way out. Every call first clears
  *   *err, so that it need not be initialised, can be used again, and after a success holds VB_OK and no
  *   message. Other outputs are untouched on error.
- * - The library never prints, exits or asserts on data. Nothing is global: two models do not know of each
- *   other.
- * - A vb_gguf, vb_tokenizer or vb_model may be used by several threads at once (they never change).
- *   A vb_context or vb_spec belongs to one thread at a time.
+ * - The library never prints, exits or asserts on data. Objects do not know of each other. The library keeps
+ *   nothing else of its own, but it reads two environment variables, VERBATIM_KERNELS (vb_kernels_resolve) and
+ *   VERBATIM_OFFLOAD_PATH (vb_offload_open), and on Linux it asks once that this process may use AMX.
+ * - A vb_gguf or vb_tokenizer never changes once it is open, and a vb_model only by vb_model_repack: several
+ *   threads may use them at once. A vb_context, vb_spec or vb_trace belongs to one thread at a time.
  * - Objects are closed in the reverse order of opening: the gguf last. Closing NULL does nothing.
  * - Text is UTF-8 in (ptr, length) pairs; it may hold any bytes. Token ids are int32_t, 0 <= id < n_vocab.
  *

@@ -10,6 +10,10 @@
 
 #include "base.h"
 
+/* Products of weights need 127 bits. gcc and clang have integers of 128 bits on 64-bit machines. */
+#ifndef __SIZEOF_INT128__
+#error "verbatim needs unsigned __int128: gcc or clang for a 64-bit machine"
+#endif
 __extension__ typedef unsigned __int128 vb_u128;
 
 /* The third counter word. Two coins with the same key are the same coin: under `rejection` and `block` no key

@@ -39,10 +39,9 @@ typedef struct vbs_slot {
     vb_spec *spec;
     bool cancelled;  /* the job's, as of the last look under the mutex */
     size_t read;     /* tokens of the prompt that are evaluated; after all but the last come the steps */
-    int32_t *tokens; /* (n_ctx + 1 + VBS_MAX_GAMMA): what the caches hold prefixes of, of a free slot */
+    int32_t *tokens; /* (n_ctx + 1): of a free slot, what its caches hold prefixes of */
     size_t n_tokens;
-    uint64_t
-        used; /* when it was last freed, in requests: the slot that was left longest ago is emptied first */
+    uint64_t used; /* when it was last freed, in requests; the slot of the lowest is emptied first */
 } vbs_slot;
 
 typedef struct vbs_file {

@@ -169,8 +169,6 @@ char *vbs_metrics_text(vbs_server *s);
 
 /* routes.c */
 int vbs_answer_options(vbs_call *c);
-
-/* routes.c */
 const vbs_asset *vbs_find_page(const char *path); /* "/", "/app.js"; NULL: there is no such file */
 
 #endif

@@ -205,12 +205,6 @@ json_t *vbs_ids_json(const vbs_box *b, size_t first, size_t n) {
 
 /* ------------------------------------------------------------------------------------------ whole answers */
 
-static json_t *ids_json(const vbs_box *b, size_t n) {
-    json_t *ids = json_array();
-    for (size_t i = 0; i < n; i++) json_array_append_new(ids, json_integer(b->tokens[i].id));
-    return ids;
-}
-
 static json_t *choice_json(const vbs_answer *a, const vbs_choice *c, const vbs_box *b) {
     size_t kept = vbs_box_kept(c, b), offset = 0;
     json_t *o = json_pack("{si}", "index", c->index), *text = vbs_json_text(b->text, b->n_text);
@@ -222,7 +216,6 @@ static json_t *choice_json(const vbs_answer *a, const vbs_choice *c, const vbs_b
     json_object_set_new(o, "logprobs", vbs_logprobs_json(a, b, 0, kept, &offset));
     json_object_set_new(o, "finish_reason", json_string(vbs_choice_reason(c)));
     json_object_set_new(o, "seed", json_integer((json_int_t)c->seed));
-    if (a->ask.token_ids) json_object_set_new(o, "token_ids", ids_json(b, kept));
     if (a->ask.token_ids) json_object_set_new(o, "token_ids", vbs_ids_json(b, 0, kept));
     if (a->ask.verbatim) json_object_set_new(o, "verbatim", vbs_tokens_json(a, b, 0, kept));
     return o;

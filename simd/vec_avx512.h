@@ -1,6 +1,6 @@
 /* vec_avx512.h - what matmul_body.h, float_body.h and ops_body.h are written in, for AVX-512 (F, BW, VL, DQ,
- * VNNI). The names are those of vec_avx2.h and vec_neon.h; only kernels_avx512.c includes this file, with the
- * instruction set switched on. */
+ * VNNI). The names are those of vec_avx2.h and vec_neon.h. kernels_avx512.c and kernels_amx.c include this
+ * file, with the instruction set switched on. */
 #ifndef VB_VEC_AVX512_H
 #define VB_VEC_AVX512_H
 
@@ -122,7 +122,7 @@ INLINE ivec i_left_each(ivec a, ivec n) {
     return _mm512_sllv_epi32(a, n);
 }
 
-/* The first n lanes (0 <= n <= 16) of p; the others are +0 and not touched. */
+/* Lanes [from, to) of p; the others are +0 and their memory is not touched. */
 INLINE fvec f_load_part(const float *p, int from, int to) {
     return _mm512_maskz_loadu_ps((__mmask16)((0xffffu << from) & (0xffffu >> (ROWS - to))), p);
 }
