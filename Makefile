@@ -79,7 +79,7 @@ CLI := $(BUILD)/bin/verbatim
 CLI_TESTS := $(filter-out tests/cli/lib.sh,$(wildcard tests/cli/*.sh))
 # Programs that use threads, for the thread sanitizer. The two left out set their number to 1, or need fixtures.
 TSAN_SRC := $(if $(TEST_SRC),$(filter-out tests/test_golden.c tests/test_planted_engine.c,\
-    $(shell grep -lE 'vb_pool|n_threads|pthread|vbs_server_open' $(TEST_SRC))))
+    $(shell grep -lE 'vb_pool|n_threads|pthread|vbs_server_open|offload_rig' $(TEST_SRC))))
 
 all: $(if $(filter build,$(BUILD)),bin/verbatim libverbatim.a,$(CLI) $(LIB))
 
@@ -265,7 +265,7 @@ fuzz-check: $(FUZZERS)
 # On emulated aarch64. Debian's libraries for it are unpacked into build/arm64/sysroot; the system is left alone.
 # Left out, and counted as skipped: what takes long under emulation and does not depend on the machine (searches and
 # enumerations in integers, statistics). tests/cli/cross.sh compares the two machines' bytes.
-ARM64_SKIP = test_accept test_context test_encode test_kernel_sets test_law test_offload test_planted test_planted_engine test_prove \
+ARM64_SKIP = test_accept test_context test_encode test_kernel_sets test_law test_offload test_offload_libraries test_planted test_planted_engine test_prove \
     test_prove_power test_prove_texts test_quantize test_server_engine test_speculate test_speculate_many test_speculate_trained test_stats \
     test_tokenizer_vectors test_vectors command-adapters command-bench command-endpoint command-page command-prove command-python \
     command-kill command-quantize command-serve command-shards

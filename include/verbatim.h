@@ -14,7 +14,7 @@
  *   *err, so that it need not be initialised, can be used again, and after a success holds VB_OK and no
  *   message. Other outputs are untouched on error.
  * - The library never prints, exits or asserts on data. Objects do not know of each other. The library keeps
- *   nothing else of its own, but it reads two environment variables, VERBATIM_KERNELS (vb_kernels_resolve) and
+ *   nothing else of its own, but reads two environment variables, VERBATIM_KERNELS (vb_kernels_resolve) and
  *   VERBATIM_OFFLOAD_PATH (vb_offload_open), and on Linux it asks once that this process may use AMX.
  * - A vb_gguf or vb_tokenizer never changes once it is open, and a vb_model only by vb_model_repack: several
  *   threads may use them at once. A vb_context, vb_spec or vb_trace belongs to one thread at a time.

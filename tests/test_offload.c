@@ -1,6 +1,6 @@
 /* test_offload.c - offloaded products. Backends that are right, that decline or fail at random after writing
  * rubbish, that give wrong bits from the start, later or now and then: none may change an output silently. */
-#include "model_util.h"
+#include "offload_rig.h"
 #include "session.h"
 #include "unpack.h"
 
@@ -155,56 +155,6 @@ static vb_offload *adopt(void) {
     if (vb_offload_adopt(&o, &fake, NULL, NULL, &err)) fail_msg("%s", err.message);
     assert_int_equal(faults.attached, 0);
     return o;
-}
-
-/* ---------------------------------------------------------------------------------- helpers */
-
-enum { N = 24 };
-
-static test_model tiny(vb_type type) {
-    return open_tiny(
-        &(gw_model_spec){.dim = 64, .ffn = 96, .layers = 2, .n_ctx = 128, .seed = 5, .type = type});
-}
-
-static int open_with(vb_context **c, const test_model *m, vb_offload *o, int width, bool check_all,
-                     int threads, int batch, vb_error *err) {
-    vb_context_params p;
-    vb_context_defaults(&p);
-    p.n_threads = threads;
-    p.batch = batch;
-    p.offload = o;
-    p.offload_width = width;
-    p.offload_check_all = check_all;
-    return vb_context_open(c, m->model, &p, err);
-}
-
-static vb_context *open_good(const test_model *m, vb_offload *o, int width, bool check_all, int threads,
-                             int batch) {
-    vb_context *c = NULL;
-    vb_error err = {.code = VB_OK};
-    if (open_with(&c, m, o, width, check_all, threads, batch, &err)) fail_msg("%s", err.message);
-    return c;
-}
-
-/* Logits after each of N tokens, evaluated in calls of `step`. */
-static float *all_logits(vb_context *c, const test_model *m, int step) {
-    int32_t tokens[N];
-    uint8_t want[N];
-    const size_t V = (size_t)m->n_vocab;
-    float *out = calloc(N * V, sizeof *out);
-    random_tokens(9, m->n_vocab, tokens, N);
-    memset(want, 1, sizeof want);
-    for (int i = 0; i < N; i += step) {
-        const int n = N - i < step ? N - i : step;
-        eval(c, tokens + i, n, want);
-        for (int j = 0; j < n; j++)
-            memcpy(out + (size_t)(i + j) * V, vb_logits(c, (size_t)j), V * sizeof *out);
-    }
-    return out;
-}
-
-static void same_logits(const float *a, const float *b, const test_model *m) {
-    assert_memory_equal(a, b, (size_t)N * (size_t)m->n_vocab * sizeof *a);
 }
 
 /* ---------------------------------------------------------------------------------- tests */
@@ -494,97 +444,6 @@ static void test_bounded_failing(void **unused) {
     vb_offload_close(o);
 }
 
-/* ---------------------------------------------------------------------------------- libraries */
-
-/* The folder of this program, where the build puts the libraries. */
-static const char *built(const char *name, char path[1100]) {
-    char program[1000] = "";
-    const ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
-    if (n > 0) program[n] = 0;
-    char *slash = strrchr(program, '/');
-    if (slash) *slash = 0;
-    snprintf(path, 1100, "%s/%s", program, name);
-    return path;
-}
-
-static void load_fails(const char *name, int code, const char *why) {
-    vb_offload *o = NULL;
-    vb_error err = {.code = VB_OK};
-    assert_int_equal(vb_offload_open(&o, name, &err), code);
-    assert_null(o);
-    if (!strstr(err.message, why)) fail_msg("no \"%s\" in: %s", why, err.message);
-}
-
-static void test_libraries(void **unused) {
-    (void)unused;
-    char path[1100];
-    if (access(built("plugins/good.so", path), R_OK)) {
-        print_message("%s is not built\n", path);
-        skip();
-    }
-    vb_offload *o = NULL;
-    vb_error err = {.code = VB_OK};
-    if (vb_offload_open(&o, path, &err)) fail_msg("%s", err.message);
-    assert_string_equal(vb_offload_describe(o)->name, "good");
-    assert_string_equal(vb_offload_describe(o)->path, path);
-    assert_int_equal(vb_offload_describe(o)->class_, VB_OFFLOAD_BITWISE);
-    assert_true(vb_offload_describe(o)->types == UINT64_C(1) << VB_F32);
-    test_model m = tiny(VB_F32);
-    vb_context *c = open_good(&m, o, 0, true, 1, 0), *plain = open_good(&m, NULL, 0, false, 1, 0);
-    float *got = all_logits(c, &m, 3), *want = all_logits(plain, &m, N);
-    same_logits(got, want, &m);
-    free(got);
-    free(want);
-    vb_context_close(c);
-    vb_context_close(plain);
-    close_tiny(&m);
-    vb_offload_close(o);
-
-    load_fails(built("plugins/other_version.so", path), VB_ERR_UNSUPPORTED, "version 2");
-    load_fails(built("plugins/unknown_version.so", path), VB_ERR_UNSUPPORTED, "does not know version 1");
-    load_fails(built("plugins/no_entry.so", path), VB_ERR_UNSUPPORTED, VB_OFFLOAD_SYMBOL);
-    load_fails(built("plugins/missing.so", path), VB_ERR_IO, "missing.so");
-    load_fails("nowhere", VB_ERR_IO, "verbatim-nowhere.so");
-    load_fails("", VB_ERR_ARGUMENT, "named");
-    gw_temp_path(path);
-    gw_write_bytes(path, "not a library", 13);
-    load_fails(path, VB_ERR_IO, path);
-    unlink(path);
-}
-
-/* OpenBLAS, where it is installed: bounded, and steady in a width. */
-static void test_openblas(void **unused) {
-    (void)unused;
-    char path[1100];
-    vb_offload *o = NULL;
-    vb_error err = {.code = VB_OK};
-    if (access(built("../bin/verbatim-openblas.so", path), R_OK)) {
-        print_message("%s is not built: OpenBLAS is not installed\n", path);
-        skip();
-    }
-    if (vb_offload_open(&o, path, &err)) fail_msg("%s", err.message);
-    assert_int_equal(vb_offload_describe(o)->class_, VB_OFFLOAD_BOUNDED);
-    static const vb_type types[] = {VB_F32, VB_F16, VB_BF16, VB_Q8_0, VB_Q5_1};
-    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
-        test_model m = tiny(types[i]);
-        vb_context *wide = open_good(&m, o, 0, true, 2, 0), *a = open_good(&m, o, 20, true, 1, 0),
-                   *b = open_good(&m, o, 20, false, 2, 0);
-        float *x = all_logits(a, &m, N), *y = all_logits(b, &m, 3);
-        same_logits(x, y, &m);
-        free(x);
-        free(y);
-        free(all_logits(wide, &m, N));
-        vb_offload_stats s;
-        vb_context_offload_stats(wide, &s);
-        assert_int_equal(s.computed, s.products);
-        vb_context_close(wide);
-        vb_context_close(a);
-        vb_context_close(b);
-        close_tiny(&m);
-    }
-    vb_offload_close(o);
-}
-
 /* Under the thread sanitizer only those that use several threads: each backend proves itself for many seconds
  * there. */
 #ifdef __SANITIZE_THREAD__
@@ -597,14 +456,10 @@ int main(void) {
     const struct CMUnitTest threaded[] = {
         cmocka_unit_test(test_bitwise),
         cmocka_unit_test(test_bounded),
-        cmocka_unit_test(test_libraries),
-        cmocka_unit_test(test_openblas),
     };
     const struct CMUnitTest all[] = {
         threaded[0],
         threaded[1],
-        threaded[2],
-        threaded[3],
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_tables),
         cmocka_unit_test(test_goes_wrong),

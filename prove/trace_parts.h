@@ -1,0 +1,91 @@
+/* trace_parts.h - inside of the check of traces. trace_check.c reads lines, steps and the chain,
+ * trace_values.c the numbers, laws and coins in them, and trace_rules.c derives what a step decides. Every
+ * function returns false after it has said in c->r->why what does not follow. */
+#ifndef VB_TRACE_PARTS_H
+#define VB_TRACE_PARTS_H
+
+#include "prove/trace_check.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+__extension__ typedef unsigned __int128 wide;
+
+#define MAX_DRAFTS 32
+#define LAW_IDS    (1 << 20)
+#define LARGEST    ((wide)1 << 40) /* the largest weight of a law at a temperature above 0 */
+
+/* A law as read: grows, and is used again for the next step. */
+typedef struct law {
+    bool there;
+    int n, room;
+    int32_t *id;
+    wide *w, total;
+} law;
+
+typedef struct step {
+    json_int_t position;
+    int n, accepted, n_emitted;
+    const json_t *drafted, *emitted, *final;
+    int32_t id[MAX_DRAFTS];
+    wide p[MAX_DRAFTS][2], q[MAX_DRAFTS][2]; /* weight and total of the drafted id */
+    bool has_p[MAX_DRAFTS];
+    bool ends; /* nothing follows the last draft */
+} step;
+
+typedef struct checker {
+    vb_trace_report *r;
+    char chain[33];
+    uint64_t seed;
+    char rule[16], draft[16];
+    json_int_t n_vocab, gamma, top_k;
+    double temperature;
+    int32_t *stop;
+    size_t n_stop;
+    json_int_t position; /* of the next token */
+    bool ended, headed;
+    step s;
+    law p[MAX_DRAFTS + 1], q[MAX_DRAFTS];
+    wide *w; /* (w_room) weights of a residual */
+    int w_room;
+} checker;
+
+#define FAIL(...)                                                                                            \
+    do {                                                                                                     \
+        snprintf(c->r->why, sizeof c->r->why, __VA_ARGS__);                                                  \
+        return false;                                                                                        \
+    } while (0)
+
+static inline bool is(const char *a, const char *b) {
+    return !strcmp(a, b);
+}
+
+/* trace_values.c: members of a line, with their ranges. */
+bool vb_tc_integer(checker *c, const json_t *line, const char *name, json_int_t lo, json_int_t hi,
+                   json_int_t *out);
+/* A decimal string below 2^127. */
+bool vb_tc_number(checker *c, const json_t *v, wide *out);
+bool vb_tc_id(checker *c, const json_t *v, int32_t *out);
+/* float64: the bits count, the decimals must be theirs. */
+bool vb_tc_real(checker *c, const json_t *o, const char *name, double *out);
+/* A probability [weight, total]. */
+bool vb_tc_ratio(checker *c, const json_t *v, wide out[2]);
+bool vb_tc_law(checker *c, const json_t *v, law *l);
+/* The weight of an id, 0 where the law does not have it. */
+wide vb_tc_weight(const law *l, int32_t id);
+/* Is this the coin of (position, offset, purpose), and what is its value? bound 0: any. */
+bool vb_tc_coin(checker *c, const json_t *v, int offset, int purpose, wide bound, wide *r);
+/* The id that r, from 0 to the sum of the weights, falls on. */
+int32_t vb_tc_pick(const int32_t *id, const wide *w, int n, wide r);
+/* The winner of the exponential race on a law. */
+int32_t vb_tc_race(checker *c, const law *l, json_int_t position);
+
+/* trace_rules.c: whether the drafts are what was drawn, and what each rule makes of them. */
+bool vb_tc_drafts(checker *c);
+bool vb_tc_coupled(checker *c);
+/* accept iff r < w*V for r in [0, v*W); otherwise a draw from max(0, w*V - v*W) */
+bool vb_tc_rejection(checker *c);
+bool vb_tc_block(checker *c);
+
+#endif

@@ -1,0 +1,168 @@
+/* trace_rules.c - the drafts and the rules once more, from docs/speculation.md. */
+#include "trace_parts.h"
+
+#include <stdlib.h>
+
+static bool races(const checker *c) {
+    return is(c->rule, "coupled") || is(c->rule, "greedy");
+}
+
+bool vb_tc_drafts(checker *c) {
+    const step *s = &c->s;
+    for (int i = 0; i < s->n; i++) {
+        const json_t *draw = json_object_get(json_array_get(s->drafted, (size_t)i), "draw");
+        const law *p = &c->p[i], *q = &c->q[i];
+        wide r;
+        c->r->drafted++;
+        if (s->has_p[i] && p->there && (s->p[i][0] != vb_tc_weight(p, s->id[i]) || s->p[i][1] != p->total))
+            FAIL("draft %d: p is not what its law says", i);
+        if (c->r->full && (s->q[i][0] != vb_tc_weight(q, s->id[i]) || s->q[i][1] != q->total))
+            FAIL("draft %d: q is not what its law says", i);
+        if (s->q[i][0] == 0) FAIL("draft %d has probability 0", i);
+        if (is(c->draft, "ngram")) {
+            if (s->q[i][0] != s->q[i][1]) FAIL("draft %d: an n-gram's law is not one-hot", i);
+        } else if (races(c)) {
+            if (c->r->full && vb_tc_race(c, q, s->position + i) != s->id[i])
+                FAIL("draft %d does not win the race on q", i);
+        } else {
+            if (!vb_tc_coin(c, draw, i, 1, s->q[i][1], &r)) return false;
+            if (c->r->full && vb_tc_pick(q->id, q->w, q->n, r) != s->id[i])
+                FAIL("draft %d is not what its coin draws", i);
+            c->r->draws += c->r->full;
+        }
+        if (draw && (is(c->draft, "ngram") || races(c))) FAIL("draft %d has a coin and needs none", i);
+    }
+    return true;
+}
+
+/* Probability threshold/bound; a coin only where that is open. */
+static bool decide(checker *c, int i, wide threshold, wide bound, bool *yes) {
+    const json_t *coin = json_object_get(json_array_get(c->s.drafted, (size_t)i), "coin");
+    wide r;
+    *yes = threshold >= bound;
+    if (threshold >= bound || threshold == 0) {
+        if (coin) FAIL("draft %d: a coin for what is certain", i);
+        return true;
+    }
+    if (!vb_tc_coin(c, coin, i, 2, bound, &r)) return false;
+    *yes = r < threshold;
+    c->r->decisions++;
+    return true;
+}
+
+/* The token after the accepted ones, from the weights w over p's ids (NULL: not known, the coin alone). */
+static bool check_final(checker *c, int purpose, const law *p, const wide *w) {
+    wide total = 0, r;
+    int32_t id;
+    for (int i = 0; w && i < p->n; i++) total += w[i];
+    if (w && total == 0) FAIL("the last token comes from an empty residual");
+    if (!vb_tc_coin(c, c->s.final, c->s.accepted, purpose, total, &r)) return false;
+    if (!w) return true;
+    if (!vb_tc_id(c, json_object_get(json_array_get(c->s.emitted, (size_t)c->s.accepted), "id"), &id))
+        return false;
+    if (id != vb_tc_pick(p->id, w, p->n, r)) FAIL("the last token is not what its coin draws");
+    c->r->finals++;
+    return true;
+}
+
+bool vb_tc_coupled(checker *c) {
+    const step *s = &c->s;
+    if (s->final) FAIL("a coin for the last token of a race");
+    for (int i = 0; i <= s->accepted; i++) {
+        int32_t id;
+        if (i == s->n && s->ends) break;
+        if (!c->r->full) continue;
+        if (!c->p[i].there) FAIL("the law of place %d is missing", i);
+        if (!vb_tc_id(c, json_object_get(json_array_get(s->emitted, (size_t)i), "id"), &id)) return false;
+        if (vb_tc_race(c, &c->p[i], s->position + i) != id) FAIL("token %d does not win the race", i);
+        if (i < s->n && (id == s->id[i]) != (i < s->accepted)) FAIL("draft %d was judged otherwise", i);
+    }
+    return true;
+}
+
+static bool room(checker *c, int n) {
+    if (n <= c->w_room) return true;
+    free(c->w);
+    c->w = malloc((size_t)n * sizeof *c->w);
+    c->w_room = c->w ? n : 0;
+    if (!c->w) FAIL("out of memory");
+    return true;
+}
+
+/* accept iff r < w*V for r in [0, v*W); otherwise a draw from max(0, w*V - v*W) */
+bool vb_tc_rejection(checker *c) {
+    const step *s = &c->s;
+    const bool full = c->r->full;
+    for (int i = 0; i < s->n; i++) {
+        const law *p = &c->p[i], *q = &c->q[i];
+        bool yes;
+        if (!s->has_p[i] || (full && !p->there)) FAIL("draft %d was not looked at", i);
+        if (!decide(c, i, s->p[i][0] * s->q[i][1], s->q[i][0] * s->p[i][1], &yes)) return false;
+        if (yes != (i < s->accepted)) FAIL("draft %d was judged otherwise", i);
+        if (yes) continue;
+        if (!full) return check_final(c, 3, p, NULL);
+        if (!room(c, p->n)) return false;
+        for (int k = 0; k < p->n; k++) {
+            const wide a = p->w[k] * q->total, b = vb_tc_weight(q, p->id[k]) * p->total;
+            c->w[k] = a > b ? a - b : 0;
+        }
+        return check_final(c, 3, p, c->w);
+    }
+    if (s->ends) return true;
+    if (full && !c->p[s->n].there) FAIL("the law of the bonus token is missing");
+    return check_final(c, 4, &c->p[s->n], full ? c->p[s->n].w : NULL);
+}
+
+static const wide ONE = (wide)1 << 32, GRID = (wide)1 << 34;
+
+/* P' = min(1, floor(P*p/q)) in units of 1/ONE */
+static wide next_p(wide P, wide w, wide W, wide v) {
+    if (v == 0) return ONE;
+    const wide x = P * w * GRID / (v * W);
+    return x < ONE ? x : ONE;
+}
+
+/* R(y) = P*w*V - v*W*P' */
+static bool residual(checker *c, int place, wide P, wide *sum) {
+    const law *p = &c->p[place], *q = &c->q[place];
+    if (!p->there) FAIL("the law of place %d is missing", place);
+    if (!room(c, p->n)) return false;
+    *sum = 0;
+    for (int k = 0; k < p->n; k++) {
+        const wide v = vb_tc_weight(q, p->id[k]);
+        c->w[k] = P * p->w[k] * GRID - v * p->total * next_p(P, p->w[k], p->total, v);
+        *sum += c->w[k];
+    }
+    return true;
+}
+
+bool vb_tc_block(checker *c) {
+    const step *s = &c->s;
+    wide P = ONE, P_tau = ONE, r, sum;
+    int tau = 0;
+    for (int i = 0; i < s->n && P; i++) {
+        bool yes;
+        if (!s->has_p[i]) FAIL("draft %d was not looked at", i);
+        if (s->q[i][1] != GRID) FAIL("draft %d: q is not on the grid of block", i);
+        P = next_p(P, s->p[i][0], s->p[i][1], s->q[i][0]);
+        if (i + 1 == s->n) {
+            if (!decide(c, i, P, ONE, &yes)) return false;
+        } else if (c->r->full) {
+            if (!residual(c, i + 1, P, &sum)) return false;
+            if (!decide(c, i, sum, sum + (ONE - P) * c->p[i + 1].total * GRID, &yes)) return false;
+        } else {
+            const json_t *coin = json_object_get(json_array_get(s->drafted, (size_t)i), "coin");
+            if (coin && !vb_tc_coin(c, coin, i, 2, 0, &r)) return false;
+            yes = i < s->accepted; /* the threshold needs the whole laws: taken as it is */
+        }
+        if (yes) tau = i + 1, P_tau = P;
+    }
+    if (tau != s->accepted) FAIL("%d drafts are kept, not %d", tau, s->accepted);
+    if (tau == s->n && s->ends) return true;
+    if (!c->r->full) return check_final(c, tau == s->n ? 4 : 3, NULL, NULL);
+    if (tau == s->n) {
+        if (!c->p[tau].there) FAIL("the law of the bonus token is missing");
+        return check_final(c, 4, &c->p[tau], c->p[tau].w);
+    }
+    return residual(c, tau, P_tau, &sum) && check_final(c, 3, &c->p[tau], c->w);
+}
