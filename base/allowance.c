@@ -1,3 +1,6 @@
+/* allowance.c - finds the control groups of this process and walks from each up to the root, where every
+ * level may set a limit. The file names and formats are those of Linux's cgroups, versions 1 and 2
+ * (allowance.h). */
 #include "base/allowance.h"
 
 #include <dirent.h>

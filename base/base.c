@@ -1,3 +1,4 @@
+/* base.c - how an error is filled in, memory that reports what it was for, and a clock. */
 #include "base.h"
 
 #include <stdio.h>

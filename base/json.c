@@ -1,3 +1,5 @@
+/* json.c - Jansson between two calls that notice when memory runs out: its allocator is watched, and a
+ * reserve lets its reader end in an orderly way (json.h says why). */
 #include "base/json.h"
 
 #include <stdint.h>

@@ -1,3 +1,4 @@
+/* thread.c - starts a thread with a stack of one size on every system. */
 #include "thread.h"
 
 #include <stddef.h>

@@ -1,3 +1,5 @@
+/* whole.c - makes, writes and places output files. The system's rename puts a complete file in its place
+ * in one step, so nobody ever sees a part of it. */
 #include "whole.h"
 
 #include <errno.h>

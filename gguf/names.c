@@ -1,3 +1,5 @@
+/* names.c - names lie one after the other in large blocks, and a hash table with open addressing finds
+ * their entries. */
 #include "names.h"
 
 #include <stdlib.h>

@@ -1,3 +1,5 @@
+/* writer.c - collects the header in memory, because its counts are known only at its end, and then streams
+ * the tensors' data. */
 #include "writer.h"
 
 #include "base/whole.h"

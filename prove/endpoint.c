@@ -1,3 +1,5 @@
+/* endpoint.c - writes the requests to an OpenAI-compatible server and finds the token ids in its answers,
+ * whichever of the known forms they have (endpoint.h lists them). */
 #include "endpoint.h"
 
 #include "base/json.h"

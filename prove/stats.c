@@ -1,3 +1,5 @@
+/* stats.c - chi-square's tails through the incomplete gamma function, power through the noncentral law,
+ * and bounds on total variation. References: stats.h. */
 #include "stats.h"
 
 #include <float.h>

@@ -1,3 +1,5 @@
+/* fit.c - the search for the scale: candidates that put the largest number on some code, each followed by
+ * the least squares for the codes that it gives. The best one wins. */
 #include "fit.h"
 
 #include "half.h"

@@ -1,3 +1,5 @@
+/* coins.c - a uniform integer below any bound out of Philox's words, without bias: a word that is too
+ * large is thrown away, and the next index is asked (coins.h has the rule). */
 #include "coins.h"
 
 #include "philox.h"

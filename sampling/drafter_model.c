@@ -1,3 +1,5 @@
+/* drafter_model.c - a smaller model drafts. A proposal grows by one token per round: `wants` says what the
+ * model has to evaluate, and `resume` draws the next token from the law of the logits. */
 #include "drafter.h"
 
 #include "race.h"

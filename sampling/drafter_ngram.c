@@ -1,3 +1,4 @@
+/* drafter_ngram.c - the text itself drafts: what followed the last n tokens when they occurred before. */
 #include "drafter.h"
 
 #include <stdlib.h>

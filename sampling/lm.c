@@ -1,3 +1,4 @@
+/* lm.c - a context as a vb_lm, and several of them evaluated in one pass. */
 #include "lm.h"
 
 #include "engine/context.h"

@@ -1,3 +1,5 @@
+/* race.c - the exponential race over the ids of a law. Most ids lose without their logarithm being
+ * computed, because the uniform variable alone already bounds it from below. */
 #include "race.h"
 
 #include "coins.h"

@@ -1,3 +1,4 @@
+/* gguf_writer.c - writes GGUF files in memory, and rounds numbers to block formats. */
 #include "gguf_writer.h"
 
 #include "formats.h"

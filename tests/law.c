@@ -1,3 +1,4 @@
+/* law.c - coins that try every answer, tables as models, and the sums over all paths as rationals (law.h). */
 #include "law.h"
 
 #include <stdio.h>

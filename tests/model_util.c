@@ -1,3 +1,4 @@
+/* model_util.c - small models and contexts that a test opens in one line. */
 #include "model_util.h"
 
 #include "gguf.h"

@@ -1,3 +1,4 @@
+/* offload_rig.c - small models with a backend, and the logits that they give. */
 #include "offload_rig.h"
 
 #include <setjmp.h>

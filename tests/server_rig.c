@@ -1,3 +1,4 @@
+/* server_rig.c - clients of the engine, and what the same requests give alone (server_rig.h). */
 #include "server_rig.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+/* spec_rig.c - runs generations on small models and checks what every step promises (spec_rig.h). */
 #include "spec_rig.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+/* tokenizer_util.c - vocabularies built in memory, and files of the fixtures. */
 #include "tokenizer_util.h"
 
 #include "gguf.h"
