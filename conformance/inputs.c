@@ -1,13 +1,12 @@
 /* inputs.c - seeded inputs, and the frame of a file. */
 #include "inputs.h"
 
+#include "base/rng.h"
+
 #include <string.h>
 
 uint64_t cf_next(cf_rng *r) {
-    uint64_t z = r->state += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
+    return vb_splitmix64(&r->state);
 }
 
 float cf_normal(cf_rng *r) {

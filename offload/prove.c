@@ -10,6 +10,7 @@
 
 #include "half.h"
 #include "unpack.h"
+#include "base/rng.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -17,21 +18,14 @@
 
 /* ---------------------------------------------------------------------------------------- random operands */
 
-static uint64_t next(uint64_t *state) { /* SplitMix64 */
-    uint64_t z = (*state += 0x9e3779b97f4a7c15u);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
-
 /* In [-1, 1). */
 static float uniform(uint64_t *state) {
-    return (float)((int64_t)(next(state) >> 40) - (1 << 23)) * 0x1p-23f;
+    return (float)((int64_t)(vb_splitmix64(state) >> 40) - (1 << 23)) * 0x1p-23f;
 }
 
 /* A float16 of either sign between 2^-8 and 2^-4. */
 static void put_scale(uint8_t *at, uint64_t *state) {
-    const uint64_t r = next(state);
+    const uint64_t r = vb_splitmix64(state);
     const uint16_t bits = (uint16_t)(0x1c00u + r % 0x1000u + (r >> 63 << 15));
     memcpy(at, &bits, sizeof bits);
 }
@@ -39,7 +33,7 @@ static void put_scale(uint8_t *at, uint64_t *state) {
 /* One block of any type: random bits with moderate scales. */
 static void random_block(vb_type type, uint8_t *out, uint64_t *state) {
     const int bytes = vb_type_block_bytes((int)type);
-    for (int i = 0; i < bytes; i++) out[i] = (uint8_t)(next(state) >> 56);
+    for (int i = 0; i < bytes; i++) out[i] = (uint8_t)(vb_splitmix64(state) >> 56);
     switch (type) {
     case VB_F32: {
         const float x = uniform(state);
@@ -66,7 +60,7 @@ static void random_block(vb_type type, uint8_t *out, uint64_t *state) {
         break;
     case VB_Q3_K: put_scale(out + 108, state); break;
     case VB_Q6_K: put_scale(out + 208, state); break;
-    case VB_MXFP4: out[0] = (uint8_t)(118 + next(state) % 8); break;
+    case VB_MXFP4: out[0] = (uint8_t)(118 + vb_splitmix64(state) % 8); break;
     default: put_scale(out, state); break; /* d comes first */
     }
 }
@@ -75,10 +69,10 @@ static void random_block(vb_type type, uint8_t *out, uint64_t *state) {
 static void random_vectors(float *f, size_t n, uint64_t *state) {
     for (size_t i = 0; i < n; i++) {
         f[i] = uniform(state);
-        if (next(state) % 97 == 0) f[i] *= 50.0f;
+        if (vb_splitmix64(state) % 97 == 0) f[i] *= 50.0f;
     }
     for (size_t i = 0; i + 32 <= n; i += 32)
-        if (next(state) % 31 == 0) memset(f + i, 0, 32 * sizeof *f);
+        if (vb_splitmix64(state) % 31 == 0) memset(f + i, 0, 32 * sizeof *f);
 }
 
 /* ---------------------------------------------------------------------------------------- the bound */

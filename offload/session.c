@@ -12,6 +12,7 @@
 
 #include "half.h"
 #include "unpack.h"
+#include "base/rng.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -324,9 +325,7 @@ static bool put_vector(const vb_offload_session *s, const vb_matrix *w, int id, 
     const size_t cols = (size_t)w->cols;
     uint64_t state = (uint64_t)id * 0xd1342543de82ef95u;
     for (size_t i = 0; i < cols; i++) {
-        uint64_t z = (state += 0x9e3779b97f4a7c15u);
-        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-        z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+        const uint64_t z = vb_splitmix64(&state);
         s->f[t * cols + i] = id < 0 ? 0.0f : (float)((int64_t)(z >> 40) - (1 << 23)) * 0x1p-23f;
     }
     if (!planes_for(w, s->planes)) return true;

@@ -1,6 +1,8 @@
 /* ask.c - the body of a chat or completion request. See ask.h. */
 #include "ask.h"
 
+#include "base/rng.h"
+
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -60,10 +62,7 @@ void vbs_ask_warn(vbs_ask *a, const char *format, ...) {
 /* SplitMix64's finaliser over seed + i*golden ratio; 53 bits, so that every JSON reader keeps it whole. */
 uint64_t vbs_choice_seed(uint64_t seed, int i) {
     if (i == 0) return seed;
-    uint64_t z = seed + (uint64_t)i * UINT64_C(0x9E3779B97F4A7C15);
-    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
-    return (z ^ (z >> 31)) >> 11;
+    return vb_mix64(seed + (uint64_t)i * VB_GOLDEN) >> 11;
 }
 
 bool vbs_random(uint64_t *bits) {

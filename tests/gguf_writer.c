@@ -3,6 +3,7 @@
 
 #include "formats.h"
 #include "half.h"
+#include "base/rng.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -266,10 +267,7 @@ gw *gw_sample(void) {
 /* ---------------------------------------------------------------------------------------------- numbers */
 
 uint64_t gw_next(gw_rng *r) {
-    uint64_t z = (r->state += 0x9e3779b97f4a7c15u);
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
+    return vb_splitmix64(&r->state);
 }
 
 float gw_normal(gw_rng *r) {

@@ -3,6 +3,7 @@
  * results pins the bits, so that another compiler, optimisation level or CPU that gives other bits is noticed
  * (P1). */
 #include "mathf.h"
+#include "base/rng.h"
 
 #include <float.h>
 #include <math.h>
@@ -18,11 +19,8 @@
 
 static uint64_t rng_state;
 
-static uint64_t rng(void) { /* SplitMix64 */
-    uint64_t z = (rng_state += 0x9e3779b97f4a7c15u);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
+static uint64_t rng(void) {
+    return vb_splitmix64(&rng_state);
 }
 
 /* Uniform in [a, b), an exact multiple of (b - a)/2^53 rounded. */
