@@ -124,3 +124,41 @@ void expect_text(const vb_tokenizer *t, const int32_t *ids, size_t n, bool speci
     assert_int_equal(got[k], 0);
     vb_free(got);
 }
+
+vb_tokenizer *must_open(gw *w, vb_gguf **g) {
+    vb_error err = {0};
+    vb_tokenizer *t = NULL;
+    if (open_written(w, g, &t, &err)) fail_msg("%s", err.message);
+    return t;
+}
+
+void close_all(vb_tokenizer *t, vb_gguf *g, gw *w, vocab *v) {
+    vb_tokenizer_close(t);
+    vb_gguf_close(g);
+    gw_free(w);
+    vocab_free(v);
+}
+
+void spm_head(vocab *v) {
+    vocab_add(v, "<unk>", VB_TOKEN_UNKNOWN, 0);
+    vocab_add(v, "<s>", VB_TOKEN_CONTROL, 0);
+    vocab_add(v, "</s>", VB_TOKEN_CONTROL, 0);
+}
+
+gw *spm_writer(const vocab *v) {
+    gw *w = gw_new();
+    gw_str(w, "general.architecture", "llama");
+    gw_str(w, "tokenizer.ggml.model", "llama");
+    vocab_write(v, w, true);
+    return w;
+}
+
+gw *bpe_writer(const vocab *v, const char *pre, const char *const *merges, size_t n_merges) {
+    gw *w = gw_new();
+    gw_str(w, "general.architecture", "llama");
+    gw_str(w, "tokenizer.ggml.model", "gpt2");
+    if (pre) gw_str(w, "tokenizer.ggml.pre", pre);
+    vocab_write(v, w, false);
+    gw_array_str(w, "tokenizer.ggml.merges", merges, n_merges);
+    return w;
+}

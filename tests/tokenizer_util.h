@@ -41,6 +41,19 @@ void vocab_free(vocab *v);
 /* Opens what `w` holds. The error, if any, is left in *err and the return value is its code. */
 int open_written(gw *w, vb_gguf **g, vb_tokenizer **t, vb_error *err);
 
+/* The same, which fails the test if it does not open; and everything closed again. */
+vb_tokenizer *must_open(gw *w, vb_gguf **g);
+void close_all(vb_tokenizer *t, vb_gguf *g, gw *w, vocab *v);
+
+#define SP "\xE2\x96\x81" /* what SPM writes for a space */
+/* Ids of spm_head, and of the first byte where vocab_add_bytes comes next. */
+enum { U = 0, BOS = 1, EOS = 2, BYTE0 = 3 };
+/* "<unk>", "<s>", "</s>". */
+void spm_head(vocab *v);
+/* A file that is nothing but a vocabulary. */
+gw *spm_writer(const vocab *v);
+gw *bpe_writer(const vocab *v, const char *pre, const char *const *merges, size_t n_merges);
+
 /* Fails unless tokenizing gives exactly the `n` ids. */
 void expect_ids(const vb_tokenizer *t, const char *text, size_t len, unsigned flags, const int32_t *ids,
                 size_t n);
