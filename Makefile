@@ -35,7 +35,7 @@ CURL_LIBS = $(eval CURL_LIBS := $$(if $$(CURL),$$(shell $(PKG_CONFIG) --libs lib
 TOOL_LIBS = $(CURL_LIBS)
 TEST_LIBS = -lcmocka -lgmp
 
-LIB_DIRS = base gguf tokenizer ref ref/arch simd offload engine sampling quantize
+LIB_DIRS = base gguf tokenizer chat ref ref/arch simd offload engine sampling quantize
 LIB_SRC := $(filter-out offload/openblas.c,$(foreach d,$(LIB_DIRS),$(wildcard $(d)/*.c)))
 # Tools above the library: the command and the tests link them, libverbatim.a does not hold them.
 TOOL_DIRS = prove conformance server
@@ -51,7 +51,9 @@ BENCH_LIB_SRC := $(filter-out $(BENCH_SRC),$(wildcard bench/*.c))
 ALL_SRC := $(LIB_SRC) $(TOOL_SRC) $(CLI_SRC) $(TEST_SRC) $(TEST_LIB_SRC) $(TEST_TOOL_SRC) $(EXAMPLE_SRC) $(BENCH_SRC) $(BENCH_LIB_SRC)
 ALL_HDR := $(foreach d,include $(LIB_DIRS) $(TOOL_DIRS) cli tests examples bench,$(wildcard $(d)/*.h))
 
-LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o)
+# Chat templates of our own, as texts in the library.
+TEMPLATES := $(sort $(wildcard chat/templates/*.jinja))
+LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o) $(BUILD)/chat/templates_generated.o
 # The server's page and system prompts, as bytes in the program.
 ASSETS := $(sort $(wildcard server/page/*.html server/page/*.js server/page/*.css server/page/*.svg server/prompts/*.txt))
 TOOL_OBJ := $(TOOL_SRC:%.c=$(BUILD)/%.o) $(BUILD)/server/assets_generated.o
@@ -109,6 +111,12 @@ $(BUILD)/.flags: FORCE
 $(BUILD)/%.o: %.c $(BUILD)/.flags
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/chat/templates_generated.c: tools/embed-templates $(TEMPLATES)
+	@mkdir -p $(@D)
+	tools/embed-templates $(TEMPLATES) > $@.part && mv $@.part $@
+$(BUILD)/chat/templates_generated.o: $(BUILD)/chat/templates_generated.c chat/templates.h $(BUILD)/.flags
+	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -c $< -o $@
 
 $(BUILD)/server/assets_generated.c: tools/embed $(ASSETS)
 	@mkdir -p $(@D)

@@ -8,12 +8,12 @@
 
 typedef struct chat {
     cli_session session;
-    const char *template; /* the family of chat template */
+    vb_chat *template;
     vb_chat_message *messages;
     size_t n_messages;
-    vb_spec *spec;     /* NULL before the first turn */
-    char *prompt_text; /* what was rendered for the last answer */
-    char *answer;      /* its text */
+    vb_spec *spec;    /* NULL before the first turn */
+    vb_prompt prompt; /* what was rendered for the last answer */
+    char *answer;     /* its text */
     bool interactive;
     uint64_t turns, reused; /* turns; prompt tokens found in the cache */
     vb_stats before;        /* of vb_specs that were closed */
@@ -82,12 +82,14 @@ static int reset(chat *c) {
  * the new text must start with a special token, at which every tokenizer splits. *ids stays NULL when they
  * cannot. This is for answers whose ids are not those that their own text would be given, as happens when
  * they are sampled. */
-static int tokenize_new(const chat *c, const char *text, int32_t **ids, size_t *n) {
+static int tokenize_new(const chat *c, const vb_prompt *p, int32_t **ids, size_t *n) {
     const vb_tokenizer *t = c->session.target.tokenizer;
     vb_error err = {0};
-    size_t head = strlen(c->prompt_text), answer = strlen(c->answer), len = 0, n_have;
-    if (strncmp(text, c->prompt_text, head) || strncmp(text + head, c->answer, answer)) return CLI_OK;
-    const char *rest = text + head + answer;
+    size_t head = c->prompt.len, answer = strlen(c->answer), len = 0, n_have;
+    if (p->len < head + answer || memcmp(p->text, c->prompt.text, head) ||
+        memcmp(p->text + head, c->answer, answer))
+        return CLI_OK;
+    const char *rest = p->text + head + answer;
     const int32_t *have = vb_spec_tokens(c->spec, &n_have);
     if (n_have && vb_token_is_stop(t, have[n_have - 1])) {
         /* The answer's own end is in the cache already. */
@@ -97,8 +99,7 @@ static int tokenize_new(const chat *c, const char *text, int32_t **ids, size_t *
     }
     int32_t *out = NULL;
     size_t m = 0;
-    if (vb_tokenize(t, rest, strlen(rest), VB_TOKENIZE_PARSE_SPECIAL, &out, &m, &err))
-        return cli_report(&err);
+    if (vb_chat_tokenize(t, p, (size_t)(rest - p->text), &out, &m, &err)) return cli_report(&err);
     vb_token_kind kind = m ? vb_token_type(t, out[0]) : VB_TOKEN_NORMAL;
     if (kind == VB_TOKEN_CONTROL || kind == VB_TOKEN_USER || len) {
         *ids = out;
@@ -115,20 +116,19 @@ static size_t common_prefix(const int32_t *a, size_t n_a, const int32_t *b, size
     return n;
 }
 
-/* Evaluates the conversation up to the point where the assistant speaks;
- * what the caches hold of it is kept. */
-static int give_prompt(chat *c, const char *text) {
+/* Evaluates the conversation up to the point where the assistant speaks; what the caches hold of it is kept.
+ */
+static int give_prompt(chat *c, const vb_prompt *p) {
     int32_t *ids = NULL, *fresh = NULL;
     size_t n = 0, n_fresh = 0, kept;
     vb_error err = {0};
     int rc = CLI_OK;
-    if (vb_tokenize_prompt(c->session.target.tokenizer, text, strlen(text), true, &ids, &n, &err))
-        return cli_report(&err);
+    if (vb_chat_tokenize(c->session.target.tokenizer, p, 0, &ids, &n, &err)) return cli_report(&err);
     size_t n_have;
     const int32_t *have = vb_spec_tokens(c->spec, &n_have);
     kept = common_prefix(have, n_have, ids, n);
     if (n_have && kept < n_have && c->answer) {
-        rc = tokenize_new(c, text, &fresh, &n_fresh);
+        rc = tokenize_new(c, p, &fresh, &n_fresh);
         if (fresh) kept = n_have;
     }
     const int32_t *more = fresh ? fresh : ids + kept;
@@ -151,7 +151,8 @@ static int give_prompt(chat *c, const char *text) {
     return rc;
 }
 
-static int answer(chat *c, char *text) {
+/* Takes the prompt over. */
+static int answer(chat *c, vb_prompt *p) {
     cli_stream stream;
     cli_result r = {0};
     cli_stream_init(&stream, &c->session, true);
@@ -166,9 +167,10 @@ static int answer(chat *c, char *text) {
     c->generated += r.n;
     c->seconds += r.seconds;
     if (!rc) rc = add_message(c, "assistant", r.text);
-    free(c->prompt_text);
+    vb_prompt_free(&c->prompt);
     free(c->answer);
-    c->prompt_text = text;
+    c->prompt = *p;
+    *p = (vb_prompt){0};
     c->answer = r.text;
     r.text = NULL;
     cli_result_free(&r);
@@ -178,23 +180,20 @@ static int answer(chat *c, char *text) {
 /* One turn. Returns CLI_OK also when the turn failed in a way that the conversation survives. */
 static int turn(chat *c, const char *line) {
     vb_error err = {0};
-    char *text = NULL;
-    size_t len;
+    vb_prompt p = {0};
     int rc = add_message(c, "user", line);
     if (rc) return rc;
-    if (vb_chat_render(c->template, c->messages, c->n_messages, true, &text, &len, &err)) {
+    const vb_chat_request r = {.messages = c->messages, .n_messages = c->n_messages, .open_turn = true};
+    if (vb_chat_render(c->template, c->session.target.tokenizer, &r, &p, &err)) {
         drop_last_message(c);
         return cli_report(&err);
     }
-    char *own = strdup(text);
-    vb_free(text);
-    if (!own) return cli_error("out of memory");
-    if (give_prompt(c, own)) {
-        free(own);
+    if (give_prompt(c, &p)) {
+        vb_prompt_free(&p);
         drop_last_message(c);
         return c->interactive ? CLI_OK : CLI_FAIL;
     }
-    return answer(c, own);
+    return answer(c, &p);
 }
 
 static void print_chat_stats(const chat *c) {
@@ -285,45 +284,28 @@ static int converse(chat *c) {
     return rc;
 }
 
-static int find_template(chat *c) {
-    vb_error err = {0};
-    const char *wanted = c->session.o->chat_template;
-    if (wanted) {
-        const char *const *names = vb_chat_names();
-        char list[512] = "";
-        for (size_t i = 0; names[i]; i++) {
-            if (!strcmp(names[i], wanted)) {
-                c->template = names[i];
-                return CLI_OK;
-            }
-            size_t used = strlen(list);
-            snprintf(list + used, sizeof list - used, "%s%s", used ? ", " : "", names[i]);
-        }
-        return cli_usage("--chat-template %s: expected one of %s", wanted, list);
-    }
-    if (!vb_chat_detect(c->session.target.gguf, &c->template, &err)) return CLI_OK;
-    cli_report(&err);
-    return cli_error("the option is --chat-template NAME");
-}
-
 int cli_chat(cli_options *o) {
     chat c;
     memset(&c, 0, sizeof c);
     cli_interrupt_install();
     c.interactive = isatty(STDIN_FILENO) == 1;
     int rc = cli_session_open(&c.session, o);
-    if (!rc) rc = find_template(&c);
+    if (!rc)
+        rc = cli_template_open(o->chat_template, c.session.target.gguf, c.session.target.tokenizer,
+                               &c.template);
     if (!rc) rc = reset(&c);
     if (!rc) {
         if (c.interactive)
             fprintf(stderr, "%s, template %s, draft %s, seed %llu. /help lists the commands, Ctrl-D ends.\n",
-                    o->model, c.template, c.session.draft_name, (unsigned long long)c.session.sampling.seed);
+                    o->model, o->chat_template ? o->chat_template : "the model's own", c.session.draft_name,
+                    (unsigned long long)c.session.sampling.seed);
         rc = converse(&c);
     }
     vb_spec_close(c.spec);
     forget_messages(&c);
     free(c.messages);
-    free(c.prompt_text);
+    vb_prompt_free(&c.prompt);
+    vb_chat_close(c.template);
     free(c.answer);
     cli_session_close(&c.session);
     int out = cli_out_finish();

@@ -18,6 +18,7 @@
 
 int cli_run(cli_options *o);
 int cli_chat(cli_options *o);
+int cli_render(cli_options *o);
 int cli_logits(cli_options *o);
 int cli_tokenize(cli_options *o);
 int cli_inspect(cli_options *o);
@@ -239,6 +240,16 @@ void cli_offload_params(const cli_options *o, vb_offload *offload, vb_context_pa
 /* What the offload backend did for a context, if there is one: on standard output or standard error. */
 void cli_print_offload(const vb_offload *offload, const vb_context *context, bool out);
 json_t *cli_json_offload(const cli_session *s);
+
+/* -------------------------------------------------------------------- chat templates (template.c) */
+
+bool cli_template_named(const char *name); /* one of ours */
+/* The text of a template's file; one that cannot be read is a usage error that lists our names. */
+int cli_template_file(const char *path, char **text, size_t *n);
+/* What --chat-template says, or the model's own. Returns CLI_OK, CLI_FAIL or CLI_USAGE (after a message). */
+int cli_template_open(const char *wanted, const vb_gguf *g, const vb_tokenizer *t, vb_chat **out);
+/* --date as six numbers, *given whether it is there. */
+int cli_template_date(const cli_options *o, int date[6], bool *given);
 
 /* -------------------------------------------------------------------- memory (bandwidth.c) */
 

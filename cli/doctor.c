@@ -15,7 +15,7 @@ static void describe(const char *who, const char *path, const cli_model *m) {
     const vb_tokenizer *t = m->tokenizer;
     const vb_model_info *i = vb_model_describe(m->model);
     char bytes[32], name[128], shown[256];
-    const char *template = NULL;
+    vb_chat *template = NULL;
     vb_error err = {0};
     cli_escape(path, strlen(path), shown, sizeof shown);
     cli_escape(i->name, strlen(i->name), name, sizeof name);
@@ -30,8 +30,10 @@ static void describe(const char *who, const char *path, const cli_model *m) {
     cli_outf("  special    bos %d (%s), eos %d (%s)\n", vb_token_bos(t),
              vb_tokenizer_adds_bos(t) ? "added" : "not added", vb_token_eos(t),
              vb_tokenizer_adds_eos(t) ? "added" : "not added");
-    cli_outf("  chat       %s\n",
-             vb_chat_detect(m->gguf, &template, &err) ? "no recognised template" : template);
+    bool has = vb_gguf_find(m->gguf, "tokenizer.chat_template") != NULL;
+    int bad = has ? vb_chat_open(&template, m->gguf, NULL, &err) : 0;
+    cli_outf("  chat       %s\n", !has ? "no template" : bad ? err.message : "a template of its own");
+    vb_chat_close(template);
 }
 
 static bool same_entry(const vb_tokenizer *a, const vb_tokenizer *b, int32_t id) {

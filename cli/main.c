@@ -23,6 +23,14 @@ static const cli_command COMMANDS[] = {
      0, cli_serve},
     {"tokenize", CMD_TOKENIZE, "-m MODEL [options] < TEXT",
      "Turn standard input, byte for byte, into token ids.", NULL, 0, cli_tokenize},
+    {"render", CMD_RENDER, "[-m MODEL | --template NAME|FILE] [options] < REQUEST.json",
+     "Print a conversation as a chat template writes it, byte for byte.",
+     "The request is a JSON object: messages, tools, add_generation_prompt, bos_token, eos_token, date, "
+     "chat_template_kwargs\n"
+     "and any other member are the template's variables. The exit status is 1 where the template raises.\n"
+     "Example: echo '{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]}' | verbatim render --template "
+     "chatml",
+     0, cli_render},
     {"logits", CMD_LOGITS, "-m MODEL --tokens IDS --out FILE [options]",
      "Write the raw logits after every token of a sequence: float32, little endian, positions x vocabulary.",
      "No token is added: what --tokens says is what is evaluated.", 0, cli_logits},
@@ -115,7 +123,7 @@ static const cli_command *find_command(const char *name) {
 static int unknown_command(const char *name) {
     if (name[0] == '-')
         return cli_usage(
-            "a command comes first: run, chat, serve, tokenize, logits, inspect, doctor, quantize, "
+            "a command comes first: run, chat, serve, tokenize, render, logits, inspect, doctor, quantize, "
             "prove, trace-check, check, compare, record or cpu; as in `verbatim run "
             "-m MODEL -p TEXT`");
     const char *best = NULL;

@@ -9,7 +9,7 @@
 #define TALK      (CMD_RUN | CMD_CHAT)
 #define GENERATE  (TALK | CMD_PROVE)
 #define COMPUTE   (CMD_RUN | CMD_CHAT | CMD_LOGITS | CMD_PROVE | CMD_BENCH)
-#define MODEL     (COMPUTE | CMD_TOKENIZE | CMD_DOCTOR | CMD_INSPECT | CMD_RECORD | CMD_SERVE)
+#define MODEL     (COMPUTE | CMD_TOKENIZE | CMD_RENDER | CMD_DOCTOR | CMD_INSPECT | CMD_RECORD | CMD_SERVE)
 #define MAX_CTX   16777216.0
 #define BIG       1e9
 
@@ -35,9 +35,19 @@ const cli_option CLI_OPTIONS[] = {
      CMD_RUN | CMD_BENCH, CLI_STRING, AT(file), 0, 0, NULL},
     {"--system|--system-prompt", "TEXT", "the system message of the conversation", CMD_CHAT, CLI_STRING,
      AT(system), 0, 0, NULL},
-    {"--chat-template", "NAME",
-     "the family of chat template, when the model's own is missing or not recognised", CMD_CHAT | CMD_SERVE,
-     CLI_STRING, AT(chat_template), 0, 0, NULL},
+    {"--chat-template", "NAME|FILE",
+     "a chat template instead of the model's own: one of ours by its name (chatml, llama3, ...: "
+     "docs/chat.md), or a file",
+     CMD_CHAT | CMD_SERVE, CLI_STRING, AT(chat_template), 0, 0, NULL},
+    {"--template|--chat-template", "NAME|FILE",
+     "the template: one of ours by its name (chatml, llama3, ...: docs/chat.md), or a file; default: the "
+     "model's own",
+     CMD_RENDER, CLI_STRING, AT(chat_template), 0, 0, NULL},
+    {"--date", "DATE",
+     "what a template is told that asks for the time: YYYY-MM-DD or \"YYYY-MM-DD HH:MM:SS\". Default: the "
+     "request's "
+     "date, else now",
+     CMD_RENDER, CLI_STRING, AT(date), 0, 0, NULL},
     {"-n|--n-predict|--predict|--max-tokens", "N",
      "tokens to generate at most; -1: until the context is full. Default: run 128, chat -1, record 12",
      TALK | CMD_RECORD | CMD_BENCH, CLI_INT, AT(n_predict), -1, BIG, NULL},
@@ -279,8 +289,9 @@ const cli_option CLI_OPTIONS[] = {
     {"-q|--quiet", NULL, "no line per request on standard error", CMD_SERVE, CLI_FLAG, AT(serve.quiet), 0, 0,
      NULL},
     {"-h|--help", NULL, "show this help",
-     CMD_RUN | CMD_CHAT | CMD_LOGITS | CMD_TOKENIZE | CMD_INSPECT | CMD_DOCTOR | CMD_CPU | CMD_QUANTIZE |
-         CMD_TRACE_CHECK | CMD_PROVE | CMD_RECORD | CMD_CHECK | CMD_COMPARE | CMD_BENCH | CMD_SERVE,
+     CMD_RUN | CMD_CHAT | CMD_LOGITS | CMD_TOKENIZE | CMD_RENDER | CMD_INSPECT | CMD_DOCTOR | CMD_CPU |
+         CMD_QUANTIZE | CMD_TRACE_CHECK | CMD_PROVE | CMD_RECORD | CMD_CHECK | CMD_COMPARE | CMD_BENCH |
+         CMD_SERVE,
      CLI_FLAG, AT(help), 0, 0, NULL},
 };
 const size_t CLI_N_OPTIONS = sizeof CLI_OPTIONS / sizeof CLI_OPTIONS[0];

@@ -21,6 +21,7 @@ typedef struct serve_state {
     vbs_engine *engine;
     char name[200];
     char *system; /* file's text */
+    char *template_text;
     char *key_text;
     const char **keys;
     size_t n_keys;
@@ -111,6 +112,15 @@ static int read_system(serve_state *s) {
     return CLI_OK;
 }
 
+/* A template that is no name of ours is a file. */
+static int read_template(serve_state *s) {
+    const char *wanted = s->o->chat_template;
+    if (!wanted || cli_template_named(wanted)) return CLI_OK;
+    int rc = cli_template_file(wanted, &s->template_text, &s->sp.template_len);
+    s->sp.template_text = s->template_text;
+    return rc;
+}
+
 static int model_name(serve_state *s) {
     const char *path = s->o->model, *slash = strrchr(path, '/');
     snprintf(s->name, sizeof s->name, "%s", s->o->name ? s->o->name : slash ? slash + 1 : path);
@@ -143,6 +153,7 @@ static int server_params(serve_state *s) {
     vb_error err = {0};
     int rc = read_keys(s);
     if (!rc) rc = read_system(s);
+    if (!rc) rc = read_template(s);
     if (!rc) rc = model_name(s);
     if (rc) return rc;
     p->host = w->host;
@@ -313,5 +324,6 @@ int cli_serve(cli_options *o) {
     free(s.keys);
     free(s.key_text);
     free(s.system);
+    free(s.template_text);
     return rc;
 }

@@ -264,21 +264,72 @@ int vb_vocab_compatible(const vb_tokenizer *target, const vb_tokenizer *draft, i
 /* ----------------------------------------------------------------------------------------- chat templates */
 
 typedef struct vb_chat_message {
-    const char *role; /* "system", "user", "assistant" */
+    const char *role; /* "system", "user", "assistant", ... */
     const char *content;
 } vb_chat_message;
 
-/* The name of the template family that the file's tokenizer.chat_template belongs to ("chatml", "llama2",
- * "llama3", "mistral", "zephyr", "gemma", "phi3", "vicuna", "deepseek", ...). Templates are recognised, never
- * executed. VB_ERR_UNSUPPORTED if there is none or it is not recognised: the message lists the names. */
-int vb_chat_detect(const vb_gguf *g, const char **name, vb_error *err);
-/* NULL-terminated list of the names. */
+/* A chat template: a program in the Jinja2 template language, read and ready to run (docs/chat.md).
+ * Immutable. */
+typedef struct vb_chat vb_chat;
+
+/* The template of a file: tokenizer.chat_template, and for conversations with tools
+ * tokenizer.chat_template.tool_use if the file has one; with a `name` tokenizer.chat_template.NAME.
+ * VB_ERR_UNSUPPORTED if there is none or it uses what is left out, VB_ERR_FORMAT if it is no template: the
+ * message names the line. */
+int vb_chat_open(vb_chat **out, const vb_gguf *g, const char *name, vb_error *err);
+/* A template of our own by its name ("chatml", "llama3", ...): for files without one. */
+int vb_chat_open_named(vb_chat **out, const char *name, vb_error *err);
+/* A template's text; `file` is what messages call it. */
+int vb_chat_open_text(vb_chat **out, const char *text, size_t len, const char *file, vb_error *err);
+void vb_chat_close(vb_chat *c);
+/* NULL-terminated list of the names that vb_chat_open_named knows. */
 const char *const *vb_chat_names(void);
-/* Renders a conversation; with `open_turn` the text ends where the assistant speaks next. *text is allocated
- * (vb_free); vb_tokenize_prompt makes the ids of it. Errors: VB_ERR_ARGUMENT for an unknown name, role or
- * order of roles. */
-int vb_chat_render(const char *name, const vb_chat_message *messages, size_t n, bool open_turn, char **text,
-                   size_t *len, vb_error *err);
+/* Whether the vocabulary has the markers that a template of our own needs, each as one token; VB_ERR_VOCAB
+ * names the one that is missing. A template from elsewhere declares none and fits. */
+int vb_chat_fits(const vb_chat *c, const vb_tokenizer *t, vb_error *err);
+
+/* What a template is given. */
+typedef struct vb_chat_request {
+    const vb_chat_message *messages; /* (n_messages) or NULL: they are in `variables` */
+    size_t n_messages;
+    const char
+        *variables; /* JSON: an object whose members are the template's variables; NULL: none. The members of
+                     * its chat_template_kwargs are variables, too. Order and big integers are kept */
+    size_t n_variables; /* bytes */
+    bool open_turn;     /* the text ends where the assistant speaks next; add_generation_prompt in `variables`
+                           wins */
+    const int *date;    /* what strftime_now tells: year, month, day, hour, minute, second; NULL: the date in
+                         * `variables` ("YYYY-MM-DD" or "YYYY-MM-DD HH:MM:SS"), else now */
+} vb_chat_request;
+
+/* Bytes up to `end` that one side wrote: the template, or the conversation (`given`). */
+typedef struct vb_span {
+    size_t end;
+    bool given;
+} vb_span;
+
+typedef struct vb_prompt {
+    char *text; /* NUL-terminated; it may hold NULs */
+    size_t len;
+    vb_span *spans; /* (n_spans) ascending; they cover the text */
+    size_t n_spans;
+    bool dated; /* the template asked for the date, and it was today's */
+} vb_prompt;
+void vb_prompt_free(vb_prompt *p); /* and zeroes it */
+/* "YYYY-MM-DD" or "YYYY-MM-DD HH:MM:SS" as vb_chat_request.date; false: it is neither, or there is no such
+ * day. */
+bool vb_chat_date(const char *text, int date[6]);
+
+/* Runs the template. bos_token and eos_token are the texts of the vocabulary's tokens (`t` may be NULL:
+ * undefined). Errors: VB_ERR_ARGUMENT where Jinja2 raises, with its reason (raise_exception's message);
+ * VB_ERR_UNSUPPORTED for what is left out and for a template that takes too long or too much. */
+int vb_chat_render(const vb_chat *c, const vb_tokenizer *t, const vb_chat_request *r, vb_prompt *out,
+                   vb_error *err);
+/* The ids of a prompt from byte `from` on. Special tokens are recognised in the template's bytes only: those
+ * that the conversation spells stay text. At from = 0 BOS comes first by the file's rule unless the template
+ * wrote it; EOS is not added. *ids is allocated (vb_free). */
+int vb_chat_tokenize(const vb_tokenizer *t, const vb_prompt *p, size_t from, int32_t **ids, size_t *n,
+                     vb_error *err);
 
 /* ----------------------------------------------------------------------------------------- model */
 

@@ -49,7 +49,8 @@ struct vbs_server {
     bool fell_back;
     vbs_engine *_Atomic engine; /* NULL while loading */
     vbs_terms terms;
-    const char *template; /* the family; NULL: none */
+    vb_chat *template;         /* NULL: none */
+    const char *template_name; /* one of ours, a file, or the key of the model's own */
     char no_chat[512];
     char fingerprint[32];
     int64_t created; /* seconds since 1970 */

@@ -42,37 +42,34 @@ static int make_fingerprint(vbs_server *s, const vbs_engine *e, vb_error *err) {
 }
 
 static int find_template(vbs_server *s, const vbs_engine *e, vb_error *err) {
-    vb_error why = {0};
     const char *wanted = s->p.chat_template;
-    const char *const *names = vb_chat_names();
-    if (!wanted) {
-        if (vb_chat_detect(vbs_target_file(e), &s->template, &why))
-            snprintf(s->no_chat, sizeof s->no_chat,
-                     "the model's file %s: use /v1/completions, or start the server with --chat-template "
-                     "NAME (%s, "
-                     "%s, %s, ...)",
-                     vb_gguf_find(vbs_target_file(e), "tokenizer.chat_template")
-                         ? "holds a chat template that is not known here"
-                         : "holds no chat template",
-                     names[0], names[1], names[2]);
+    vb_error why = {0};
+    int rc;
+    if (wanted && s->p.template_text)
+        rc = vb_chat_open_text(&s->template, s->p.template_text, s->p.template_len, wanted, err);
+    else if (wanted)
+        rc = vb_chat_open_named(&s->template, wanted, err);
+    else
+        rc = vb_chat_open(&s->template, vbs_target_file(e), NULL, &why);
+    s->template_name = wanted ? wanted : "tokenizer.chat_template";
+    if (!wanted && rc) {
+        snprintf(s->no_chat, sizeof s->no_chat,
+                 "%.300s: use /v1/completions, or start the server with --chat-template NAME|FILE",
+                 why.message);
         return 0;
     }
-    for (; *names && !s->template; names++)
-        if (!strcmp(*names, wanted)) s->template = *names;
-    if (!s->template)
-        return vb_fail(err, VB_ERR_ARGUMENT, "chat template %s: there is no such family", wanted);
-    return 0;
+    return rc ? rc : vb_chat_fits(s->template, vbs_tokenizer(e), err);
 }
 
 /* A system prompt that the template does not take is an error now, not with every request. */
-static int try_system_prompt(const vbs_server *s, vb_error *err) {
+static int try_system_prompt(const vbs_server *s, const vbs_engine *e, vb_error *err) {
     const vb_chat_message m[2] = {{"system", s->p.system_prompt}, {"user", "?"}};
+    const vb_chat_request request = {.messages = m, .n_messages = 2, .open_turn = true};
     vb_error why = {0};
-    char *text = NULL;
-    size_t n;
+    vb_prompt prompt = {0};
     if (!s->template || !s->p.system_prompt || !s->p.system_prompt[0]) return 0;
-    int rc = vb_chat_render(s->template, m, 2, true, &text, &n, &why);
-    vb_free(text);
+    int rc = vb_chat_render(s->template, vbs_tokenizer(e), &request, &prompt, &why);
+    vb_prompt_free(&prompt);
     if (rc) return vb_fail(err, rc, "the system prompt: %s", why.message);
     return 0;
 }
@@ -91,7 +88,7 @@ int vbs_server_ready(vbs_server *s, vbs_engine *e, vb_error *err) {
                            .system_prompt = s->p.system_prompt};
     int rc = make_fingerprint(s, e, err);
     if (!rc) rc = find_template(s, e, err);
-    if (!rc) rc = try_system_prompt(s, err);
+    if (!rc) rc = try_system_prompt(s, e, err);
     if (!rc) s->engine = e;
     return rc;
 }

@@ -102,7 +102,7 @@ static int props(vbs_call *c) {
         "presets", presets, "accept", vb_accept_name(s->terms.accept), "n_ctx", vbs_context_size(s->engine),
         "slots", m.slots, "queue", m.queue, "context_bytes", (json_int_t)m.context_bytes, "draft_tokens",
         (json_int_t)(s->terms.has_draft ? s->terms.gamma : 0));
-    json_object_set_new(o, "chat_template", s->template ? json_string(s->template) : json_null());
+    json_object_set_new(o, "chat_template", s->template ? json_string(s->template_name) : json_null());
     const char *system = s->terms.system_prompt ? s->terms.system_prompt : "";
     json_object_set_new(o, "system_prompt", vbs_json_text(system, strlen(system)));
     json_object_set_new(o, "default_generation_settings",

@@ -40,9 +40,12 @@ typedef struct vbs_server_params {
     const char *name;           /* of the model */
     const char *target, *draft; /* paths as given, for /props; draft may be NULL */
     const char *precision;      /* of activations and cache, for the fingerprint: "q8 f16" */
-    const char *chat_template;  /* NULL: the model's own */
-    const char *system_prompt;  /* text, or NULL */
-    int gamma;                  /* of the default preset */
+    const char
+        *chat_template; /* a template of ours, or what `template_text` is called. NULL: the model's own */
+    const char *template_text; /* of a file; NULL: none */
+    size_t template_len;
+    const char *system_prompt; /* text, or NULL */
+    int gamma;                 /* of the default preset */
     bool has_draft, ignore_tools;
     vb_sampling sampling; /* where a request says nothing */
     vb_accept accept;

@@ -1,8 +1,7 @@
-/* Chat templates: what every family renders, which conversations are refused, and how files' templates are
- * recognised. */
+/* Chat templates of our own: what every one renders, and which conversations it refuses; which ids a prompt
+ * becomes. */
 #include "tokenizer_util.h"
 
-#include "chat.h"
 #include "chat_expected.h"
 #include "gguf.h"
 
@@ -10,12 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* clang-format off */
-#define SYSTEM {"system", "Be brief."}
-#define USER   {"user", "Hi"}
-#define ANSWER {"assistant", " Hello! "}
-#define BYE    {"user", " Bye\n"}
-/* clang-format on */
+#define SYSTEM                                                                                               \
+    { "system", "Be brief." }
+#define USER                                                                                                 \
+    { "user", "Hi" }
+#define ANSWER                                                                                               \
+    { "assistant", " Hello! " }
+#define BYE                                                                                                  \
+    { "user", " Bye\n" }
 
 static const struct {
     size_t n;
@@ -29,46 +30,56 @@ static const struct {
     {3, false, {SYSTEM, USER, {"assistant", "<think>\nhm\n</think>\n\nyes"}}},
 };
 
+/* A conversation through a template of ours; NULL and *err filled in where it is refused. */
+static char *rendered(const char *name, bool open_turn, const vb_chat_message *m, size_t n, int *rc,
+                      vb_error *err) {
+    vb_chat *c = NULL;
+    vb_prompt p = {0};
+    const vb_chat_request r = {.messages = m, .n_messages = n, .open_turn = open_turn};
+    *rc = vb_chat_open_named(&c, name, err);
+    if (*rc == VB_OK) *rc = vb_chat_render(c, NULL, &r, &p, err);
+    vb_chat_close(c);
+    free(p.spans);
+    return p.text;
+}
+
 static void test_expected(void **state) {
     (void)state;
     const char *const *names = vb_chat_names();
-    size_t n = 0;
-    for (; vb_chat_families[n].name; n++) {
-        assert_string_equal(names[n], vb_chat_families[n].name);
-        assert_string_equal(names[n], expected[n].name); /* every family is in the table */
-    }
-    assert_null(names[n]);
-    assert_int_equal(n, sizeof expected / sizeof *expected);
-    for (size_t f = 0; f < n; f++) {
+    for (size_t f = 0; f < sizeof expected / sizeof *expected; f++) {
+        bool known = false;
+        for (size_t i = 0; names[i]; i++) known = known || strcmp(names[i], expected[f].name) == 0;
+        assert_true(known);
         for (int k = 0; k < N_CONVERSATIONS; k++) {
             vb_error err = {0};
-            char *text = NULL;
-            size_t len = 0;
-            int rc = vb_chat_render(names[f], conversations[k].m, conversations[k].n,
-                                    conversations[k].open_turn, &text, &len, &err);
+            int rc;
+            char *text = rendered(expected[f].name, conversations[k].open_turn, conversations[k].m,
+                                  conversations[k].n, &rc, &err);
             const char *want = expected[f].text[k];
             if (!want) {
                 assert_int_equal(rc, VB_ERR_ARGUMENT);
                 assert_null(text);
-                assert_non_null(strstr(err.message, names[f]));
+                assert_non_null(strstr(err.message, expected[f].name));
                 continue;
             }
-            if (rc) fail_msg("%s, conversation %d: %s", names[f], k, err.message);
+            if (rc) fail_msg("%s, conversation %d: %s", expected[f].name, k, err.message);
             if (strcmp(text, want) != 0)
-                fail_msg("%s, conversation %d:\n%s\nexpected\n%s", names[f], k, text, want);
-            assert_int_equal(len, strlen(want));
+                fail_msg("%s, conversation %d:\n%s\nexpected\n%s", expected[f].name, k, text, want);
             vb_free(text);
         }
     }
+    size_t n = 0;
+    while (names[n]) n++;
+    assert_int_equal(n, sizeof expected / sizeof *expected); /* every name is in the table */
 }
 
-/* ------------------------------------------------------------------------------------------- single rules */
+/* ------------------------------------------------------------------------------------------------ single
+ * rules */
 
 static void render(const char *name, bool open_turn, const vb_chat_message *m, size_t n, const char *want) {
     vb_error err = {0};
-    char *text = NULL;
-    size_t len;
-    int rc = vb_chat_render(name, m, n, open_turn, &text, &len, &err);
+    int rc;
+    char *text = rendered(name, open_turn, m, n, &rc, &err);
     if (!want) {
         assert_int_equal(rc, VB_ERR_ARGUMENT);
         return;
@@ -123,120 +134,190 @@ static void test_rules(void **state) {
     RENDER("deepseek-v3", true, NULL, {"system", "a"}, {"system", "b"}, {"user", "c"});
     /* And for all: */
     for (const char *const *name = vb_chat_names(); *name; name++) {
-        RENDER(*name, true, NULL, {"tool", "x"});
-        RENDER(*name, true, NULL, {"User", "x"});
         RENDER(*name, true, NULL, {NULL, "x"});
         RENDER(*name, true, NULL, {"user", NULL});
-        render(*name, true, NULL, 0, NULL);
     }
+    /* A role that a template would drop in silence. */
+    static const char *const chains[] = {"llama2", "mistral-v7", "zephyr",   "gemma",      "phi3",
+                                         "phi3.5", "vicuna",     "deepseek", "deepseek-r1"};
+    for (size_t i = 0; i < sizeof chains / sizeof *chains; i++) RENDER(chains[i], true, NULL, {"User", "x"});
     RENDER("no such", true, NULL, {"user", "x"});
     RENDER("", true, NULL, {"user", "x"});
 }
 
-/* ------------------------------------------------------------------------------------------- recognising */
+/* ------------------------------------------------------------------------------------------------ ids
+ */
 
-/* A file with this template, BOS and EOS tokens of these texts, and this BOS rule. NULL:
- * refused with `what`. */
-static void detect_as(const char *template, size_t len, const char *bos, const char *eos, bool adds_bos,
-                      const char *want, const char *what) {
+enum { UNK, BOS, EOS, START, END, OTHER, LETTERS };
+
+/* A vocabulary of single bytes, with <|im_start|> and <|im_end|> of this kind. */
+static vb_tokenizer *vocabulary(int kind, bool adds_bos, vb_gguf **g, uint8_t **bytes) {
+    static char letter[256][8];
+    const char *tokens[LETTERS + 256] = {"<unk>", "<s>", "</s>", "<|im_start|>", "<|im_end|>", "[OTHER]"};
+    int32_t kinds[LETTERS + 256] = {2, 3, 3, kind, kind, kind};
+    float scores[LETTERS + 256] = {0};
     vb_error err = {0};
-    vb_gguf *g = NULL;
-    const char *name = NULL;
-    const char *const tokens[] = {"<unk>", bos, eos};
+    vb_tokenizer *t = NULL;
+    size_t n;
+    for (int i = 0; i < 256; i++) {
+        snprintf(letter[i], sizeof letter[i], "<0x%02X>", (unsigned)i);
+        tokens[LETTERS + i] = letter[i];
+        kinds[LETTERS + i] = VB_TOKEN_BYTE;
+    }
     gw *w = gw_new();
     gw_str(w, "tokenizer.ggml.model", "llama");
-    gw_array_str(w, "tokenizer.ggml.tokens", tokens, 3);
-    gw_u32(w, "tokenizer.ggml.bos_token_id", 1);
-    gw_u32(w, "tokenizer.ggml.eos_token_id", 2);
+    gw_array_str(w, "tokenizer.ggml.tokens", tokens, LETTERS + 256);
+    gw_array(w, "tokenizer.ggml.token_type", VB_VALUE_I32, kinds, LETTERS + 256, sizeof kinds);
+    gw_array(w, "tokenizer.ggml.scores", VB_VALUE_F32, scores, LETTERS + 256, sizeof scores);
+    gw_u32(w, "tokenizer.ggml.bos_token_id", BOS);
+    gw_u32(w, "tokenizer.ggml.eos_token_id", EOS);
     gw_bool(w, "tokenizer.ggml.add_bos_token", adds_bos);
-    if (template) gw_strn(w, "tokenizer.chat_template", template, len);
-    size_t n;
-    uint8_t *bytes = gw_finish(w, &n);
-    assert_int_equal(vb_gguf_open_memory(&g, bytes, n, "test.gguf", &err), 0);
-    int rc = vb_chat_detect(g, &name, &err);
-    if (want) {
-        if (rc) fail_msg("%s", err.message);
-        assert_string_equal(name, want);
-    } else {
-        if (rc == VB_OK) fail_msg("taken for '%s': %s", name, template);
-        assert_null(name);
-        if (!strstr(err.message, what) || !strstr(err.message, "test.gguf")) fail_msg("%s", err.message);
+    gw_bool(w, "tokenizer.ggml.add_space_prefix", false);
+    gw_str(w, "tokenizer.chat_template", "plain");
+    gw_str(w, "tokenizer.chat_template.tool_use", "with {{ tools[0] }}");
+    *bytes = gw_finish(w, &n);
+    if (vb_gguf_open_memory(g, *bytes, n, "test.gguf", &err) || vb_tokenizer_open(&t, *g, &err))
+        fail_msg("%s", err.message);
+    gw_free(w);
+    return t;
+}
+
+/* Ids of a template's text for this conversation; letters count as their bytes. */
+static void prompt_ids(const vb_tokenizer *t, const char *template, const vb_chat_message *m, size_t n,
+                       const char *want) {
+    vb_error err = {0};
+    vb_chat *c = NULL;
+    vb_prompt p = {0};
+    int32_t *ids;
+    size_t n_ids, at = 0;
+    char got[600] = "";
+    const vb_chat_request r = {.messages = m, .n_messages = n, .open_turn = true};
+    if (vb_chat_open_text(&c, template, strlen(template), "t", &err) || vb_chat_render(c, t, &r, &p, &err) ||
+        vb_chat_tokenize(t, &p, 0, &ids, &n_ids, &err))
+        fail_msg("%s", err.message);
+    static const char *const shown[] = {"{unk}", "{bos}", "{eos}", "{start}", "{end}", "{other}"};
+    for (size_t i = 0; i < n_ids; i++) {
+        if (ids[i] < LETTERS)
+            at += (size_t)snprintf(got + at, sizeof got - at, "%s", shown[ids[i]]);
+        else
+            got[at++] = (char)(ids[i] - LETTERS);
+        got[at] = 0;
     }
+    assert_string_equal(got, want);
+    vb_free(ids);
+    vb_prompt_free(&p);
+    vb_chat_close(c);
+}
+
+#define CHATML "{% for m in messages %}<|im_start|>{{ m.role }}:{{ m.content }}<|im_end|>{% endfor %}"
+
+static void test_provenance(void **state) {
+    (void)state;
+    static const int kinds[] = {VB_TOKEN_CONTROL, VB_TOKEN_NORMAL, VB_TOKEN_UNUSED};
+    for (size_t k = 0; k < 3; k++) {
+        vb_gguf *g;
+        uint8_t *bytes;
+        vb_tokenizer *t = vocabulary(kinds[k], false, &g, &bytes);
+        const vb_chat_message m[] = {{"user", "a<|im_end|>b[OTHER]</s>"}};
+        /* What the user spells stays letters, whatever happens to it on the way. */
+        prompt_ids(t, CHATML, m, 1, "{start}user:a<|im_end|>b[OTHER]</s>{end}");
+        prompt_ids(t, "{{ messages[0].content | upper | lower }}", m, 1, "a<|im_end|>b[other]</s>");
+        prompt_ids(t, "{{ messages[0].content[1:11] ~ '<|im_end|>' }}", m, 1, "<|im_end|>{end}");
+        prompt_ids(t, "{{ messages[0].content.split('b')|join('<|im_end|>') }}", m, 1,
+                   "a<|im_end|>{end}[OTHER]</s>");
+        prompt_ids(t, "{{ messages[0].content.replace('a', '<|im_start|>') }}", m, 1,
+                   "{start}<|im_end|>b[OTHER]</s>");
+        prompt_ids(t, "{{ '%s<|im_end|>' % messages[0].content[:11] }}", m, 1, "a<|im_end|>{end}");
+        prompt_ids(t, "{{ messages | tojson(separators=(',', ':')) }}", m, 1,
+                   "[{\"role\":\"user\",\"content\":\"a<|im_end|>b[OTHER]</s>\"}]");
+        prompt_ids(t, "{{ messages[0].content | reverse | reverse }}", m, 1, "a<|im_end|>b[OTHER]</s>");
+        prompt_ids(t, "{% set x %}{{ messages[0].content }}{% endset %}{{ x|trim }}</s>", m, 1,
+                   "a<|im_end|>b[OTHER]</s>{eos}");
+        /* A marker that is half the template's and half the user's is none. */
+        const vb_chat_message half[] = {{"user", "im_end|>"}};
+        prompt_ids(t, "<|{{ messages[0].content }}", half, 1, "<|im_end|>");
+        /* But a role is a word of the template's. */
+        const vb_chat_message role[] = {{"im_start", ""}};
+        prompt_ids(t, "<|{{ messages[0].role }}|>", role, 1, "{start}");
+        const vb_chat_message false_role[] = {{"im_start|>x", ""}};
+        prompt_ids(t, "<|{{ messages[0].role }}", false_role, 1, "<|im_start|>x");
+        prompt_ids(t, "{{ bos_token }}x{{ eos_token }}[OTHER]", m, 1, "{bos}x{eos}{other}");
+        vb_tokenizer_close(t);
+        vb_gguf_close(g);
+        free(bytes);
+    }
+}
+
+static void test_bos(void **state) {
+    (void)state;
+    vb_gguf *g;
+    uint8_t *bytes;
+    vb_tokenizer *t = vocabulary(VB_TOKEN_CONTROL, true, &g, &bytes);
+    const vb_chat_message m[] = {{"user", "<s>"}};
+    prompt_ids(t, "x", m, 1, "{bos}x");
+    prompt_ids(t, "{{ bos_token }}x", m, 1, "{bos}x");
+    prompt_ids(t, "{{ messages[0].content }}x", m, 1, "{bos}<s>x"); /* the user's is text */
+    vb_tokenizer_close(t);
     vb_gguf_close(g);
     free(bytes);
-    gw_free(w);
 }
 
-static void detect(const char *template, const char *want, const char *what) {
-    detect_as(template, strlen(template), "<s>", "</s>", true, want, what);
-}
-
-/* A template made of a family's own marks is of that family and of no other. */
-static void test_marks(void **state) {
+static void test_markers(void **state) {
     (void)state;
-    for (const vb_chat_family *f = vb_chat_families; f->name; f++) {
+    static const struct {
+        int kind;
+        const char *name;
+        bool fits;
+    } c[] = {{VB_TOKEN_CONTROL, "chatml", true}, {VB_TOKEN_USER, "qwen2", true},
+             {VB_TOKEN_NORMAL, "chatml", true},  {VB_TOKEN_UNUSED, "chatml", true},
+             {VB_TOKEN_CONTROL, "gemma", false}, {VB_TOKEN_CONTROL, "vicuna", true},
+             {VB_TOKEN_CONTROL, "llama3", false}};
+    for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
+        vb_gguf *g;
+        uint8_t *bytes;
         vb_error err = {0};
-        vb_string t = {.err = &err};
-        if (f->bos) vb_string_puts(&t, "{{ bos_token }}");
-        for (size_t i = 0; i < sizeof f->has / sizeof *f->has && f->has[i]; i++) {
-            bool tag = f->has[i][0] == '{';
-            if (!tag) vb_string_puts(&t, "{{ ");
-            vb_string_puts(&t, f->has[i]);
-            if (!tag) vb_string_puts(&t, " }}");
-        }
-        if (f->chatml && f->text) {
-            vb_string_puts(&t, "{{ '<|im_start|>system\n");
-            vb_string_puts(&t, f->text);
-            vb_string_puts(&t, "<|im_end|>\n' }}");
-        }
-        assert_int_equal(t.rc, 0);
-        detect_as(t.s, t.n, f->bos ? f->bos : "<b>", f->eos ? f->eos : "<e>", false, f->name, NULL);
-        /* With other tokens than the template's words it is refused. */
-        if (f->bos) detect_as(t.s, t.n, "<other>", f->eos ? f->eos : "<e>", true, NULL, "<other>");
-        if (f->eos) detect_as(t.s, t.n, f->bos ? f->bos : "<b>", "<other>", true, NULL, "<other>");
-        free(t.s);
+        vb_chat *chat = NULL;
+        vb_tokenizer *t = vocabulary(c[i].kind, false, &g, &bytes);
+        assert_int_equal(vb_chat_open_named(&chat, c[i].name, &err), 0);
+        assert_int_equal(vb_chat_fits(chat, t, &err), c[i].fits ? VB_OK : VB_ERR_VOCAB);
+        if (!c[i].fits) assert_non_null(strstr(err.message, "no such token"));
+        vb_chat_close(chat);
+        vb_tokenizer_close(t);
+        vb_gguf_close(g);
+        free(bytes);
     }
 }
 
-static void test_normal_form(void **state) {
+static void prompt_text(const vb_chat *c, const char *json, const char *want) {
+    vb_error err = {0};
+    vb_prompt p = {0};
+    const vb_chat_request r = {.variables = json, .n_variables = strlen(json)};
+    if (vb_chat_render(c, NULL, &r, &p, &err)) fail_msg("%s", err.message);
+    assert_string_equal(p.text, want);
+    vb_prompt_free(&p);
+}
+
+/* A file with several templates: the one for tools where there are tools, or one by its name. */
+static void test_of_file(void **state) {
     (void)state;
-    /* One template in four spellings. */
-    detect("{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + "
-           "'<|im_end|>' + "
-           "'\\n'}}{% endfor %}{{ '<|im_start|>assistant\\n' }}",
-           "chatml", NULL);
-    detect("{#- a comment with 'quotes -#}\n{%- for message in messages -%}\n  {{- \"<|im_start|>\" + "
-           "message.role + \"\n\" + "
-           "message.content + \"<|im_end|>\\n\" -}}\n{%- endfor -%}\n{{- \"<|im_start|>assistant\n\" -}}\n",
-           "chatml", NULL);
-    /* A quote or a closing pair inside a string does not end it. */
-    detect("{{ 'it\\'s }} %}' "
-           "}}{{'<|im_start|>'+message.role+'\\n'+message.content+'<|im_end|>\\n'}}{{'<|im_start|>"
-           "assistant\\n'}}",
-           "chatml", NULL);
-    /* A system prompt of its own that is not known, and content that is changed: refused. */
-    detect("{{'<|im_start|>system\\nYou are "
-           "Bob.<|im_end|>\\n'}}{{'<|im_start|>'+message.role+'\\n'+message.content+'<|im_end|>"
-           "\\n'}}{{'<|im_start|>assistant\\n'}}",
-           NULL, "not one of the known ones");
-    detect("{{'<|im_start|>'+message.role+'\\n'+message.content+'<|im_end|>\\n'}}{{'<|im_start|>assistant\\n'"
-           "}}{{ x | trim }}",
-           NULL, "not one of the known ones");
-    detect(
-        "{{'<|im_start|>'+message.role+' '+message.content+'<|im_end|>\\n'}}{{'<|im_start|>assistant\\n'}}",
-        NULL, "not one of the known ones");
-    detect("", NULL, "never executed");
-    detect("{{", NULL, "chatml, qwen1.5"); /* the names are listed */
-    detect("{% for '", NULL, "never executed");
-    detect("{{ self.__init__.__globals__ }}", NULL, "never executed");
-    detect_as("a\0b", 3, "<s>", "</s>", true, NULL, "NUL");
-    detect_as(NULL, 0, "<s>", "</s>", true, NULL, "no tokenizer.chat_template");
-    /* ChatML that writes BOS: the same ids if the file's rule puts it there, refused if not. */
-    const char *bos = "{{ bos_token "
-                      "}}{{'<|im_start|>'+message.role+'\\n'+message.content+'<|im_end|>\\n'}}{{'<|im_start|>"
-                      "assistant\\n'}}";
-    detect_as(bos, strlen(bos), "<s>", "</s>", true, "chatml", NULL);
-    detect_as(bos, strlen(bos), "<s>", "</s>", false, NULL, "writes a BOS token");
+    vb_gguf *g;
+    uint8_t *bytes;
+    vb_error err = {0};
+    vb_chat *c = NULL;
+    vb_tokenizer *t = vocabulary(VB_TOKEN_CONTROL, false, &g, &bytes);
+    assert_int_equal(vb_chat_open(&c, g, NULL, &err), 0);
+    prompt_text(c, "{\"messages\": []}", "plain");
+    prompt_text(c, "{\"tools\": null}", "plain");
+    prompt_text(c, "{\"tools\": [7]}", "with 7");
+    vb_chat_close(c);
+    assert_int_equal(vb_chat_open(&c, g, "tool_use", &err), 0);
+    prompt_text(c, "{\"tools\": [8]}", "with 8");
+    vb_chat_close(c);
+    assert_int_equal(vb_chat_open(&c, g, "none", &err), VB_ERR_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "test.gguf"));
+    vb_tokenizer_close(t);
+    vb_gguf_close(g);
+    free(bytes);
 }
 
 static void test_fixtures(void **state) {
@@ -244,33 +325,40 @@ static void test_fixtures(void **state) {
     need_fixtures();
     static const struct {
         const char *file, *name;
-    } c[] = {{"qwen2", "qwen2.5"}, {"llama-bpe", "llama3.1"}, {"phi-3", "phi3"}, {"gpt-2", NULL}};
+    } c[] = {{"qwen2", "qwen2.5"}, {"llama-bpe", "llama3.1"}, {"phi-3", "phi3"}};
     for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
         char path[256];
         vb_error err = {0};
         vb_gguf *g = NULL;
         vb_tokenizer *t = NULL;
-        const char *name = NULL;
+        vb_chat *chat = NULL;
         snprintf(path, sizeof path, "%s/tokenizers/ggml-vocab-%s.gguf", fixtures(), c[i].file);
-        if (vb_gguf_open(&g, path, &err) || vb_tokenizer_open(&t, g, &err)) fail_msg("%s", err.message);
-        int rc = vb_chat_detect(g, &name, &err);
-        if (c[i].name) {
-            if (rc) fail_msg("%s", err.message);
-            assert_string_equal(name, c[i].name);
-            /* The caller's rule: BOS comes once, written by the template or put there by the file's rule. */
-            char *text;
-            size_t len, n;
+        if (vb_gguf_open(&g, path, &err) || vb_tokenizer_open(&t, g, &err) ||
+            vb_chat_open(&chat, g, NULL, &err))
+            fail_msg("%s", err.message);
+        /* The file's template and ours of that name write the same, and BOS comes once. */
+        for (int k = 0; k < N_CONVERSATIONS; k++) {
+            vb_prompt p = {0};
+            int rc;
+            const int date[6] = {2024, 7, 26, 0, 0, 0};
+            const vb_chat_request r = {.messages = conversations[k].m,
+                                       .n_messages = conversations[k].n,
+                                       .open_turn = conversations[k].open_turn,
+                                       .date = date};
+            if (vb_chat_render(chat, t, &r, &p, &err)) fail_msg("%s: %s", c[i].file, err.message);
+            char *ours = rendered(c[i].name, r.open_turn, r.messages, r.n_messages, &rc, &err);
+            if (rc == VB_OK) assert_string_equal(p.text, ours);
+            memset(&err, 0, sizeof err);
+            size_t n;
             int32_t *ids;
-            assert_int_equal(vb_chat_render(name, conversations[0].m, 1, true, &text, &len, &err), 0);
-            assert_int_equal(vb_tokenize(t, text, len, VB_TOKENIZE_PARSE_SPECIAL, &ids, &n, &err), 0);
-            bool written = n > 0 && ids[0] == vb_token_bos(t);
-            assert_int_equal(written, vb_tokenizer_adds_bos(t));
-            for (size_t k = 1; k < n; k++) assert_int_not_equal(ids[k], vb_token_bos(t));
+            assert_int_equal(vb_chat_tokenize(t, &p, 0, &ids, &n, &err), 0);
+            assert_int_equal(n > 0 && ids[0] == vb_token_bos(t), vb_tokenizer_adds_bos(t));
+            for (size_t j = 1; j < n; j++) assert_int_not_equal(ids[j], vb_token_bos(t));
             vb_free(ids);
-            vb_free(text);
-        } else {
-            assert_int_equal(rc, VB_ERR_UNSUPPORTED);
+            vb_free(ours);
+            vb_prompt_free(&p);
         }
+        vb_chat_close(chat);
         vb_tokenizer_close(t);
         vb_gguf_close(g);
     }
@@ -278,8 +366,9 @@ static void test_fixtures(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_expected),    cmocka_unit_test(test_rules),    cmocka_unit_test(test_marks),
-        cmocka_unit_test(test_normal_form), cmocka_unit_test(test_fixtures),
+        cmocka_unit_test(test_expected), cmocka_unit_test(test_rules),   cmocka_unit_test(test_provenance),
+        cmocka_unit_test(test_bos),      cmocka_unit_test(test_markers), cmocka_unit_test(test_of_file),
+        cmocka_unit_test(test_fixtures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -102,29 +102,63 @@ static int vocab_compatible(int how, vb_error *err) {
     return vb_vocab_compatible(how == FAIL_ONE ? bpe : spm, how == FAIL_OTHER ? bpe : spm, &shared, err);
 }
 
-static const char chatml[] =
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + "
-    "'<|im_end|>' + '\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif "
-    "%}";
-
-static int chat_detect(int how, vb_error *err) {
-    const char *name;
+static int chat_open(int how, vb_error *err) {
+    vb_chat *c = NULL;
     vb_gguf *g = how == FAIL_ONE ? small_file("llama", "general.name", "x")
                                  : small_file("llama", "tokenizer.chat_template",
-                                              how == SUCCEED ? chatml : "{{ messages }}");
-    const int rc = vb_chat_detect(g, &name, err);
+                                              how == SUCCEED ? "{{ messages }}" : "{{");
+    const int rc = vb_chat_open(&c, g, NULL, err);
+    vb_chat_close(c);
     vb_gguf_close(g);
     return rc;
 }
 
-static int chat_render(int how, vb_error *err) {
-    const vb_chat_message m = {"user", "Hi"};
-    char *text = NULL;
-    size_t len;
-    const int rc =
-        vb_chat_render(how == FAIL_ONE ? "none" : "chatml", &m, how != FAIL_OTHER, true, &text, &len, err);
-    vb_free(text);
+static int chat_open_named(int how, vb_error *err) {
+    vb_chat *c = NULL;
+    const int rc = vb_chat_open_named(&c, how == SUCCEED ? "chatml" : how ? "nobody" : "none", err);
+    vb_chat_close(c);
     return rc;
+}
+
+static int chat_open_text(int how, vb_error *err) {
+    vb_chat *c = NULL;
+    const char *text = how == SUCCEED ? "x" : how ? "{% if %}" : "{{";
+    const int rc = vb_chat_open_text(&c, text, strlen(text), "template", err);
+    vb_chat_close(c);
+    return rc;
+}
+
+static int chat_fits(int how, vb_error *err) {
+    vb_chat *c = NULL;
+    int rc = vb_chat_open_named(&c, how == SUCCEED ? "vicuna" : how ? "gemma" : "llama3", err);
+    if (!rc) rc = vb_chat_fits(c, rig.tokenizer, err);
+    vb_chat_close(c);
+    return rc;
+}
+
+/* A text rendered, and its ids; `from` is the byte that they start at. */
+static int chat_ids(const char *text, size_t from, vb_error *err) {
+    const vb_chat_message m = {"user", "Hi"};
+    const vb_chat_request r = {.messages = &m, .n_messages = 1};
+    vb_chat *c = NULL;
+    vb_prompt p = {0};
+    int32_t *ids = NULL;
+    size_t n;
+    int rc = vb_chat_open_text(&c, text, strlen(text), "template", err);
+    if (!rc) rc = vb_chat_render(c, rig.tokenizer, &r, &p, err);
+    if (!rc) rc = vb_chat_tokenize(rig.tokenizer, &p, from, &ids, &n, err);
+    vb_free(ids);
+    vb_prompt_free(&p);
+    vb_chat_close(c);
+    return rc;
+}
+
+static int chat_render(int how, vb_error *err) {
+    return chat_ids(how == SUCCEED ? "x" : how ? "{{ 1 / 0 }}" : "{{ raise_exception('no') }}", 0, err);
+}
+
+static int chat_tokenize(int how, vb_error *err) {
+    return chat_ids("x", how == SUCCEED ? 0 : (size_t)how + 2, err);
 }
 
 /* ----------------------------------------------------------------------------------------------- models */
@@ -366,8 +400,12 @@ static const struct row {
     {"vb_tokenize_prompt", tokenize_prompt, false},
     {"vb_detokenize", detokenize, false},
     {"vb_vocab_compatible", vocab_compatible, false},
-    {"vb_chat_detect", chat_detect, false},
+    {"vb_chat_open", chat_open, false},
+    {"vb_chat_open_named", chat_open_named, false},
+    {"vb_chat_open_text", chat_open_text, false},
+    {"vb_chat_fits", chat_fits, false},
     {"vb_chat_render", chat_render, false},
+    {"vb_chat_tokenize", chat_tokenize, false},
     {"vb_model_open", model_open, false},
     {"vb_model_repack", model_repack, false},
     {"vb_offload_open", offload_open, false},

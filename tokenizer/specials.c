@@ -46,8 +46,8 @@ bool vb_specials_starts(const vb_specials *s, unsigned char byte) {
     return s->n > 0 && s->root[byte] >= 0;
 }
 
-int32_t vb_specials_match(const vb_tokenizer *t, const char *s, size_t n, bool all, size_t *len) {
-    const vb_specials *sp = &t->specials;
+int32_t vb_specials_match(const vb_tokenizer *t, const vb_specials *sp, const char *s, size_t n, bool all,
+                          size_t *len) {
     int32_t best = -1;
     if (n == 0 || sp->n == 0) return -1;
     int32_t node = sp->root[(uint8_t)s[0]];

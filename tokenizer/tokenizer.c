@@ -15,6 +15,7 @@ int vb_tokenizer_open_with(vb_tokenizer **out, const vb_gguf *g, const vb_tokeni
     vb_tokenizer *t = NULL;
     int rc = vb_alloc((void **)&t, 1, sizeof *t, "a tokenizer", err);
     if (rc == VB_OK) rc = vb_tokenizer_load(t, g, p ? p : &defaults, err);
+    if (rc == VB_OK) rc = vb_find_markers(t, err);
     if (rc) {
         vb_tokenizer_close(t);
         return rc;
@@ -35,6 +36,7 @@ void vb_tokenizer_close(vb_tokenizer *t) {
     free(t->slots);
     free(t->specials.nodes);
     free(t->stops.v);
+    free(t->markers.nodes);
     free(t->merges);
     vb_pre_close(t->pre);
     free(t);
@@ -122,16 +124,36 @@ static int encode(const vb_tokenizer *t, vb_work *w, const char *s, size_t n, bo
                   : vb_bpe_encode(t, w, s, n, out, err);
 }
 
+/* The longest special token that starts at s[0..n): any that ends within the first `own` bytes, those that
+ * users define wherever they end. Markers that are no special tokens count only where there are spans. */
+static int32_t special_at(const vb_tokenizer *t, const char *s, size_t n, size_t own, bool spans,
+                          size_t *match) {
+    const unsigned char byte = (unsigned char)s[0];
+    int32_t id = -1;
+    *match = 0;
+    if (vb_specials_starts(&t->specials, byte)) {
+        size_t k = 0;
+        if (own > 0) id = vb_specials_match(t, &t->specials, s, own, true, match);
+        int32_t other = own < n ? vb_specials_match(t, &t->specials, s, n, false, &k) : -1;
+        if (other >= 0 && k > *match) id = other, *match = k;
+    }
+    if (spans && own > 0 && vb_specials_starts(&t->markers, byte)) {
+        size_t k = 0;
+        int32_t other = vb_specials_match(t, &t->markers, s, own, true, &k);
+        if (other >= 0 && k > *match) id = other, *match = k;
+    }
+    return id;
+}
+
 /* Cuts text at special tokens, the longest first at each place, and encodes what lies between them. */
-static int tokenize(const vb_tokenizer *t, vb_work *w, const char *text, size_t len, bool all, vb_ids *out,
-                    vb_error *err) {
-    size_t from = 0;
+int vb_encode_text(const vb_tokenizer *t, vb_work *w, const char *text, size_t from, size_t len, bool all,
+                   const vb_span *spans, vb_ids *out, vb_error *err) {
     bool after_special = true; /* the start of the text counts as such: SPM puts a space there */
-    for (size_t at = 0; at < len;) {
-        size_t match = 0;
-        int32_t id = vb_specials_starts(&t->specials, (unsigned char)text[at])
-                         ? vb_specials_match(t, text + at, len - at, all, &match)
-                         : -1;
+    for (size_t at = from; at < len;) {
+        size_t match, own = all ? len - at : 0;
+        while (spans && at >= spans->end) spans++;
+        if (spans) own = spans->given ? 0 : spans->end - at;
+        int32_t id = special_at(t, text + at, len - at, own, spans != NULL, &match);
         if (id < 0) {
             at++;
             continue;
@@ -169,7 +191,8 @@ int vb_tokenize(const vb_tokenizer *t, const char *text, size_t len, unsigned fl
     /* Most texts have at least 3 bytes per token. At least one, so that *ids is never NULL. */
     int rc = vb_grow((void **)&out.v, &out.cap, len / 3 + 8, sizeof *out.v, "token ids", err);
     if (rc == VB_OK && bos) rc = vb_ids_push(&out, t->bos, err);
-    if (rc == VB_OK) rc = tokenize(t, &w, text, len, flags & VB_TOKENIZE_PARSE_SPECIAL, &out, err);
+    if (rc == VB_OK)
+        rc = vb_encode_text(t, &w, text, 0, len, flags & VB_TOKENIZE_PARSE_SPECIAL, NULL, &out, err);
     if (rc == VB_OK && bos && out.n > 1 && out.v[1] == t->bos) drop_first(&out); /* the text wrote it */
     if (rc == VB_OK && (flags & VB_TOKENIZE_ADD_SPECIAL) && t->add_eos &&
         (!out.n || out.v[out.n - 1] != t->eos))

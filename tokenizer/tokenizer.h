@@ -8,7 +8,7 @@
  *   pretokenize.c  cutting text into words before BPE; patterns.c holds the published patterns
  *   nfc.c, utf8.c  Unicode
  *   compat.c       may this draft propose tokens to that target?
- *   chat*.c        chat templates
+ *   prompt.c       rendered chat templates: special tokens in the template's bytes only
  */
 #ifndef VB_TOKENIZER_H
 #define VB_TOKENIZER_H
@@ -139,7 +139,8 @@ typedef struct vb_specials {
     int32_t root[256]; /* node of each first byte, -1: none */
 } vb_specials;
 
-enum { VB_ID_STOP = 1, VB_ID_RSTRIP = 2 };
+/* MARKER: an ordinary or unused entry that chat templates write as a marker (prompt.c). */
+enum { VB_ID_STOP = 1, VB_ID_RSTRIP = 2, VB_ID_MARKER = 4 };
 
 struct vb_tokenizer {
     bool spm; /* else byte-level BPE */
@@ -156,6 +157,7 @@ struct vb_tokenizer {
     uint32_t slot_mask;
     vb_specials specials;
     vb_ids stops;                    /* every id with VB_ID_STOP, ascending */
+    vb_specials markers;             /* entries with VB_ID_MARKER */
     int32_t bos, eos, eot, eom, unk; /* -1: none */
     bool add_bos, add_eos;
     int32_t byte_id[256];   /* -1: the vocabulary has no token for this byte */
@@ -193,9 +195,10 @@ static inline const vb_merge_slot *vb_merge_find(const vb_tokenizer *t, int32_t 
 
 /* specials.c */
 int vb_specials_add(vb_specials *s, const char *text, size_t len, int32_t id, vb_error *err);
-/* The longest special token that starts at s, at most n bytes; -1 if there is none. With `all` false only
+/* The longest token of the trie that starts at s, at most n bytes; -1 if there is none. With `all` false only
  * user-defined tokens count. */
-int32_t vb_specials_match(const vb_tokenizer *t, const char *s, size_t n, bool all, size_t *len);
+int32_t vb_specials_match(const vb_tokenizer *t, const vb_specials *sp, const char *s, size_t n, bool all,
+                          size_t *len);
 bool vb_specials_starts(const vb_specials *s, unsigned char byte);
 
 /* The working memory of one vb_tokenize call, shared by spm.c and bpe.c. */
@@ -224,6 +227,16 @@ int vb_spm_check_order(const vb_tokenizer *t, const vb_gguf *g, vb_error *err);
 int vb_bpe_word(const vb_tokenizer *t, vb_work *w, const char *word, size_t n, vb_ids *out, vb_error *err);
 int vb_bpe_encode(const vb_tokenizer *t, vb_work *w, const char *text, size_t len, vb_ids *out,
                   vb_error *err);
+
+/* tokenizer.c: the ids of text[from..len), special tokens among them, appended. spans NULL: they count
+ * everywhere
+ * (`all`) or, but for user-defined ones, nowhere; else where they lie in bytes that are not given. */
+int vb_encode_text(const vb_tokenizer *t, vb_work *w, const char *text, size_t from, size_t len, bool all,
+                   const vb_span *spans, vb_ids *out, vb_error *err);
+/* prompt.c: finds the entries that are markers without being typed as special tokens. */
+int vb_find_markers(vb_tokenizer *t, vb_error *err);
+/* Whether a template that writes this token's text gets this id. */
+bool vb_token_is_marker(const vb_tokenizer *t, int32_t id);
 
 /* The byte that a character of the GPT-2 byte alphabet stands for, -1 if it is none of the 256; and back. */
 int vb_byte_of_char(uint32_t cp);

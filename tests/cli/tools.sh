@@ -97,7 +97,7 @@ ok "--system changes the answer" test "$(cat "$work/out")" != "$first"
 pipe '/help\n/nonsense\n' chat -m "$work/chat.gguf" --seed 3
 ok "/help" err_has "/reset"
 ok "an unknown command is said" err_has "no such command: /nonsense"
-pipe 'hello\n' chat -m "$target" --chat-template chatml --seed 3 -n 4
+pipe 'hello\n' chat -m "$target" --chat-template vicuna --seed 3 -n 4
 ok "--chat-template" status_is 0
 pipe 'hello\nhello hello hello hello\n' chat -m "$work/chat.gguf" --seed 3 -n 4 -c 40
 ok "a conversation longer than the context" err_has "/reset"

@@ -98,7 +98,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (mode & 4) gw_u32(w, "tokenizer.ggml.unknown_token_id", 0);
     if (mode & 8) gw_bool(w, "tokenizer.ggml.add_space_prefix", false);
     write_vocabulary(&in, w, mode);
-    gw_strn(w, "tokenizer.chat_template", (const char *)in.p, in.n);
     size_t n;
     uint8_t *bytes = gw_finish(w, &n);
     if (vb_gguf_open_memory(&g, bytes, n, "fuzz", &err)) abort();
@@ -109,9 +108,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         int32_t shared;
         if (vb_vocab_compatible(t, t, &shared, &err)) abort();
     }
-    const char *name;
-    memset(&err, 0, sizeof err);
-    (void)vb_chat_detect(g, &name, &err);
     vb_tokenizer_close(t);
     vb_gguf_close(g);
     gw_free(w);
