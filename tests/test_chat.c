@@ -145,10 +145,9 @@ static void test_rules(void **state) {
     RENDER("", true, NULL, {"user", "x"});
 }
 
-/* ------------------------------------------------------------------------------------------------ ids
- */
+/* ------------------------------------------------------------------------------------------------ ids */
 
-enum { UNK, BOS, EOS, START, END, OTHER, LETTERS };
+enum { START = 3, END, OTHER, LETTERS }; /* behind U, BOS and EOS of tokenizer_util.h */
 
 /* A vocabulary of single bytes, with <|im_start|> and <|im_end|> of this kind. */
 static vb_tokenizer *vocabulary(int kind, bool adds_bos, vb_gguf **g, uint8_t **bytes) {
@@ -164,6 +163,7 @@ static vb_tokenizer *vocabulary(int kind, bool adds_bos, vb_gguf **g, uint8_t **
         tokens[LETTERS + i] = letter[i];
         kinds[LETTERS + i] = VB_TOKEN_BYTE;
     }
+    for (int i = START; i < LETTERS; i++) scores[i] = -(float)i; /* an order, or the vocabulary is refused */
     gw *w = gw_new();
     gw_str(w, "tokenizer.ggml.model", "llama");
     gw_array_str(w, "tokenizer.ggml.tokens", tokens, LETTERS + 256);
