@@ -185,8 +185,10 @@ int vb_pool_open(vb_pool **out, int threads, vb_error *err) {
         worker *w = &p->workers[i];
         *w = (worker){.pool = p, .index = i};
         if (vb_thread_start(&w->thread, worker_main, w) != 0)
-            rc = vb_fail(err, VB_ERR_IO, "cannot start thread %d of %d: ask for fewer threads", i + 1,
-                         threads);
+            rc = vb_fail(
+                err, VB_ERR_IO,
+                "cannot start thread %d of %d: no memory for it, or too many run; ask for fewer threads",
+                i + 1, threads);
         else
             p->started = i;
     }

@@ -12,12 +12,10 @@ static const cf_config BEST = {NULL, 1, 0};
 
 /* The model's path below the folder, if it lies there, otherwise absolute. *out is allocated. */
 static int model_name(const char *dir, const char *model, char **out) {
-    char *d = realpath(dir, NULL), *m = realpath(model, NULL);
+    char *m = realpath(model, NULL), *d = m ? realpath(dir, NULL) : NULL;
     int rc = CLI_OK;
-    if (!m) {
-        rc = cli_error("%s: %s", model, strerror(errno));
-    } else if (!d) {
-        rc = cli_error("%s: %s", dir, strerror(errno));
+    if (!m || !d) {
+        rc = cli_error("%s: %s", m ? dir : model, strerror(errno));
     } else {
         const size_t n = strlen(d);
         *out = strdup(!strncmp(m, d, n) && m[n] == '/' ? m + n + 1 : m);

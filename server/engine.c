@@ -157,7 +157,7 @@ int vbs_engine_open(vbs_engine **out, const vbs_engine_params *p, vb_error *err)
     e->m.ready = true;
     e->metrics = e->m;
     if (vb_thread_start(&e->thread, vbs_engine_run, e) != 0) {
-        rc = vb_fail(err, VB_ERR_IO, "cannot start the engine's thread: the system has no more");
+        rc = vb_fail(err, VB_ERR_IO, "cannot start the engine's thread: no memory for it, or too many run");
         goto cleanup;
     }
     e->started = true;
