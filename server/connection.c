@@ -23,8 +23,8 @@
 #endif
 
 enum { BUFFER = VBS_MAX_HEAD + 16384 };
-/* What is not wanted is read all the same up to these bytes and seconds, and no longer than it keeps coming: so the client
- * gets to read why. */
+/* What is not wanted is read all the same up to these bytes and seconds, and no longer than it keeps coming:
+ * so the client gets to read why. */
 enum { DRAIN_BYTES = 256 << 20, DRAIN_S = 10, QUIET_S = 2 };
 
 /* ------------------------------------------------------------------------------------------------ reading */

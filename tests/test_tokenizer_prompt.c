@@ -1,5 +1,5 @@
-/* test_tokenizer_prompt.c - the one rule by which a text becomes a prompt: BOS as the file says and never twice,
- * no EOS behind. What the commands and the server make of it: tests/cli/prompts.sh. */
+/* test_tokenizer_prompt.c - the one rule by which a text becomes a prompt: BOS as the file says and never
+ * twice, no EOS behind. What the commands and the server make of it: tests/cli/prompts.sh. */
 #include "tests/tokenizer_util.h"
 
 #include <string.h>
