@@ -10,13 +10,14 @@ limited() {
     rc=$?
 }
 least=20000
+case $BUILD${VB_RUNNER:-} in *san* | *qemu*) least=330000 ;; esac
 while [ $least -le 320000 ]; do
     limited $least run -m "$target" -p "$P" -n 4 -t 1 --seed 1 --kernels auto --repack off
     [ $rc != 0 ] || break
     least=$((least + 10000))
 done
 verbatim cpu
-if [ $rc != 0 ] || [ $least -gt 320000 ] || grep -q 'auto: ref' "$work/out"; then
+if [ $least -gt 320000 ] || grep -q 'auto: ref' "$work/out"; then
     skip "weights stay as mapped where a copy does not fit" "no limit of the address space here, or only reference kernels"
 else
     verbatim run -m "$target" -p "$P" -n 4 -t 1 --seed 1 --json
