@@ -184,8 +184,7 @@ static const foreign_name NAMES[] = {
      "not needed: a conversation is written as the model's own template does it"},
     {"--ignore-chat-template|--no-chat-template", ANY,
      "use `verbatim run` (over HTTP: /v1/completions): it continues plain text"},
-    {"--prompt-template|--chat-template-file", ANY,
-     "use --chat-template NAME, where the model's own is missing"},
+    {"--prompt-template|--chat-template-file", ANY, "use --chat-template NAME|FILE"},
     {"--chat-template-kwargs|--chat-template-args|--chat-template-config|--force-enable-thinking|--enable-"
      "thinking|"
      "--reasoning-format|-rea|--reasoning|--reasoning-effort|--reasoning-budget|--reasoning-budget-message|"
