@@ -1,11 +1,11 @@
-/* text.h - strings as Python has them: made of code points, and of bytes that know who wrote them. Internal.
- */
+/* text.h - strings as Python has them: made of code points,
+ * and of bytes that know who wrote them. Internal. */
 #ifndef VB_CHAT_TEXT_H
 #define VB_CHAT_TEXT_H
 
 #include "chat/value.h"
 
-/* ------------------------------------------------------------------------------------------------ writing */
+/* ---------------------------------------------------------------------------------------------- writing */
 
 /* A text being written. Marks are kept only once there are bytes of both kinds. */
 typedef struct vbt_buf {
@@ -33,7 +33,7 @@ vbt_val vbt_word(vbt *t, const char *s);
 vbt_val vbt_part(vbt *t, const vbt_str *s, size_t from, size_t to);
 vbt_val vbt_join(vbt *t, const vbt_str *a, const vbt_str *b);
 
-/* ------------------------------------------------------------------------------------------------ reading */
+/* ---------------------------------------------------------------------------------------------- reading */
 
 /* The code point at s->s + at and its length in bytes; a byte that is no UTF-8 counts as one character. */
 uint32_t vbt_char(const vbt_str *s, size_t at, size_t *bytes);
@@ -57,8 +57,7 @@ vbt_val vbt_splitlines(vbt *t, const vbt_str *s, bool keep);
 /* x[::-1] */
 vbt_val vbt_reversed(vbt *t, const vbt_str *s);
 
-/* ------------------------------------------------------------------------------------------------ unicode.c
- */
+/* ---------------------------------------------------------------------------------------------- unicode.c */
 
 bool vbt_space(uint32_t cp);     /* str.isspace() */
 bool vbt_printable(uint32_t cp); /* str.isprintable() */

@@ -116,8 +116,8 @@ static size_t common_prefix(const int32_t *a, size_t n_a, const int32_t *b, size
     return n;
 }
 
-/* Evaluates the conversation up to the point where the assistant speaks; what the caches hold of it is kept.
- */
+/* Evaluates the conversation up to the point where the assistant speaks;
+ * what the caches hold of it is kept. */
 static int give_prompt(chat *c, const vb_prompt *p) {
     int32_t *ids = NULL, *fresh = NULL;
     size_t n = 0, n_fresh = 0, kept;

@@ -9,14 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SYSTEM                                                                                               \
-    { "system", "Be brief." }
-#define USER                                                                                                 \
-    { "user", "Hi" }
-#define ANSWER                                                                                               \
-    { "assistant", " Hello! " }
-#define BYE                                                                                                  \
-    { "user", " Bye\n" }
+/* clang-format off */
+#define SYSTEM {"system", "Be brief."}
+#define USER {"user", "Hi"}
+#define ANSWER {"assistant", " Hello! "}
+#define BYE {"user", " Bye\n"}
+/* clang-format on */
 
 static const struct {
     size_t n;
@@ -73,8 +71,7 @@ static void test_expected(void **state) {
     assert_int_equal(n, sizeof expected / sizeof *expected); /* every name is in the table */
 }
 
-/* ------------------------------------------------------------------------------------------------ single
- * rules */
+/* ------------------------------------------------------------------------------------------- single rules */
 
 static void render(const char *name, bool open_turn, const vb_chat_message *m, size_t n, const char *want) {
     vb_error err = {0};
@@ -145,7 +142,7 @@ static void test_rules(void **state) {
     RENDER("", true, NULL, {"user", "x"});
 }
 
-/* ------------------------------------------------------------------------------------------------ ids */
+/* ------------------------------------------------------------------------------------------- ids */
 
 enum { START = 3, END, OTHER, LETTERS }; /* behind U, BOS and EOS of tokenizer_util.h */
 
