@@ -160,7 +160,7 @@ vbt_val vbt_item(vbt *t, vbt_val of, vbt_val key) {
     return vbt_undefined(t, "%s object has no such element", vbt_type_name(of));
 }
 
-/* ------------------------------------------------------------------------------------------------ slices */
+/* ----------------------------------------------------------------------------------------------- slices */
 
 static int64_t bound(vbt *t, vbt_val v, int64_t otherwise, int64_t n, bool down) {
     if (v.type == VBT_NONE) return otherwise;
@@ -210,7 +210,7 @@ vbt_val vbt_slice(vbt *t, vbt_val of, vbt_val a, vbt_val b, vbt_val c) {
     return vbt_buf_value(&text);
 }
 
-/* ------------------------------------------------------------------------------------------------ paths */
+/* ----------------------------------------------------------------------------------------------- paths */
 
 static bool only_digits(const vbt_str *s) {
     for (size_t i = 0; i < s->n; i++)

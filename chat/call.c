@@ -42,7 +42,7 @@ void vbt_bind(vbt *t, const char *what, const vbt_args *a, const char *names, si
     }
 }
 
-/* ---------------------------------------------------------------------------------------------- macros */
+/* ----------------------------------------------------------------------------------------------- macros */
 
 static const char *macro_name(const vbt_macro *m, int *len) {
     *len = m->node->name ? (int)(m->node->name->n < 80 ? m->node->name->n : 80) : 6;
@@ -124,7 +124,7 @@ vbt_val vbt_call_macro(vbt *t, const vbt_macro *m, const vbt_args *a) {
     return v;
 }
 
-/* ---------------------------------------------------------------------------------------------- functions */
+/* ------------------------------------------------------------------------------------------ functions */
 
 static vbt_val range(vbt *t, const vbt_args *a) {
     int64_t start = 0, stop, step = 1;
@@ -229,7 +229,7 @@ const vbt_function *vbt_global(const vbt_str *name) {
     return NULL;
 }
 
-/* ---------------------------------------------------------------------------------------------- any call */
+/* ------------------------------------------------------------------------------------------- any call */
 
 static vbt_val call_loop(vbt *t, const vbt_loop *loop, const vbt_args *a) {
     vbt_val over;

@@ -145,7 +145,7 @@ int vb_chat_fits(const vb_chat *c, const vb_tokenizer *t, vb_error *err) {
     return VB_OK;
 }
 
-/* ---------------------------------------------------------------------------------------------- variables */
+/* ------------------------------------------------------------------------------------------ variables */
 
 static void set(vbt *t, vbt_val d, const char *name, vbt_val v) {
     vbt_dict_set(t, d.u.dict, vbt_word(t, name), v);
@@ -214,7 +214,7 @@ static vbt_val variables(vbt *t, const vb_tokenizer *tok, const vb_chat_request 
     return d;
 }
 
-/* ---------------------------------------------------------------------------------------------- the date */
+/* ------------------------------------------------------------------------------------------- the date */
 
 /* "YYYY-MM-DD" or "YYYY-MM-DD HH:MM:SS"; false: it is none, or there is no such day. */
 static bool read_date(const char *s, size_t n, int date[6]) {
@@ -251,7 +251,7 @@ static void now(int date[6]) {
     memcpy(date, d, sizeof d);
 }
 
-/* ---------------------------------------------------------------------------------------------- rendering */
+/* ------------------------------------------------------------------------------------------ rendering */
 
 void vb_prompt_free(vb_prompt *p) {
     free(p->text);

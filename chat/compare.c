@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-/* ----------------------------------------------------------------------------------------------- numbers */
+/* ---------------------------------------------------------------------------------------------- numbers */
 
 static vbt_val as_int(vbt_val v) {
     return v.type == VBT_BOOL ? vbt_int(v.u.b) : v;
@@ -60,7 +60,7 @@ static int compare_text(vbt *t, const vbt_str *a, const vbt_str *b) {
     return a->n < b->n ? -1 : a->n > b->n;
 }
 
-/* ----------------------------------------------------------------------------------------------- equality */
+/* ------------------------------------------------------------------------------------------- equality */
 
 bool vbt_same(vbt_val a, vbt_val b) {
     if (a.type != b.type) return false;
@@ -165,7 +165,7 @@ bool vbt_contains(vbt *t, vbt_val b, vbt_val a) {
     return false;
 }
 
-/* ----------------------------------------------------------------------------------------------- sorting */
+/* ---------------------------------------------------------------------------------------------- sorting */
 
 void vbt_sort(vbt *t, vbt_val *v, vbt_val *keys, size_t n, bool reverse) {
     if (n < 2) return;

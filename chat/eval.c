@@ -5,7 +5,7 @@
 #include "chat/repr.h"
 #include "chat/run.h"
 
-/* ---------------------------------------------------------------------------------------------- names */
+/* ----------------------------------------------------------------------------------------------- names */
 
 vbt_val *vbt_find_name(vbt_frame *f, const vbt_str *name) {
     for (; f; f = f->outer)
@@ -74,7 +74,7 @@ void vbt_assign(vbt *t, const vbt_node *n, vbt_val v) {
     vbt_leave(t);
 }
 
-/* ---------------------------------------------------------------------------------------------- calls */
+/* ----------------------------------------------------------------------------------------------- calls */
 
 static vbt_val named_list(vbt *t) {
     return vbt_list_new(t, VBT_LIST, 0);
@@ -148,7 +148,7 @@ static vbt_val eval_test(vbt *t, const vbt_node *n) {
     return vbt_bool(vbt_test(t, n->name, v, &a));
 }
 
-/* ---------------------------------------------------------------------------------------------- operators */
+/* ------------------------------------------------------------------------------------------ operators */
 
 static bool compared(vbt *t, int op, vbt_val a, vbt_val b) {
     switch (op) {

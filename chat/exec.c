@@ -19,7 +19,7 @@ static vbt_val capture_in(vbt *t, const vbt_scope *scope, const vbt_node *list) 
     return v;
 }
 
-/* ------------------------------------------------------------------------------------------------ loops */
+/* ----------------------------------------------------------------------------------------------- loops */
 
 /* One more element into loop->passed; false at the end. The test runs when the element is asked for, as it
  * does in a generator: what the body sets may decide it. */
@@ -84,7 +84,7 @@ static void for_(vbt *t, const vbt_node *n) {
     (void)vbt_run_loop(t, loop, false);
 }
 
-/* ------------------------------------------------------------------------------------------------ others */
+/* ----------------------------------------------------------------------------------------------- others */
 
 static vbt_val macro_value(vbt *t, const vbt_node *n) {
     vbt_macro *m = vbt_alloc(t, sizeof *m);

@@ -26,7 +26,7 @@ static void no_args(vbt *t, const char *name, const vbt_args *a) {
     vbt_bind(t, name, a, "", 0, NULL);
 }
 
-/* -------------------------------------------------------------------------------------- case, white space */
+/* ------------------------------------------------------------------------------------ case, white space */
 
 static vbt_val upper(vbt *t, vbt_val v, const vbt_args *a) {
     no_args(t, "upper", a);
@@ -153,7 +153,7 @@ static vbt_val wordcount(vbt *t, vbt_val v, const vbt_args *a) {
     return vbt_int(n);
 }
 
-/* -------------------------------------------------------------------------------------- as text */
+/* ---------------------------------------------------------------------------------------------- as text */
 
 static vbt_val string(vbt *t, vbt_val v, const vbt_args *a) {
     no_args(t, "string", a);
@@ -244,7 +244,7 @@ static vbt_val tojson(vbt *t, vbt_val v, const vbt_args *a) {
     return vbt_buf_value(&out);
 }
 
-/* -------------------------------------------------------------------------------------- numbers */
+/* ---------------------------------------------------------------------------------------------- numbers */
 
 static vbt_val abs_(vbt *t, vbt_val v, const vbt_args *a) {
     no_args(t, "abs", a);
@@ -374,7 +374,7 @@ const vbt_filter_def vbt_text_filters[] = {{"abs", abs_},
                                            {"xmlattr", NULL},
                                            {NULL, NULL}};
 
-/* -------------------------------------------------------------------------------------- by name */
+/* ---------------------------------------------------------------------------------------------- by name */
 
 static const vbt_filter_def *find(const vbt_str *name) {
     const vbt_filter_def *const tables[] = {vbt_text_filters, vbt_list_filters};

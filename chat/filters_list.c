@@ -109,7 +109,7 @@ static vbt_val attr(vbt *t, vbt_val v, const vbt_args *a) {
     return vbt_attribute(t, v, name.u.s);
 }
 
-/* --------------------------------------------------------------------------------------------- generators */
+/* ----------------------------------------------------------------------------------------- generators */
 
 typedef struct maker {
     vbt_val of;
@@ -286,7 +286,7 @@ static vbt_val slice(vbt *t, vbt_val v, const vbt_args *a) {
     return generator(t, fill_slice, m);
 }
 
-/* --------------------------------------------------------------------------------------------- order */
+/* ----------------------------------------------------------------------------------------------- order */
 
 static vbt_val keys_of(vbt *t, vbt_val list, vbt_val path, bool case_sensitive) {
     vbt_val keys = vbt_list_new(t, VBT_LIST, list.u.list->n);

@@ -120,7 +120,7 @@ static void put_float(vbt *t, vbt_buf *out, const spec *f, double x, bool given)
     put_padded(out, &plain, sign_of(f, minus), body.u.s);
 }
 
-/* --------------------------------------------------------------------------------------------- s % values */
+/* ----------------------------------------------------------------------------------------- s % values */
 
 typedef struct percent {
     vbt *t;
@@ -284,7 +284,7 @@ vbt_val vbt_percent(vbt *t, const vbt_str *s, vbt_val values) {
     return vbt_buf_value(&out);
 }
 
-/* --------------------------------------------------------------------------------------------- s.format() */
+/* ----------------------------------------------------------------------------------------- s.format() */
 
 static bool is_align(uint32_t c) {
     return c == '<' || c == '>' || c == '^' || c == '=';

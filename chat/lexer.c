@@ -66,7 +66,7 @@ static size_t closing(const lexer *x, size_t at, const char *pair, bool block) {
     return at + 2 + (block && at + 2 < x->text.n && x->text.s[at + 2] == '\n');
 }
 
-/* -------------------------------------------------------------------------------------------- text */
+/* ----------------------------------------------------------------------------------------------- text */
 
 /* Data [from, to) before a tag that starts with `sign` ('-', '+' or another). */
 static void push_data(lexer *x, size_t from, size_t to, char sign, bool print, bool line_starts) {
@@ -122,7 +122,7 @@ static void comment(lexer *x) {
     wrong(x, "Missing end of comment tag");
 }
 
-/* -------------------------------------------------------------------------------------------- inside tags */
+/* ------------------------------------------------------------------------------------------ inside tags */
 
 static bool word_start(uint32_t c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
@@ -154,8 +154,8 @@ static uint32_t hex(lexer *x, size_t at, int n) {
     return v;
 }
 
-/* What follows a backslash at `at`; returns the offset behind it.
- * Python keeps escapes that it does not know. */
+/* What follows a backslash at `at`; returns the offset behind it. Python keeps escapes that it does
+ * not know. */
 static size_t escape(lexer *x, size_t at, vbt_buf *b) {
     static const char from[] = "\\'\"abfnrtv", to[] = "\\'\"\a\b\f\n\r\t\v";
     char c = x->text.s[at];
@@ -313,7 +313,7 @@ static void inside(lexer *x, bool print) {
     }
 }
 
-/* -------------------------------------------------------------------------------------------- all */
+/* ----------------------------------------------------------------------------------------------- all */
 
 /* One newline at the end goes; \r\n and \r become \n. */
 static vbt_str normal(vbt *t, const char *s, size_t n) {

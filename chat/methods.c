@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-/* --------------------------------------------------------------------------------------------- by name */
+/* ---------------------------------------------------------------------------------------------- by name */
 
 /* Each line: what is there, what Jinja's sandbox refuses because it changes its value, what Python has and
  * this does not. */
@@ -100,7 +100,7 @@ static void count_args(vbt *t, const vbt_args *a, const char *name, size_t least
     if (a->n > most) vbt_raise(t, "%.*s expected at most %zu arguments, got %zu", n, name, most, a->n);
 }
 
-/* --------------------------------------------------------------------------------------------- containers */
+/* ----------------------------------------------------------------------------------------- containers */
 
 static vbt_val view(vbt *t, const vbt_dict *d, const char *what) {
     vbt_val v = vbt_list_new(t, VBT_VIEW, d->n);

@@ -141,10 +141,10 @@ static vbt_val remove_end(const call *c) {
     return front ? vbt_part(c->t, s, what->n, s->n) : vbt_part(c->t, s, 0, s->n - what->n);
 }
 
-/* ---------------------------------------------------------------------------------------------- searching */
+/* ------------------------------------------------------------------------------------------ searching */
 
-/* The bytes that arguments 1 and 2 bound, in characters;
- * false if the start lies behind the end of the text. */
+/* The bytes that arguments 1 and 2 bound, in characters; false if the start lies behind the end of the
+ * text. */
 static bool range(const call *c, size_t *from, size_t *to) {
     int64_t n = (int64_t)vbt_char_count(c->s), v[2] = {0, n};
     for (size_t i = 0; i < 2; i++) {
@@ -206,7 +206,7 @@ static vbt_val at_end(const call *c) {
     return vbt_bool(false);
 }
 
-/* ---------------------------------------------------------------------------------------------- making */
+/* ----------------------------------------------------------------------------------------------- making */
 
 static vbt_val replace(const call *c) {
     count_args(c, 2, 3);
@@ -305,7 +305,7 @@ static vbt_val splitlines(const call *c) {
     return vbt_splitlines(c->t, c->s, keeps);
 }
 
-/* ---------------------------------------------------------------------------------------------- all */
+/* ----------------------------------------------------------------------------------------------- all */
 
 static vbt_val change_case(const call *c) {
     static const struct {

@@ -34,7 +34,7 @@ double vbt_as_double(vbt *t, vbt_val v) {
     }
 }
 
-/* ---------------------------------------------------------------------------------------------- operators */
+/* ------------------------------------------------------------------------------------------ operators */
 
 static vbt_val int_power(vbt *t, int64_t a, int64_t n) {
     int64_t r = 1;
@@ -232,7 +232,7 @@ vbt_val vbt_absolute(vbt *t, vbt_val v) {
     return vbt_negate(t, v, minus);
 }
 
-/* ---------------------------------------------------------------------------------------------- from text */
+/* ------------------------------------------------------------------------------------------ from text */
 
 vbt_val vbt_int_text(vbt *t, const char *digits, size_t n, bool given) {
     bool minus = n > 0 && digits[0] == '-';
@@ -378,7 +378,7 @@ bool vbt_parse_float(const vbt_str *s, double *out) {
     return true;
 }
 
-/* ---------------------------------------------------------------------------------------------- rounding */
+/* ------------------------------------------------------------------------------------------- rounding */
 
 int vbt_print_double(char *out, size_t size, const char *format, int precision, double f) {
     const char *point = localeconv()->decimal_point;

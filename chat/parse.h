@@ -4,7 +4,7 @@
 
 #include "chat/text.h"
 
-/* ---------------------------------------------------------------------------------------- lexer.c */
+/* ---------------------------------------------------------------------------------------------- lexer.c */
 
 typedef enum vbt_token_type {
     VBT_T_DATA,  /* text between tags */
@@ -32,7 +32,7 @@ typedef struct vbt_token {
 /* The last token is VBT_T_END. */
 const vbt_token *vbt_lex(vbt *t, const char *text, size_t n);
 
-/* ---------------------------------------------------------------------------------------- the tree */
+/* ------------------------------------------------------------------------------------------- the tree */
 
 typedef enum vbt_kind {
     /* expressions */
@@ -102,7 +102,7 @@ typedef struct vbt_node {
 /* parser.c: the statements of a template. */
 vbt_node *vbt_parse(vbt *t, const char *text, size_t n);
 
-/* ---------------------------------------------------------------------------------------- scopes
+/* ----------------------------------------------------------------------------------------------- scopes
  *
  * Jinja decides before it runs which scope a name belongs to: one that a scope sets is the scope's own
  * from its start. */
@@ -129,7 +129,7 @@ struct vbt_scope {
 /* scope.c: the scope of the whole; those of its parts are entered into the nodes. */
 vbt_scope *vbt_find_scopes(vbt *t, vbt_node *body);
 
-/* ---------------------------------------------------------------------------------------- parse_expr.c */
+/* ----------------------------------------------------------------------------------------- parse_expr.c */
 
 typedef struct vbt_parser {
     vbt *t;
@@ -151,8 +151,8 @@ vbt_node *vbt_parse_expression(vbt_parser *p, bool with_if);
 vbt_node *vbt_parse_tuple(vbt_parser *p, bool with_if, const char *end);
 /* name, name.attribute (with_ns) or a tuple of them. */
 vbt_node *vbt_parse_target(vbt_parser *p, bool with_ns, const char *end);
-/* "| name(...)" and so on, with `node` in front (NULL in blocks); `inline_start`:
- * the first | is not there. */
+/* "| name(...)" and so on, with `node` in front (NULL in blocks); `inline_start`: the first | is not
+ * there. */
 vbt_node *vbt_parse_filters(vbt_parser *p, vbt_node *node, bool inline_start);
 
 #endif

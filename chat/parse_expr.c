@@ -196,7 +196,7 @@ vbt_node *vbt_parse_target(vbt_parser *p, bool with_ns, const char *end) {
     return n;
 }
 
-/* ---------------------------------------------------------------------------------------------- behind it */
+/* ------------------------------------------------------------------------------------------ behind it */
 
 /* "(...)" of a call: a chain of arguments. */
 static vbt_node *arguments(vbt_parser *p) {
@@ -332,9 +332,9 @@ static bool starts_argument(const vbt_parser *p) {
 }
 
 static vbt_node *test(vbt_parser *p, vbt_node *of) {
-    vbt_node *n = vbt_node_new(p, VBT_N_TEST, p->at->line), *negation = NULL;
+    vbt_node *n = vbt_node_new(p, VBT_N_TEST, p->at->line), *not = NULL;
     p->at++; /* is */
-    if (vbt_at_name(p, "not")) negation = vbt_node_new(p, VBT_N_NOT, (p->at++)->line);
+    if (vbt_at_name(p, "not")) not = vbt_node_new(p, VBT_N_NOT, (p->at++)->line);
     n->a = of;
     n->name = dotted(p);
     if (vbt_at_op(p, '(')) {
@@ -344,8 +344,8 @@ static vbt_node *test(vbt_parser *p, vbt_node *of) {
         n->list = vbt_node_new(p, VBT_N_ARG, p->at->line);
         n->list->a = postfix(p, primary(p, false));
     }
-    if (negation) negation->a = n;
-    return negation ? negation : n;
+    if (not ) not ->a = n;
+    return not ? not : n;
 }
 
 static vbt_node *filters_and_tests(vbt_parser *p, vbt_node *n) {
@@ -364,7 +364,7 @@ static vbt_node *filters_and_tests(vbt_parser *p, vbt_node *n) {
     return n;
 }
 
-/* ---------------------------------------------------------------------------------------------- operators */
+/* ------------------------------------------------------------------------------------------ operators */
 
 static vbt_node *unary(vbt_parser *p, bool with_filters) {
     vbt_node *n;

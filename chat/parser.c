@@ -23,7 +23,7 @@ static vbt_node *body_to(vbt_parser *p, const char *end) {
     return list;
 }
 
-/* --------------------------------------------------------------------------------------------- one by one */
+/* ----------------------------------------------------------------------------------------- one by one */
 
 static void no_loop_target(vbt_parser *p, const vbt_node *n) {
     if (n->kind == VBT_N_NAME && vbt_is(n->name, "loop"))
@@ -211,7 +211,7 @@ static vbt_node *print(vbt_parser *p) {
     return list;
 }
 
-/* --------------------------------------------------------------------------------------------- all */
+/* ----------------------------------------------------------------------------------------------- all */
 
 static vbt_node *statement(vbt_parser *p) {
     static const struct {

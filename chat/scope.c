@@ -61,7 +61,7 @@ static void parameter(walk *w, const vbt_str *name) {
     r->stored = true;
 }
 
-/* ---------------------------------------------------------------------------------------- expressions */
+/* ------------------------------------------------------------------------------------------ expressions */
 
 static void check_known(walk *w, const vbt_node *n) {
     bool known = n->kind == VBT_N_FILTER ? vbt_filter_known(n->name) : vbt_test_known(n->name);
@@ -97,9 +97,10 @@ static void target(walk *w, const vbt_node *n, bool as_parameter) {
     vbt_leave(w->t);
 }
 
-/* ---------------------------------------------------------------------------------------- statements
+/* ------------------------------------------------------------------------------------------- statements
  *
- * Two walks: names of this scope first, all of it; then the scopes inside it, which see all of its names. */
+ * Two walks: names of this scope first, all of it; then the scopes inside it, which see all of its
+ * names. */
 
 static void own_names(walk *w, const vbt_node *list);
 

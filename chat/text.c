@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-/* ------------------------------------------------------------------------------------------------ writing */
+/* ---------------------------------------------------------------------------------------------- writing */
 
 static void room(vbt_buf *b, size_t n) {
     if (b->limit && (n > b->limit || b->n > b->limit - n))
@@ -105,7 +105,7 @@ vbt_val vbt_join(vbt *t, const vbt_str *a, const vbt_str *b) {
     return vbt_buf_value(&out);
 }
 
-/* ------------------------------------------------------------------------------------------------ reading */
+/* ---------------------------------------------------------------------------------------------- reading */
 
 uint32_t vbt_char(const vbt_str *s, size_t at, size_t *bytes) {
     uint32_t cp = (unsigned char)s->s[at];
@@ -177,7 +177,7 @@ bool vbt_same_text(const vbt_str *a, const vbt_str *b) {
     return a->n == b->n && memcmp(a->s, b->s, a->n) == 0;
 }
 
-/* ------------------------------------------------------------------------------------------------ cutting */
+/* ---------------------------------------------------------------------------------------------- cutting */
 
 static bool strips(uint32_t cp, const vbt_str *chars) {
     if (!chars) return vbt_space(cp);

@@ -1,5 +1,5 @@
-/* text.h - strings as Python has them: made of code points,
- * and of bytes that know who wrote them. Internal. */
+/* text.h - strings as Python has them: made of code points, and of bytes that know who wrote them.
+ * Internal. */
 #ifndef VB_CHAT_TEXT_H
 #define VB_CHAT_TEXT_H
 
@@ -57,7 +57,7 @@ vbt_val vbt_splitlines(vbt *t, const vbt_str *s, bool keep);
 /* x[::-1] */
 vbt_val vbt_reversed(vbt *t, const vbt_str *s);
 
-/* ---------------------------------------------------------------------------------------------- unicode.c */
+/* ------------------------------------------------------------------------------------------ unicode.c */
 
 bool vbt_space(uint32_t cp);     /* str.isspace() */
 bool vbt_printable(uint32_t cp); /* str.isprintable() */

@@ -57,7 +57,7 @@ static bool is_cased(uint32_t cp) {
     return is_lower(cp) || is_upper(cp) || is_title(cp);
 }
 
-/* ---------------------------------------------------------------------------------------------- case */
+/* ----------------------------------------------------------------------------------------------- case */
 
 static bool put_many(vbt_buf *b, const uint16_t (*table)[4], size_t n, uint32_t cp, bool given) {
     for (size_t i = 0; i < n; i++) {
@@ -162,7 +162,7 @@ vbt_val vbt_change_case(vbt *t, const vbt_str *s, vbt_case to) {
     return vbt_buf_value(&out);
 }
 
-/* ---------------------------------------------------------------------------------------------- questions */
+/* ------------------------------------------------------------------------------------------ questions */
 
 static bool is_alpha(uint32_t cp) {
     int c = category(cp);

@@ -70,7 +70,7 @@ void vbt_enter(vbt *t) {
     vbt_steps(t, 1);
 }
 
-/* ---------------------------------------------------------------------------------------------- values */
+/* ----------------------------------------------------------------------------------------------- values */
 
 vbt_val vbt_undefined(vbt *t, const char *format, ...) {
     char said[300];
@@ -119,7 +119,7 @@ vbt_val vbt_pair(vbt *t, vbt_val a, vbt_val b) {
     return v;
 }
 
-/* ---------------------------------------------------------------------------------------------- dicts */
+/* ----------------------------------------------------------------------------------------------- dicts */
 
 vbt_val vbt_dict_new(vbt *t, size_t cap) {
     vbt_dict *d = vbt_alloc(t, sizeof *d);
@@ -230,7 +230,7 @@ const vbt_val *vbt_dict_name(vbt *t, const vbt_dict *d, const char *name) {
     return vbt_dict_get(t, d, (vbt_val){.type = VBT_STR, .u.s = &s});
 }
 
-/* ---------------------------------------------------------------------------------------------- questions */
+/* ------------------------------------------------------------------------------------------ questions */
 
 const char *vbt_type_name(vbt_val v) {
     static const char *const names[] = {[VBT_MISSING] = "missing",

@@ -22,21 +22,20 @@
 
 #include <setjmp.h>
 
-/* ---------------------------------------------------------------------------------------- limits
+/* ----------------------------------------------------------------------------------------------- limits
  *
  * A template is a stranger's program. Hitting one of these is an error that names it. */
 
 #define VBT_TEMPLATE_LIMIT ((size_t)1 << 20)   /* bytes of a template */
 #define VBT_OUTPUT_LIMIT   ((size_t)64 << 20)  /* bytes of a rendered prompt */
 #define VBT_MEMORY_LIMIT   ((size_t)256 << 20) /* bytes of a run, and 32 for each byte that it is given */
-/* Nodes evaluated, elements visited, 64 bytes searched. */
-#define VBT_STEP_LIMIT  ((uint64_t)50 * 1000 * 1000)
-#define VBT_DEPTH_LIMIT 1000   /* nested expressions, blocks, calls and values */
-#define VBT_RANGE_LIMIT 100000 /* numbers of a range(), Jinja's own limit */
+#define VBT_STEP_LIMIT     ((uint64_t)50 * 1000 * 1000) /* nodes, elements, 64 bytes searched */
+#define VBT_DEPTH_LIMIT    1000                         /* nested expressions, blocks, calls and values */
+#define VBT_RANGE_LIMIT    100000                       /* numbers of a range(), Jinja's own limit */
 
 struct vbt;
 
-/* ---------------------------------------------------------------------------------------- values */
+/* ----------------------------------------------------------------------------------------------- values */
 
 typedef enum vbt_type {
     VBT_MISSING, /* no value: a name that was not set; never seen by a template */
@@ -132,7 +131,7 @@ typedef struct vbt_method {
     const char *name;
 } vbt_method;
 
-/* ---------------------------------------------------------------------------------------- one run */
+/* ---------------------------------------------------------------------------------------------- one run */
 
 typedef struct vbt_block {
     struct vbt_block *before;
@@ -174,7 +173,7 @@ static inline void vbt_leave(vbt *t) {
     t->depth--;
 }
 
-/* ---------------------------------------------------------------------------------------- making */
+/* ----------------------------------------------------------------------------------------------- making */
 
 static inline vbt_val vbt_none(void) {
     return (vbt_val){.type = VBT_NONE};

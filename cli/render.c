@@ -6,7 +6,8 @@
 static int open_template(const cli_options *o, vb_gguf **g, vb_tokenizer **t, vb_chat **c) {
     vb_error err = {0};
     if (!o->model) return cli_template_open(o->chat_template, NULL, NULL, c);
-    if (vb_gguf_open(g, o->model, &err) || vb_tokenizer_open(t, *g, &err)) return cli_report(&err);
+    const vb_tokenizer_params p = {.pre = o->pre};
+    if (vb_gguf_open(g, o->model, &err) || vb_tokenizer_open_with(t, *g, &p, &err)) return cli_report(&err);
     return cli_template_open(o->chat_template, *g, *t, c);
 }
 

@@ -541,5 +541,5 @@ ok "an unknown system prompt" fails 2 "expert"
 verbatim serve -m "$target" --host 'no such host'
 ok "a host that is none" fails 1 "no such host"
 verbatim serve -m "$target" --chat-template nope --port 0
-ok "an unknown chat template" fails 1 nope
+ok "an unknown chat template lists the known ones" fails 2 chatml
 finish
