@@ -221,12 +221,13 @@ static const char HELP[] = "/help   this list\n"
                            "/quit   end (as Ctrl-D does); Ctrl-C stops an answer\n"
                            "A line that ends in \\ goes on in the next one.\n";
 
-/* A line from standard input, joined with the next ones while it ends in a backslash. NULL at the end of
- * input. */
-static char *read_message(const chat *c) {
+/* A line from standard input, joined with the next ones while it ends in a backslash. *out is NULL at the end
+ * of input. */
+static int read_message(const chat *c, char **out) {
     char *message = NULL, *line = NULL;
     size_t used = 0, n = 0;
     bool more = true;
+    int failed = CLI_OK;
     cli_interrupt_reset(); /* a Ctrl-C that stopped an answer is over */
     while (more) {
         if (c->interactive) fputs(message ? ". " : "> ", stderr);
@@ -237,19 +238,28 @@ static char *read_message(const chat *c) {
             if (c->interactive) fputs("\n(Ctrl-D or /quit ends the conversation)\n", stderr);
             continue;
         }
+        if (rc == -2) failed = CLI_FAIL;
         if (rc < 0) break;
         if (n && line[n - 1] == '\n') n--;
         more = n && line[n - 1] == '\\';
         if (more) line[n - 1] = '\n';
         char *grown = realloc(message, used + n + 1);
-        if (!grown) break;
+        if (!grown) {
+            failed = cli_error("out of memory for a message");
+            break;
+        }
         message = grown;
         memcpy(message + used, line, n);
         used += n;
         message[used] = 0;
     }
     free(line);
-    return message;
+    if (failed) { /* a part of a message is none */
+        free(message);
+        message = NULL;
+    }
+    *out = message;
+    return failed;
 }
 
 /* Obeys "/..." lines. *end is set by /quit. */
@@ -271,7 +281,8 @@ static int converse(chat *c) {
     int rc = CLI_OK;
     bool end = false;
     while (!rc && !end) {
-        char *line = read_message(c);
+        char *line;
+        rc = read_message(c, &line);
         if (!line) break;
         cli_interrupt_reset();
         if (line[0] == '/')

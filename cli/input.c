@@ -68,7 +68,12 @@ int cli_read_line(char **line, size_t *n) {
         if (used + piece + 1 > capacity) {
             capacity = 2 * (used + piece + 1);
             char *grown = realloc(*line, capacity);
-            if (!grown) break;
+            if (!grown) {
+                free(*line);
+                *line = NULL;
+                cli_error("out of memory for a line");
+                return -2;
+            }
             *line = grown;
         }
         memcpy(*line + used, buffer + from, piece);
@@ -76,7 +81,7 @@ int cli_read_line(char **line, size_t *n) {
         from += piece;
         if (end) break;
     }
-    if (*line) (*line)[used] = 0;
+    (*line)[used] = 0; /* the loop ends with a line only */
     *n = used;
-    return *line ? 0 : -1;
+    return 0;
 }
