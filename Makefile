@@ -21,7 +21,8 @@ WARN = -Wall -Wextra -Wpedantic -Wshadow -Wconversion $(WERROR)
 # Bit identity (P1): nothing is contracted, reassociated or widened. docs/numerics.md says why. Comes last, so that no
 # CFLAGS from outside undoes it.
 EXACT = -std=c11 -ffp-contract=off -fno-fast-math
-INCLUDES = -I. -Iinclude -Ibase -Igguf -Itokenizer -Iref -Isimd -Iengine -Isampling -Ioffload -Iquantize -Iprove -Iconformance -Iserver -Itests
+# Includes name the folder; include/ is there for programs that include <verbatim.h> as users do.
+INCLUDES = -I. -Iinclude
 # Recursive, not :=, so that the flags are right after tools/deps has installed the packages. $(eval) caches them.
 PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null))$(PKG_CFLAGS)
 PKG_LIBS = $(eval PKG_LIBS := $$(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null))$(PKG_LIBS)

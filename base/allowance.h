@@ -9,7 +9,7 @@
 #ifndef VB_ALLOWANCE_H
 #define VB_ALLOWANCE_H
 
-#include "base.h"
+#include "base/base.h"
 
 /* Whole CPUs' worth of time that the groups allow, rounded down, at least 1; 0 without a limit. One thread
  * more than the quota pays for would have all of them wait for the one that is stopped. */

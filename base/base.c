@@ -1,5 +1,5 @@
 /* base.c - how an error is filled in, memory that reports what it was for, and a clock. */
-#include "base.h"
+#include "base/base.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
 #ifndef VB_BASE_H
 #define VB_BASE_H
 
-#include "verbatim.h"
+#include "include/verbatim.h"
 
 #include <stdarg.h>
 

@@ -1,6 +1,6 @@
 /* cores.c - how many threads are worth having: physical cores, not hardware threads (two threads of one core
  * share the units that the kernels keep busy), within the affinity mask and the control groups' CPU quota. */
-#include "pool.h"
+#include "base/pool.h"
 
 #include "base/allowance.h"
 

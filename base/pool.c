@@ -9,7 +9,7 @@
  * a compare-and-swap from (g, i) to (g, i+1). Between two jobs the caller first publishes (g+1, CLOSED), then
  * fills in the new job, then opens it with (g+1, 0). A thread that was late and read a mixture of both jobs
  * fails its swap, because the word has changed since. */
-#include "pool.h"
+#include "base/pool.h"
 
 #include "base/thread.h"
 

@@ -3,7 +3,7 @@
 #ifndef VB_POOL_H
 #define VB_POOL_H
 
-#include "base.h"
+#include "base/base.h"
 
 typedef struct vb_pool vb_pool;
 

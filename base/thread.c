@@ -1,5 +1,5 @@
 /* thread.c - starts a thread with a stack of one size on every system. */
-#include "thread.h"
+#include "base/thread.h"
 
 #include <stddef.h>
 

@@ -1,6 +1,6 @@
 /* whole.c - makes, writes and places output files. The system's rename puts a complete file in its place
  * in one step, so nobody ever sees a part of it. */
-#include "whole.h"
+#include "base/whole.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -7,7 +7,7 @@
 #ifndef VB_WHOLE_H
 #define VB_WHOLE_H
 
-#include "base.h"
+#include "base/base.h"
 
 /* *part is allocated (free), *fd open for writing. VB_ERR_IO, VB_ERR_MEMORY. */
 int vb_whole_open(const char *path, char **part, int *fd, vb_error *err);

@@ -5,7 +5,7 @@
  *
  * Prints tokens/s, c(k), the bytes of weights read per second, and the peak memory beyond weights and KV
  * cache. Every figure is the median of repeated calls. */
-#include "verbatim.h"
+#include "include/verbatim.h"
 
 #include <stdio.h>
 #include <stdlib.h>

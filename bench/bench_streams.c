@@ -6,7 +6,7 @@
  * is measured ROUNDS times in turn. Prints tokens per second of all streams together, and what it is of one
  * stream's. Ends with status 1 when a sequence is not what it was the first time: the first one's alone and
  * together. */
-#include "verbatim.h"
+#include "include/verbatim.h"
 
 #include <stdio.h>
 #include <stdlib.h>

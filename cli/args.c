@@ -1,7 +1,7 @@
 /* args.c - parses a command line by the table in options.c. */
-#include "options.h"
+#include "cli/options.h"
 
-#include "cli.h"
+#include "cli/cli.h"
 
 #include <errno.h>
 #include <limits.h>

@@ -1,6 +1,6 @@
 /* bandwidth.c - how fast this machine reads memory: what the speed of a language model at one token is
  * measured against. */
-#include "cli.h"
+#include "cli/cli.h"
 
 #include <pthread.h>
 #include <stdlib.h>

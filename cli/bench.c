@@ -1,6 +1,6 @@
 /* bench.c - `verbatim bench`: how fast a model is here, what verifying a draft costs, and what speculation
  * gains. What each number means, and how to measure well: docs/bench.md. */
-#include "cli.h"
+#include "cli/cli.h"
 
 #include <math.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /* chat.c - `verbatim chat`: a conversation. The KV cache is kept from turn to turn: only what is new is
  * evaluated. */
-#include "cli.h"
+#include "cli/cli.h"
 
 #include <stdlib.h>
 #include <string.h>

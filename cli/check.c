@@ -1,7 +1,7 @@
 /* check.c - `verbatim check`: the golden vectors against this build. */
-#include "cli.h"
+#include "cli/cli.h"
 
-#include "conformance.h"
+#include "conformance/conformance.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -4,8 +4,8 @@
 #define VERBATIM_CLI_H
 
 #include "base/json.h"
-#include "args.h"
-#include "verbatim.h"
+#include "cli/args.h"
+#include "include/verbatim.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* compare.c - `verbatim compare`: two recordings of one model. */
-#include "cli.h"
+#include "cli/cli.h"
 
-#include "recording.h"
+#include "conformance/recording.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* config.c - options from a configuration file and the environment, in front of the command line. */
-#include "options.h"
+#include "cli/options.h"
 
-#include "cli.h"
+#include "cli/cli.h"
 
 #include <ctype.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* doctor.c - `verbatim doctor`: may this draft model draft for this target? And `verbatim cpu`. */
-#include "cli.h"
+#include "cli/cli.h"
 
 #include <string.h>
 

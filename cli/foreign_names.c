@@ -2,7 +2,7 @@
  * Studio): options and configuration keys that are none here, and what to use instead or why there is
  * nothing. A guess by spelling ("did you mean --min-p?") would send them the wrong way. Keys stand as options
  * do, with dashes. */
-#include "options.h"
+#include "cli/options.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* generate.c - the loop over vb_spec_step, and the statistics it leaves. */
-#include "cli.h"
+#include "cli/cli.h"
 
 #include <stdlib.h>
 #include <string.h>

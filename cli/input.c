@@ -1,6 +1,6 @@
 /* input.c - what comes in: files, and lines of standard input. A signal that interrupts a read does not end
  * it, unless it is the one that asks for an end (interrupt.c). */
-#include "cli.h"
+#include "cli/cli.h"
 
 #include <errno.h>
 #include <fcntl.h>

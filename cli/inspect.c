@@ -1,5 +1,5 @@
 /* inspect.c - `verbatim inspect`: what is in a GGUF file and what it takes to run it. */
-#include "cli.h"
+#include "cli/cli.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* interrupt.c - Ctrl-C ends a generation cleanly; a second one ends the program. */
-#include "cli.h"
+#include "cli/cli.h"
 
 #include <signal.h>
 #include <string.h>

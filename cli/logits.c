@@ -1,6 +1,6 @@
 /* logits.c - `verbatim logits`: the raw logits after every token of a given sequence,
  * for comparing engines. */
-#include "cli.h"
+#include "cli/cli.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* main.c - the verbatim command: a table of sub-commands. */
-#include "cli.h"
+#include "cli/cli.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* options.c - every option of every command, once. Parsing, range checks and --help come from this table. */
-#include "options.h"
+#include "cli/options.h"
 
-#include "verbatim.h"
+#include "include/verbatim.h"
 
 #include <string.h>
 

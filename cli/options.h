@@ -2,7 +2,7 @@
 #ifndef VERBATIM_CLI_OPTIONS_H
 #define VERBATIM_CLI_OPTIONS_H
 
-#include "args.h"
+#include "cli/args.h"
 
 typedef enum cli_kind {
     CLI_FLAG,   /* bool */

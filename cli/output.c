@@ -1,6 +1,6 @@
 /* output.c - everything that leaves the program: messages, text, JSON, files.
  * No write error goes unnoticed. */
-#include "cli.h"
+#include "cli/cli.h"
 
 #include <errno.h>
 #include <fcntl.h>

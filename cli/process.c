@@ -1,6 +1,6 @@
 /* process.c - what the system may do to a program is made sure of before anything else happens: closed
  * standard descriptors, a limit on the size of files, a mapped file that is cut short. */
-#include "cli.h"
+#include "cli/cli.h"
 
 #include <errno.h>
 #include <fcntl.h>

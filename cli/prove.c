@@ -1,9 +1,9 @@
 /* prove.c - `verbatim prove`: is what comes out the target's own law? The method is prove/prove.h's. */
-#include "cli.h"
+#include "cli/cli.h"
 
-#include "part.h"
-#include "prove.h"
-#include "stats.h"
+#include "prove/part.h"
+#include "prove/prove.h"
+#include "prove/stats.h"
 
 #include <errno.h>
 #include <math.h>

@@ -1,7 +1,7 @@
 /* prove_endpoint.c - `verbatim prove --endpoint`: the options' way to prove/endpoint.h. */
-#include "cli.h"
+#include "cli/cli.h"
 
-#include "endpoint.h"
+#include "prove/endpoint.h"
 
 #include <stdlib.h>
 #include <string.h>

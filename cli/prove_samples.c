@@ -1,9 +1,9 @@
 /* prove_samples.c - `verbatim prove --samples FILE`: completions of another program, one a line, as token ids
  * or as texts. A line that is no completion is an error with its number: a sample left out would change the
  * law. */
-#include "cli.h"
+#include "cli/cli.h"
 
-#include "joint.h"
+#include "prove/joint.h"
 
 #include <errno.h>
 #include <stdlib.h>

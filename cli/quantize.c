@@ -1,5 +1,5 @@
 /* quantize.c - `verbatim quantize`: a model in fewer bits. One line per tensor on standard output. */
-#include "cli.h"
+#include "cli/cli.h"
 
 #include <string.h>
 #include <unistd.h>

@@ -1,7 +1,7 @@
 /* record.c - `verbatim record`: writes golden vectors (docs/vectors.md). */
-#include "cli.h"
+#include "cli/cli.h"
 
-#include "conformance.h"
+#include "conformance/conformance.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* render.c - `verbatim render`: a conversation as its template writes it, byte for byte. */
-#include "cli.h"
+#include "cli/cli.h"
 
 #include <stdlib.h>
 

@@ -1,7 +1,7 @@
 /* report.c - reports for people and build servers (--html, --junit), and work in parts (--shard, --merge). */
-#include "cli.h"
+#include "cli/cli.h"
 
-#include "report.h"
+#include "conformance/report.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* run.c - `verbatim run`: continue a text, with or without a draft. */
-#include "cli.h"
+#include "cli/cli.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* serve.c - `verbatim serve`: opens the server, then the models, and waits for the end. */
-#include "cli.h"
-#include "server.h"
+#include "cli/cli.h"
+#include "server/server.h"
 
 #include <errno.h>
 #include <poll.h>

@@ -1,5 +1,5 @@
 /* session.c - opens what a command needs: model files, contexts, sampling and speculation parameters. */
-#include "cli.h"
+#include "cli/cli.h"
 
 #include <errno.h>
 #include <limits.h>

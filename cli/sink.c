@@ -1,6 +1,6 @@
 /* sink.c - bytes on their way to a descriptor. Not stdio, which loses what was in its buffer when a write is
  * interrupted by a signal: here it goes on, unless the signal is the one that wants the end. */
-#include "cli.h"
+#include "cli/cli.h"
 
 #include <errno.h>
 #include <stdarg.h>

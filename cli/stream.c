@@ -1,6 +1,6 @@
 /* stream.c - what is seen while text is generated:
  * the text itself, in colours, and the lines of --verbose. */
-#include "cli.h"
+#include "cli/cli.h"
 
 #include <string.h>
 #include <unistd.h>

@@ -1,5 +1,5 @@
 /* template.c - chat templates of the commands: by name, from a file, or the model's own. */
-#include "cli.h"
+#include "cli/cli.h"
 
 #include <errno.h>
 #include <stdlib.h>

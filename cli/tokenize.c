@@ -1,5 +1,5 @@
 /* tokenize.c - `verbatim tokenize`: standard input, byte for byte, to ids. */
-#include "cli.h"
+#include "cli/cli.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* trace_check.c - `verbatim trace-check`: does everything in a trace follow from what it says itself? */
-#include "cli.h"
+#include "cli/cli.h"
 
-#include "trace_check.h"
+#include "prove/trace_check.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /* blocks.c - level 2: blocks of every tensor type and their values (docs/vectors.md). The blocks are random
  * bits with finite scales, and a few whose bits are extreme. */
-#include "inputs.h"
+#include "conformance/inputs.h"
 
-#include "unpack.h"
+#include "gguf/unpack.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* check.c - every vector made again, under every way to make it. */
-#include "recording.h"
+#include "conformance/recording.h"
 
 #include <math.h>
 #include <stdlib.h>

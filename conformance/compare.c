@@ -1,5 +1,5 @@
 /* compare.c - two recordings of one model: where they first differ, and by how much. */
-#include "recording.h"
+#include "conformance/recording.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* compare_lines.c - levels 1 to 3 of another engine: token ids, blocks and products, line by line. There is
  * one right answer, so nothing is tolerated but in the float products `y` under a tolerance. */
-#include "recording.h"
+#include "conformance/recording.h"
 
 #include <math.h>
 #include <stdlib.h>

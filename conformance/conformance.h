@@ -8,7 +8,7 @@
 #define VB_CONFORMANCE_H
 
 #include "base/json.h"
-#include "base.h"
+#include "base/base.h"
 
 #define CF_VERSION 1
 #define CF_LICENCE "CC0-1.0"

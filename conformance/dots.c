@@ -2,11 +2,11 @@
  * matrices (docs/numerics.md, "Activations" and "Products"). The integers come from the quantize kernel; sums
  * are taken here from the blocks' parts; products come from the matmul kernel, weights as mapped and packed,
  * whose results must agree. */
-#include "inputs.h"
+#include "conformance/inputs.h"
 
-#include "repack.h"
+#include "simd/repack.h"
 #include "simd/simd.h"
-#include "unpack.h"
+#include "gguf/unpack.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* inputs.c - seeded inputs, and the frame of a file. */
-#include "inputs.h"
+#include "conformance/inputs.h"
 
 #include "base/rng.h"
 

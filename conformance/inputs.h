@@ -3,7 +3,7 @@
 #ifndef VB_CONFORMANCE_INPUTS_H
 #define VB_CONFORMANCE_INPUTS_H
 
-#include "conformance.h"
+#include "conformance/conformance.h"
 
 /* SplitMix64 [Steele, Lea and Flood 2014]. */
 typedef struct cf_rng {

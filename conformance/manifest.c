@@ -2,7 +2,7 @@
  * piece of 16 KiB, so that a change can be placed; the last line is a hash of the manifest itself. These are
  * checksums: they show damage, not forgery. */
 #define XXH_STATIC_LINKING_ONLY /* XXH3_state_t on the stack */
-#include "conformance.h"
+#include "conformance/conformance.h"
 
 #include <dirent.h>
 #include <errno.h>

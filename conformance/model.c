@@ -1,5 +1,5 @@
 /* model.c - levels 4 and 5: everything that a model computes for some prompts, and what it goes on to say. */
-#include "inputs.h"
+#include "conformance/inputs.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* recording.c - reads recordings. */
-#include "recording.h"
+#include "conformance/recording.h"
 
 #include <errno.h>
 #include <math.h>

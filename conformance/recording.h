@@ -2,7 +2,7 @@
 #ifndef VB_CONFORMANCE_RECORDING_H
 #define VB_CONFORMANCE_RECORDING_H
 
-#include "conformance.h"
+#include "conformance/conformance.h"
 
 /* One array: in full, its first and last 8 values, or some of its elements. What is kept is as large as what
  * the file holds: `n` alone says nothing about memory. */

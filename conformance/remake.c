@@ -1,5 +1,5 @@
 /* remake.c - makes a vector file again from its own first lines. */
-#include "conformance.h"
+#include "conformance/conformance.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* report.c - writes reports as HTML and JUnit XML. The looks: one column, system fonts, colours as variables
  * with values for light and dark. */
-#include "report.h"
+#include "conformance/report.h"
 
 #include <math.h>
 #include <string.h>

@@ -10,7 +10,7 @@
 #ifndef VB_CONFORMANCE_REPORT_H
 #define VB_CONFORMANCE_REPORT_H
 
-#include "conformance.h"
+#include "conformance/conformance.h"
 
 /* One file that asks for nothing from outside and runs no script; follows the reader's choice of light or
  * dark. Well-formed XML too. */

@@ -1,5 +1,5 @@
 /* text.c - texts, hex digits, hashes and files. */
-#include "conformance.h"
+#include "conformance/conformance.h"
 
 #include "base/whole.h"
 

@@ -1,5 +1,5 @@
 /* tokens.c - level 1: the ids of a set of texts (docs/vectors.md). */
-#include "inputs.h"
+#include "conformance/inputs.h"
 
 #include <stdlib.h>
 #include <string.h>

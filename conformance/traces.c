@@ -1,7 +1,7 @@
 /* traces.c - level 5: speculative traces, every draft, weight, coin and decision (docs/trace.md). Always
  * under q16 with a float32 cache, without stop tokens, so that a trace's own lines say how to make it again;
  * the names in a trace are the models' paths below the folder of the vectors. */
-#include "conformance.h"
+#include "conformance/conformance.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* cursor.c - reads that stay inside the file. Each compares what it needs with what is left before it
  * moves, and messages say at which byte the field begins. */
-#include "cursor.h"
+#include "gguf/cursor.h"
 
 #include <inttypes.h>
 #include <stdio.h>

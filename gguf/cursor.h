@@ -6,7 +6,7 @@
 #ifndef VB_CURSOR_H
 #define VB_CURSOR_H
 
-#include "base.h"
+#include "base/base.h"
 
 typedef struct vb_cursor {
     const uint8_t *data;

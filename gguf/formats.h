@@ -33,7 +33,7 @@
 #ifndef VB_FORMATS_H
 #define VB_FORMATS_H
 
-#include "base.h"
+#include "base/base.h"
 
 /* ------------------------------------------------------------------------------ 32 values, one scale
  *

@@ -1,5 +1,5 @@
 /* gguf.c - opening model files: mapping, split models, the public accessors. */
-#include "gguf.h"
+#include "gguf/gguf.h"
 
 #include <errno.h>
 #include <fcntl.h>

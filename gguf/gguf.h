@@ -18,8 +18,8 @@
 #ifndef VB_GGUF_H
 #define VB_GGUF_H
 
-#include "cursor.h"
-#include "names.h"
+#include "gguf/cursor.h"
+#include "gguf/names.h"
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "verbatim reads weights in place and needs a little-endian machine"

@@ -1,6 +1,6 @@
 /* mapped.c - which file is mapped where, for a handler of SIGBUS: a file that is cut short while it is mapped
  * raises that signal in whoever reads behind its new end. The library handles no signals; the program may. */
-#include "gguf.h"
+#include "gguf/gguf.h"
 
 #include <stdatomic.h>
 

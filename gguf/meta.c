@@ -1,6 +1,6 @@
 /* meta.c - values of metadata entries, converted without loss or refused (verbatim.h). */
-#include "formats.h"
-#include "gguf.h"
+#include "gguf/formats.h"
+#include "gguf/gguf.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* names.c - names lie one after the other in large blocks, and a hash table with open addressing finds
  * their entries. */
-#include "names.h"
+#include "gguf/names.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -4,7 +4,7 @@
 #ifndef VB_NAMES_H
 #define VB_NAMES_H
 
-#include "base.h"
+#include "base/base.h"
 
 /* Copies of names, NUL-terminated, freed together. */
 typedef struct vb_arena {

@@ -4,8 +4,8 @@
  * before they are used for anything; memory grows with entries that were really read, never with a count;
  * every product and sum is checked. The rules follow the defects that GGUF readers have had
  * (docs/formats.md). */
-#include "formats.h"
-#include "gguf.h"
+#include "gguf/formats.h"
+#include "gguf/gguf.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

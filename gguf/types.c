@@ -1,5 +1,5 @@
 /* types.c - the table of tensor types: names, values and bytes per block. Layouts: formats.h. */
-#include "formats.h"
+#include "gguf/formats.h"
 
 typedef struct type_row {
     const char *name;

@@ -1,9 +1,9 @@
 /* unpack.c - decodes blocks of weights. One function per format; the layouts are drawn in formats.h and the
  * meaning of the result is defined in unpack.h. Nothing here depends on the machine: bytes in, integers and
  * exact floats out. */
-#include "unpack.h"
+#include "gguf/unpack.h"
 
-#include "half.h"
+#include "gguf/half.h"
 
 #include <math.h>
 

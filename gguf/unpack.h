@@ -4,7 +4,7 @@
 #ifndef VB_UNPACK_H
 #define VB_UNPACK_H
 
-#include "formats.h"
+#include "gguf/formats.h"
 
 /* 32 consecutive values of a row, taken apart but not multiplied out:
  *

@@ -1,9 +1,9 @@
 /* writer.c - collects the header in memory, because its counts are known only at its end, and then streams
  * the tensors' data. */
-#include "writer.h"
+#include "gguf/writer.h"
 
 #include "base/whole.h"
-#include "gguf.h"
+#include "gguf/gguf.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -11,7 +11,7 @@
 #ifndef VB_GGUF_WRITER_H
 #define VB_GGUF_WRITER_H
 
-#include "base.h"
+#include "base/base.h"
 
 typedef struct vb_gguf_writer vb_gguf_writer;
 

@@ -1,6 +1,6 @@
 /* load.c - finds and opens a backend's library. A library that is missing, of another version or wrong is an
  * error, never a silent fall-back: who asks for a backend wants to know. */
-#include "session.h"
+#include "offload/session.h"
 
 #include <dlfcn.h>
 #include <stdio.h>

@@ -9,7 +9,7 @@
  * it: the class is `bounded`, the same products in another order.
  *
  * sgemm: C = alpha*A*B + beta*C [Dongarra et al. 1990, A Set of Level 3 Basic Linear Algebra Subprograms]. */
-#include "offload.h"
+#include "offload/offload.h"
 
 #include <cblas.h>
 #include <stdio.h>

@@ -6,10 +6,10 @@
  * two that follow the definition differ by at most 2*(n + 4)*u*S. A backend that rounds operands further
  * (float16 tensor units, activations that were never made integers) is far outside on the lengths tried here,
  * and refused: its numbers would be other numbers, not the same ones in another order. */
-#include "session.h"
+#include "offload/session.h"
 
-#include "half.h"
-#include "unpack.h"
+#include "gguf/half.h"
+#include "gguf/unpack.h"
 #include "base/rng.h"
 
 #include <math.h>

@@ -8,10 +8,10 @@
  * depends on its place or its neighbours. Then the same tokens give the same bits however they are cut into
  * calls, relative to this backend and this width. A product that fails on the way would break that, and ends
  * the evaluation with an error. Without a width it is computed by the CPU, and counted. */
-#include "session.h"
+#include "offload/session.h"
 
-#include "half.h"
-#include "unpack.h"
+#include "gguf/half.h"
+#include "gguf/unpack.h"
 #include "base/rng.h"
 
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* endpoint.c - writes the requests to an OpenAI-compatible server and finds the token ids in its answers,
  * whichever of the known forms they have (endpoint.h lists them). */
-#include "endpoint.h"
+#include "prove/endpoint.h"
 
 #include "base/json.h"
 

@@ -13,8 +13,8 @@
 #ifndef VB_ENDPOINT_H
 #define VB_ENDPOINT_H
 
-#include "http.h"
-#include "prove.h"
+#include "prove/http.h"
+#include "prove/prove.h"
 
 typedef struct vb_endpoint_params {
     vb_http_params http;

@@ -1,6 +1,6 @@
 /* http.c - the HTTP client of http.h, on libcurl's multi interface: one thread, many connections. */
 #include "base/json.h"
-#include "http.h"
+#include "prove/http.h"
 
 #include <curl/curl.h>
 #include <stdio.h>

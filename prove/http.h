@@ -10,7 +10,7 @@
 #ifndef VB_HTTP_H
 #define VB_HTTP_H
 
-#include "base.h"
+#include "base/base.h"
 
 #define VB_HTTP_TRIES 8
 #define VB_HTTP_LIMIT (16u << 20) /* bytes of one answer, at most */

@@ -1,5 +1,5 @@
 /* http_none.c - takes the place of http.c in a build without libcurl. */
-#include "http.h"
+#include "prove/http.h"
 
 int vb_http_open(vb_http **out, const vb_http_params *p, vb_error *err) {
     (void)out;

@@ -1,6 +1,6 @@
 /* joint.c - grows the tree of cells, depth by depth. Each cell is expanded by one evaluation of the
  * target, and the likeliest continuations become the cells of the next depth. */
-#include "joint.h"
+#include "prove/joint.h"
 
 #include <stdlib.h>
 #include <string.h>

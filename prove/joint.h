@@ -11,7 +11,7 @@
 #ifndef VB_JOINT_H
 #define VB_JOINT_H
 
-#include "drafter.h"
+#include "sampling/drafter.h"
 
 #define VB_JOINT_DEPTH 16
 

@@ -14,7 +14,7 @@
  *
  * Sequences too unlikely to follow are not lost but loose:
  * every cell says how much more may be in it. */
-#include "joint.h"
+#include "prove/joint.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* pair.c - a target, a draft and a rule as the subject of vb_prove; right rules through vb_spec_open, as
  * every program runs them, wrong ones assembled from parts. */
-#include "prove.h"
+#include "prove/prove.h"
 
 #include "engine/context.h"
 

@@ -1,5 +1,5 @@
 /* part.c - parts of a run as JSON, and back. */
-#include "part.h"
+#include "prove/part.h"
 
 #include <math.h>
 #include <stdlib.h>

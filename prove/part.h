@@ -3,7 +3,7 @@
 #ifndef VB_PROVE_PART_H
 #define VB_PROVE_PART_H
 
-#include "prove.h"
+#include "prove/prove.h"
 
 #include <jansson.h>
 

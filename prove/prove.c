@@ -1,8 +1,8 @@
 /* prove.c - samples completions, counts them in the cells of the law, and judges the counts: chi-square at
  * every depth, impossible tokens, other paths and wrong log-probabilities. */
-#include "prove.h"
+#include "prove/prove.h"
 
-#include "stats.h"
+#include "prove/stats.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -4,9 +4,9 @@
 #ifndef VB_PROVE_H
 #define VB_PROVE_H
 
-#include "joint.h"
-#include "speculate.h"
-#include "wrong_rules.h"
+#include "prove/joint.h"
+#include "sampling/speculate.h"
+#include "prove/wrong_rules.h"
 
 #define VB_PROVE_AGAIN 1e-4 /* a smaller p-value asks for 8 times the samples, with new seeds */
 #define VB_PROVE_FAIL  1e-9 /* a smaller one fails */

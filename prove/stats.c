@@ -1,6 +1,6 @@
 /* stats.c - chi-square's tails through the incomplete gamma function, power through the noncentral law,
  * and bounds on total variation. References: stats.h. */
-#include "stats.h"
+#include "prove/stats.h"
 
 #include <float.h>
 #include <math.h>

@@ -13,7 +13,7 @@
 #ifndef VB_STATS_H
 #define VB_STATS_H
 
-#include "base.h"
+#include "base/base.h"
 
 /* log Gamma(x), x > 0 */
 double vb_log_gamma(double x);

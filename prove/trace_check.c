@@ -1,6 +1,6 @@
 /* trace_check.c - a trace line by line: the chain, the header, given text, and the steps. */
 #define XXH_STATIC_LINKING_ONLY /* XXH3_state_t on the stack */
-#include "trace_parts.h"
+#include "prove/trace_parts.h"
 
 #include "base/json.h"
 

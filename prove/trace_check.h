@@ -10,7 +10,7 @@
 #ifndef VB_TRACE_CHECK_H
 #define VB_TRACE_CHECK_H
 
-#include "verbatim.h"
+#include "include/verbatim.h"
 
 typedef struct vb_trace_report {
     bool ok;

@@ -1,5 +1,5 @@
 /* trace_rules.c - the drafts and the rules once more, from docs/speculation.md. */
-#include "trace_parts.h"
+#include "prove/trace_parts.h"
 
 #include <stdlib.h>
 

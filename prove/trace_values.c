@@ -1,8 +1,8 @@
 /* trace_values.c - the numbers, laws and coins in the lines of a trace, and the draws that they stand for. */
-#include "trace_parts.h"
+#include "prove/trace_parts.h"
 
-#include "mathf.h"
-#include "philox.h"
+#include "ref/mathf.h"
+#include "sampling/philox.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* wrong_rules.c - one writing of rejection and one of block verification, whose flags plant the mistakes;
  * then coins that are used twice, and the list by name. */
-#include "wrong_rules.h"
+#include "prove/wrong_rules.h"
 
 #include <string.h>
 

@@ -7,7 +7,7 @@
 #ifndef VB_WRONG_RULES_H
 #define VB_WRONG_RULES_H
 
-#include "drafter.h"
+#include "sampling/drafter.h"
 
 typedef struct vb_wrong {
     const char *name;

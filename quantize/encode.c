@@ -1,9 +1,9 @@
 /* encode.c - F16, BF16 and the formats of 32 values with one scale. Layouts: gguf/formats.h. */
-#include "encode.h"
+#include "quantize/encode.h"
 
-#include "fit.h"
-#include "formats.h"
-#include "half.h"
+#include "quantize/fit.h"
+#include "gguf/formats.h"
+#include "gguf/half.h"
 
 enum { N = 32 };
 

@@ -3,7 +3,7 @@
 #ifndef VB_ENCODE_H
 #define VB_ENCODE_H
 
-#include "verbatim.h"
+#include "include/verbatim.h"
 
 /* What keeps a value out of a type. */
 typedef enum vb_encode_fault {

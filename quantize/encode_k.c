@@ -5,10 +5,10 @@
  * The float16 units whose multiples come closest to those. (3) Descent: for the units, the best small
  * integers of each group among the neighbours of the present ones; for the integers and codes, the units of
  * least squares. Each half is kept only if the sum of squares falls. */
-#include "encode.h"
+#include "quantize/encode.h"
 
-#include "fit.h"
-#include "formats.h"
+#include "quantize/fit.h"
+#include "gguf/formats.h"
 
 enum { SUPER = 256, ROUNDS = 4 };
 

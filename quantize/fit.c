@@ -1,8 +1,8 @@
 /* fit.c - the search for the scale: candidates that put the largest number on some code, each followed by
  * the least squares for the codes that it gives. The best one wins. */
-#include "fit.h"
+#include "quantize/fit.h"
 
-#include "half.h"
+#include "gguf/half.h"
 
 uint16_t vb_half_of(double v) {
     const double max = 65504.0;

@@ -1,6 +1,6 @@
 /* mix.c - the table of mixes and the rules. The rules are those that llama.cpp's quantiser applies to
  * llama-like models (src/llama-quant.cpp: facts, restated); what is left out is in docs/quantize.md. */
-#include "mix.h"
+#include "quantize/mix.h"
 
 #include <string.h>
 

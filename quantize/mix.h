@@ -3,7 +3,7 @@
 #ifndef VB_MIX_H
 #define VB_MIX_H
 
-#include "verbatim.h"
+#include "include/verbatim.h"
 
 typedef struct vb_mix {
     const char *name;   /* "Q4_K_M" */

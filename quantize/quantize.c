@@ -4,13 +4,13 @@
  * The work is cut into chunks of CHUNK values whatever the number of threads, and what a chunk gives depends
  * on its values alone; sums over chunks are taken in their order. So output and reported errors are the same
  * bits for any number of threads. */
-#include "encode.h"
-#include "formats.h"
-#include "gguf.h"
-#include "mix.h"
-#include "pool.h"
-#include "unpack.h"
-#include "writer.h"
+#include "quantize/encode.h"
+#include "gguf/formats.h"
+#include "gguf/gguf.h"
+#include "quantize/mix.h"
+#include "base/pool.h"
+#include "gguf/unpack.h"
+#include "gguf/writer.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -18,7 +18,7 @@
 #ifndef VB_KERNELS_H
 #define VB_KERNELS_H
 
-#include "base.h"
+#include "base/base.h"
 
 /* A weight matrix of `rows` outputs and `cols` inputs, as mapped from the file: row r starts at data +
  * r*row_bytes. */

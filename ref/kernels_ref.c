@@ -4,11 +4,11 @@
  *
  * Multiplying by a power of two, converting between integers and floats below 2^24, and comparing are exact;
  * fmaf is the correctly rounded one of C11. */
-#include "kernels.h"
+#include "ref/kernels.h"
 
-#include "half.h"
-#include "mathf.h"
-#include "unpack.h"
+#include "gguf/half.h"
+#include "ref/mathf.h"
+#include "gguf/unpack.h"
 
 #include <math.h>
 #include <string.h>

@@ -11,7 +11,7 @@
  * - log through s = f/(2 + f): Abramowitz and Stegun 4.1.29
  * - adding 1.5*2^23 (1.5*2^52) rounds to an integer that stands in the low bits: Knuth, TAOCP 2,
  *   4.2.2 */
-#include "mathf.h"
+#include "ref/mathf.h"
 
 #include <float.h>
 #include <math.h>

@@ -1,10 +1,10 @@
 /* accept.c - the acceptance rules. Read vb_rule_rejection first: it is algorithm 1 of Leviathan et al.
  * line by line, a loop over the drafts that stops where r < p/q fails. vb_rule_coupled is shorter and
  * needs the race (race.h); vb_rule_block is the longest, and its comment has the proof's idea. */
-#include "accept.h"
+#include "sampling/accept.h"
 
-#include "distribution.h"
-#include "race.h"
+#include "sampling/distribution.h"
+#include "sampling/race.h"
 
 /* Notation: p = w/W and q = v/V, integers over integers. Bounds, with at most 2^20 ids:
  *

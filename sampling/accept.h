@@ -14,7 +14,7 @@
 #ifndef VB_ACCEPT_H
 #define VB_ACCEPT_H
 
-#include "coins.h"
+#include "sampling/coins.h"
 
 /* Under `block` the drafter draws from weights with this total (vb_dist_rescale), and the running acceptance
  * probability P counts in units of 1/VB_BLOCK_ONE. Why these two: see accept.c. */

@@ -1,8 +1,8 @@
 /* coins.c - a uniform integer below any bound out of Philox's words, without bias: a word that is too
  * large is thrown away, and the next index is asked (coins.h has the rule). */
-#include "coins.h"
+#include "sampling/coins.h"
 
-#include "philox.h"
+#include "sampling/philox.h"
 
 vb_u128 vb_uniform_from(vb_word_fn word, void *arg, vb_u128 bound, uint32_t *index) {
     /* mask = 2^b - 1, the least such number not below bound - 1 */

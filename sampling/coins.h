@@ -8,7 +8,7 @@
 #ifndef VB_COINS_H
 #define VB_COINS_H
 
-#include "base.h"
+#include "base/base.h"
 
 /* Products of weights need 127 bits. gcc and clang have integers of 128 bits on 64-bit machines. */
 #ifndef __SIZEOF_INT128__

@@ -1,6 +1,6 @@
 /* distribution.c - the law in the order of its definition (distribution.h): parameters, then bias and
  * penalties, top-k by a heap, weights by vb_exp, top-p by radix selection, min-p. */
-#include "distribution.h"
+#include "sampling/distribution.h"
 
 #include <math.h>
 #include <stdlib.h>

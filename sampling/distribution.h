@@ -20,7 +20,7 @@
 #ifndef VB_DISTRIBUTION_H
 #define VB_DISTRIBUTION_H
 
-#include "coins.h"
+#include "sampling/coins.h"
 
 #define VB_LAW_BITS  40        /* the largest weight is 2^40 */
 #define VB_LAW_VOCAB (1 << 20) /* most ids: W <= 2^60 is what the bounds in accept.c stand on */

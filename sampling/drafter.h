@@ -9,9 +9,9 @@
 #ifndef VB_DRAFTER_H
 #define VB_DRAFTER_H
 
-#include "accept.h"
-#include "distribution.h"
-#include "lm.h"
+#include "sampling/accept.h"
+#include "sampling/distribution.h"
+#include "sampling/lm.h"
 
 /* How tokens are chosen from a law. */
 typedef enum vb_choice {

@@ -1,8 +1,8 @@
 /* drafter_model.c - a smaller model drafts. A proposal grows by one token per round: `wants` says what the
  * model has to evaluate, and `resume` draws the next token from the law of the logits. */
-#include "drafter.h"
+#include "sampling/drafter.h"
 
-#include "race.h"
+#include "sampling/race.h"
 
 #include <stdlib.h>
 

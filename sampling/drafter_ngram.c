@@ -1,5 +1,5 @@
 /* drafter_ngram.c - the text itself drafts: what followed the last n tokens when they occurred before. */
-#include "drafter.h"
+#include "sampling/drafter.h"
 
 #include <stdlib.h>
 #include <string.h>

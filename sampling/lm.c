@@ -1,5 +1,5 @@
 /* lm.c - a context as a vb_lm, and several of them evaluated in one pass. */
-#include "lm.h"
+#include "sampling/lm.h"
 
 #include "engine/context.h"
 

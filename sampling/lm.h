@@ -4,7 +4,7 @@
 #ifndef VB_LM_H
 #define VB_LM_H
 
-#include "pool.h"
+#include "base/pool.h"
 
 typedef struct vb_lm {
     void *self;

@@ -1,6 +1,6 @@
 /* philox.c - Philox4x32-10: ten rounds of two multiplications each, for one counter or for several ids
  * side by side. */
-#include "philox.h"
+#include "sampling/philox.h"
 
 /* One round (section 5 of the reference), (hi, lo) the halves of a 64-bit product:
  *

@@ -1,10 +1,10 @@
 /* race.c - the exponential race over the ids of a law. Most ids lose without their logarithm being
  * computed, because the uniform variable alone already bounds it from below. */
-#include "race.h"
+#include "sampling/race.h"
 
-#include "coins.h"
-#include "mathf.h"
-#include "philox.h"
+#include "sampling/coins.h"
+#include "ref/mathf.h"
+#include "sampling/philox.h"
 
 #define CHUNK 128
 

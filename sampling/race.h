@@ -19,7 +19,7 @@
 #ifndef VB_RACE_H
 #define VB_RACE_H
 
-#include "base.h"
+#include "base/base.h"
 
 /* The winner at `position`; d->n > 0. */
 int32_t vb_race(const vb_dist *d, uint64_t seed, uint32_t position);

@@ -3,7 +3,7 @@
 #ifndef VB_SPEC_H
 #define VB_SPEC_H
 
-#include "speculate.h"
+#include "sampling/speculate.h"
 
 /* The path is prompt and output so far; its last token is always pending: known, but not yet in the target's
  * cache. A step then evaluates [last, d_1 .. d_k] together, and row i of the logits gives the law of the

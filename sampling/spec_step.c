@@ -3,7 +3,7 @@
  * Several are taken through it side by side, phase by phase, so that what their models have to evaluate
  * shares a pass: first the drafters', round by round, then the targets'. What is decided about a sequence
  * depends on its own logits and its own coins alone, and one that fails is rolled back alone. */
-#include "spec.h"
+#include "sampling/spec.h"
 
 #include <math.h>
 #include <string.h>

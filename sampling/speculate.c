@@ -1,6 +1,6 @@
 /* speculate.c - opens and closes a vb_spec, takes in the prompt and answers questions about it. The step
  * itself is in spec_step.c. */
-#include "spec.h"
+#include "sampling/spec.h"
 
 #include "engine/context.h"
 

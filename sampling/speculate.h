@@ -4,8 +4,8 @@
 #ifndef VB_SPECULATE_H
 #define VB_SPECULATE_H
 
-#include "drafter.h"
-#include "kernels.h"
+#include "sampling/drafter.h"
+#include "ref/kernels.h"
 
 typedef struct vb_spec_parts {
     vb_lm target;

@@ -2,8 +2,8 @@
  * values are given as their 16 hex digits, beside a rounded decimal for the eye: how a library prints doubles
  * may change. */
 #include "base/json.h"
-#include "coins.h"
-#include "speculate.h"
+#include "sampling/coins.h"
+#include "sampling/speculate.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* ask.c - the body of a chat or completion request. See ask.h. */
-#include "ask.h"
+#include "server/ask.h"
 
 #include "base/rng.h"
 

@@ -3,7 +3,7 @@
 #ifndef VERBATIM_SERVER_ASK_H
 #define VERBATIM_SERVER_ASK_H
 
-#include "text.h"
+#include "server/text.h"
 
 #include <jansson.h>
 

@@ -1,6 +1,6 @@
 /* ask_fields.c - fields that a request may not have because they would change the output (P6), fields that go
  * by another name elsewhere, and fields that change nothing and are reported as ignored. */
-#include "ask_fields.h"
+#include "server/ask_fields.h"
 #include "base/json.h"
 
 #include <math.h>

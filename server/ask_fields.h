@@ -3,7 +3,7 @@
 #ifndef VERBATIM_SERVER_ASK_FIELDS_H
 #define VERBATIM_SERVER_ASK_FIELDS_H
 
-#include "ask.h"
+#include "server/ask.h"
 
 typedef struct vbs_alias {
     const char *foreign, *own;

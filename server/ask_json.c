@@ -1,6 +1,6 @@
 /* ask_json.c - the JSON of a body: limits that hold before anything is allocated, and errors in words about
  * the request. */
-#include "ask.h"
+#include "server/ask.h"
 #include "base/json.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* ask_prompt.c - messages of a conversation, prompts of a completion. See ask.h. */
-#include "ask_fields.h"
+#include "server/ask_fields.h"
 
 #include <stdio.h>
 #include <stdlib.h>

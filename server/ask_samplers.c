@@ -6,7 +6,7 @@
  * not depend on the other. At temperature 0 the most likely token survives every cut, so only the penalties'
  * place counts. A step that is on and not named would be left out elsewhere. All else is another law, and
  * refused. */
-#include "ask_fields.h"
+#include "server/ask_fields.h"
 
 #include <string.h>
 

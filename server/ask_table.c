@@ -10,7 +10,7 @@
  *
  * The names come from llama.cpp's server, vLLM, SGLang, text-generation-webui, SillyTavern, KoboldCpp,
  * TabbyAPI, Ollama, LM Studio, mlx_lm, TGI, transformers, OpenAI and services that speak OpenAI's API. */
-#include "ask_fields.h"
+#include "server/ask_fields.h"
 
 #include <string.h>
 

@@ -1,9 +1,9 @@
 /* connection.c - one client's connection. A thread of its own reads a request, answers it, and goes on to the
  * next; whoever is slow waits alone. Every wait has an end: a client has head_s seconds to send a request and
  * idle_s to take a piece of the answer. */
-#include "httpd.h"
+#include "server/httpd.h"
 
-#include "base.h"
+#include "base/base.h"
 
 #include <errno.h>
 #include <poll.h>

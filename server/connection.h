@@ -2,7 +2,7 @@
 #ifndef VERBATIM_SERVER_CONNECTION_H
 #define VERBATIM_SERVER_CONNECTION_H
 
-#include "http_head.h"
+#include "server/http_head.h"
 
 struct vbs_server;
 struct vbs_call;

@@ -4,7 +4,7 @@
  * Log-probabilities are log softmax of the target's raw logits in float64 (P5): l_i - max - log(sum), the sum
  * once per token for all alternatives, with the bits of vb_logprob. p and q are the integer laws after
  * truncation. */
-#include "engine_parts.h"
+#include "server/engine_parts.h"
 
 #include <math.h>
 #include <string.h>

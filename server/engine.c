@@ -1,9 +1,8 @@
 /* engine.c - the engine's life: models are loaded, slots allocated, the thread started; and what it is made
  * of. */
-#include "engine_parts.h"
+#include "server/engine_parts.h"
 
 #include "base/thread.h"
-#include "engine/context.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -11,7 +11,7 @@
 #ifndef VERBATIM_SERVER_ENGINE_H
 #define VERBATIM_SERVER_ENGINE_H
 
-#include "verbatim.h"
+#include "include/verbatim.h"
 
 #define VBS_MAX_TOP 20 /* alternatives reported per token, the limit of the API that the server speaks */
 

@@ -7,9 +7,9 @@
 #ifndef VERBATIM_SERVER_ENGINE_PARTS_H
 #define VERBATIM_SERVER_ENGINE_PARTS_H
 
-#include "base.h"
-#include "engine.h"
-#include "kernels.h"
+#include "base/base.h"
+#include "engine/context.h"
+#include "server/engine.h"
 
 #include <pthread.h>
 #include <stdatomic.h>

@@ -1,7 +1,7 @@
 /* exchange.c - jobs of the engine on behalf of one request. See exchange.h. */
-#include "exchange.h"
+#include "server/exchange.h"
 
-#include "base.h"
+#include "base/base.h"
 
 #include <stdlib.h>
 #include <string.h>

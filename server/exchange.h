@@ -7,8 +7,8 @@
 #ifndef VERBATIM_SERVER_EXCHANGE_H
 #define VERBATIM_SERVER_EXCHANGE_H
 
-#include "ask.h"
-#include "engine.h"
+#include "server/ask.h"
+#include "server/engine.h"
 
 #include <pthread.h>
 

@@ -1,7 +1,7 @@
 /* generate.c - /v1/chat/completions and /v1/completions: from a body to an answer. */
-#include "httpd.h"
+#include "server/httpd.h"
 
-#include "base.h"
+#include "base/base.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* guard.c - who may ask. A page on the web that a browser has open must not reach a server on the same
  * machine unasked: neither by a name that was made to resolve to 127.0.0.1 (the Host header tells), nor from
  * its own origin (the Origin header tells). Pure. */
-#include "httpd.h"
+#include "server/httpd.h"
 
 #include <arpa/inet.h>
 #include <string.h>

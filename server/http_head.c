@@ -1,5 +1,5 @@
 /* http_head.c - the head of an HTTP request, and bodies in chunks. See http_head.h. */
-#include "http_head.h"
+#include "server/http_head.h"
 
 #include <stdio.h>
 #include <string.h>

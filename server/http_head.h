@@ -10,7 +10,7 @@
 #ifndef VERBATIM_SERVER_HTTP_HEAD_H
 #define VERBATIM_SERVER_HTTP_HEAD_H
 
-#include "ask.h"
+#include "server/ask.h"
 
 #define VBS_MAX_HEAD    32768 /* bytes of request line and header lines */
 #define VBS_MAX_HEADERS 100

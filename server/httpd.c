@@ -1,6 +1,6 @@
 /* httpd.c - what a request is answered with, and the server's life: it accepts connections, each with a
  * thread of its own (connection.c). */
-#include "httpd.h"
+#include "server/httpd.h"
 #include "base/json.h"
 
 #include "base/base.h"

@@ -2,9 +2,9 @@
 #ifndef VERBATIM_SERVER_HTTPD_H
 #define VERBATIM_SERVER_HTTPD_H
 
-#include "connection.h"
-#include "listen.h"
-#include "server.h"
+#include "server/connection.h"
+#include "server/listen.h"
+#include "server/server.h"
 
 /* One request. */
 typedef struct vbs_call {

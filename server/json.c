@@ -1,8 +1,8 @@
 /* json.c - values for answers. */
-#include "httpd.h"
+#include "server/httpd.h"
 #include "base/json.h"
 
-#include "tokenizer.h"
+#include "base/utf8.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* listen.c - the sockets that a server listens on. See listen.h. */
-#include "listen.h"
+#include "server/listen.h"
 
-#include "base.h"
+#include "base/base.h"
 
 #include <errno.h>
 #include <netdb.h>

@@ -2,7 +2,7 @@
 #ifndef VERBATIM_SERVER_LISTEN_H
 #define VERBATIM_SERVER_LISTEN_H
 
-#include "verbatim.h"
+#include "include/verbatim.h"
 
 #include <stdbool.h>
 

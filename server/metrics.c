@@ -1,7 +1,7 @@
 /* metrics.c - /metrics in Prometheus' text format. */
-#include "httpd.h"
+#include "server/httpd.h"
 
-#include "base.h"
+#include "base/base.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* prompt.c - conversations and texts to token ids, as `verbatim chat` and `verbatim run` do it. */
-#include "httpd.h"
+#include "server/httpd.h"
 
 int vbs_prompt_text(const vbs_server *s, const char *text, size_t len, int32_t **ids, size_t *n_ids,
                     vbs_problem *p) {

@@ -1,5 +1,5 @@
 /* queue.c - requests on their way in and out: checked, copied, waiting, cancelled, ended. */
-#include "engine_parts.h"
+#include "server/engine_parts.h"
 
 #include <stdlib.h>
 #include <string.h>

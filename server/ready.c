@@ -1,8 +1,8 @@
 /* ready.c - from loaded models to a server that answers:
  * the terms of requests, chat template, fingerprint. */
-#include "httpd.h"
+#include "server/httpd.h"
 
-#include "base.h"
+#include "base/base.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* response.c - answers as JSON: choices, log-probabilities, usage, and what speculation did. */
-#include "httpd.h"
+#include "server/httpd.h"
 
-#include "base.h"
+#include "base/base.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* routes.c - the table of endpoints, and the short ones. */
-#include "httpd.h"
+#include "server/httpd.h"
 
-#include "base.h"
+#include "base/base.h"
 
 #include <stdio.h>
 #include <stdlib.h>

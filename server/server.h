@@ -21,7 +21,7 @@
 #ifndef VERBATIM_SERVER_SERVER_H
 #define VERBATIM_SERVER_SERVER_H
 
-#include "exchange.h"
+#include "server/exchange.h"
 
 #include <stdatomic.h>
 

@@ -4,7 +4,7 @@
  * A slot's caches stay when its request ends. The next request that shares a prefix with them starts there:
  * the rest is cut off, and what remains is byte for byte what evaluating the prefix again would give (P4,
  * P1), so a request cannot tell, but for the time, whether its prompt was cached. */
-#include "engine_parts.h"
+#include "server/engine_parts.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,9 +1,9 @@
 /* sse.c - an answer as a stream of server-sent events: the role first, then text in whole characters as it
  * comes, a chunk with the reason, the usage if asked for, [DONE]. */
-#include "httpd.h"
+#include "server/httpd.h"
 #include "base/json.h"
 
-#include "base.h"
+#include "base/base.h"
 
 #include <stdio.h>
 #include <stdlib.h>

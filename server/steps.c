@@ -3,7 +3,7 @@
  *
  * Prompts are read in pieces, in the same rounds as the others' steps (turns.c says who reads how much).
  * While somebody generates, or is about to, the pieces are short, because everybody waits for them. */
-#include "engine_parts.h"
+#include "server/engine_parts.h"
 
 #include <string.h>
 

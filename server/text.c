@@ -1,7 +1,7 @@
 /* text.c - stop strings across token boundaries, characters in one piece. See text.h. */
-#include "text.h"
+#include "server/text.h"
 
-#include "base.h"
+#include "base/base.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -3,7 +3,7 @@
 #ifndef VERBATIM_SERVER_TEXT_H
 #define VERBATIM_SERVER_TEXT_H
 
-#include "verbatim.h"
+#include "include/verbatim.h"
 
 #define VBS_MAX_STOPS    16
 #define VBS_MAX_STOP_LEN 1024 /* bytes of one stop string */

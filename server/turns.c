@@ -1,6 +1,6 @@
 /* turns.c - how a round's share of prompts is divided among those who read one. A pure function, so that its
  * promises can be tested without a model (tests/test_server_turns.c). */
-#include "engine_parts.h"
+#include "server/engine_parts.h"
 
 /* The oldest has a quarter of every round, so that however many short prompts keep coming, it ends at most
  * four times as late as it would alone. */

@@ -6,9 +6,9 @@
  * 17, 18: AMX's shapes and tiles); Linux, Documentation/arch/x86/xstate.rst (ARCH_REQ_XCOMP_PERM).
  * AMD's manuals agree. aarch64: Linux, Documentation/arch/arm64/elf_hwcaps.rst; Apple, "Determining
  * instruction set characteristics". */
-#include "cpu.h"
+#include "simd/cpu.h"
 
-#include "verbatim.h"
+#include "include/verbatim.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)
 

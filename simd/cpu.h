@@ -2,7 +2,7 @@
 #ifndef VB_CPU_H
 #define VB_CPU_H
 
-#include "base.h"
+#include "base/base.h"
 
 enum {
     VB_CPU_AVX2 = 1, /* AVX2, FMA, F16C, and registers of 256 bits saved by the system */

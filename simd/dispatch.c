@@ -1,6 +1,6 @@
 /* dispatch.c - which set of kernels runs. The sets differ in speed only (P1). */
-#include "cpu.h"
-#include "simd.h"
+#include "simd/cpu.h"
+#include "simd/simd.h"
 
 #include <stdio.h>
 #include <stdlib.h>

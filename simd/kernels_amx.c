@@ -1,11 +1,11 @@
 /* kernels_amx.c - the kernel table for CPUs with AMX's int8 tiles: AVX-512's, and prompts by tile products
  * (amx_body.h). */
-#include "simd.h"
+#include "simd/simd.h"
 
 #if VB_AMX
 
-#include "formats.h"
-#include "tile.h"
+#include "gguf/formats.h"
+#include "simd/tile.h"
 
 #include <math.h>
 #include <string.h>
@@ -19,15 +19,15 @@
 #pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c,amx-tile,amx-int8")
 #endif
 
-#include "vec_avx512.h"
+#include "simd/vec_avx512.h"
 
-#include "pack_body.h"
-#include "weights_body.h"
+#include "simd/pack_body.h"
+#include "simd/weights_body.h"
 #define VB_WIDE
-#include "matmul_body.h"
-#include "float_body.h"
-#include "ops_body.h"
-#include "table_body.h"
+#include "simd/matmul_body.h"
+#include "simd/float_body.h"
+#include "simd/ops_body.h"
+#include "simd/table_body.h"
 
 void vb_pack_amx(const vb_matrix *w, int row, size_t block0, size_t blocks, uint8_t *out) {
     pack(w, row, block0, blocks, out);

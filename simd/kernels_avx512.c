@@ -1,11 +1,11 @@
 /* kernels_avx512.c - the kernel table for AVX-512 with VNNI (F, BW, VL, DQ, VNNI). The text is in *_body.h,
  * the words it is written in are vec_avx512.h's. */
-#include "simd.h"
+#include "simd/simd.h"
 
 #if VB_X86
 
-#include "formats.h"
-#include "tile.h"
+#include "gguf/formats.h"
+#include "simd/tile.h"
 
 #include <math.h>
 #include <string.h>
@@ -18,14 +18,14 @@
 #pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")
 #endif
 
-#include "vec_avx512.h"
+#include "simd/vec_avx512.h"
 
-#include "pack_body.h"
-#include "weights_body.h"
-#include "matmul_body.h"
-#include "float_body.h"
-#include "ops_body.h"
-#include "table_body.h"
+#include "simd/pack_body.h"
+#include "simd/weights_body.h"
+#include "simd/matmul_body.h"
+#include "simd/float_body.h"
+#include "simd/ops_body.h"
+#include "simd/table_body.h"
 
 void vb_pack_avx512(const vb_matrix *w, int row, size_t block0, size_t blocks, uint8_t *out) {
     pack(w, row, block0, blocks, out);

@@ -1,11 +1,11 @@
 /* kernels_i8mm.c - the kernel table for NEON with matrix instructions on 8-bit integers (FEAT_I8MM: ARMv8.6,
  * and some before). The text is in *_body.h, the words it is written in are vec_neon.h's. */
-#include "simd.h"
+#include "simd/simd.h"
 
 #if VB_ARM64_I8MM
 
-#include "formats.h"
-#include "tile.h"
+#include "gguf/formats.h"
+#include "simd/tile.h"
 
 #include <math.h>
 #include <string.h>
@@ -17,14 +17,14 @@
 #endif
 
 #define VB_NEON_DOT 2
-#include "vec_neon.h"
+#include "simd/vec_neon.h"
 
-#include "pack_body.h"
-#include "weights_body.h"
-#include "matmul_body.h"
-#include "float_body.h"
-#include "ops_body.h"
-#include "table_body.h"
+#include "simd/pack_body.h"
+#include "simd/weights_body.h"
+#include "simd/matmul_body.h"
+#include "simd/float_body.h"
+#include "simd/ops_body.h"
+#include "simd/table_body.h"
 
 void vb_pack_i8mm(const vb_matrix *w, int row, size_t block0, size_t blocks, uint8_t *out) {
     pack(w, row, block0, blocks, out);

@@ -120,7 +120,7 @@ INLINE void one_token(vb_type type, int planes, const uint8_t *p, const int g, c
 }
 
 #ifdef VB_WIDE
-#include "amx_body.h"
+#include "simd/amx_body.h"
 #endif
 
 /* Group g of the block at p for all tokens, whose records start at `record`. */

@@ -1,6 +1,6 @@
 /* repack.c - the interleaved form of weights, in plain C. The layout is drawn in repack.h, the blocks in
  * gguf/formats.h. */
-#include "repack.h"
+#include "simd/repack.h"
 
 #include <string.h>
 

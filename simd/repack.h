@@ -26,7 +26,7 @@
 #ifndef VB_REPACK_H
 #define VB_REPACK_H
 
-#include "kernels.h"
+#include "ref/kernels.h"
 
 enum { VB_LANES = 16 }; /* rows side by side */
 

@@ -4,7 +4,7 @@
 #ifndef VB_SIMD_H
 #define VB_SIMD_H
 
-#include "repack.h"
+#include "simd/repack.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #define VB_X86 1

@@ -1,5 +1,5 @@
 /* tile.c - see tile.h. */
-#include "tile.h"
+#include "simd/tile.h"
 
 #include <string.h>
 

@@ -8,7 +8,7 @@
 #ifndef VB_TILE_H
 #define VB_TILE_H
 
-#include "kernels.h"
+#include "ref/kernels.h"
 
 enum {
     VB_TILE_RECORDS = 1024, /* of one plane; half as many of two */

@@ -7,10 +7,10 @@
  *
  * Source: Intel SDM volume 2 (LDTILECFG, TILELOADD, TILESTORED, TILEZERO, TILERELEASE, TDPBSUD; 2.3, the VEX
  * prefix; 2.1.5, addressing) and volume 1, chapter 18. */
-#include "simd.h"
+#include "simd/simd.h"
 
 #if VB_AMX
-#include "cpu.h"
+#include "simd/cpu.h"
 
 #include <signal.h>
 #include <stdio.h>

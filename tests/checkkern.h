@@ -3,8 +3,8 @@
 #ifndef CHECKKERN_H
 #define CHECKKERN_H
 
-#include "gguf_writer.h"
-#include "kernels.h"
+#include "tests/gguf_writer.h"
+#include "ref/kernels.h"
 
 /* n bytes that end where an unreadable page begins, so that a kernel which reads or writes one byte too far
  * dies at once. Freed all together. Running out of memory ends the program. */

@@ -8,10 +8,10 @@
  * reading them once costs. Weights are larger than any cache. Reads and kernels take turns, and the best of
  * all rounds counts for each. */
 #include "simd/simd.h"
-#include "checkkern.h"
+#include "tests/checkkern.h"
 
-#include "pool.h"
-#include "repack.h"
+#include "base/pool.h"
+#include "simd/repack.h"
 
 #include <stdio.h>
 #include <stdlib.h>

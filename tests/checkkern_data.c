@@ -1,9 +1,9 @@
 /* checkkern_data.c - see checkkern.h. */
-#include "checkkern.h"
+#include "tests/checkkern.h"
 
-#include "half.h"
-#include "repack.h"
-#include "unpack.h"
+#include "gguf/half.h"
+#include "simd/repack.h"
+#include "gguf/unpack.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* foreign.c - the engine of foreign.h. */
-#include "foreign.h"
+#include "tests/foreign.h"
 
-#include "recording.h"
-#include "unpack.h"
+#include "conformance/recording.h"
+#include "gguf/unpack.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -6,7 +6,7 @@
 #ifndef FOREIGN_H
 #define FOREIGN_H
 
-#include "conformance.h"
+#include "conformance/conformance.h"
 
 typedef enum fe_fault {
     FE_NONE = 0,

@@ -1,5 +1,5 @@
 /* foreign_formats.c - blocks and products of foreign.h's engine, from docs/numerics.md and gguf/formats.h. */
-#include "foreign.h"
+#include "tests/foreign.h"
 
 #include <math.h>
 #include <stdlib.h>

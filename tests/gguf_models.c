@@ -1,7 +1,7 @@
 /* gguf_models.c - small complete models with seeded weights and vocabularies of their own (gguf_writer.h). */
-#include "gguf_writer.h"
+#include "tests/gguf_writer.h"
 
-#include "formats.h"
+#include "gguf/formats.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* gguf_writer.c - writes GGUF files in memory, and rounds numbers to block formats. */
-#include "gguf_writer.h"
+#include "tests/gguf_writer.h"
 
-#include "formats.h"
-#include "half.h"
+#include "gguf/formats.h"
+#include "gguf/half.h"
 #include "base/rng.h"
 
 #include <math.h>

@@ -15,7 +15,7 @@
 #ifndef GGUF_WRITER_H
 #define GGUF_WRITER_H
 
-#include "verbatim.h"
+#include "include/verbatim.h"
 
 typedef struct gw_tensor_entry {
     char *name;

@@ -1,5 +1,5 @@
 /* law.c - coins that try every answer, tables as models, and the sums over all paths as rationals (law.h). */
-#include "law.h"
+#include "tests/law.h"
 
 #include <stdio.h>
 #include <stdlib.h>

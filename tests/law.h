@@ -9,8 +9,8 @@
 #ifndef LAW_H
 #define LAW_H
 
-#include "speculate.h"
-#include "wrong_rules.h"
+#include "sampling/speculate.h"
+#include "prove/wrong_rules.h"
 
 #include <gmp.h>
 

@@ -1,7 +1,7 @@
 /* model_util.c - small models and contexts that a test opens in one line. */
-#include "model_util.h"
+#include "tests/model_util.h"
 
-#include "gguf.h"
+#include "gguf/gguf.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

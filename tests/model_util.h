@@ -2,7 +2,7 @@
 #ifndef MODEL_UTIL_H
 #define MODEL_UTIL_H
 
-#include "gguf_writer.h"
+#include "tests/gguf_writer.h"
 
 typedef struct test_model {
     vb_gguf *gguf;

@@ -1,5 +1,5 @@
 /* offload_rig.c - small models with a backend, and the logits that they give. */
-#include "offload_rig.h"
+#include "tests/offload_rig.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

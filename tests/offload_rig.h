@@ -2,7 +2,7 @@
 #ifndef OFFLOAD_RIG_H
 #define OFFLOAD_RIG_H
 
-#include "model_util.h"
+#include "tests/model_util.h"
 
 enum { N = 24 }; /* tokens of a sequence */
 

@@ -1,5 +1,5 @@
 /* server_rig.c - clients of the engine, and what the same requests give alone (server_rig.h). */
-#include "server_rig.h"
+#include "tests/server_rig.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -3,9 +3,9 @@
 #ifndef SERVER_RIG_H
 #define SERVER_RIG_H
 
-#include "base.h"
-#include "engine.h"
-#include "gguf_writer.h"
+#include "base/base.h"
+#include "server/engine.h"
+#include "tests/gguf_writer.h"
 
 #include <pthread.h>
 

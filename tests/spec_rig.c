@@ -1,5 +1,5 @@
 /* spec_rig.c - runs generations on small models and checks what every step promises (spec_rig.h). */
-#include "spec_rig.h"
+#include "tests/spec_rig.h"
 
 #include <math.h>
 #include <setjmp.h>

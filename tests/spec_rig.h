@@ -3,7 +3,7 @@
 #ifndef SPEC_RIG_H
 #define SPEC_RIG_H
 
-#include "gguf_writer.h"
+#include "tests/gguf_writer.h"
 
 /* ---------------------------------------------------------------------- models */
 

@@ -1,10 +1,10 @@
 /* The rules at the edge of their arithmetic, against GMP, and the race against its definition and its theory.
  * (That the rules give the right law: test_law.c.) */
-#include "accept.h"
-#include "distribution.h"
-#include "mathf.h"
-#include "philox.h"
-#include "race.h"
+#include "sampling/accept.h"
+#include "sampling/distribution.h"
+#include "ref/mathf.h"
+#include "sampling/philox.h"
+#include "sampling/race.h"
 
 #include <gmp.h>
 #include <math.h>

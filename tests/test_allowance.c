@@ -2,7 +2,7 @@
  * from folders that look like /proc and /sys/fs/cgroup. */
 #include "base/allowance.h"
 
-#include "pool.h"
+#include "base/pool.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

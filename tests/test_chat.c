@@ -1,9 +1,9 @@
 /* Chat templates of our own: what every one renders, and which conversations it refuses; which ids a prompt
  * becomes. */
-#include "tokenizer_util.h"
+#include "tests/tokenizer_util.h"
 
-#include "chat_expected.h"
-#include "gguf.h"
+#include "tests/chat_expected.h"
+#include "gguf/gguf.h"
 
 #include <stdio.h>
 #include <stdlib.h>

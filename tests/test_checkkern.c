@@ -8,11 +8,11 @@
  * Not covered, because undefined by the contract: NaN and infinite inputs of all kernels but quantize, which
  * refuses them. */
 #include "simd/simd.h"
-#include "checkkern.h"
+#include "tests/checkkern.h"
 
-#include "cpu.h"
-#include "half.h"
-#include "repack.h"
+#include "simd/cpu.h"
+#include "gguf/half.h"
+#include "simd/repack.h"
 
 #include <math.h>
 #include <setjmp.h>

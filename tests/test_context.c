@@ -1,8 +1,8 @@
 /* test_context.c - contexts: rollback leaves no trace (P4), errors leave the context as it was, cancelling,
  * the cache's hash, log-probabilities (P5), observation, and overflow that must not pass silently (P6). */
-#include "model_util.h"
+#include "tests/model_util.h"
 
-#include "context.h"
+#include "engine/context.h"
 
 #include <math.h>
 #include <setjmp.h>

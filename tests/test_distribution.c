@@ -1,6 +1,6 @@
 /* From logits to integer weights, against a slow second writing of the definition, and at its corners. */
-#include "distribution.h"
-#include "mathf.h"
+#include "sampling/distribution.h"
+#include "ref/mathf.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -1,12 +1,12 @@
 /* test_encode.c - the encoders of quantize/: what comes back from numbers that a format can hold, how far the
  * others are from the best there is (found by brute force here), and the edges: zeros, tiny, huge and
  * non-finite values. */
-#include "encode.h"
-#include "fit.h"
-#include "gguf_writer.h"
-#include "half.h"
-#include "mix.h"
-#include "unpack.h"
+#include "quantize/encode.h"
+#include "quantize/fit.h"
+#include "tests/gguf_writer.h"
+#include "gguf/half.h"
+#include "quantize/mix.h"
+#include "gguf/unpack.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -1,7 +1,7 @@
 /* test_errors.c - every public function that takes a vb_error: whatever the struct holds before a call
  * (another call's error, garbage), afterwards it holds what this call says, and nothing after a success. The
  * table is compared with include/verbatim.h, so that a new function cannot be forgotten. */
-#include "model_util.h"
+#include "tests/model_util.h"
 
 #include <ctype.h>
 #include <math.h>

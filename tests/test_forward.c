@@ -2,9 +2,9 @@
  * of every position and the cache are compared byte for byte. And the pass is the model's: with 15-bit
  * activations and a float32 cache it stays next to the float64 oracle, on every architecture and shape. Then
  * what the comparison is worth: planted changes must be noticed. */
-#include "model_util.h"
+#include "tests/model_util.h"
 
-#include "context.h"
+#include "engine/context.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -4,9 +4,9 @@
  * diagrams of formats.h alone and built the other way round: it says for every value at which bit of the
  * block each of its bits lies, and gathers them one by one. Besides, some values of each format are worked
  * out by hand. */
-#include "gguf_writer.h"
-#include "half.h"
-#include "unpack.h"
+#include "tests/gguf_writer.h"
+#include "gguf/half.h"
+#include "gguf/unpack.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -1,7 +1,7 @@
 /* test_gguf_defects.c - one planted defect for every rule of docs/formats.md: each must be refused with the
  * right code and a message that names file, byte offset and field. */
-#include "gguf.h"
-#include "gguf_writer.h"
+#include "gguf/gguf.h"
+#include "tests/gguf_writer.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

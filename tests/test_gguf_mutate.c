@@ -2,9 +2,9 @@
  * lie in memory of exactly their size, so that an address sanitizer sees every step beyond.
  *
  * The seed is printed; VB_SEED replays one. */
-#include "gguf.h"
-#include "gguf_writer.h"
-#include "walk_gguf.h"
+#include "gguf/gguf.h"
+#include "tests/gguf_writer.h"
+#include "tests/walk_gguf.h"
 
 #include <inttypes.h>
 #include <setjmp.h>

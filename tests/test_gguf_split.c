@@ -1,5 +1,5 @@
 /* test_gguf_split.c - models in several files: opened as one, or refused with the reason. */
-#include "gguf_writer.h"
+#include "tests/gguf_writer.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

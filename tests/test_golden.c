@@ -10,7 +10,7 @@
  *   - q16 activations, F32 cache: mean KL at most 1e-6 on block-quantised weights; and the oracle's greedy
  *     token at each of 32 further positions wherever its margin exceeds 1e-3;
  *   - architectures that are not implemented are refused. */
-#include "verbatim.h"
+#include "include/verbatim.h"
 
 #include <jansson.h>
 #include <math.h>

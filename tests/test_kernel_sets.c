@@ -2,7 +2,7 @@
  * runs, weights as mapped or interleaved, 1 to 4 threads, any split of the tokens into calls, q8 and q16:
  * logits of all positions and the KV cache, against the reference on one thread. Then interleaving itself:
  * what it refuses, how it stops, what it costs. */
-#include "model_util.h"
+#include "tests/model_util.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

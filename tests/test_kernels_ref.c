@@ -2,11 +2,11 @@
  * rational results in float64 or 64-bit integers where they exist, the contract's formula spelled out with
  * explicit lanes where rounding matters, and independent float64 mathematics with a tolerance for the rest.
  * Hashes pin the bits (P1). */
-#include "gguf_writer.h"
-#include "half.h"
-#include "kernels.h"
-#include "mathf.h"
-#include "unpack.h"
+#include "tests/gguf_writer.h"
+#include "gguf/half.h"
+#include "ref/kernels.h"
+#include "ref/mathf.h"
+#include "gguf/unpack.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -1,7 +1,7 @@
 /* P3 by enumeration: on tables of small integers, every outcome of every coin of the real loop, with rational
  * probabilities. The law of the first tokens equals the target's exactly, the expected number of accepted
  * drafts equals the formulas, and no coin is used twice. */
-#include "law.h"
+#include "tests/law.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -2,7 +2,7 @@
  * mantissa): the largest error over many points is printed and bounded, edges are exact, and a hash of all
  * results pins the bits, so that another compiler, optimisation level or CPU that gives other bits is noticed
  * (P1). */
-#include "mathf.h"
+#include "ref/mathf.h"
 #include "base/rng.h"
 
 #include <float.h>

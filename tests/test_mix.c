@@ -1,5 +1,5 @@
 /* test_mix.c - which type every tensor gets: published layer sets, roles by name, mixes, fallbacks. */
-#include "mix.h"
+#include "quantize/mix.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /* test_model.c - vb_model_open fails closed (P6): each file below differs from a good one in one place, and
  * the error must be of the right kind and name that place. */
-#include "model_util.h"
+#include "tests/model_util.h"
 #include "ref/model.h"
 
 #include <math.h>

@@ -1,8 +1,8 @@
 /* test_offload.c - offloaded products. Backends that are right, that decline or fail at random after writing
  * rubbish, that give wrong bits from the start, later or now and then: none may change an output silently. */
-#include "offload_rig.h"
-#include "session.h"
-#include "unpack.h"
+#include "tests/offload_rig.h"
+#include "offload/session.h"
+#include "gguf/unpack.h"
 
 #include <math.h>
 #include <setjmp.h>

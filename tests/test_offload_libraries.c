@@ -1,5 +1,5 @@
 /* test_offload_libraries.c - backends as libraries: how they are found, what is refused, and OpenBLAS. */
-#include "offload_rig.h"
+#include "tests/offload_rig.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "offload.h"
+#include "offload/offload.h"
 
 /* The folder of this program, where the build puts the libraries. */
 static const char *built(const char *name, char path[1100]) {

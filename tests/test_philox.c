@@ -1,6 +1,6 @@
 /* Philox against published answers; uniform integers without bias, checked over every word. */
-#include "coins.h"
-#include "philox.h"
+#include "sampling/coins.h"
+#include "sampling/philox.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -4,7 +4,7 @@
  * The mistakes: prove/wrong_rules.h. The table that this prints is the one of docs/speculation.md; the test
  * fails if the page says otherwise. */
 #include "conformance/conformance.h"
-#include "law.h"
+#include "tests/law.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

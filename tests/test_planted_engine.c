@@ -5,13 +5,13 @@
  *
  * The table that this prints is the one of docs/vectors.md; the test fails if the page says otherwise. The
  * mistakes of acceptance rules: tests/test_planted.c, prove/wrong_rules.c. */
-#include "coins.h"
-#include "foreign.h"
-#include "gguf_writer.h"
-#include "mathf.h"
-#include "philox.h"
-#include "recording.h"
-#include "tokenizer.h"
+#include "sampling/coins.h"
+#include "tests/foreign.h"
+#include "tests/gguf_writer.h"
+#include "ref/mathf.h"
+#include "sampling/philox.h"
+#include "conformance/recording.h"
+#include "tokenizer/tokenizer.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -1,6 +1,6 @@
 /* test_pool.c - every task runs exactly once, whatever the number of threads, and a job is finished when
  * vb_pool_run returns. */
-#include "pool.h"
+#include "base/pool.h"
 
 #include <pthread.h>
 #include <setjmp.h>

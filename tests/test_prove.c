@@ -1,9 +1,9 @@
 /* `verbatim prove`, judged itself: no false alarm on right rules, every wrong rule that is wrong enough
  * found, the law it compares with right. */
-#include "law.h"
-#include "model_util.h"
-#include "prove.h"
-#include "stats.h"
+#include "tests/law.h"
+#include "tests/model_util.h"
+#include "prove/prove.h"
+#include "prove/stats.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -5,9 +5,9 @@
  * How far off a rule is on these models is what is seen beyond what a right rule shows by chance; the laws
  * themselves are enumerated on tables in tests/test_prove.c. Takes minutes, so it runs with the extended
  * tests only (VB_FIXTURES); VB_POWER=N takes N samples, VB_RULE=NAME looks at one wrong rule alone. */
-#include "model_util.h"
-#include "prove.h"
-#include "stats.h"
+#include "tests/model_util.h"
+#include "prove/prove.h"
+#include "prove/stats.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -1,8 +1,8 @@
 /* The law of texts (prove/joint_text.c): against a plain enumeration of token sequences, and as a judge of
  * texts that right and wrong samplers wrote. The vocabulary has a byte's id beside most letters, so that
  * nearly every text can be cut in several ways. */
-#include "model_util.h"
-#include "prove.h"
+#include "tests/model_util.h"
+#include "prove/prove.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -1,11 +1,11 @@
 /* test_quantize.c - vb_quantize on whole files: mixes and fallbacks, metadata, every refusal, a full disk,
  * and (with VB_FIXTURES and numpy) the error against files that another quantiser wrote. The encoders:
  * test_encode.c. */
-#include "encode.h"
-#include "gguf_writer.h"
-#include "mix.h"
-#include "unpack.h"
-#include "writer.h"
+#include "quantize/encode.h"
+#include "tests/gguf_writer.h"
+#include "quantize/mix.h"
+#include "gguf/unpack.h"
+#include "gguf/writer.h"
 
 #include <glob.h>
 #include <math.h>

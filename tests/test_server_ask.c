@@ -1,6 +1,6 @@
 /* test_server_ask.c - bodies of requests: what is read, what is refused and with which words, what is
  * ignored; and who may ask at all. */
-#include "httpd.h"
+#include "server/httpd.h"
 
 #include <math.h>
 #include <setjmp.h>

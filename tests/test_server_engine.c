@@ -1,6 +1,6 @@
 /* test_server_engine.c - the server's engine: what a request gets is what it gets alone, whoever else is
  * there; requests end when and how they should; nothing is lost, and nothing comes after the end. */
-#include "server_rig.h"
+#include "tests/server_rig.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -1,7 +1,7 @@
 /* test_server_fields.c - fields that other servers know: which values of them change nothing and are taken,
  * what is refused under which name, what is taken under another name; the same inside messages. Each row is a
  * request. */
-#include "ask.h"
+#include "server/ask.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /* test_server_head.c - heads of HTTP requests and bodies in chunks as bytes: what each means, and what is
  * refused because two readers could take it for different things. */
-#include "http_head.h"
+#include "server/http_head.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,8 +1,8 @@
 /* test_server_http.c - the server without an engine: what it says while models load, and what clients that
  * trickle, stall or pile up can do to it. Ports of its own; the default ones are only tried when they are
  * free. */
-#include "base.h"
-#include "server.h"
+#include "base/base.h"
+#include "server/server.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* test_server_text.c - stop strings and characters across tokens: what comes out may not depend on how the
  * text was cut, and is compared with a search in the whole text. */
 #include "server/httpd.h"
-#include "text.h"
+#include "server/text.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,8 +1,8 @@
 /* test_server_turns.c - how the prompts' share of a round is divided: the shortest rests first, a part for
  * the oldest, nobody starved, nothing wasted. */
-#include "engine_parts.h"
+#include "server/engine_parts.h"
 
-#include "gguf_writer.h"
+#include "tests/gguf_writer.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,8 +1,8 @@
 /* test_server_wire.c - the server with a small engine over raw sockets: what it says to bytes that are not
  * quite HTTP, to clients that close half of a connection or all of it, and to bodies that are too large. */
-#include "base.h"
-#include "httpd.h"
-#include "server_rig.h"
+#include "base/base.h"
+#include "server/httpd.h"
+#include "tests/server_rig.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,9 +1,9 @@
 /* Speculation on real contexts: P2 (the same tokens), P4 (the same caches), P5 (the same log-probabilities),
  * and the joint law of the first tokens, sampled. The models are small and seeded: they speak no language,
  * but their arithmetic is the real one. */
-#include "distribution.h"
-#include "mathf.h"
-#include "spec_rig.h"
+#include "sampling/distribution.h"
+#include "ref/mathf.h"
+#include "tests/spec_rig.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -1,7 +1,7 @@
 /* Speculation at its edges: stop tokens, full contexts, text in pieces, other vocabularies, bad arguments,
  * everything banned; and what prompt lookup finds. */
-#include "drafter.h"
-#include "spec_rig.h"
+#include "sampling/drafter.h"
+#include "tests/spec_rig.h"
 
 #include <math.h>
 #include <setjmp.h>

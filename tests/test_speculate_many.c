@@ -1,7 +1,7 @@
 /* test_speculate_many.c - several sequences side by side: what shares a pass has the bits that it has alone,
  * and what fails concerns nobody else. */
-#include "context.h"
-#include "spec_rig.h"
+#include "engine/context.h"
+#include "tests/spec_rig.h"
 
 #include <math.h>
 #include <setjmp.h>

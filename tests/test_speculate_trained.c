@@ -1,6 +1,6 @@
 /* P2 on trained models, and how often a real draft is right. Needs VB_FIXTURES. */
-#include "base.h"
-#include "spec_rig.h"
+#include "base/base.h"
+#include "tests/spec_rig.h"
 
 #include <math.h>
 #include <setjmp.h>

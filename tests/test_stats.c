@@ -1,6 +1,6 @@
 /* The statistics of `verbatim prove` against published tables, closed forms and the power table of
  * docs/prove.md. */
-#include "stats.h"
+#include "prove/stats.h"
 
 #include <math.h>
 #include <setjmp.h>

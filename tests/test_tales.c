@@ -1,8 +1,8 @@
 /* The shipped models against PyTorch: float64 logits of exactly dequantised weights
  * (vectors/oracle-tales/README.md), and how far quantising took them from the float32 weights. Needs no
  * fixtures: it runs in the repository's folder. */
-#include "base.h"
-#include "verbatim.h"
+#include "base/base.h"
+#include "include/verbatim.h"
 
 #include <jansson.h>
 #include <math.h>

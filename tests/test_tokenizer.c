@@ -1,9 +1,9 @@
 /* Tokenizers on small vocabularies built here: merges worked out by hand, ties, bytes, unknown characters,
  * special tokens, BOS and EOS, streaming, and both merge algorithms against naive ones on random
  * vocabularies. */
-#include "tokenizer_util.h"
+#include "tests/tokenizer_util.h"
 
-#include "tokenizer.h"
+#include "tokenizer/tokenizer.h"
 
 #include <stdio.h>
 #include <stdlib.h>

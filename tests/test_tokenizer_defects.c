@@ -1,9 +1,9 @@
 /* Files whose tokenizer is broken or of an unknown kind: each is refused with a message that names file and
  * key. Each case starts from a good file, which opens, and changes one thing. */
-#include "tokenizer_util.h"
+#include "tests/tokenizer_util.h"
 
-#include "gguf.h"
-#include "tokenizer.h"
+#include "gguf/gguf.h"
+#include "tokenizer/tokenizer.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -2,9 +2,9 @@
  *
  * The expected pieces were made with another regular-expression engine (Python's `regex`) from the patterns
  * in the published tokenizer.json files, not with this code. */
-#include "tokenizer_util.h"
+#include "tests/tokenizer_util.h"
 
-#include "tokenizer.h"
+#include "tokenizer/tokenizer.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,9 +2,9 @@
  *
  * The .inp files hold texts separated by "\n__ggml_vocab_test__\n", the .out files one line of ids per text,
  * without BOS/EOS and with special tokens not recognised. */
-#include "tokenizer_util.h"
+#include "tests/tokenizer_util.h"
 
-#include "tokenizer.h"
+#include "tokenizer/tokenizer.h"
 
 #include <math.h>
 #include <stdio.h>

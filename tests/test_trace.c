@@ -1,7 +1,7 @@
 /* Traces: every decision of a generation is derived again from its full trace, without a model; the same
  * generation gives the same bytes; a change anywhere is noticed. */
-#include "gguf_writer.h"
-#include "trace_check.h"
+#include "tests/gguf_writer.h"
+#include "prove/trace_check.h"
 
 #include <math.h>
 #include <setjmp.h>

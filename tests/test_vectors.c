@@ -1,7 +1,7 @@
 /* Golden vectors: those of vectors/ are made again in every way; a changed bit anywhere is found and named; a
  * file that is wrong although its hashes are right is found by making it again. */
-#include "conformance.h"
-#include "gguf_writer.h"
+#include "conformance/conformance.h"
+#include "tests/gguf_writer.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /* Recordings compared: a difference planted at every level is found where it is; near ties do not count;
  * tolerances let pass what they say; malformed and cut off recordings are errors that name the line. */
-#include "gguf_writer.h"
-#include "recording.h"
+#include "tests/gguf_writer.h"
+#include "conformance/recording.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

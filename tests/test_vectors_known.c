@@ -1,8 +1,8 @@
 /* What a recording does not know, and what it must not say: null is a missing value, which is counted and
  * never passed over in silence; NaN and infinities are no values, in whichever form, file and place they
  * stand, and under every tolerance. */
-#include "gguf_writer.h"
-#include "recording.h"
+#include "tests/gguf_writer.h"
+#include "conformance/recording.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,8 +1,8 @@
 /* vb_vocab_compatible: which drafts may propose tokens to which targets, and what is said of the others. */
-#include "tokenizer_util.h"
+#include "tests/tokenizer_util.h"
 
-#include "gguf.h"
-#include "tokenizer.h"
+#include "gguf/gguf.h"
+#include "tokenizer/tokenizer.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* tokenizer_util.c - vocabularies built in memory, and files of the fixtures. */
-#include "tokenizer_util.h"
+#include "tests/tokenizer_util.h"
 
-#include "gguf.h"
-#include "tokenizer.h"
+#include "gguf/gguf.h"
+#include "tokenizer/tokenizer.h"
 
 #include <stdio.h>
 #include <stdlib.h>

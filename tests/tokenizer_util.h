@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-#include "gguf_writer.h"
-#include "verbatim.h"
+#include "tests/gguf_writer.h"
+#include "include/verbatim.h"
 
 /* The fixtures' folder (VB_FIXTURES), NULL if it is not set. */
 const char *fixtures(void);

@@ -3,8 +3,8 @@
 #ifndef WALK_GGUF_H
 #define WALK_GGUF_H
 
-#include "gguf.h"
-#include "unpack.h"
+#include "gguf/gguf.h"
+#include "gguf/unpack.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -4,7 +4,7 @@
  * tokenizer.ggml.merges) becomes one token, the leftmost such pair first, until no adjacent pair has a rank
  * [Sennrich et al. 1508.07909; GPT-2]. Short words: a scan per merge. Long ones: a heap of (rank, position),
  * O(n log n) for any text. */
-#include "tokenizer.h"
+#include "tokenizer/tokenizer.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* compat.c - may this draft propose tokens to that target? Ids are all that passes between them, so what must
  * agree is what an id means. */
-#include "tokenizer.h"
+#include "tokenizer/tokenizer.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* heap.c - a binary min-heap, and the growing arrays of this folder. */
-#include "tokenizer.h"
+#include "tokenizer/tokenizer.h"
 
 #include <stdlib.h>
 #include <string.h>

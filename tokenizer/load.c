@@ -1,7 +1,7 @@
 /* load.c - builds a vb_tokenizer from a file's metadata. Every rule of validation is here
  * (docs/tokenizers.md, section "What is checked"); what the file may leave out, and what then holds, too. */
 #define XXH_INLINE_ALL
-#include "load.h"
+#include "tokenizer/load.h"
 
 #include <inttypes.h>
 #include <math.h>

@@ -2,7 +2,7 @@
 #ifndef VB_TOKENIZER_LOAD_H
 #define VB_TOKENIZER_LOAD_H
 
-#include "tokenizer.h"
+#include "tokenizer/tokenizer.h"
 
 #define VB_VOCAB_LIMIT (1 << 24)
 

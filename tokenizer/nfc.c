@@ -3,7 +3,7 @@
  * utf8proc decomposes and composes. Its own ordering of combining marks exchanges neighbours, which takes
  * quadratic time on a long run of marks in the wrong order,
  * so the marks are put in order here, by counting. */
-#include "tokenizer.h"
+#include "tokenizer/tokenizer.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -12,7 +12,7 @@
  * Sources: openai/gpt-2 encoder.py and tiktoken (gpt-2, gpt-4o); tokenizer.json of Meta-Llama-3-8B, Qwen2-7B,
  * deepseek-llm-7b-base, deepseek-coder-6.7b-base, DeepSeek-V3, falcon-7b, starcoder2-3b, Refact-1_6-base,
  * mpt-7b, OLMo-1.7-7B-hf, SmolLM-135M, c4ai-command-r-v01, Mistral-Nemo-Base-2407. */
-#include "tokenizer.h"
+#include "tokenizer/tokenizer.h"
 
 #define GPT2 "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
 #define LLAMA3(digits)                                                                                       \

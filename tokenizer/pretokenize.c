@@ -16,7 +16,7 @@
  * stretches between them become the pieces that the next pattern sees, each as a whole text (so $ and (?!\S)
  * see its end). */
 #define PCRE2_CODE_UNIT_WIDTH 8
-#include "tokenizer.h"
+#include "tokenizer/tokenizer.h"
 
 #include <pcre2.h>
 #include <stdlib.h>

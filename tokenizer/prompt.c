@@ -3,7 +3,7 @@
  * Files exist whose turn markers are typed as ordinary or unused entries (docs/tokenizers.md). A template
  * that writes one means the token, and merging never makes it: such entries are found here, by their shape,
  * and count as special where the template wrote them. */
-#include "tokenizer.h"
+#include "tokenizer/tokenizer.h"
 
 #include <stdlib.h>
 #include <string.h>

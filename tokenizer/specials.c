@@ -1,6 +1,6 @@
 /* specials.c - a byte trie over control, unknown and user-defined tokens. Matching costs the length of the
  * match. */
-#include "tokenizer.h"
+#include "tokenizer/tokenizer.h"
 
 #include <string.h>
 

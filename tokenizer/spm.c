@@ -5,7 +5,7 @@
  * highest score is joined, the leftmost of several, until there is none. What is then still not an entry is
  * written as its bytes <0xHH>, or, where the vocabulary lacks one of them, as the unknown token: one for a
  * whole run of such characters. */
-#include "tokenizer.h"
+#include "tokenizer/tokenizer.h"
 
 #include <stdlib.h>
 #include <string.h>

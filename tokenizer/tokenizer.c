@@ -1,5 +1,5 @@
 /* tokenizer.c - the public functions: text to ids, ids to text, questions about ids. */
-#include "load.h"
+#include "tokenizer/load.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -6,31 +6,20 @@
  *   specials.c     finding special tokens in text
  *   spm.c, bpe.c   the two merge algorithms
  *   pretokenize.c  cutting text into words before BPE; patterns.c holds the published patterns
- *   nfc.c, utf8.c  Unicode
+ *   nfc.c          Unicode normalisation
  *   compat.c       may this draft propose tokens to that target?
  *   prompt.c       rendered chat templates: special tokens in the template's bytes only
  */
 #ifndef VB_TOKENIZER_H
 #define VB_TOKENIZER_H
 
-#include "base.h"
+#include "base/utf8.h"
 
 /* Longest text that vb_tokenize takes, bytes. SPM writes a space as 3 bytes, NFC may triple a text: 32-bit
  * offsets hold. */
 #define VB_TEXT_LIMIT ((size_t)1 << 30)
 /* Longest vocabulary entry, bytes. */
 #define VB_TOKEN_LIMIT ((size_t)1 << 16)
-
-/* ----------------------------------------------------------------------------------------- utf8.c */
-
-/* Length (1..4) of the well-formed UTF-8 character at s, at most n bytes; 0 if there is none (surrogates,
- * overlong forms and code points above U+10FFFF are not well-formed). *cp may be NULL. [Unicode 15, table
- * 3-7] */
-size_t vb_utf8_char(const unsigned char *s, size_t n, uint32_t *cp);
-/* Writes cp as UTF-8, returns the length. */
-size_t vb_utf8_put(uint32_t cp, char out[4]);
-/* The Unicode property White_Space: what \s means in the published patterns. */
-bool vb_is_space(uint32_t cp);
 
 /* ----------------------------------------------------------------------------------------- growing arrays */
 
@@ -244,8 +233,5 @@ uint32_t vb_char_of_byte(uint8_t byte);
 
 /* load.c: the file's BOS rule without building a tokenizer (the metadata, else the family's default). */
 bool vb_file_adds_bos(const vb_gguf *g);
-
-/* utf8.c: text as C-like escapes for messages, cut to fit `size`. Returns out. */
-char *vb_escape(const char *s, size_t len, char *out, size_t size);
 
 #endif

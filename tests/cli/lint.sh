@@ -1,5 +1,5 @@
 #!/bin/sh
-# lint.sh - what tools/lint-comments refuses, planted; and that the tree's own comments pass.
+# lint.sh - what tools/lint-comments and tools/lint-arrows refuse, planted; and that the tree itself passes both.
 . "$(dirname "$0")/lib.sh"
 root=$(dirname "$0")/../..
 f=$work/planted.c
@@ -49,6 +49,48 @@ if [ -n "$files" ]; then
     (cd "$root" && echo "$files" | xargs tools/lint-comments) >"$work/out" 2>&1
     rc=$?
     ok "the tree's own comments" accepted
+fi
+
+# arrows FILE TEXT ...: these files in folders of their own; what tools/lint-arrows says of them
+lint_arrows=$(cd "$root/tools" && pwd)/lint-arrows
+house=$work/house
+arrows() {
+    rm -rf "$house"
+    planted=
+    while [ $# -gt 1 ]; do
+        mkdir -p "$house/$(dirname "$1")"
+        printf '%s\n' "$2" >"$house/$1"
+        planted="$planted $1"
+        shift 2
+    done
+    # shellcheck disable=SC2086
+    (cd "$house" && "$lint_arrows" $planted) >"$work/out" 2>"$work/err"
+    rc=$?
+}
+says() { [ "$rc" = 1 ] && grep -q "error: .*$1" "$work/out"; }
+table() { [ "$rc" = 0 ] && grep -q "$1" "$work/out"; }
+
+arrows engine/a.c '#include "ref/b.h"' ref/b.h '#include "base/c.h"' base/c.h 'int c;'
+ok "arrows that the house allows, in a table" table "^engine  *-> ref 1$"
+arrows ref/a.c '#include "engine/b.h"' engine/b.h 'int b;'
+ok "an arrow up" says "ref/ may not include engine/"
+arrows gguf/a.c '#include "simd/b.h"' simd/b.h 'int b;'
+ok "an arrow that nothing asked for" says "gguf/ may not include simd/"
+arrows simd/a.c '#include "ref/model.h"' ref/model.h 'int b;'
+ok "more of ref/ than the contract" says "the contract alone"
+arrows attic/a.c '#include "base/b.h"' base/b.h 'int b;'
+ok "a folder that has no row" says "attic/ has no row"
+arrows ref/a.c '#include "model.h"' ref/model.h 'int b;'
+ok "an include without its folder" says "does not name its folder"
+arrows ref/a.h '#include "ref/b.h"' ref/b.h '#include "ref/c.h"' ref/c.h '#include "ref/a.h"'
+ok "a circle of files" says "a circle of includes"
+arrows base/a.h '#include "include/b.h"' include/b.h '#include "base/c.h"' base/c.h 'int c;'
+ok "a circle of folders" says "a circle of includes: [a-z]* -> [a-z]* -> "
+
+if [ -n "$files" ]; then
+    (cd "$root" && echo "$files" | xargs tools/lint-arrows) >"$work/out" 2>&1
+    rc=$?
+    ok "the tree's own arrows" table "^engine "
 fi
 
 finish

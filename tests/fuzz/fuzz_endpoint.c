@@ -4,10 +4,10 @@
  *
  * Byte 0 chooses the vocabulary and what is asked, then comes the body of the answer. The HTTP client is
  * replaced. */
-#include "endpoint.h"
-#include "gguf.h"
-#include "gguf_writer.h"
-#include "tokenizer.h"
+#include "prove/endpoint.h"
+#include "gguf/gguf.h"
+#include "tests/gguf_writer.h"
+#include "tokenizer/tokenizer.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
  *
  * Seeds in fuzz_gguf.seeds/: sample.gguf is gw_sample() of tests/gguf_writer.h, types.gguf holds one tensor
  * of 256 random values of every supported type. */
-#include "walk_gguf.h"
+#include "tests/walk_gguf.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

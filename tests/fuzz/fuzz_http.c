@@ -1,7 +1,7 @@
 /* fuzz_http.c - libFuzzer: requests as bytes. The first byte says in how large pieces they come. Where a head
  * and a body in chunks end, and what they mean, must not depend on that; what is taken is within its limits.
  * `make fuzz` builds and runs it. */
-#include "http_head.h"
+#include "server/http_head.h"
 
 #include <stdlib.h>
 #include <string.h>

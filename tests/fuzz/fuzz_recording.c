@@ -4,7 +4,7 @@
  * Byte 0 chooses the kind and the tolerance. Then the lines between the head and the end, which are written
  * here, or the fuzzer would seldom get past them. A byte 0xff, which no JSON holds, stands between OURS and
  * THEIRS; without it they are the same. */
-#include "recording.h"
+#include "conformance/recording.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* fuzz_request.c - libFuzzer: bodies of requests to the server. The first byte chooses the endpoint. Nothing
  * may crash; what is refused says why, what is taken is within its limits. `make fuzz` builds and runs it. */
-#include "ask.h"
+#include "server/ask.h"
 
 #include <stdlib.h>
 #include <string.h>

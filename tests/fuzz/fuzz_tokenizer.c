@@ -4,9 +4,9 @@
  * Byte 0 chooses the kind of tokenizer and flags. Then entries: a byte with kind and length, the raw text, a
  * byte that is the score or, for BPE, the place of a space in the same text as a merge. A length of 15 ends
  * the vocabulary; what follows is the text, and once more a chat template. */
-#include "gguf.h"
-#include "gguf_writer.h"
-#include "tokenizer.h"
+#include "gguf/gguf.h"
+#include "tests/gguf_writer.h"
+#include "tokenizer/tokenizer.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -3,7 +3,7 @@
  *
  * The input are the lines of a trace without their chain, which is made here: the fuzzer could not. It is
  * also checked as it stands. */
-#include "trace_check.h"
+#include "prove/trace_check.h"
 
 #include <stdlib.h>
 #include <string.h>

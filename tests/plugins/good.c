@@ -1,5 +1,5 @@
 /* good.c - the smallest backend: F32 weights, sums in the order of the contract, so its class is bitwise. */
-#include "offload.h"
+#include "offload/offload.h"
 
 #include <math.h>
 

@@ -1,6 +1,6 @@
 /* other_version.c - a backend of an interface version that does not exist, which does not look at what it is
  * asked for. */
-#include "offload.h"
+#include "offload/offload.h"
 
 static const vb_offload_backend backend = {
     .abi = VB_OFFLOAD_ABI + 1, .size = sizeof backend, .name = "other", .description = "of another version"};

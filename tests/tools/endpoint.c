@@ -16,7 +16,7 @@
  * - short: too few tokens, and no reason for it
  * - hang: never answers
  */
-#include "verbatim.h"
+#include "include/verbatim.h"
 
 #include <arpa/inet.h>
 #include <jansson.h>

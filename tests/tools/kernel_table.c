@@ -1,7 +1,7 @@
 /* kernel_table.c - prints the table of docs/kernels.md for this build's machine: for every function of the
  * kernel table and every format of weights, which set of kernels has code of its own. Sets that this CPU
  * cannot run are listed too: nothing is executed. */
-#include "simd.h"
+#include "simd/simd.h"
 
 #include <stdio.h>
 

@@ -9,7 +9,7 @@
  *               least a block
  *   draft-llama the weights of arch-llama with noise, for speculative traces
  *   vocab-*     vocabularies alone, for token ids */
-#include "gguf_writer.h"
+#include "tests/gguf_writer.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -14,7 +14,7 @@
  *   nopre.gguf   the same, but the pre-tokenizer is called "default"
  *   float.gguf   F32, rows of 192 and 1024 values: something to quantise
  *   parts-00001-of-00002.gguf and parts-00002-of-00002.gguf   target in two files */
-#include "gguf_writer.h"
+#include "tests/gguf_writer.h"
 
 #include <stdio.h>
 #include <stdlib.h>

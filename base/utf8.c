@@ -1,5 +1,5 @@
 /* utf8.c - well-formed UTF-8, white space, and cutting a byte stream at character boundaries. */
-#include "tokenizer.h"
+#include "base/utf8.h"
 
 #include <string.h>
 

@@ -1,5 +1,6 @@
-/* qwen2.c - Qwen2, Qwen2.5, QwQ: the plain decoder with RoPE over halves; queries, keys and values always
- * have a bias. */
+/* qwen.c - Qwen2, Qwen2.5, QwQ (qwen2) and Qwen3 (qwen3): the plain decoder with RoPE over halves. In qwen2
+ * queries, keys and values always have a bias; in qwen3 each head of queries and keys is normalised before it
+ * is turned. */
 #include "ref/arch/arch.h"
 
 /* Before the optional ones, so that these are found first. */
@@ -23,6 +24,14 @@ static int plan(vb_hparams *h, vb_model *m) {
 const vb_arch vb_arch_qwen2 = {
     .name = "qwen2",
     .layer = (const vb_slot *const[]){vb_decoder_attention, vb_decoder_ffn, biases, vb_decoder_biases, NULL},
+    .globals = (const vb_slot *const[]){vb_decoder_globals, NULL},
+    .plan = plan,
+};
+
+const vb_arch vb_arch_qwen3 = {
+    .name = "qwen3",
+    .layer = (const vb_slot *const[]){vb_decoder_attention, vb_decoder_ffn, vb_decoder_head_norms,
+                                      vb_decoder_biases, NULL},
     .globals = (const vb_slot *const[]){vb_decoder_globals, NULL},
     .plan = plan,
 };
