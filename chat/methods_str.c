@@ -301,7 +301,7 @@ static vbt_val expandtabs(const call *c) {
 static vbt_val splitlines(const call *c) {
     vbt_val keep;
     vbt_bind(c->t, "splitlines", c->a, "keepends", 0, &keep);
-    bool keeps = keep.type != VBT_MISSING && vbt_truth(c->t, keep);
+    bool keeps = keep.type != VBT_MISSING && vbt_need_int(c->t, keep, "splitlines()") != 0;
     return vbt_splitlines(c->t, c->s, keeps);
 }
 
