@@ -27,14 +27,15 @@ def bound(m):
     return max(BOUND.get(n, BOUND_BLOCKS) for n in names)
 
 def write(out, head, m, prompts, generate, full):
-    """prompts: (number, ids). full: every array of every position; else logits in full, other arrays of the last position in part."""
+    """prompts: (number, ids). full: every array of every position; 'last': of the last one; else arrays of the last one in part.
+    Logits are always in full."""
     text = [head]
     for number, ids in prompts:
         seen = []; m.reset(); m.seen = lambda what, layer, x: seen.append((what, layer, x))
         logits = m.forward(ids); m.seen = lambda *a: None
         text.append({'prompt': number, 'tokens': ids})
         for i in range(len(ids)):
-            if full or i == len(ids) - 1:
+            if full is True or i == len(ids) - 1:
                 for what, layer, x in seen:
                     o = {'position': i}
                     if layer >= 0: o['layer'] = layer
