@@ -253,7 +253,7 @@ def metadata(name, c):
     arch = 'llama' if in_pairs(name) else name
     k, rope, window = arch + '.', MODELS[name]['rope_parameters'], MODELS[name].get('sliding_window')
     n = getattr(c, 'head_dim', None) or c.hidden_size // c.num_attention_heads
-    out = [('general.architecture', mk.STR, arch), ('general.name', mk.STR, f'seeded {name}, as transformers computes it'),
+    out = [('general.architecture', mk.STR, arch), ('general.name', mk.STR, 'seeded, as transformers computes it'),
            ('general.file_type', mk.U32, 1), (k + 'context_length', mk.U32, CONTEXT), (k + 'embedding_length', mk.U32, c.hidden_size),
            (k + 'block_count', mk.U32, c.num_hidden_layers), (k + 'feed_forward_length', mk.U32, c.intermediate_size),
            (k + 'attention.head_count', mk.U32, c.num_attention_heads), (k + 'attention.head_count_kv', mk.U32, c.num_key_value_heads),
