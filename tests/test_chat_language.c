@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "verbatim.h"
+#include "include/verbatim.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,7 @@
  * as the transformers implementation computes them in float64 (tools/oracle/hf.py). The recordings are shipped,
  * so nothing but the repository's folder is needed. `verbatim check` compares the contract's own arithmetic with
  * the same recordings. */
-#include "recording.h"
+#include "conformance/recording.h"
 
 #include <math.h>
 #include <setjmp.h>
