@@ -5,8 +5,8 @@
  * blocks, the plans of the layers, RoPE's frequencies, and the elementary functions of mathf.c (not libm's),
  * so that its bits, too, are the same everywhere.
  *
- * The oracle itself is checked against an independent NumPy program (tests/test_golden.c) and against the code
- * of the architectures' publishers (tests/test_publishers.c).
+ * The oracle itself is checked against an independent NumPy program (tests/test_golden.c) and against the
+ * code of the architectures' publishers (tests/test_publishers.c).
  *
  * References: as in forward.c. */
 #include "ref/model.h"

@@ -1,5 +1,6 @@
-/* test_chat_language.c - the template language: what expressions and statements give, as Jinja2 and Python have it; what raises,
- * what is left out, what the limits stop. The expectations were computed by Jinja2 3.1. */
+/* test_chat_language.c - the template language: what expressions and statements give, as Jinja2 and Python
+ * have it; what raises, what is left out, what the limits stop. The expectations were computed by Jinja2
+ * 3.1. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -174,7 +175,8 @@ static void test_statements(void **state) {
     fails("{{ 'a'.encode() }}", VB_ERR_UNSUPPORTED, "encode");
 }
 
-/* Text that a template puts before, between and behind turns is there, which recognising by pieces overlooked. */
+/* Text that a template puts before, between and behind turns is there, which recognising by pieces
+ * overlooked. */
 static void test_literals(void **state) {
     (void)state;
 #define TURN "<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>"

@@ -1,7 +1,7 @@
-/* test_publishers.c - the float64 oracle against the code of the architectures' publishers: small seeded models
- * as the transformers implementation computes them in float64 (tools/oracle/hf.py). The recordings are shipped,
- * so nothing but the repository's folder is needed. `verbatim check` compares the contract's own arithmetic with
- * the same recordings. */
+/* test_publishers.c - the float64 oracle against the code of the architectures' publishers: small seeded
+ * models as the transformers implementation computes them in float64 (tools/oracle/hf.py). The recordings
+ * are shipped, so nothing but the repository's folder is needed. `verbatim check` compares the contract's
+ * own arithmetic with the same recordings. */
 #include "conformance/recording.h"
 
 #include <math.h>
@@ -108,8 +108,8 @@ static void the_oracle_computes_what_the_publishers_do(void **state) {
     assert_int_equal(missed, 0);
 }
 
-/* The longer prompt begins with the shorter one. Under one table for both the positions that they share would have
- * the same logits, so that the two recordings would hold no more than one of them does. */
+/* The longer prompt begins with the shorter one. Under one table for both the positions that they share
+ * would have the same logits, so that the two recordings would hold no more than one of them does. */
 static void the_two_tables_of_longrope_are_told_apart(void **state) {
     (void)state;
     published shorter, longer;

@@ -1,5 +1,6 @@
-/* fuzz_chat.c - a template from nowhere with variables from nowhere: the first line is JSON, the rest the template. Whatever it
- * does, it ends, within its limits, with a prompt whose spans cover its text, or with a message. */
+/* fuzz_chat.c - a template from nowhere with variables from nowhere: the first line is JSON, the rest the
+ * template. Whatever it does, it ends, within its limits, with a prompt whose spans cover its text, or with
+ * a message. */
 #include "include/verbatim.h"
 
 #include <stdlib.h>
