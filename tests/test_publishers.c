@@ -14,7 +14,8 @@
 #include <cmocka.h>
 
 /* Logits in a recording are rounded to float32, which is off by 2^-24 = 6e-8 of a value at most; its
- * log-probabilities are in float64. Files have epsilons, factors of RoPE and gemma3's sqrt(dim) in float32. */
+ * log-probabilities are in float64. Files have epsilons, factors of RoPE and gemma3's sqrt(dim) in
+ * float32. */
 #define LOGIT_BOUND   1e-7
 #define LOGPROB_BOUND 2e-8
 
