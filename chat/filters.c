@@ -259,7 +259,7 @@ static vbt_val int_(vbt *t, vbt_val v, const vbt_args *a) {
     vbt_need_defined(t, v);
     if (v.type == VBT_STR) {
         if (vbt_parse_int(t, v.u.s, vbt_number(t, x[1], 10, "base"), &out)) return out;
-        if (!vbt_parse_float(v.u.s, &f) || !isfinite(f)) return otherwise;
+        if (!vbt_parse_float(t, v.u.s, &f) || !isfinite(f)) return otherwise;
         out = vbt_truncate(t, f);
         out.given = vbt_any_given(v.u.s);
         return out;
@@ -279,7 +279,7 @@ static vbt_val float_(vbt *t, vbt_val v, const vbt_args *a) {
     vbt_val x, out = vbt_float(0);
     vbt_bind(t, "float", a, "default", 0, &x);
     vbt_need_defined(t, v);
-    if (v.type == VBT_STR ? vbt_parse_float(v.u.s, &out.u.f) : vbt_is_number(v)) {
+    if (v.type == VBT_STR ? vbt_parse_float(t, v.u.s, &out.u.f) : vbt_is_number(v)) {
         if (v.type == VBT_STR && !vbt_ascii(v.u.s))
             vbt_left_out(t, "numbers of other digits than 0 to 9 are not supported");
         if (v.type != VBT_STR) out.u.f = vbt_as_double(t, v);
@@ -325,7 +325,7 @@ static vbt_val filesizeformat(vbt *t, vbt_val v, const vbt_args *a) {
     vbt_bind(t, "filesizeformat", a, "binary", 0, &x);
     vbt_need_defined(t, v);
     bool binary = vbt_flag(t, x, false);
-    if (v.type == VBT_STR ? !vbt_parse_float(v.u.s, &f) : !vbt_is_number(v))
+    if (v.type == VBT_STR ? !vbt_parse_float(t, v.u.s, &f) : !vbt_is_number(v))
         vbt_raise(t, "filesizeformat: no number");
     if (v.type != VBT_STR) f = vbt_as_double(t, v);
     double base = binary ? 1024 : 1000;

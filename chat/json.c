@@ -107,7 +107,7 @@ static vbt_val read_number(reader *r) {
         }
     }
     if (!real) return vbt_int_text(r->t, r->s + from, r->at - from, true);
-    vbt_val v = vbt_float(vbt_strtod(r->s + from, r->at - from));
+    vbt_val v = vbt_float(vbt_strtod(r->t, r->s + from, r->at - from));
     v.given = true;
     return v;
 }

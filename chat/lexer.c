@@ -246,7 +246,7 @@ static void number(lexer *x) {
         const vbt_str *s = vbt_part(x->t, &x->text, at, end).u.s;
         double f;
         if (end > whole) {
-            if (!vbt_parse_float(s, &f)) wrong(x, "a wrong number");
+            if (!vbt_parse_float(x->t, s, &f)) wrong(x, "a wrong number");
             v = vbt_float(f);
         } else {
             /* "007" is 00, then 7: an error of the parser. */

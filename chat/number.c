@@ -29,7 +29,7 @@ double vbt_as_double(vbt *t, vbt_val v) {
     case VBT_BOOL: return v.u.b ? 1 : 0;
     case VBT_INT: return (double)v.u.i;
     case VBT_FLOAT: return v.u.f;
-    case VBT_BIG: return vbt_strtod(v.u.s->s, v.u.s->n);
+    case VBT_BIG: return vbt_strtod(t, v.u.s->s, v.u.s->n);
     default: vbt_need_defined(t, v); vbt_raise(t, "must be real number, not %s", vbt_type_name(v));
     }
 }
@@ -310,17 +310,14 @@ bool vbt_parse_int(vbt *t, const vbt_str *s, int64_t base, vbt_val *out) {
     return true;
 }
 
-double vbt_strtod(const char *s, size_t n) {
-    char small[64], *copy = n < sizeof small ? small : malloc(n + 1);
-    if (!copy) return NAN;
+double vbt_strtod(vbt *t, const char *s, size_t n) {
+    char small[64], *copy = n < sizeof small ? small : vbt_alloc(t, n + 1);
     memcpy(copy, s, n);
     copy[n] = 0;
     const char *point = localeconv()->decimal_point;
     char *dot = memchr(copy, '.', n);
     if (dot && point && point[0] && !point[1]) *dot = point[0];
-    double f = strtod(copy, NULL);
-    if (copy != small) free(copy);
-    return f;
+    return strtod(copy, NULL);
 }
 
 static size_t digits_at(const char *s, size_t n, size_t i, char *out, size_t *n_out) {
@@ -339,8 +336,8 @@ static bool same_letters(const char *s, size_t n, const char *word) {
     return true;
 }
 
-bool vbt_parse_float(const vbt_str *s, double *out) {
-    char plain[512];
+bool vbt_parse_float(vbt *t, const vbt_str *s, double *out) {
+    char *plain = vbt_alloc(t, s->n + 8);
     size_t n = 0, from = 0, to = s->n, bytes;
     while (from < to && vbt_space(vbt_char(s, from, &bytes))) from += bytes;
     while (to > from && (unsigned char)s->s[to - 1] < 0x80 && vbt_space((unsigned char)s->s[to - 1])) to--;
@@ -348,7 +345,6 @@ bool vbt_parse_float(const vbt_str *s, double *out) {
     size_t i = from;
     bool minus = i < to && x[i] == '-';
     if (i < to && (x[i] == '-' || x[i] == '+')) i++;
-    if (to - from > sizeof plain - 8) return false;
     if (same_letters(x + i, to - i, "inf") || same_letters(x + i, to - i, "infinity") ||
         same_letters(x + i, to - i, "nan")) {
         *out = (x[i] | 32) == 'n' ? NAN : minus ? -INFINITY : INFINITY;
@@ -374,7 +370,7 @@ bool vbt_parse_float(const vbt_str *s, double *out) {
         if (n == at) return false;
     }
     if (i != to) return false;
-    *out = vbt_strtod(plain, n);
+    *out = vbt_strtod(t, plain, n);
     return true;
 }
 
@@ -406,5 +402,5 @@ double vbt_round(vbt *t, double f, int64_t digits) {
     if (digits < -308) return copysign(0.0, f);
     if (digits < 0) vbt_left_out(t, "rounding to tens is not supported");
     int n = vbt_print_double(text, sizeof text, "%.*f", (int)digits, f);
-    return vbt_strtod(text, (size_t)n);
+    return vbt_strtod(t, text, (size_t)n);
 }

@@ -12,9 +12,9 @@ vbt_val vbt_absolute(vbt *t, vbt_val v);
 vbt_val vbt_int_text(vbt *t, const char *digits, size_t n, bool given);
 /* int(text, base) and float(text); false: Python raises ValueError. */
 bool vbt_parse_int(vbt *t, const vbt_str *s, int64_t base, vbt_val *out);
-bool vbt_parse_float(const vbt_str *s, double *out);
-/* A double of "1.5e3" as the C locale reads it. */
-double vbt_strtod(const char *s, size_t n);
+bool vbt_parse_float(vbt *t, const vbt_str *s, double *out);
+/* A double of "1.5e3" as the C locale reads it; t may be NULL for short ones. */
+double vbt_strtod(vbt *t, const char *s, size_t n);
 /* int(f) of a finite float. */
 vbt_val vbt_truncate(vbt *t, double f);
 /* round(f, digits) */

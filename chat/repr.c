@@ -13,7 +13,7 @@ size_t vbt_float_text(double f, char out[40]) {
     if (isinf(f)) return (size_t)snprintf(out, 40, f < 0 ? "-inf" : "inf");
     int n = 0, precision = 0;
     do n = vbt_print_double(digits, sizeof digits, "%.*e", precision, f);
-    while (vbt_strtod(digits, (size_t)n) != f && ++precision < 17);
+    while (vbt_strtod(NULL, digits, (size_t)n) != f && ++precision < 17);
     char *e = memchr(digits, 'e', (size_t)n);
     int exponent = 0;
     sscanf(e + 1, "%d", &exponent);

@@ -185,8 +185,8 @@ static void prompt_ids(const vb_tokenizer *t, const char *template, const vb_cha
     vb_error err = {0};
     vb_chat *c = NULL;
     vb_prompt p = {0};
-    int32_t *ids;
-    size_t n_ids, at = 0;
+    int32_t *ids = NULL;
+    size_t n_ids = 0, at = 0;
     char got[600] = "";
     const vb_chat_request r = {.messages = m, .n_messages = n, .open_turn = true};
     if (vb_chat_open_text(&c, template, strlen(template), "t", &err) || vb_chat_render(c, t, &r, &p, &err) ||
