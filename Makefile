@@ -95,6 +95,7 @@ help:
 	@echo 'make test-extended FIXTURES=DIR    also the tests that compare with other programs'"'"' results'
 	@echo 'make test-page     the server'"'"'s page in a headless browser, if there is one (PLAYWRIGHT=DIR with playwright-core)'
 	@echo 'make test-clients  the server with openai, the AI SDK and OpenCode from npm, if there is node (CLIENTS=DIR keeps them)'
+	@echo 'make real-models   fetches a published model; make test-real compares it with its publisher'"'"'s code (REAL_MODELS=DIR)'
 	@echo 'make soak          the server under 8 clients for SOAK_SECONDS=60: every text as alone, memory flat'
 	@echo 'make offload-openblas    the backend for --offload openblas (docs/offload.md)'
 	@echo 'make asan tsan lint fuzz test-arm64    sanitizers, style and warnings, fuzzers, the tests on emulated aarch64'
@@ -259,6 +260,15 @@ test-clients:
 	@$(MAKE) --no-print-directory $(CLI)
 	@BUILD=$(BUILD) CLIENTS=$(CLIENTS) tests/clients/run
 
+# Published models, with the code of their publishers: transformers and torch from pip (tools/oracle/hf.py says which).
+REAL_MODELS ?= real-models
+real-models:
+	@tools/real-models $(REAL_MODELS)
+test-real:
+	@tools/deps build
+	@$(MAKE) --no-print-directory $(CLI)
+	@BUILD=$(BUILD) REAL_MODELS=$(REAL_MODELS) tests/real/run
+
 soak:
 	@tools/deps build
 	@$(MAKE) --no-print-directory $(CLI)
@@ -339,5 +349,5 @@ clean:
 .SECONDARY:
 -include $(patsubst %.c,$(BUILD)/%.d,$(ALL_SRC) $(FUZZ_SRC))
 FORCE:
-.PHONY: all help objects examples offload-openblas programs test check test-extended asan tsan tsan-check lint fuzz fuzz-check test-arm64 test-page test-clients soak \
+.PHONY: all help objects examples offload-openblas programs test check test-extended asan tsan tsan-check lint fuzz fuzz-check test-arm64 test-page test-clients real-models test-real soak \
     demo same-model draft-comparison temperature-demo bench bench-run plots install uninstall clean FORCE

@@ -1,0 +1,122 @@
+#!/usr/bin/env python3
+"""A published Gemma 3 in GGUF, as Verbatim runs it and as transformers computes it in float64 from the same dequantised weights.
+
+  gemma3.py MODEL.gguf [--verbatim PROGRAM] [--tokens 200] [--tokenizer tokenizer.json]
+
+Verbatim continues each prompt greedily (q16 activations, float32 cache). The implementation of transformers is given the same ids,
+prompt and text, and its likeliest token after each must be the one that Verbatim wrote, but where its two likeliest are closer
+together than 0.001 (a near tie). With --tokenizer, the `tokenizers` library reads the publisher's tokenizer.json, and both must give
+the same ids for vectors/texts.jsonl and every prompt. Prints TAP. Needs torch and transformers, and 6 GB of memory for a model of 270M.
+"""
+import argparse, json, os, subprocess, sys
+import numpy as np
+here = os.path.dirname(os.path.abspath(__file__))
+root = os.path.join(here, '..', '..')
+sys.path.insert(0, os.path.join(root, 'tools', 'oracle'))
+import hf, oracle
+import torch, transformers
+
+PROMPTS = ['The capital of France is', 'Once upon a time, in a village by the sea,', 'def fibonacci(n):\n    ',
+           'Die drei wichtigsten Erfindungen des 19. Jahrhunderts sind', 'Water boils at 100 degrees because',
+           'She counted the ships that came into the harbour, one after another, and wrote down each name. ' * 35]  # beyond the window
+NEAR_TIE = 1e-3
+NATS = 0.01  # of the text's log-probabilities, q16 against float64
+tests = 0
+
+
+def ok(name, good):
+    global tests
+    tests += 1
+    print(f'{"ok" if good else "not ok"} {tests} - {name}', flush=True)
+    return good
+
+
+def build(g):
+    """The model of transformers with the file's weights; the norms are stored with 1 added."""
+    k = lambda name, default=None: g.kv.get('gemma3.' + name, default)
+    factor = k('rope.scaling.factor', 1.0)
+    plain = lambda theta: {'rope_type': 'default', 'rope_theta': theta}
+    rope = {'full_attention': plain(k('rope.freq_base')), 'sliding_attention': plain(k('rope.freq_base_swa', 1e4))}
+    if factor != 1:
+        rope['full_attention'].update(rope_type='linear', factor=factor)
+    config = transformers.Gemma3TextConfig(
+        vocab_size=g.tensors['token_embd.weight'][0][0], hidden_size=k('embedding_length'), intermediate_size=k('feed_forward_length'),
+        num_hidden_layers=k('block_count'), num_attention_heads=k('attention.head_count'), num_key_value_heads=k('attention.head_count_kv'),
+        head_dim=k('attention.key_length'), query_pre_attn_scalar=k('attention.key_length'), rms_norm_eps=k('attention.layer_norm_rms_epsilon'),
+        max_position_embeddings=k('context_length'), sliding_window=k('attention.sliding_window'), rope_parameters=rope,
+        attn_implementation='eager', tie_word_embeddings=True)
+    torch.set_default_dtype(torch.float64)
+    with hf.TrueFloat64():
+        model = transformers.Gemma3ForCausalLM(config).eval()
+    for name, parameter in model.named_parameters():
+        x = g.tensor(hf.tensor_name('gemma3', name))
+        parameter.data = torch.from_numpy(x - 1 if name.endswith('norm.weight') else x)
+    return model
+
+
+def tokenize(a, text):
+    given = text if isinstance(text, bytes) else text.encode()
+    out = subprocess.run([a.verbatim, 'tokenize', '-m', a.model, '--no-special'], input=given, capture_output=True, check=True).stdout
+    return [int(i) for i in out.split()]
+
+
+def compare_tokenizers(a):
+    from tokenizers import Tokenizer
+    theirs, texts, wrong = Tokenizer.from_file(a.tokenizer), list(PROMPTS), []
+    with open(os.path.join(root, 'vectors', 'texts.jsonl'), encoding='utf-8') as f:
+        texts += [line['text'] for line in map(json.loads, f) if 'text' in line]
+    special = {t.content for t in theirs.get_added_tokens_decoder().values() if t.special}
+    # The library has no way to leave special tokens as text. For U+2581 itself it cannot tell from a space; in the file, whose runs of
+    # spaces are tokens of their own, it is another character.
+    texts = [t for t in texts if not any(s in t for s in special | {'\u2581'})]
+    for text in texts:
+        want, got = theirs.encode(text, add_special_tokens=False).ids, tokenize(a, text)
+        if want != got:
+            wrong.append(f'{text[:40]!r}: {got[:12]}, tokenizers has {want[:12]}')
+    good = ok(f'{len(texts)} texts have the ids of tokenizers', not wrong)
+    for line in wrong[:5]:
+        print('#', line)
+    return good
+
+
+def compare_text(a, model, g, prompt):
+    run = subprocess.run([a.verbatim, 'run', '-m', a.model, '-p', prompt, '-n', str(a.tokens), '--temp', '0', '--ignore-eos', '--activations', 'q16',
+                          '--kv', 'f32', '--json', '-c', '2048'], capture_output=True, check=True)
+    said = json.loads(run.stdout)
+    ids = [g.kv['tokenizer.ggml.bos_token_id']] + tokenize(a, prompt)
+    assert said['stats']['prompt_tokens'] == len(ids), (said['stats']['prompt_tokens'], ids)
+    text = said['tokens']
+    with torch.no_grad(), hf.TrueFloat64():
+        logits = model(torch.tensor([ids + text[:-1]]), use_cache=False, logits_to_keep=len(text)).logits[0]
+    two = logits.topk(2).values
+    margin, best = (two[:, 0] - two[:, 1]).numpy(), logits.argmax(-1).numpy()
+    theirs = torch.log_softmax(logits, -1)[torch.arange(len(text)), torch.tensor(text)].numpy()
+    differ = [i for i in range(len(text)) if best[i] != text[i]]
+    ties = [i for i in differ if margin[i] < NEAR_TIE]
+    off = float(np.abs(theirs - np.array(said['logprobs'])).max())
+    good = ok(f'{prompt[:60]!r}, {len(ids)} tokens: {len(text) - len(differ)} of {len(text)} tokens are the likeliest under transformers, {len(ties)} near ties',
+              len(text) == a.tokens and differ == ties)
+    good &= ok(f'{prompt[:60]!r}, {len(ids)} tokens: log-probabilities within {NATS} nats (off by {off:.1e})', off < NATS)
+    print('#', repr(said['text'][:100]))
+    return good
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument('model')
+    p.add_argument('--verbatim', default=os.path.join(root, 'bin', 'verbatim'))
+    p.add_argument('--tokens', type=int, default=200)
+    p.add_argument('--tokenizer')
+    a = p.parse_args()
+    transformers.logging.set_verbosity_error()
+    g, good = oracle.Gguf(a.model), True
+    if a.tokenizer:
+        good &= compare_tokenizers(a)
+    model = build(g)
+    for prompt in PROMPTS:
+        good &= compare_text(a, model, g, prompt)
+    sys.exit(not good)
+
+
+if __name__ == '__main__':
+    main()
