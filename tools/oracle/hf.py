@@ -14,7 +14,8 @@ recording, and how far the logits move when they are left in is printed.
 
 The files follow the published converter: its names, llama's rows of queries and keys in pairs, gemma3's norms + 1, phi3's fused
 matrices as they are, factors of RoPE as tensors. Matrices are rounded to float16, norms and biases to float32, before either side
-sees them. Weights are sums of integers (standins.py), and torch runs on one thread: two runs give the same bytes.
+sees them. Weights are sums of integers (standins.py), so the models are the same bytes everywhere; torch runs on one thread, so a
+second run gives the same recordings, too. With other versions of torch or NumPy the last digits of float64 may differ.
 """
 import collections, contextlib, copy, math, os, sys
 import numpy as np
