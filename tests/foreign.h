@@ -1,8 +1,8 @@
 /* foreign.h - another engine, with one bug. An independent scalar forward pass in float64 over whole prompts,
  * layer by layer, without cache, kernels or activation rounding: what a person writes first when porting a
  * model. It writes a recording as docs/vectors.md asks other engines to. With FE_NONE it is right; every
- * other fault is a mistake that ports have had. For tests of the conformance tools
- * (tests/test_planted_engine.c). */
+ * other fault is a mistake that ports have had or can have, in any architecture or in the one
+ * named. For tests of the conformance tools (tests/test_planted_engine.c). */
 #ifndef FOREIGN_H
 #define FOREIGN_H
 
@@ -37,6 +37,33 @@ typedef enum fe_fault {
     FE_FFN_FROM_X,          /* the FFN reads x without its norm */
     FE_LAYER_WEIGHTS,       /* the last layer uses the first one's ffn_norm */
     FE_NO_FINAL_NORM,       /* logits of x itself */
+    FE_EMBED_PLAIN,         /* gemma3: the embedding without its scale */
+    FE_SCALE_WIDTH,         /* divided by sqrt(dim / heads) where heads are of another size */
+    FE_WINDOW_LONG,         /* one position more */
+    FE_WINDOW_SHORT,        /* one less */
+    FE_WINDOW_NONE,         /* no layer has it */
+    FE_WINDOW_ALL,          /* gemma3: layers that see all have it, too */
+    FE_WINDOW_LAYERS,       /* gemma3: the first of six layers sees all, not the last */
+    FE_ROPE_ALL_GLOBAL,     /* gemma3: the table of layers that see all, for those with a window */
+    FE_ROPE_ALL_LOCAL,      /* gemma3: the other way round */
+    FE_ROPE_LOCAL_SCALED,   /* gemma3: linear scaling in layers with a window, too */
+    FE_NO_POST_NORM,        /* gemma3: no norm behind the attention */
+    FE_NO_POST_FFN_NORM,    /* gemma3: no norm behind the FFN */
+    FE_POST_NORM_SUM,       /* gemma3: x = norm(x + delta), not x + norm(delta) */
+    FE_POST_NORM_PRE_FFN,   /* gemma3: post_attention_norm taken for the norm before the FFN */
+    FE_GELU_ERF,            /* gemma3: gelu itself, not its tanh form */
+    FE_SILU,                /* gemma3: silu for gelu */
+    FE_FUSED_GROUPS,        /* phi3: q, k, v in one tensor taken as groups of (q, q, k, v) */
+    FE_FUSED_KV,            /* phi3: taken as q, v, k */
+    FE_FUSED_V_EARLY,       /* phi3: v begins a head too early */
+    FE_FUSED_ALTERNATE,     /* phi3: gate and up taken as rows that alternate */
+    FE_ROPE_WHOLE,          /* phi3: all of a head turned, not its first rot values */
+    FE_ROPE_LAST,           /* phi3: its last rot values turned */
+    FE_ROPE_EXPONENT,       /* phi3: base^(-2j/head_dim), not base^(-2j/rot) */
+    FE_LONGROPE_SHORT,      /* phi3: the short factors, however long the sequence */
+    FE_LONGROPE_LONG,       /* phi3: the long ones, however short */
+    FE_LONGROPE_CACHED,     /* phi3: keys that were cached before the change of factors keep the old ones */
+    FE_NO_ATTN_FACTOR,      /* phi3: attn_factor left out */
     FE_LOGITS_SOFTCAP,      /* 30*tanh(l/30), as gemma2 has it */
     FE_VOCAB_SHIFT,         /* logits off by one id */
     FE_LOGPROB_TEMPERATURE, /* log-probabilities after temperature 0.8 */
@@ -48,8 +75,9 @@ typedef enum fe_fault {
 /* A name for tables: "RoPE pairs (2j, 2j+1) and (j, j + rot/2) exchanged". */
 const char *fe_fault_name(fe_fault f);
 
-/* The recording of dir/model for the prompts and the number of tokens that OURS (a
- * contract recording) has. */
+/* The recording of dir/model for the first prompt and the number of tokens that OURS has. With a fault,
+ * arrays are recorded from the first position on of which OURS has a layer's: before it there are logits at
+ * most, which tell that something is wrong but not where. */
 int fe_record(cf_text *out, const char *dir, const char *ours, fe_fault fault, vb_error *err);
 
 /* Blocks and products of another engine (foreign_formats.c): levels 2 and 3, F16, Q4_0, Q5_0, Q8_0, Q4_K,

@@ -1,0 +1,36 @@
+/* foreign_engine.h - what the engine of foreign.h is made of: foreign.c opens files, goes through the layers
+ * and writes the recording; foreign_layer.c is the arithmetic of a layer. */
+#ifndef FOREIGN_ENGINE_H
+#define FOREIGN_ENGINE_H
+
+#include "tests/foreign.h"
+
+typedef struct fe_engine {
+    vb_gguf *g;
+    fe_fault fault;
+    const char *arch;
+    bool gemma;
+    int dim, layers, heads, kv_heads, head_dim, ffn, rot, n_vocab;
+    int window, period; /* positions a token sees, 0: all; the last of every `period` layers sees all */
+    int long_from;      /* longrope: longer sequences take the long factors */
+    double eps, base, local_base, factor, attn_factor, softcap;
+    double *x, *h, *q, *k, *v, *heads_out, *delta, *hidden; /* (T, ...) */
+    double *logits;                                         /* (n_vocab) of the row last asked for */
+    int from;                                               /* the first position whose arrays are recorded */
+    cf_text *out;                                           /* NULL: nothing is recorded */
+} fe_engine;
+
+/* Tensor `name` of a layer, or of the model where the layer is negative; NULL where there is none. */
+const vb_tensor *fe_tensor(const fe_engine *e, int layer, const char *name);
+/* Row r of a tensor, as numbers. */
+void fe_row(const vb_tensor *t, uint64_t r, double *out);
+/* One array of the recording. */
+void fe_show(cf_text *rows, int position, int layer, const char *op, const double *x, int n);
+
+/* y = W x + b; b may be missing, or NULL. */
+void fe_linear(const fe_engine *e, int layer, const char *name, const char *bias, const double *x, double *y);
+void fe_norm(const fe_engine *e, int layer, const char *name, const double *x, int n, double *y);
+/* One layer for n tokens from position 0; rows[t] gets what is recorded of token t, rows may be NULL. */
+void fe_layer(const fe_engine *e, int layer, int n, cf_text *rows);
+
+#endif
