@@ -79,7 +79,7 @@ int vb_chat_open(vb_chat **out, const vb_gguf *g, const char *name, vb_error *er
     vb_begin(err);
     static const char base[] = "tokenizer.chat_template";
     char key[200];
-    vb_chat *c;
+    vb_chat *c = NULL;
     if (name) {
         snprintf(key, sizeof key, "%s.%.150s", base, name);
         return open_key(out, g, key, err);
@@ -90,7 +90,7 @@ int vb_chat_open(vb_chat **out, const vb_gguf *g, const char *name, vb_error *er
     int rc = open_key(&c, g, plain ? base : key, err);
     if (rc) return rc;
     snprintf(key, sizeof key, "%s.tool_use", base);
-    if (vb_gguf_find(g, key)) (void)open_key(&c->tool_use, g, key, &c->tool_error);
+    if (c && vb_gguf_find(g, key)) (void)open_key(&c->tool_use, g, key, &c->tool_error);
     *out = c;
     return VB_OK;
 }

@@ -104,8 +104,7 @@ static void put_float(vbt *t, vbt_buf *out, const spec *f, double x, bool given)
     format[3] = percent ? 'f' : f->type ? f->type : 'f';
     size_t n;
     if (!isfinite(x))
-        n = (size_t)snprintf(text, sizeof text,
-                             f->type == 'F' || f->type == 'E' || f->type == 'G' ? "%s" : "%s",
+        n = (size_t)snprintf(text, sizeof text, "%s",
                              isnan(x) ? (f->type >= 'A' && f->type <= 'Z' ? "NAN" : "nan")
                                       : (f->type >= 'A' && f->type <= 'Z' ? "INF" : "inf"));
     else if (shortest)

@@ -19,7 +19,7 @@ static bool in_ranges(const uint32_t (*r)[2], size_t n, uint32_t cp) {
         if (cp >= r[i][0] && cp <= r[i][1]) return true;
     return false;
 }
-#define IN(table, cp) in_ranges(table, sizeof table / sizeof *table, cp)
+#define IN(table, cp) in_ranges((table), sizeof(table) / sizeof *(table), (cp))
 
 bool vbt_space(uint32_t cp) {
     return vb_is_space(cp) || (cp >= 0x1C && cp <= 0x1F);
@@ -67,7 +67,7 @@ static bool put_many(vbt_buf *b, const uint16_t (*table)[4], size_t n, uint32_t 
     }
     return false;
 }
-#define MANY(b, table, cp, given) put_many(b, table, sizeof table / sizeof *table, cp, given)
+#define MANY(b, table, cp, given) put_many((b), (table), sizeof(table) / sizeof *(table), (cp), (given))
 
 /* Characters that the rule for sigma looks past. */
 static bool ignorable(uint32_t cp) {

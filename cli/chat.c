@@ -27,6 +27,7 @@ static void forget_messages(chat *c) {
 }
 
 static int add_message(chat *c, const char *role, const char *content) {
+    if (c->n_messages >= SIZE_MAX / sizeof *c->messages - 1) return cli_error("out of memory");
     vb_chat_message *grown = realloc(c->messages, (c->n_messages + 1) * sizeof *grown);
     if (grown) c->messages = grown;
     char *copy = strdup(content);

@@ -91,7 +91,7 @@ static void multiply(vb_pass *pass, const vb_stage *stage, float *const y[]) {
     int64_t total = 0;
     bool elsewhere[3] = {false, false, false}; /* computed by the offload hook */
     ahead(w, stage);
-    for (int i = 0; i < stage->n; i++) {
+    for (int i = 0; i < 3 && i < stage->n; i++) {
         if (w->offload.multiply)
             elsewhere[i] = w->offload.multiply(w->offload.self, stage->w[i], &pass->acts, y[i]);
         if (!elsewhere[i]) total += stage->w[i]->rows;

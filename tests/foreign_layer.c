@@ -20,7 +20,7 @@ static void product(const vb_tensor *w, int first, int step, int rows, const dou
     double *row = malloc((size_t)n * sizeof *row);
     for (int r = 0; row && r < rows; r++) {
         double sum = 0;
-        fe_row(w, (uint64_t)(first + r * step), row);
+        fe_row(w, (uint64_t)first + (uint64_t)r * (uint64_t)step, row);
         for (int i = 0; i < n; i++) sum += row[i] * x[i];
         y[r] = sum;
     }

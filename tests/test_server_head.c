@@ -17,6 +17,7 @@ static int read_head(const char *text, size_t n, vbs_head *h, vbs_problem *p) {
     assert_non_null(copy);
     memcpy(copy, text, n);
     memset(p, 0, sizeof *p);
+    memset(h, 0, sizeof *h);
     const long end = vbs_head_end(copy, n, &seen, p);
     int rc = end < 0 ? p->status : end == 0 ? -1 : 0;
     if (end > 0 && vbs_head_read(h, copy, (size_t)end, p)) rc = p->status;

@@ -275,7 +275,7 @@ static void test_gone(void **state) {
         const uint64_t written = output_tokens();
         uint64_t own = 0;
         for (int k = 0; k < 2; k++) {
-            blocker[k] = new_client((uint64_t)(40 + k), 5, VB_ACCEPT_COUPLED, 0, 0.8, 100);
+            blocker[k] = new_client(40 + (uint64_t)k, 5, VB_ACCEPT_COUPLED, 0, 0.8, 100);
             blocker[k]->r.ignore_stop = true;
             hold(blocker[k], true);
             submit(engine, blocker[k]);

@@ -47,7 +47,8 @@ static int plan(vb_hparams *h, vb_model *m) {
         l->attn.window = local ? window : 0;
         l->ffn.gate = VB_GEGLU;
         /* The 27B model alone scales by the width per head instead of the head's size. */
-        if (i->n_layers == 62) l->attn.scale = 1.0f / sqrtf((float)(i->dim / i->n_heads));
+        const int per_head = i->dim / i->n_heads;
+        if (i->n_layers == 62) l->attn.scale = 1.0f / sqrtf((float)per_head);
     }
     return h->rc;
 }
