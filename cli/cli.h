@@ -95,7 +95,7 @@ int cli_file_write(cli_file *f, const void *bytes, size_t n);
 int cli_file_close(cli_file *f, bool keep);
 
 /* The next line of standard input with its end, allocated (free). Returns 0, 1 when Ctrl-C came instead, -1
- * at the end of input, -2 without memory for it, which it says. (input.c) */
+ * at the end of input, -2 where it cannot be read or held, which it says. (input.c) */
 int cli_read_line(char **line, size_t *n);
 /* Reads a whole file ("-": standard input; input.c). *bytes is allocated (free) and NUL-terminated. */
 int cli_read_file(const char *path, char **bytes, size_t *n);

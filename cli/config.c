@@ -219,6 +219,8 @@ static int read_variable(cli_config *c, const cli_command *command, const char *
         if (!strcmp(name, OTHER_VARIABLES[i])) return CLI_OK;
     const cli_option *o = find_key(command, name + 9, true, flag);
     const char *value = entry[n] ? entry + n + 1 : "", *answer;
+    if (o && !strcmp(flag, "--help"))
+        o = NULL; /* a server that prints its help and ends with 0 did not start */
     if (of_a_service(name, value)) return CLI_OK;
     if (!o && (answer = foreign(name + 9, command->bit)) != NULL) return cli_usage("%s: %s", name, answer);
     if (!o)

@@ -54,11 +54,14 @@ int cli_read_line(char **line, size_t *n) {
             const ssize_t got = read(STDIN_FILENO, buffer, sizeof buffer);
             if (got < 0 && errno == EINTR && !cli_interrupted()) continue;
             if (got <= 0) {
-                const bool interrupted = got < 0 && errno == EINTR;
+                const int reason = got < 0 ? errno : 0;
                 if (used && got == 0) break; /* the last line may lack its end */
                 free(*line);
                 *line = NULL;
-                return interrupted ? 1 : -1;
+                if (reason == EINTR) return 1;
+                if (!reason) return -1;
+                cli_error("cannot read standard input: %s", strerror(reason));
+                return -2;
             }
             from = 0;
             to = (size_t)got;

@@ -121,11 +121,17 @@ static const cli_command *find_command(const char *name) {
 }
 
 static int unknown_command(const char *name) {
-    if (name[0] == '-')
-        return cli_usage(
-            "a command comes first: run, chat, serve, tokenize, render, logits, inspect, doctor, quantize, "
-            "prove, trace-check, check, compare, record or cpu; as in `verbatim run "
-            "-m MODEL -p TEXT`");
+    if (name[0] == '-') {
+        char names[256] = "";
+        size_t used = 0;
+        for (int i = 0; i < N_COMMANDS && used < sizeof names; i++)
+            used += (size_t)snprintf(names + used, sizeof names - used, "%s%s",
+                                     i == 0               ? ""
+                                     : i + 1 < N_COMMANDS ? ", "
+                                                          : " or ",
+                                     COMMANDS[i].name);
+        return cli_usage("a command comes first: %s; as in `verbatim run -m MODEL -p TEXT`", names);
+    }
     const char *best = NULL;
     int least = 3;
     for (int i = 0; i < N_COMMANDS; i++) {

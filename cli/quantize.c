@@ -68,6 +68,8 @@ int cli_quantize(cli_options *o) {
     vb_quantize_summary summary;
     report r = {.live = isatty(STDERR_FILENO) == 1};
     if (o->n_words < 3) return cli_usage("three arguments are needed: verbatim quantize IN OUT TYPE");
+    if (!*o->words[1] || !strcmp(o->words[1], "-")) /* elsewhere that is standard output */
+        return cli_usage("OUT is \"%s\": a model is written into a file, so name one", o->words[1]);
     vb_quantize_params p = {.type = o->words[2],
                             .pure = o->pure,
                             .force = o->force,

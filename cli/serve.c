@@ -146,12 +146,32 @@ static void log_line(void *user, const char *line) {
     fprintf(stderr, "%s\n", line);
 }
 
+/* Names that no request can have would let nobody in without a word: a browser's Origin ends with the host
+ * and port, and what the Host header is compared with is a name alone. */
+static int check_names(const cli_serve_options *w) {
+    for (size_t i = 0; i < w->cors.n; i++) {
+        const char *origin = w->cors.items[i], *host = strstr(origin, "://");
+        if (!strcmp(origin, "*") || !strcmp(origin, "null")) continue;
+        if (!host || host == origin || strchr(host + 3, '/'))
+            return cli_usage("--cors %s: expected an origin without a path, such as https://app.example, "
+                             "or '*'",
+                             origin);
+    }
+    for (size_t i = 0; i < w->allow_host.n; i++)
+        if (!*w->allow_host.items[i] || strpbrk(w->allow_host.items[i], ":/ "))
+            return cli_usage("--allow-host %s: expected a name without scheme, port or path, such as "
+                             "models.example (addresses are let in as they are)",
+                             w->allow_host.items[i]);
+    return CLI_OK;
+}
+
 static int server_params(serve_state *s) {
     const cli_options *o = s->o;
     const cli_serve_options *w = &o->serve;
     vbs_server_params *p = &s->sp;
     vb_error err = {0};
-    int rc = read_keys(s);
+    int rc = check_names(w);
+    if (!rc) rc = read_keys(s);
     if (!rc) rc = read_system(s);
     if (!rc) rc = read_template(s);
     if (!rc) rc = model_name(s);

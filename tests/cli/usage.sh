@@ -28,6 +28,10 @@ verbatim rum
 ok "a misspelt command is suggested" fails 2 "did you mean run?"
 verbatim -m x -p y
 ok "options without a command" fails 2 "a command comes first"
+# shellcheck disable=SC2086
+for c in $(${VB_RUNNER:-} "$BUILD/bin/verbatim" --help | sed -n 's/^  \([a-z-]*\)  *[A-Z].*/\1/p'); do
+    ok "which lists $c" grep -q "[ :]$c[,; ]" "$work/err"
+done
 verbatim run --gama 3
 ok "a misspelt option is suggested" fails 2 "did you mean --gamma?"
 verbatim run --frobnicate
@@ -93,4 +97,25 @@ verbatim tokenize -m "$target" --ids --pieces
 ok "two formats" fails 2 "exclude each other"
 verbatim chat -m "$work/chat.gguf" --chat-template nope
 ok "an unknown chat template lists the known ones" fails 2 "chatml"
+for out in "" -; do
+    verbatim quantize "$work/float.gguf" "$out" Q8_0
+    ok "quantize into \"$out\", which is no file" fails 2 "name one"
+done
+ok "and no file of that name" test ! -e -
+# shellcheck disable=SC2086
+${VB_RUNNER:-} "$BUILD/bin/verbatim" chat -m "$work/chat.gguf" <"$work" >"$work/out" 2>"$work/err"
+rc=$?
+ok "a conversation that cannot be read" fails 1 "cannot read standard input"
+# shellcheck disable=SC2086
+VERBATIM_HELP=1 ${VB_RUNNER:-} "$BUILD/bin/verbatim" serve -m "$work/none" --port 0 >"$work/out" 2>"$work/err" </dev/null
+rc=$?
+ok "help is no variable of the server" fails 2 VERBATIM_HELP
+for o in "--cors app.example" "--cors https://app.example/" "--cors ://x" "--allow-host x.example:8000" \
+    "--allow-host http://x.example"; do
+    # shellcheck disable=SC2086
+    verbatim serve -m "$work/none" $o
+    ok "serve $o, which no request has" fails 2 "$o: expected"
+done
+verbatim serve -m "$work/none" --allow-host ""
+ok "serve with an empty --allow-host" fails 2 "--allow-host : expected"
 finish
