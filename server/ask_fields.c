@@ -3,6 +3,7 @@
 #include "server/ask_fields.h"
 #include "base/json.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,6 +46,41 @@ bool vbs_listed(const char *const *list, const char *key) {
     for (; *list; list++)
         if (!strcmp(*list, key)) return true;
     return false;
+}
+
+/* Whether two names differ in case, underscores and dashes at most: topP, top-p, Top_P. */
+static bool same_letters(const char *a, const char *b) {
+    for (;;) {
+        a += strspn(a, "_-");
+        b += strspn(b, "_-");
+        if (tolower((unsigned char)*a) != tolower((unsigned char)*b)) return false;
+        if (!*a) return true;
+        a++;
+        b++;
+    }
+}
+
+static const char *alike(const char *const *list, const char *key) {
+    for (; *list; list++)
+        if (same_letters(*list, key)) return *list;
+    return NULL;
+}
+
+static const char *alike_field(const vbs_field *list, const char *key) {
+    for (; list->name; list++)
+        if (same_letters(list->name, key)) return list->name;
+    return NULL;
+}
+
+/* The field that an unknown one spells differently. Names are exact here as elsewhere, but whoever writes
+ * topP asks for something, and an answer without it would not be what was asked for. */
+static const char *spelt_alike(const vbs_ask *a, const char *key) {
+    const char *found = alike(COMMON, key);
+    if (!found) found = alike(a->chat ? CHAT : COMPLETION, key);
+    if (!found) found = alike(SAMPLERS, key);
+    for (const vbs_alias *e = VBS_ALIASES; !found && e->foreign; e++)
+        if (same_letters(e->foreign, key)) found = e->own;
+    return found ? found : alike_field(VBS_REFUSED, key);
 }
 
 /* -------------------------------------------------------------------------------------- neutral values */
@@ -229,6 +265,11 @@ static int check_field(vbs_ask *a, const vbs_terms *t, const char *key, const js
     const vbs_field *f = find_field(VBS_REFUSED, key, strlen(key));
     if (vbs_listed(SAMPLERS, key)) return is_empty(v) ? 0 : vbs_check_samplers(key, v, &a->sampling, p);
     if (!f) {
+        const char *meant = is_empty(v) ? NULL : spelt_alike(a, key);
+        if (meant)
+            return VBS_BAD(p, key,
+                           "%.60s is not known here and would be ignored: if %s is meant, write it so", key,
+                           meant);
         if (!json_is_null(v) && !vbs_listed(VBS_HARMLESS, key))
             vbs_ask_warn(a, "%.100s ignored: not known here", key);
         return 0;
@@ -268,6 +309,12 @@ int vbs_ask_inner(vbs_ask *a, const char *where, const json_t *o, const vbs_fiel
     json_object_foreach(object, key, v) {
         const vbs_field *f = find_field(refused, key, strlen(key));
         if (vbs_listed(known, key) || is_empty(v) || vbs_listed(VBS_HARMLESS_IN_MESSAGE, key)) continue;
+        const char *meant = alike(known, key);
+        if (!meant) meant = alike_field(refused, key);
+        if (!f && meant)
+            return VBS_BAD(p, "messages",
+                           "%s.%.60s is not known here and would be ignored: if %s is meant, write it so",
+                           where, key, meant);
         if (!f)
             vbs_ask_warn(a, "%.100s in messages ignored: not known here", key);
         else if (!vbs_is_neutral(f->neutral, v, 0))

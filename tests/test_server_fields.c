@@ -225,14 +225,35 @@ static void test_unknown(void **state) {
     taken(true, many, 33); /* the last says that there are more */
 }
 
+/* A name that differs from a known one in case, underscores and dashes asks for that thing. */
+static void test_spelling(void **state) {
+    (void)state;
+    static const char *const names[] = {"topP",           "top-p",      "Temperature", "maxTokens",
+                                        "stopSequences",  "TYPICAL_P",  "minTokens",   "frequencyPenalty",
+                                        "responseFormat", "logit-bias", "n_Predict",   "maxOutputTokens",
+                                        "chatTemplate",   "jsonSchema"};
+    char fields[100];
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        snprintf(fields, sizeof fields, "\"%s\":2", names[i]);
+        refused(true, fields, names[i]);
+        refused(false, fields, names[i]);
+        snprintf(fields, sizeof fields, "\"%s\":[]", names[i]);
+        taken(true, fields, 1);
+    }
+    taken(true, "\"top_pp\":1,\"to\":1,\"_\":1,\"\":1", 4);
+    refused(true, "\"prompt_embeds\":\"AA\"", "prompt_embeds");
+    refused(true, "\"logit_bias_exp\":[{}]", "logit_bias_exp");
+}
+
 /* Fields under other names. */
 static void test_aliases(void **state) {
     (void)state;
     vbs_ask a;
     vbs_problem p;
-    static const char *const lengths[] = {"max_tokens", "max_completion_tokens", "n_predict",
-                                          "max_new_tokens", "num_predict"};
-    for (size_t i = 0; i < 5; i++) {
+    static const char *const lengths[] = {
+        "max_tokens",        "max_completion_tokens", "n_predict",         "max_new_tokens", "num_predict",
+        "max_output_tokens", "max_tokens_to_sample",  "tokens_to_generate"};
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
         static const struct {
             const char *value;
             size_t max;
@@ -340,6 +361,12 @@ static void test_inner(void **state) {
         {"\"images\":null", 0},
         {"\"audio\":{\"id\":\"x\"}", -1},
         {"\"audio\":null", 0},
+        {"\"video\":\"x\"", -1},
+        {"\"image_url\":\"x\"", -1},
+        {"\"documents\":[\"x\"]", -1},
+        {"\"toolCalls\":[{}]", -1},
+        {"\"reasoningContent\":\"hm\"", -1},
+        {"\"Name\":\"x\"", -1},
         {"\"prefix\":true", -1},
         {"\"prefix\":false", 0},
         {"\"partial\":true", -1},
@@ -512,11 +539,11 @@ static void test_many_values(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_neutral),      cmocka_unit_test(test_acting),
-        cmocka_unit_test(test_unknown),      cmocka_unit_test(test_aliases),
-        cmocka_unit_test(test_samplers),     cmocka_unit_test(test_inner),
-        cmocka_unit_test(test_last_message), cmocka_unit_test(test_json_errors),
-        cmocka_unit_test(test_many_values),
+        cmocka_unit_test(test_neutral),     cmocka_unit_test(test_acting),
+        cmocka_unit_test(test_unknown),     cmocka_unit_test(test_spelling),
+        cmocka_unit_test(test_aliases),     cmocka_unit_test(test_samplers),
+        cmocka_unit_test(test_inner),       cmocka_unit_test(test_last_message),
+        cmocka_unit_test(test_json_errors), cmocka_unit_test(test_many_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
