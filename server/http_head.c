@@ -32,7 +32,9 @@ long vbs_head_end(const char *text, size_t n, size_t *seen, vbs_problem *p) {
         if (text[i] == '\r' && i + 1 < n && text[i + 1] != '\n') return bad(p, "a CR without an LF");
         if (text[i] != '\n') continue;
         if (i == 0 || text[i - 1] != '\r') return bad(p, "lines end with CR LF, not with LF alone");
-        if (i >= at + 3 && text[i - 2] == '\n' && text[i - 3] == '\r') return (long)i + 1;
+        if (i < at + 3 || text[i - 2] != '\n' || text[i - 3] != '\r') continue;
+        if (i < VBS_MAX_HEAD) return (long)i + 1;
+        break; /* too large, however much of it came at once */
     }
     *seen = n ? n - 1 : 0; /* the last byte may be a CR */
     if (n < VBS_MAX_HEAD) return 0;

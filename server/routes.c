@@ -128,8 +128,10 @@ static int tokenize(vbs_call *c) {
     const json_t *text = root ? vbs_get(root, "content") : NULL;
     if (root && !text) text = vbs_get(root, "prompt");
     if (root && !json_is_string(text)) VBS_BAD(&p, "content", "content: expected a string");
+    /* vLLM and transformers call it add_special_tokens. */
+    const char *const add_name = root && vbs_get(root, "add_special") ? "add_special" : "add_special_tokens";
     if (root && !p.status &&
-        (vbs_get_bool(root, "add_special", &add, NULL, &p) ||
+        (vbs_get_bool(root, add_name, &add, NULL, &p) ||
          vbs_get_bool(root, "parse_special", &special, NULL, &p) ||
          vbs_get_bool(root, "with_pieces", &pieces, NULL, &p)))
         p.status = p.status ? p.status : 400;

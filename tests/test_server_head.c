@@ -207,6 +207,13 @@ static void test_sizes(void **state) {
     assert_int_equal(vbs_head_end(text, VBS_MAX_HEAD - 1, &seen, &p), 0);
     assert_int_equal(vbs_head_end(text, VBS_MAX_HEAD, &seen, &p), -1);
     assert_int_equal(p.status, 431);
+    memcpy(text + VBS_MAX_HEAD - 4, "\r\n\r\n", 4); /* whole in one piece: the largest one, */
+    seen = 0;
+    assert_int_equal(vbs_head_end(text, VBS_MAX_HEAD, &seen, &p), VBS_MAX_HEAD);
+    memcpy(text + VBS_MAX_HEAD - 4, "xxxx\r\n\r\n", 8); /* and one that is larger */
+    seen = 0;
+    assert_int_equal(vbs_head_end(text, VBS_MAX_HEAD + 4, &seen, &p), -1);
+    assert_int_equal(p.status, 431);
     n = sprintf(text, LINE);
     for (int i = 1; i <= VBS_MAX_HEADERS; i++) n += sprintf(text + n, "X: y\r\n");
     n += sprintf(text + n, "\r\n");

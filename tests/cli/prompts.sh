@@ -22,6 +22,8 @@ same() {
     if [ -n "$url" ]; then
         post /tokenize "{\"content\":\"$(escaped "$text")\",\"add_special\":true}"
         ok "/tokenize: '$text'" json_is tokens "[$ids]"
+        post /tokenize "{\"prompt\":\"$(escaped "$text")\",\"add_special_tokens\":true}"
+        ok "/tokenize with another server's names: '$text'" json_is tokens "[$ids]"
         post /v1/completions "{\"prompt\":\"$(escaped "$text")\",\"max_tokens\":1,\"seed\":1}"
         ok "completions: '$text'" json_is prompt_tokens "$(echo "$ids" | tr , '\n' | wc -l | tr -d ' ')"
     fi
