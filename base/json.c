@@ -2,6 +2,8 @@
  * reserve lets its reader end in an orderly way (json.h says why). */
 #include "base/json.h"
 
+#include "base/buf.h"
+
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -121,37 +123,17 @@ json_t *vb_json_read(const char *text, size_t n, size_t flags, json_error_t *whe
 
 /* ---------------------------------------------------------------------- writing */
 
-typedef struct sink {
-    char *text;
-    size_t n, room;
-    bool failed;
-} sink;
-
-/* Once it has failed it goes on failing: Jansson looks at some of the results only. */
+/* Jansson looks at some of the results only; a buffer that has failed goes on failing. */
 static int put(const char *bytes, size_t n, void *to) {
-    sink *s = to;
-    if (!s->failed && n >= s->room - s->n) {
-        const size_t room = 2 * s->room + n + 256;
-        char *grown = room > n ? realloc(s->text, room) : NULL;
-        s->failed = !grown;
-        if (grown) {
-            s->text = grown;
-            s->room = room;
-        }
-    }
-    if (s->failed) return -1;
-    memcpy(s->text + s->n, bytes, n);
-    s->n += n;
-    return 0;
+    return vb_buf_add(to, bytes, n) ? 0 : -1;
 }
 
 char *vb_json_write(const json_t *value, size_t flags, size_t *n) {
-    sink s = {0};
-    if (!value || json_dump_callback(value, put, &s, flags) || s.failed || failed || put("", 1, &s)) {
+    vb_buf s = {0};
+    if (!value || json_dump_callback(value, put, &s, flags) || failed || !vb_buf_reserve(&s, 0)) {
         failed |= s.failed && watched; /* who checks every call is not to be reminded for ever */
-        free(s.text);
+        vb_buf_free(&s);
         return NULL;
     }
-    if (n) *n = s.n - 1;
-    return s.text;
+    return vb_buf_take(&s, n);
 }

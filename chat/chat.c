@@ -106,11 +106,11 @@ int vb_chat_open_named(vb_chat **out, const char *name, vb_error *err) {
     size_t i = 0;
     while (vbt_template_names[i] && strcmp(vbt_template_names[i], name) != 0) i++;
     if (!vbt_template_names[i]) {
-        vb_string list = {0};
+        vb_buf list = {0};
         char shown[64];
         for (i = 0; vbt_template_names[i]; i++) {
-            if (i > 0) vb_string_puts(&list, ", ");
-            vb_string_puts(&list, vbt_template_names[i]);
+            if (i > 0) vb_buf_puts(&list, ", ");
+            vb_buf_puts(&list, vbt_template_names[i]);
         }
         int rc = vb_fail(err, VB_ERR_ARGUMENT, "no chat template is called '%s'; there are: %s",
                          vb_escape(name, strlen(name), shown, sizeof shown), list.s ? list.s : "");

@@ -2,6 +2,8 @@
  * evaluated. */
 #include "cli/cli.h"
 
+#include "base/buf.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -225,13 +227,14 @@ static const char HELP[] = "/help   this list\n"
 /* A line from standard input, joined with the next ones while it ends in a backslash. *out is NULL at the end
  * of input. */
 static int read_message(const chat *c, char **out) {
-    char *message = NULL, *line = NULL;
-    size_t used = 0, n = 0;
+    vb_buf message = {0};
+    char *line = NULL;
+    size_t n = 0;
     bool more = true;
     int failed = CLI_OK;
     cli_interrupt_reset(); /* a Ctrl-C that stopped an answer is over */
     while (more) {
-        if (c->interactive) fputs(message ? ". " : "> ", stderr);
+        if (c->interactive) fputs(message.n ? ". " : "> ", stderr);
         free(line);
         const int rc = cli_read_line(&line, &n);
         if (rc > 0) { /* Ctrl-C at the prompt: an empty line */
@@ -244,22 +247,14 @@ static int read_message(const chat *c, char **out) {
         if (n && line[n - 1] == '\n') n--;
         more = n && line[n - 1] == '\\';
         if (more) line[n - 1] = '\n';
-        char *grown = realloc(message, used + n + 1);
-        if (!grown) {
+        if (!vb_buf_add(&message, line, n)) {
             failed = cli_error("out of memory for a message");
             break;
         }
-        message = grown;
-        memcpy(message + used, line, n);
-        used += n;
-        message[used] = 0;
     }
     free(line);
-    if (failed) { /* a part of a message is none */
-        free(message);
-        message = NULL;
-    }
-    *out = message;
+    if (failed) vb_buf_free(&message); /* a part of a message is none */
+    *out = message.s;
     return failed;
 }
 

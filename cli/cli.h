@@ -215,9 +215,9 @@ typedef struct cli_result {
     int32_t *tokens; /* (n), the stop token not among them */
     bool *from_draft;
     double *logprobs;
-    size_t n, capacity;
+    size_t n, room;
     char *text; /* NUL-terminated */
-    size_t text_len, text_capacity;
+    size_t text_len, text_room;
     const char *reason; /* "stop", "length" or "cancelled" */
     bool context_full;
     vb_stats stats;

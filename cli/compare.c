@@ -1,6 +1,7 @@
 /* compare.c - `verbatim compare`: two recordings of one model. */
 #include "cli/cli.h"
 
+#include "base/buf.h"
 #include "conformance/recording.h"
 
 #include <math.h>
@@ -114,12 +115,7 @@ typedef struct gathered {
 static place *place_of(gathered *g, const cf_row *row) {
     for (size_t i = 0; i < g->n; i++)
         if (g->places[i].layer == row->layer && !strcmp(g->places[i].op, row->op)) return &g->places[i];
-    if (g->n == g->room) {
-        place *grown = realloc(g->places, (2 * g->room + 64) * sizeof *grown);
-        if (!grown) return NULL;
-        g->places = grown;
-        g->room = 2 * g->room + 64;
-    }
+    if (vb_grow((void **)&g->places, &g->room, g->n + 1, sizeof *g->places, "places", NULL)) return NULL;
     place *p = &g->places[g->n++];
     *p = (place){.layer = row->layer, .worst = -1};
     snprintf(p->op, sizeof p->op, "%s", row->op);

@@ -1,6 +1,8 @@
 /* generate.c - the loop over vb_spec_step, and the statistics it leaves. */
 #include "cli/cli.h"
 
+#include "base/buf.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,18 +14,9 @@ void cli_result_free(cli_result *r) {
     memset(r, 0, sizeof *r);
 }
 
-static bool grow(void **p, size_t n, size_t size) {
-    void *grown = realloc(*p, n * size);
-    if (grown) *p = grown;
-    return grown != NULL;
-}
-
 static int append_text(cli_result *r, const char *text, size_t n) {
-    if (r->text_len + n + 1 > r->text_capacity) {
-        size_t capacity = 2 * (r->text_len + n) + 256;
-        if (!grow((void **)&r->text, capacity, 1)) return cli_error("out of memory");
-        r->text_capacity = capacity;
-    }
+    if (vb_grow((void **)&r->text, &r->text_room, r->text_len + n + 1, 1, "the answer", NULL))
+        return cli_error("out of memory");
     if (n) memcpy(r->text + r->text_len, text, n);
     r->text_len += n;
     r->text[r->text_len] = 0;
@@ -31,14 +24,11 @@ static int append_text(cli_result *r, const char *text, size_t n) {
 }
 
 static int append_token(cli_result *r, const vb_tokenizer *t, const vb_emitted *e) {
-    if (r->n == r->capacity) {
-        size_t capacity = 2 * r->capacity + 64;
-        if (!grow((void **)&r->tokens, capacity, sizeof *r->tokens) ||
-            !grow((void **)&r->from_draft, capacity, sizeof *r->from_draft) ||
-            !grow((void **)&r->logprobs, capacity, sizeof *r->logprobs))
-            return cli_error("out of memory");
-        r->capacity = capacity;
-    }
+    size_t room[2] = {r->room, r->room}; /* the three arrays grow in step */
+    if (vb_grow((void **)&r->tokens, &room[0], r->n + 1, sizeof *r->tokens, "the answer", NULL) ||
+        vb_grow((void **)&r->from_draft, &room[1], r->n + 1, sizeof *r->from_draft, "the answer", NULL) ||
+        vb_grow((void **)&r->logprobs, &r->room, r->n + 1, sizeof *r->logprobs, "the answer", NULL))
+        return cli_error("out of memory");
     r->tokens[r->n] = e->id;
     r->from_draft[r->n] = e->origin == VB_FROM_DRAFT;
     r->logprobs[r->n] = e->logprob;

@@ -2,6 +2,8 @@
  * it, unless it is the one that asks for an end (interrupt.c). */
 #include "cli/cli.h"
 
+#include "base/buf.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -11,34 +13,27 @@
 int cli_read_file(const char *path, char **bytes, size_t *n) {
     const bool standard = !strcmp(path, "-");
     int fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC), rc = CLI_FAIL;
-    size_t used = 0, capacity = 1 << 16;
-    char *text = fd < 0 ? NULL : malloc(capacity);
-    ssize_t got = text ? 1 : 0;
+    vb_buf text = {0};
     if (fd < 0) return cli_error("cannot read %s: %s", path, strerror(errno));
-    while (text && got) {
-        got = read(fd, text + used, capacity - used - 1);
+    for (;;) {
+        char *at = vb_buf_reserve(&text, 1 << 16);
+        if (!at) {
+            cli_error("out of memory reading %s", path);
+            goto cleanup;
+        }
+        const ssize_t got = read(fd, at, text.room - text.n - 1);
         if (got < 0 && errno == EINTR && !cli_interrupted()) continue;
         if (got < 0) {
             cli_error("cannot read %s: %s", path, strerror(errno));
             goto cleanup;
         }
-        used += (size_t)got;
-        if (used + 1 < capacity) continue;
-        char *grown = realloc(text, capacity *= 2);
-        if (!grown) free(text);
-        text = grown;
+        if (!got) break;
+        text.n += (size_t)got;
     }
-    if (!text) {
-        cli_error("out of memory reading %s", path);
-        goto cleanup;
-    }
-    text[used] = 0;
-    *bytes = text;
-    *n = used;
-    text = NULL;
+    *bytes = vb_buf_take(&text, n);
     rc = CLI_OK;
 cleanup:
-    free(text);
+    vb_buf_free(&text);
     if (!standard) close(fd);
     return rc;
 }
@@ -47,7 +42,7 @@ cleanup:
 int cli_read_line(char **line, size_t *n) {
     static char buffer[4096];
     static size_t from, to;
-    size_t used = 0, capacity = 0;
+    vb_buf text = {0};
     *line = NULL;
     for (;;) {
         if (from == to) {
@@ -55,9 +50,8 @@ int cli_read_line(char **line, size_t *n) {
             if (got < 0 && errno == EINTR && !cli_interrupted()) continue;
             if (got <= 0) {
                 const int reason = got < 0 ? errno : 0;
-                if (used && got == 0) break; /* the last line may lack its end */
-                free(*line);
-                *line = NULL;
+                if (text.n && got == 0) break; /* the last line may lack its end */
+                vb_buf_free(&text);
                 if (reason == EINTR) return 1;
                 if (!reason) return -1;
                 cli_error("cannot read standard input: %s", strerror(reason));
@@ -68,23 +62,14 @@ int cli_read_line(char **line, size_t *n) {
         }
         const char *end = memchr(buffer + from, '\n', to - from);
         const size_t piece = end ? (size_t)(end - buffer) + 1 - from : to - from;
-        if (used + piece + 1 > capacity) {
-            capacity = 2 * (used + piece + 1);
-            char *grown = realloc(*line, capacity);
-            if (!grown) {
-                free(*line);
-                *line = NULL;
-                cli_error("out of memory for a line");
-                return -2;
-            }
-            *line = grown;
+        if (!vb_buf_add(&text, buffer + from, piece)) {
+            vb_buf_free(&text);
+            cli_error("out of memory for a line");
+            return -2;
         }
-        memcpy(*line + used, buffer + from, piece);
-        used += piece;
         from += piece;
         if (end) break;
     }
-    (*line)[used] = 0; /* the loop ends with a line only */
-    *n = used;
+    *line = vb_buf_take(&text, n); /* the loop ends with a line only */
     return 0;
 }

@@ -27,7 +27,7 @@ static int model_name(const char *dir, const char *model, char **out) {
 }
 
 /* Writes DIR/SUB/NAME.SUFFIX and frees the text. */
-static int put(const cli_options *o, const char *sub, const char *name, const char *suffix, cf_text *t) {
+static int put(const cli_options *o, const char *sub, const char *name, const char *suffix, vb_buf *t) {
     char path[4096];
     vb_error err = {0};
     int rc = CLI_OK;
@@ -43,14 +43,14 @@ static int put(const cli_options *o, const char *sub, const char *name, const ch
     const int n =
         snprintf(path, sizeof path, "%s/%s%s%s%s.jsonl%s", o->out, sub, *sub ? "/" : "", name, suffix, tail);
     if (!rc && (n < 0 || (size_t)n >= sizeof path)) rc = cli_error("%s: the name is too long", o->out);
-    if (!rc && cf_write_file(path, t->data, t->len, &err)) rc = cli_report(&err);
-    if (!rc) cli_outf("%s: %zu bytes\n", path, t->len);
-    cf_text_free(t);
+    if (!rc && cf_write_file(path, t->s, t->n, &err)) rc = cli_report(&err);
+    if (!rc) cli_outf("%s: %zu bytes\n", path, t->n);
+    vb_buf_free(t);
     return rc;
 }
 
 static int record_formats(const cli_options *o) {
-    cf_text t = {0};
+    vb_buf t = {0};
     vb_error err = {0};
     if (cf_make_blocks(&t, &err)) goto failed;
     int rc = put(o, "", "blocks", "", &t);
@@ -58,7 +58,7 @@ static int record_formats(const cli_options *o) {
     if (cf_make_dots(&t, &BEST, &err)) goto failed;
     return put(o, "", "dots", "", &t);
 failed:
-    cf_text_free(&t);
+    vb_buf_free(&t);
     return cli_report(&err);
 }
 
@@ -155,20 +155,20 @@ static int record_model(const cli_options *o, const char *model, const char *nam
     cf_part part;
     int rc = cli_parse_shard(o, &part.shard, &part.shards);
     for (int precise = 0; precise < 2 && !rc; precise++) {
-        cf_text t = {0}, command = {0};
+        vb_buf t = {0}, command = {0};
         vb_error err = {0};
-        cf_addf(&command, "verbatim record -m %s ", model);
+        vb_buf_addf(&command, "verbatim record -m %s ", model);
         if (o->prompts) {
-            cf_addf(&command, "--prompts FILE");
+            vb_buf_addf(&command, "--prompts FILE");
         } else {
-            cf_addf(&command, "--tokens ");
+            vb_buf_addf(&command, "--tokens ");
             cf_add_ids(&command, set->prompt[0].tokens, set->prompt[0].n);
         }
-        cf_addf(&command, " -n %d --out DIR", (int)o->n_predict);
+        vb_buf_addf(&command, " -n %d --out DIR", (int)o->n_predict);
         if (command.failed) return cli_error("out of memory");
         const cf_model_spec s = {.dir = o->out,
                                  .model = model,
-                                 .command = command.data,
+                                 .command = command.s,
                                  .activations = precise ? VB_ACT_Q16 : VB_ACT_Q8,
                                  .kv = precise ? VB_F32 : VB_F16,
                                  .full = precise != 0,
@@ -182,8 +182,8 @@ static int record_model(const cli_options *o, const char *model, const char *nam
             rc = cli_report(&err);
         else
             rc = put(o, "recordings", name, precise ? ".q16" : ".q8", &t);
-        cf_text_free(&command);
-        cf_text_free(&t);
+        vb_buf_free(&command);
+        vb_buf_free(&t);
     }
     return rc;
 }
@@ -193,7 +193,7 @@ static int record_traces(const cli_options *o, const char *model, const char *dr
     int part, parts, rc = cli_parse_shard(o, &part, &parts);
     for (int rule = VB_ACCEPT_COUPLED; rule <= VB_ACCEPT_BLOCK && !rc; rule++) {
         if (parts && rule % parts != part) continue; /* whole files: one part has this one */
-        cf_text t = {0};
+        vb_buf t = {0};
         vb_error err = {0};
         char suffix[32];
         const cf_trace_spec s = {.dir = o->out,
@@ -209,20 +209,20 @@ static int record_traces(const cli_options *o, const char *model, const char *dr
                                  .end = p->n + (size_t)o->n_predict};
         snprintf(suffix, sizeof suffix, ".%s", vb_accept_name((vb_accept)rule));
         rc = cf_make_trace(&t, &s, &BEST, &err) ? cli_report(&err) : put(o, "traces", name, suffix, &t);
-        cf_text_free(&t);
+        vb_buf_free(&t);
     }
     return rc;
 }
 
 static int record_tokens(const cli_options *o, const char *model, const char *name) {
-    cf_text t = {0};
+    vb_buf t = {0};
     vb_error err = {0};
     cf_part part;
     int rc = cli_parse_shard(o, &part.shard, &part.shards);
     if (rc) return rc;
     rc = cf_make_tokens(&t, o->out, model, o->pre, o->texts, part, &err) ? cli_report(&err)
                                                                          : put(o, "tokens", name, "", &t);
-    cf_text_free(&t);
+    vb_buf_free(&t);
     return rc;
 }
 

@@ -8,18 +8,18 @@
 
 /* ------------------------------------------------------------------------------------------------ reports */
 
-static int write_report(const char *path, void (*add)(cf_text *out, const json_t *report),
+static int write_report(const char *path, void (*add)(vb_buf *out, const json_t *report),
                         const json_t *report) {
-    cf_text t = {0};
+    vb_buf t = {0};
     cli_file f = {0};
     add(&t, report);
     int rc = t.failed ? cli_error("out of memory for a report") : cli_file_open(&f, path);
     if (!rc) {
-        rc = cli_file_write(&f, t.data, t.len);
+        rc = cli_file_write(&f, t.s, t.n);
         const int closed = cli_file_close(&f, rc == CLI_OK);
         if (!rc) rc = closed;
     }
-    cf_text_free(&t);
+    vb_buf_free(&t);
     return rc;
 }
 

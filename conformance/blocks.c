@@ -9,7 +9,7 @@
 
 enum { BLOCKS = 8, FLOATS = 64 };
 
-static int one_type(cf_text *out, cf_rng *r, vb_type type, vb_error *err) {
+static int one_type(vb_buf *out, cf_rng *r, vb_type type, vb_error *err) {
     const size_t values = (size_t)vb_type_block_values((int)type),
                  bytes = (size_t)vb_type_block_bytes((int)type);
     const size_t blocks = values == 1 ? FLOATS : BLOCKS, n = blocks * values;
@@ -31,12 +31,12 @@ static int one_type(cf_text *out, cf_rng *r, vb_type type, vb_error *err) {
     vb_dequantize_row_f64(type, raw, n, d);
     for (size_t b = 0; b < blocks; b += values == 1 ? blocks : 1) {
         const size_t count = values == 1 ? blocks : 1;
-        cf_addf(out, "{\"type\":\"%s\",\"id\":%d,\"n\":%zu,\"blocks\":\"", vb_type_name((int)type), (int)type,
-                count * values);
+        vb_buf_addf(out, "{\"type\":\"%s\",\"id\":%d,\"n\":%zu,\"blocks\":\"", vb_type_name((int)type),
+                    (int)type, count * values);
         cf_add_bytes(out, raw + b * bytes, count * bytes);
-        cf_addf(out, "\",\"f32\":\"");
+        vb_buf_addf(out, "\",\"f32\":\"");
         cf_add_f32(out, f + b * values, count * values);
-        cf_addf(out, "\"}\n");
+        vb_buf_addf(out, "\"}\n");
     }
 cleanup:
     free(raw);
@@ -45,7 +45,7 @@ cleanup:
     return rc;
 }
 
-int cf_make_blocks(cf_text *out, vb_error *err) {
+int cf_make_blocks(vb_buf *out, vb_error *err) {
     cf_rng r = {0x626c6f636b73};
     cf_add_header(out, "blocks", "verbatim record --out DIR");
     for (int type = 0; type < VB_TYPE_LIMIT; type++) {
@@ -54,5 +54,5 @@ int cf_make_blocks(cf_text *out, vb_error *err) {
         if (rc) return rc;
     }
     cf_add_end(out);
-    return cf_text_done(out, err);
+    return vb_buf_done(out, "a vector file", err);
 }

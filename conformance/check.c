@@ -52,19 +52,19 @@ static void describe(const char *want, size_t want_len, const char *got, size_t 
 
 static int remake(const checker *c, const char *name, const char *text, size_t len, const cf_config *config,
                   bool *same, vb_error *err) {
-    cf_text made = {0};
+    vb_buf made = {0};
     char line[640], where[256];
     int rc = cf_remake(&made, c->p->dir, name, text, len, config, err);
     c->r->configurations++;
-    c->r->remade += made.len;
-    *same = !rc && made.len == len && !memcmp(made.data, text, len);
+    c->r->remade += made.n;
+    *same = !rc && made.n == len && !memcmp(made.s, text, len);
     if (!rc && !*same) {
-        describe(text, len, made.data, made.len, where, sizeof where);
+        describe(text, len, made.s, made.n, where, sizeof where);
         snprintf(line, sizeof line, "%s: kernels %s, %d threads, batch %d: other bytes: %s", name,
                  config->kernels ? config->kernels : "auto", config->threads, config->batch, where);
         say(c, false, line);
     }
-    cf_text_free(&made);
+    vb_buf_free(&made);
     return rc;
 }
 
@@ -101,7 +101,7 @@ static int check_contract(const checker *c, const json_t *entry, const char *tex
  * when the oracle's was made. VB_ERR_UNSUPPORTED: it still is not. */
 static int own_recording(const checker *c, const cf_recording *oracle, cf_recording *out, vb_error *err) {
     static const cf_config best = {NULL, 1, 0};
-    cf_text text = {0};
+    vb_buf text = {0};
     cf_prompt *prompts = NULL;
     int rc = vb_alloc((void **)&prompts, oracle->n_prompts + 1, sizeof *prompts, "prompts", err);
     for (size_t i = 0; i < oracle->n_prompts && !rc; i++)
@@ -117,8 +117,8 @@ static int own_recording(const checker *c, const cf_recording *oracle, cf_record
                                 .prompts = prompts,
                                 .n_prompts = oracle->n_prompts};
     if (!rc) rc = cf_make_model(&text, &spec, &best, err);
-    if (!rc) rc = cf_recording_read(out, "our recording", text.data, text.len, err);
-    cf_text_free(&text);
+    if (!rc) rc = cf_recording_read(out, "our recording", text.s, text.n, err);
+    vb_buf_free(&text);
     free(prompts);
     return rc;
 }

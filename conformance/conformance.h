@@ -8,33 +8,24 @@
 #define VB_CONFORMANCE_H
 
 #include "base/json.h"
-#include "base/base.h"
+#include "base/buf.h"
 
 #define CF_VERSION 1
 #define CF_LICENCE "CC0-1.0"
 
 /* ----------------------------------------------------------------------------------------- text (text.c) */
 
-/* A growing text. Running out of memory is remembered, so that it is asked about once: cf_text_done. */
-typedef struct cf_text {
-    char *data; /* NUL-terminated once something was added */
-    size_t len, room;
-    bool failed;
-} cf_text;
+/* What a line of a vector file is made of, appended to a buffer. */
 
-void cf_text_free(cf_text *t);
-int cf_text_done(const cf_text *t, vb_error *err);
-void cf_add(cf_text *t, const char *bytes, size_t n);
-void cf_addf(cf_text *t, const char *format, ...) VB_PRINTF(2, 3);
 /* A JSON value on one line, members in order; takes it over. NULL counts as out of memory. */
-void cf_add_json(cf_text *t, json_t *line);
+void cf_add_json(vb_buf *t, json_t *line);
 /* Hex digits: bytes in order; numbers with the most significant digit first, without separators. */
-void cf_add_bytes(cf_text *t, const uint8_t *bytes, size_t n);
-void cf_add_f32(cf_text *t, const float *x, size_t n);
-void cf_add_f64(cf_text *t, const double *x, size_t n);
-void cf_add_i16(cf_text *t, const int16_t *x, size_t n);
+void cf_add_bytes(vb_buf *t, const uint8_t *bytes, size_t n);
+void cf_add_f32(vb_buf *t, const float *x, size_t n);
+void cf_add_f64(vb_buf *t, const double *x, size_t n);
+void cf_add_i16(vb_buf *t, const int16_t *x, size_t n);
 /* "1,2,3" */
-void cf_add_ids(cf_text *t, const int32_t *x, size_t n);
+void cf_add_ids(vb_buf *t, const int32_t *x, size_t n);
 
 /* XXH3-128 (canonical) as 32 hex digits; XXH3-64 as 16. */
 void cf_hash128(const void *bytes, size_t n, char out[33]);
@@ -60,9 +51,9 @@ typedef struct cf_config {
 } cf_config;
 
 /* Level 2 (blocks.c): blocks of every type and their values. */
-int cf_make_blocks(cf_text *out, vb_error *err);
+int cf_make_blocks(vb_buf *out, vb_error *err);
 /* Level 3 (dots.c): activations as integers, integer sums, products. Only config->kernels matters. */
-int cf_make_dots(cf_text *out, const cf_config *config, vb_error *err);
+int cf_make_dots(vb_buf *out, const cf_config *config, vb_error *err);
 /* A part of a file: part `shard`, from 0, of `shards`; shards 0: all of it. The texts of all parts, one after
  * the other, are the file. There are at most as many parts as texts or prompts. */
 typedef struct cf_part {
@@ -71,7 +62,7 @@ typedef struct cf_part {
 
 /* Level 1 (tokens.c): the ids of every text of dir/texts under the tokenizer of dir/model. `pre` as in
  * vb_tokenizer_params. */
-int cf_make_tokens(cf_text *out, const char *dir, const char *model, const char *pre, const char *texts,
+int cf_make_tokens(vb_buf *out, const char *dir, const char *model, const char *pre, const char *texts,
                    cf_part part, vb_error *err);
 
 /* Levels 4 and 5 (model.c). */
@@ -95,7 +86,7 @@ typedef struct cf_model_spec {
     cf_part part; /* of the prompts */
 } cf_model_spec;
 
-int cf_make_model(cf_text *out, const cf_model_spec *spec, const cf_config *config, vb_error *err);
+int cf_make_model(vb_buf *out, const cf_model_spec *spec, const cf_config *config, vb_error *err);
 
 /* Level 5 (traces.c): a full speculative trace (docs/trace.md) under q16 with a float32 cache. */
 typedef struct cf_trace_spec {
@@ -110,10 +101,10 @@ typedef struct cf_trace_spec {
     size_t end; /* steps are made until the path has this many tokens; nothing stops it before */
 } cf_trace_spec;
 
-int cf_make_trace(cf_text *out, const cf_trace_spec *spec, const cf_config *config, vb_error *err);
+int cf_make_trace(vb_buf *out, const cf_trace_spec *spec, const cf_config *config, vb_error *err);
 
 /* Makes a file again from what its own first lines say. */
-int cf_remake(cf_text *out, const char *dir, const char *name, const char *text, size_t len,
+int cf_remake(vb_buf *out, const char *dir, const char *name, const char *text, size_t len,
               const cf_config *config, vb_error *err);
 
 /* ----------------------------------------------------------------------------------------- checking */

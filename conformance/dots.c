@@ -66,9 +66,9 @@ static const char *precision(int planes) {
 }
 
 /* isum and msum of every group of every row. */
-static void add_sums(cf_text *out, const vb_matrix *w, const acts *a) {
-    cf_text m = {0};
-    cf_addf(out, ",\"isum\":[");
+static void add_sums(vb_buf *out, const vb_matrix *w, const acts *a) {
+    vb_buf m = {0};
+    vb_buf_addf(out, ",\"isum\":[");
     for (int i = 0; i < ROWS * GROUPS; i++) {
         vb_block32 b;
         int32_t isum[2] = {0, 0}, xsum[2] = {0, 0};
@@ -78,18 +78,18 @@ static void add_sums(cf_text *out, const vb_matrix *w, const acts *a) {
             isum[j / 16] += (int32_t)b.q[j] * x[j];
             xsum[j / 16] += x[j];
         }
-        cf_addf(out, i ? ",%d" : "%d", (int)(b.scale[0] * isum[0] + b.scale[1] * isum[1]));
-        cf_addf(&m, i ? ",%d" : "%d", (int)(b.min[0] * xsum[0] + b.min[1] * xsum[1]));
+        vb_buf_addf(out, i ? ",%d" : "%d", (int)(b.scale[0] * isum[0] + b.scale[1] * isum[1]));
+        vb_buf_addf(&m, i ? ",%d" : "%d", (int)(b.min[0] * xsum[0] + b.min[1] * xsum[1]));
     }
-    cf_addf(out, "],\"msum\":[");
-    if (m.data) cf_add(out, m.data, m.len);
+    vb_buf_addf(out, "],\"msum\":[");
+    if (m.s) vb_buf_add(out, m.s, m.n);
     if (m.failed) out->failed = true;
-    cf_addf(out, "]");
-    cf_text_free(&m);
+    vb_buf_addf(out, "]");
+    vb_buf_free(&m);
 }
 
 /* All cases and precisions with one matrix. */
-static int dots_of(cf_text *out, const vb_kernels *kernels, const vb_matrix *w, float x[N_CASES][N],
+static int dots_of(vb_buf *out, const vb_kernels *kernels, const vb_matrix *w, float x[N_CASES][N],
                    vb_error *err) {
     const bool blocks = vb_type_block_values((int)w->type) > 1;
     for (int i = 0; i < N_CASES * (blocks ? 2 : 1); i++) {
@@ -105,19 +105,19 @@ static int dots_of(cf_text *out, const vb_kernels *kernels, const vb_matrix *w, 
         if (memcmp(y, packed, sizeof y))
             return vb_fail(err, VB_ERR_NUMERIC, "%s, %s: packed weights give other bits under kernels %s",
                            vb_type_name((int)w->type), CASES[k], kernels->name);
-        cf_addf(out, "{\"dots\":\"%s\",\"case\":\"%s\"", vb_type_name((int)w->type), CASES[k]);
+        vb_buf_addf(out, "{\"dots\":\"%s\",\"case\":\"%s\"", vb_type_name((int)w->type), CASES[k]);
         if (blocks) {
-            cf_addf(out, ",\"precision\":\"%s\"", precision(planes));
+            vb_buf_addf(out, ",\"precision\":\"%s\"", precision(planes));
             add_sums(out, w, &a);
         }
-        cf_addf(out, ",\"y\":\"");
+        vb_buf_addf(out, ",\"y\":\"");
         cf_add_f32(out, y, ROWS);
-        cf_addf(out, "\"}\n");
+        vb_buf_addf(out, "\"}\n");
     }
     return VB_OK;
 }
 
-static int one_type(cf_text *out, cf_rng *r, const vb_kernels *kernels, vb_type type, float x[N_CASES][N],
+static int one_type(vb_buf *out, cf_rng *r, const vb_kernels *kernels, vb_type type, float x[N_CASES][N],
                     vb_error *err) {
     const size_t block = (size_t)vb_type_block_values((int)type),
                  bytes = (size_t)vb_type_block_bytes((int)type);
@@ -136,10 +136,10 @@ static int one_type(cf_text *out, cf_rng *r, const vb_kernels *kernels, vb_type 
             vb_pack(&w, row, 0, N / block, packed + (size_t)row * row_bytes);
         w.packed = packed;
     }
-    cf_addf(out, "{\"weights\":\"%s\",\"id\":%d,\"rows\":%d,\"cols\":%d,\"blocks\":\"",
-            vb_type_name((int)type), (int)type, ROWS, N);
+    vb_buf_addf(out, "{\"weights\":\"%s\",\"id\":%d,\"rows\":%d,\"cols\":%d,\"blocks\":\"",
+                vb_type_name((int)type), (int)type, ROWS, N);
     cf_add_bytes(out, data, ROWS * row_bytes);
-    cf_addf(out, "\"}\n");
+    vb_buf_addf(out, "\"}\n");
     rc = dots_of(out, kernels, &w, x, err);
 cleanup:
     free(packed);
@@ -147,7 +147,7 @@ cleanup:
     return rc;
 }
 
-int cf_make_dots(cf_text *out, const cf_config *config, vb_error *err) {
+int cf_make_dots(vb_buf *out, const cf_config *config, vb_error *err) {
     const vb_kernels *kernels;
     float x[N_CASES][N];
     cf_rng r = {0x646f7473};
@@ -156,23 +156,23 @@ int cf_make_dots(cf_text *out, const cf_config *config, vb_error *err) {
     cf_add_header(out, "dots", "verbatim record --out DIR");
     for (int k = 0; k < N_CASES; k++) {
         make_vector(&r, k, x[k]);
-        cf_addf(out, "{\"case\":\"%s\",\"n\":%d,\"x\":\"", CASES[k], (int)N);
+        vb_buf_addf(out, "{\"case\":\"%s\",\"n\":%d,\"x\":\"", CASES[k], (int)N);
         cf_add_f32(out, x[k], N);
-        cf_addf(out, "\"}\n");
+        vb_buf_addf(out, "\"}\n");
         for (int planes = 1; planes <= 2; planes++) {
             acts a;
             if ((rc = make_acts(kernels, x[k], planes, &a, err))) return rc;
-            cf_addf(out, "{\"activations\":\"%s\",\"precision\":\"%s\",\"q\":\"", CASES[k],
-                    precision(planes));
+            vb_buf_addf(out, "{\"activations\":\"%s\",\"precision\":\"%s\",\"q\":\"", CASES[k],
+                        precision(planes));
             cf_add_i16(out, a.whole, N);
-            cf_addf(out, "\",\"d\":\"");
+            vb_buf_addf(out, "\",\"d\":\"");
             cf_add_f32(out, a.d, GROUPS);
-            cf_addf(out, "\"}\n");
+            vb_buf_addf(out, "\"}\n");
         }
     }
     for (int type = 0; type < VB_TYPE_LIMIT && !rc; type++)
         if (vb_type_block_values(type)) rc = one_type(out, &r, kernels, (vb_type)type, x, err);
     if (rc) return rc;
     cf_add_end(out);
-    return cf_text_done(out, err);
+    return vb_buf_done(out, "a vector file", err);
 }

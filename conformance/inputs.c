@@ -77,18 +77,18 @@ json_t *cf_header(const char *kind, const char *command) {
                      kind, "origin", "contract", "licence", CF_LICENCE, "command", command);
 }
 
-void cf_add_header(cf_text *out, const char *kind, const char *command) {
+void cf_add_header(vb_buf *out, const char *kind, const char *command) {
     cf_add_json(out, cf_header(kind, command));
 }
 
-void cf_add_end(cf_text *out) {
+void cf_add_end(vb_buf *out) {
     size_t lines = 0;
-    for (const char *at = out->data; at && (at = strchr(at, '\n')); at++) lines++;
-    cf_addf(out, "{\"end\":%zu}\n", lines);
+    for (const char *at = out->s; at && (at = strchr(at, '\n')); at++) lines++;
+    vb_buf_addf(out, "{\"end\":%zu}\n", lines);
 }
 
-void cf_add_end_of(cf_text *out, size_t n) {
-    cf_addf(out, "{\"end\":%zu}\n", n);
+void cf_add_end_of(vb_buf *out, size_t n) {
+    vb_buf_addf(out, "{\"end\":%zu}\n", n);
 }
 
 int cf_part_range(cf_part part, size_t n, const char *what, size_t *from, size_t *to, bool *last,

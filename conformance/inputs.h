@@ -21,16 +21,16 @@ enum { CF_STYLES = 8 };
 void cf_random_block(cf_rng *r, vb_type type, int style, uint8_t *out);
 
 /* The header line: {"verbatim":"vectors","version":1,"kind":...,"origin":"contract",...} */
-void cf_add_header(cf_text *out, const char *kind, const char *command);
+void cf_add_header(vb_buf *out, const char *kind, const char *command);
 json_t *cf_header(const char *kind, const char *command);
 /* {"end":N}, N the number of lines before it. */
-void cf_add_end(cf_text *out);
+void cf_add_end(vb_buf *out);
 
 /* The places [*from, *to) of n that a part has; *last: it ends the file. VB_ERR_ARGUMENT when there are more
  * parts than places. */
 int cf_part_range(cf_part part, size_t n, const char *what, size_t *from, size_t *to, bool *last,
                   vb_error *err);
 /* {"end":n} */
-void cf_add_end_of(cf_text *out, size_t n);
+void cf_add_end_of(vb_buf *out, size_t n);
 
 #endif

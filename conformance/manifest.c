@@ -104,10 +104,10 @@ cleanup:
     return found;
 }
 
-static int add_entry(cf_text *out, const char *dir, const char *name, vb_error *err) {
+static int add_entry(vb_buf *out, const char *dir, const char *name, vb_error *err) {
     char *path = cf_path(dir, name), *bytes = NULL, hash[33], command[512];
     size_t n = 0;
-    cf_text pieces = {0};
+    vb_buf pieces = {0};
     json_t *head = NULL;
     int rc = path ? cf_read_file(path, &bytes, &n, err)
                   : vb_fail(err, VB_ERR_MEMORY, "out of memory for a file name");
@@ -136,16 +136,16 @@ static int add_entry(cf_text *out, const char *dir, const char *name, vb_error *
     for (size_t at = 0; at < n; at += PIECE) {
         char piece[17];
         cf_hash64(bytes + at, n - at < PIECE ? n - at : PIECE, piece);
-        cf_add(&pieces, piece, 16);
+        vb_buf_add(&pieces, piece, 16);
     }
-    if ((rc = cf_text_done(&pieces, err))) goto cleanup;
+    if ((rc = vb_buf_done(&pieces, "a vector file", err))) goto cleanup;
     cf_add_json(out, json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:s, s:s}", "file", name, "kind", kind,
                                "origin", text_of(head, "origin", trace ? "contract" : "source"), "licence",
                                text_of(head, "licence", CF_LICENCE), "command", command, "bytes",
-                               (json_int_t)n, "xxh3", hash, "pieces", pieces.data ? pieces.data : ""));
+                               (json_int_t)n, "xxh3", hash, "pieces", pieces.s ? pieces.s : ""));
 cleanup:
     json_decref(head);
-    cf_text_free(&pieces);
+    vb_buf_free(&pieces);
     free(bytes);
     free(path);
     return rc;
@@ -159,7 +159,7 @@ static void last_line(const char *bytes, size_t n, char out[64]) {
 }
 
 /* The text of the manifest, as it should be for the files that are there. */
-static int make_manifest(cf_text *out, const char *dir, vb_error *err) {
+static int make_manifest(vb_buf *out, const char *dir, vb_error *err) {
     names l = {0};
     char last[64];
     int rc = list_files(dir, "", 0, &l, err);
@@ -168,24 +168,24 @@ static int make_manifest(cf_text *out, const char *dir, vb_error *err) {
     cf_add_json(out, json_pack("{s:s, s:i, s:s, s:i, s:I}", "verbatim", "manifest", "version", CF_VERSION,
                                "library", VB_VERSION, "piece", PIECE, "files", (json_int_t)l.n));
     for (size_t i = 0; i < l.n && !rc; i++) rc = add_entry(out, dir, l.name[i], err);
-    if (!rc) rc = cf_text_done(out, err);
+    if (!rc) rc = vb_buf_done(out, "a vector file", err);
     if (rc) goto cleanup;
-    last_line(out->data, out->len, last);
-    cf_add(out, last, strlen(last));
-    rc = cf_text_done(out, err);
+    last_line(out->s, out->n, last);
+    vb_buf_add(out, last, strlen(last));
+    rc = vb_buf_done(out, "a vector file", err);
 cleanup:
     names_free(&l);
     return rc;
 }
 
 int cf_write_manifest(const char *dir, vb_error *err) {
-    cf_text out = {0};
+    vb_buf out = {0};
     char *path = cf_path(dir, CF_MANIFEST);
     int rc = path ? VB_OK : vb_fail(err, VB_ERR_MEMORY, "out of memory for a file name");
     if (!rc) rc = make_manifest(&out, dir, err);
-    if (!rc) rc = cf_write_file(path, out.data, out.len, err);
+    if (!rc) rc = cf_write_file(path, out.s, out.n, err);
     free(path);
-    cf_text_free(&out);
+    vb_buf_free(&out);
     return rc;
 }
 
@@ -216,14 +216,14 @@ static size_t line_number(const char *bytes, size_t at) {
 
 /* The manifest does not have its own hash: where was it changed? The files say what should stand there. */
 static int damaged(const char *dir, const char *path, const char *bytes, size_t n, vb_error *err) {
-    cf_text want = {0};
+    vb_buf want = {0};
     size_t at = 0;
     char place[96] = "changed or cut off";
     if (!make_manifest(&want, dir, NULL)) {
-        while (at < n && at < want.len && bytes[at] == want.data[at]) at++;
-        const int flip = at < n && at < want.len ? (uint8_t)(bytes[at] ^ want.data[at]) : 0;
-        const bool one = flip && !(flip & (flip - 1)) && n == want.len &&
-                         !memcmp(bytes + at + 1, want.data + at + 1, n - at - 1);
+        while (at < n && at < want.n && bytes[at] == want.s[at]) at++;
+        const int flip = at < n && at < want.n ? (uint8_t)(bytes[at] ^ want.s[at]) : 0;
+        const bool one = flip && !(flip & (flip - 1)) && n == want.n &&
+                         !memcmp(bytes + at + 1, want.s + at + 1, n - at - 1);
         int bit = 0;
         while (flip >> bit > 1) bit++;
         if (one)
@@ -233,7 +233,7 @@ static int damaged(const char *dir, const char *path, const char *bytes, size_t 
             snprintf(place, sizeof place, "line %zu, byte %zu: not what the files themselves give",
                      line_number(bytes, at), at);
     }
-    cf_text_free(&want);
+    vb_buf_free(&want);
     return vb_fail(err, VB_ERR_FORMAT, "%s: its last line is not the hash of the lines before it: %s", path,
                    place);
 }

@@ -32,12 +32,7 @@ static void collect(void *user, const char *what, int layer, int position, int r
     if (!c->on || c->failed || op == N_OPS)
         return; /* what later versions show beside these is not recorded */
     for (int i = 0; i < rows; i++) {
-        if (c->n == c->room) {
-            row *grown = realloc(c->rows, (2 * c->room + 256) * sizeof *grown);
-            if (!grown) break;
-            c->rows = grown;
-            c->room = 2 * c->room + 256;
-        }
+        if (vb_grow((void **)&c->rows, &c->room, c->n + 1, sizeof *c->rows, "activations", NULL)) break;
         float *x = malloc((size_t)cols * sizeof *x);
         if (!x) break;
         memcpy(x, values + (size_t)i * (size_t)cols, (size_t)cols * sizeof *x);
@@ -64,33 +59,33 @@ static int by_place(const void *a, const void *b) {
     return (x->op > y->op) - (x->op < y->op);
 }
 
-static void add_row(cf_text *out, const row *r, bool full) {
+static void add_row(vb_buf *out, const row *r, bool full) {
     char hash[33];
     const size_t n = (size_t)r->n;
     cf_hash128(r->x, n * sizeof *r->x, hash);
-    cf_addf(out, "{\"position\":%d,", r->position);
-    if (r->layer >= 0) cf_addf(out, "\"layer\":%d,", r->layer);
-    cf_addf(out, "\"op\":\"%s\",\"n\":%d,\"xxh3\":\"%s\",", OPS[r->op], r->n, hash);
+    vb_buf_addf(out, "{\"position\":%d,", r->position);
+    if (r->layer >= 0) vb_buf_addf(out, "\"layer\":%d,", r->layer);
+    vb_buf_addf(out, "\"op\":\"%s\",\"n\":%d,\"xxh3\":\"%s\",", OPS[r->op], r->n, hash);
     if (full || n <= 16) {
-        cf_addf(out, "\"f32\":\"");
+        vb_buf_addf(out, "\"f32\":\"");
         cf_add_f32(out, r->x, n);
     } else {
-        cf_addf(out, "\"first\":\"");
+        vb_buf_addf(out, "\"first\":\"");
         cf_add_f32(out, r->x, 8);
-        cf_addf(out, "\",\"last\":\"");
+        vb_buf_addf(out, "\",\"last\":\"");
         cf_add_f32(out, r->x + n - 8, 8);
     }
-    cf_addf(out, "\"}\n");
+    vb_buf_addf(out, "\"}\n");
 }
 
 /* The log-probability of the token that follows, after every position but the last. */
-static void add_logprobs(cf_text *out, const vb_context *c, const cf_prompt *p, int n_vocab) {
-    cf_addf(out, "{\"logprobs\":\"");
+static void add_logprobs(vb_buf *out, const vb_context *c, const cf_prompt *p, int n_vocab) {
+    vb_buf_addf(out, "{\"logprobs\":\"");
     for (size_t i = 0; i + 1 < p->n; i++) {
         const double l = vb_logprob(vb_logits(c, i), n_vocab, p->tokens[i + 1]);
         cf_add_f64(out, &l, 1);
     }
-    cf_addf(out, "\"}\n");
+    vb_buf_addf(out, "\"}\n");
 }
 
 static double margin_of(const float *logits, int n) {
@@ -107,11 +102,11 @@ static double margin_of(const float *logits, int n) {
 }
 
 /* What the model says next, without a draft. */
-static int generate(cf_text *out, vb_context *c, const cf_prompt *p, const vb_sampling *s, int count,
+static int generate(vb_buf *out, vb_context *c, const cf_prompt *p, const vb_sampling *s, int count,
                     vb_error *err) {
     vb_spec *spec = NULL;
     vb_spec_params sp;
-    cf_text ids = {0}, logprobs = {0}, margins = {0};
+    vb_buf ids = {0}, logprobs = {0}, margins = {0};
     const int n_vocab = vb_model_describe(vb_context_model(c))->n_vocab;
     int rc = vb_context_truncate(c, (int)p->n - 1, err);
     if (rc) return rc;
@@ -125,33 +120,34 @@ static int generate(cf_text *out, vb_context *c, const cf_prompt *p, const vb_sa
         vb_step step;
         if ((rc = vb_spec_step(spec, 1, &step, err))) goto cleanup;
         const double margin = margin_of(step.logits[0], n_vocab);
-        cf_addf(&ids, i ? ",%d" : "%d", (int)step.emitted[0].id);
+        vb_buf_addf(&ids, i ? ",%d" : "%d", (int)step.emitted[0].id);
         cf_add_f64(&logprobs, &step.emitted[0].logprob, 1);
         cf_add_f64(&margins, &margin, 1);
     }
     if (s->temperature <= 0)
-        cf_addf(out, "{\"greedy\":[");
+        vb_buf_addf(out, "{\"greedy\":[");
     else
-        cf_addf(out,
-                "{\"seed\":\"%llu\",\"temperature\":\"%g\",\"top_k\":%d,\"top_p\":\"%g\",\"min_p\":\"%g\","
-                "\"sampled\":[",
-                (unsigned long long)s->seed, s->temperature, s->top_k, s->top_p, s->min_p);
-    if (ids.data) cf_add(out, ids.data, ids.len);
-    cf_addf(out, "],\"logprobs\":\"");
-    if (logprobs.data) cf_add(out, logprobs.data, logprobs.len);
-    cf_addf(out, "\",\"margins\":\"");
-    if (margins.data) cf_add(out, margins.data, margins.len);
-    cf_addf(out, "\"}\n");
+        vb_buf_addf(
+            out,
+            "{\"seed\":\"%llu\",\"temperature\":\"%g\",\"top_k\":%d,\"top_p\":\"%g\",\"min_p\":\"%g\","
+            "\"sampled\":[",
+            (unsigned long long)s->seed, s->temperature, s->top_k, s->top_p, s->min_p);
+    if (ids.s) vb_buf_add(out, ids.s, ids.n);
+    vb_buf_addf(out, "],\"logprobs\":\"");
+    if (logprobs.s) vb_buf_add(out, logprobs.s, logprobs.n);
+    vb_buf_addf(out, "\",\"margins\":\"");
+    if (margins.s) vb_buf_add(out, margins.s, margins.n);
+    vb_buf_addf(out, "\"}\n");
     if (ids.failed || logprobs.failed || margins.failed) out->failed = true;
 cleanup:
     vb_spec_close(spec);
-    cf_text_free(&ids);
-    cf_text_free(&logprobs);
-    cf_text_free(&margins);
+    vb_buf_free(&ids);
+    vb_buf_free(&logprobs);
+    vb_buf_free(&margins);
     return rc;
 }
 
-static int one_prompt(cf_text *out, const cf_model_spec *s, size_t k, vb_context *c, collector *seen,
+static int one_prompt(vb_buf *out, const cf_model_spec *s, size_t k, vb_context *c, collector *seen,
                       vb_error *err) {
     const cf_prompt *p = &s->prompts[k];
     uint8_t *want = NULL;
@@ -160,9 +156,9 @@ static int one_prompt(cf_text *out, const cf_model_spec *s, size_t k, vb_context
     if (!rc) rc = vb_alloc((void **)&want, p->n, 1, "a prompt", err);
     if (rc) return rc;
     memset(want, 1, p->n);
-    cf_addf(out, "{\"prompt\":%zu,\"tokens\":[", k);
+    vb_buf_addf(out, "{\"prompt\":%zu,\"tokens\":[", k);
     cf_add_ids(out, p->tokens, p->n);
-    cf_addf(out, "]}\n");
+    vb_buf_addf(out, "]}\n");
     forget(seen);
     seen->on = true;
     rc = vb_eval(c, p->tokens, p->n, want, err);
@@ -173,9 +169,9 @@ static int one_prompt(cf_text *out, const cf_model_spec *s, size_t k, vb_context
     for (size_t i = 0; i < seen->n; i++) add_row(out, &seen->rows[i], s->full);
     add_logprobs(out, c, p, vb_model_describe(vb_context_model(c))->n_vocab);
     vb_context_hash(c, hash);
-    cf_addf(out, "{\"cache\":\"");
+    vb_buf_addf(out, "{\"cache\":\"");
     cf_add_bytes(out, hash, sizeof hash);
-    cf_addf(out, "\"}\n");
+    vb_buf_addf(out, "\"}\n");
     vb_sampling sampling;
     vb_sampling_defaults(&sampling);
     for (size_t i = 0; i <= s->n_seeds && s->generate > 0 && !rc; i++) {
@@ -188,7 +184,7 @@ cleanup:
     return rc;
 }
 
-static void add_model_header(cf_text *out, const cf_model_spec *s, const vb_model_info *info,
+static void add_model_header(vb_buf *out, const cf_model_spec *s, const vb_model_info *info,
                              const char *hash) {
     json_t *h = cf_header("model", s->command), *seeds = json_array();
     json_object_set_new(h, "model", json_string(s->model));
@@ -219,7 +215,7 @@ static size_t lines_of(const cf_model_spec *s, size_t rows) {
     return n;
 }
 
-int cf_make_model(cf_text *out, const cf_model_spec *s, const cf_config *config, vb_error *err) {
+int cf_make_model(vb_buf *out, const cf_model_spec *s, const cf_config *config, vb_error *err) {
     char *path = cf_path(s->dir, s->model), *bytes = NULL, hash[33];
     vb_gguf *g = NULL;
     vb_model *m = NULL;
@@ -258,7 +254,7 @@ int cf_make_model(cf_text *out, const cf_model_spec *s, const cf_config *config,
     }
     if (rc) goto cleanup;
     if (last) cf_add_end_of(out, lines_of(s, rows));
-    rc = cf_text_done(out, err);
+    rc = vb_buf_done(out, "a vector file", err);
 cleanup:
     forget(&seen);
     free(seen.rows);

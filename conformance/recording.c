@@ -137,13 +137,9 @@ static int read_row(reader *d, const json_t *o) {
         return bad(d, "\"layer\" must be a whole number");
     if (!int_of(o, "n", 1, 1 << 24, &row.n)) return bad(d, "\"n\" must be 1 to 2^24");
     snprintf(row.op, sizeof row.op, "%s", op);
-    if (r->n_rows == d->rows_room) {
-        cf_row *grown = realloc(r->rows, (2 * d->rows_room + 256) * sizeof *grown);
-        if (!grown) return vb_fail(d->err, VB_ERR_MEMORY, "%s: out of memory", r->path);
-        r->rows = grown;
-        d->rows_room = 2 * d->rows_room + 256;
-    }
-    const int rc = read_values(d, o, &row);
+    int rc = vb_grow((void **)&r->rows, &d->rows_room, r->n_rows + 1, sizeof *r->rows, "a recording", d->err);
+    if (rc) return rc;
+    rc = read_values(d, o, &row);
     r->rows[r->n_rows++] = row; /* also on error: closing frees it */
     return rc;
 }

@@ -53,7 +53,7 @@ static int read_prompts(const char *text, size_t len, cf_prompt *prompts, size_t
     return found == n ? VB_OK : vb_fail(err, VB_ERR_FORMAT, "%zu of %zu prompts are there", found, n);
 }
 
-static int remake_model(cf_text *out, const char *dir, const json_t *head, const char *text, size_t len,
+static int remake_model(vb_buf *out, const char *dir, const json_t *head, const char *text, size_t len,
                         const cf_config *config, vb_error *err) {
     const json_t *seeds = json_object_get(head, "seeds");
     const json_int_t n = json_integer_value(json_object_get(head, "prompts"));
@@ -88,7 +88,7 @@ cleanup:
     return rc;
 }
 
-static int remake_trace(cf_text *out, const char *dir, const json_t *head, const char *text, size_t len,
+static int remake_trace(vb_buf *out, const char *dir, const json_t *head, const char *text, size_t len,
                         const cf_config *config, vb_error *err) {
     json_t *prompt = line_of(text, len, 1), *last = NULL;
     int32_t *ids = NULL;
@@ -119,7 +119,7 @@ static int remake_trace(cf_text *out, const char *dir, const json_t *head, const
     return rc;
 }
 
-int cf_remake(cf_text *out, const char *dir, const char *name, const char *text, size_t len,
+int cf_remake(vb_buf *out, const char *dir, const char *name, const char *text, size_t len,
               const cf_config *config, vb_error *err) {
     json_t *head = line_of(text, len, 0);
     const char *kind = text_of(head, "kind");

@@ -10,11 +10,11 @@ static const char *text_of(const json_t *o, const char *key) {
     return s ? s : "";
 }
 
-static void add(cf_text *out, const char *s) {
-    cf_add(out, s, strlen(s));
+static void add(vb_buf *out, const char *s) {
+    vb_buf_add(out, s, strlen(s));
 }
 
-void cf_add_xml(cf_text *out, const char *text) {
+void cf_add_xml(vb_buf *out, const char *text) {
     for (const unsigned char *at = (const unsigned char *)text; *at; at++) {
         if (*at == '&')
             add(out, "&amp;");
@@ -25,12 +25,12 @@ void cf_add_xml(cf_text *out, const char *text) {
         else if (*at == '"')
             add(out, "&quot;");
         else if ((*at < 0x20 && *at != '\n' && *at != '\t') || *at == 0x7f)
-            cf_addf(out, "\\x%02x", *at);
+            vb_buf_addf(out, "\\x%02x", *at);
         else if (at[0] == 0xef && at[1] == 0xbf && at[2] >= 0xbe) { /* U+FFFE, U+FFFF */
-            cf_addf(out, "\\u%04X", at[2] == 0xbe ? 0xfffeu : 0xffffu);
+            vb_buf_addf(out, "\\u%04X", at[2] == 0xbe ? 0xfffeu : 0xffffu);
             at += 2;
         } else
-            cf_add(out, (const char *)at, 1);
+            vb_buf_add(out, (const char *)at, 1);
     }
 }
 
@@ -55,13 +55,13 @@ static counts count(const json_t *report) {
 
 /* ------------------------------------------------------------------------------------------------ JUnit */
 
-void cf_add_junit(cf_text *out, const json_t *report) {
+void cf_add_junit(vb_buf *out, const json_t *report) {
     const json_t *cases = json_object_get(report, "cases");
     const counts n = count(report);
     add(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n<testsuite name=\"");
     cf_add_xml(out, text_of(report, "title"));
-    cf_addf(out, "\" tests=\"%zu\" failures=\"%zu\" errors=\"0\" skipped=\"%zu\" time=\"%.3f\">\n", n.all,
-            n.failed, n.skipped, json_number_value(json_object_get(report, "seconds")));
+    vb_buf_addf(out, "\" tests=\"%zu\" failures=\"%zu\" errors=\"0\" skipped=\"%zu\" time=\"%.3f\">\n", n.all,
+                n.failed, n.skipped, json_number_value(json_object_get(report, "seconds")));
     for (size_t i = 0; i < n.all; i++) {
         const json_t *c = json_array_get(cases, i);
         const char *outcome = !is(c, "ok") ? "failure" : is(c, "skipped") ? "skipped" : NULL;
@@ -73,11 +73,11 @@ void cf_add_junit(cf_text *out, const json_t *report) {
             add(out, "\" />\n");
             continue;
         }
-        cf_addf(out, "\"><%s message=\"", outcome);
+        vb_buf_addf(out, "\"><%s message=\"", outcome);
         cf_add_xml(out, text_of(c, "text"));
         add(out, "\">");
         cf_add_xml(out, text_of(c, "text"));
-        cf_addf(out, "</%s></testcase>\n", outcome);
+        vb_buf_addf(out, "</%s></testcase>\n", outcome);
     }
     add(out, "</testsuite>\n</testsuites>\n");
 }
@@ -113,7 +113,7 @@ static const char *shade(double x, double bound) {
     return octaves < 4 ? names[(int)octaves] : "h0";
 }
 
-static void add_heat(cf_text *out, const json_t *heat) {
+static void add_heat(vb_buf *out, const json_t *heat) {
     const json_t *columns = json_object_get(heat, "columns"), *rows = json_object_get(heat, "rows");
     const double bound = json_number_value(json_object_get(heat, "bound"));
     if (!json_array_size(rows)) return;
@@ -135,7 +135,7 @@ static void add_heat(cf_text *out, const json_t *heat) {
             const json_t *v = json_array_get(row, k);
             const double x = json_number_value(v);
             if (json_is_number(v))
-                cf_addf(out, "<td class=\"%s\">%.2g</td>", shade(x, bound), x);
+                vb_buf_addf(out, "<td class=\"%s\">%.2g</td>", shade(x, bound), x);
             else
                 add(out, "<td></td>");
         }
@@ -145,7 +145,7 @@ static void add_heat(cf_text *out, const json_t *heat) {
 }
 
 /* Bars on a logarithmic scale from 1e-12 to 10. */
-static void add_bars(cf_text *out, const json_t *bars) {
+static void add_bars(vb_buf *out, const json_t *bars) {
     const json_t *values = json_object_get(bars, "values");
     const double bound = json_number_value(json_object_get(bars, "bound"));
     const size_t n = json_array_size(values);
@@ -153,43 +153,44 @@ static void add_bars(cf_text *out, const json_t *bars) {
     if (!n) return;
     add(out, "<h2>");
     cf_add_xml(out, text_of(bars, "title"));
-    cf_addf(out,
-            "</h2>\n<div class=\"scroll\"><svg width=\"%zu\" height=\"%d\" role=\"img\" aria-label=\"bars, "
-            "logarithmic\" "
-            "font-size=\"10\" fill=\"currentColor\">\n",
-            LEFT + n * STEP + 8, HEIGHT + 20);
+    vb_buf_addf(
+        out,
+        "</h2>\n<div class=\"scroll\"><svg width=\"%zu\" height=\"%d\" role=\"img\" aria-label=\"bars, "
+        "logarithmic\" "
+        "font-size=\"10\" fill=\"currentColor\">\n",
+        LEFT + n * STEP + 8, HEIGHT + 20);
     for (int e = -12; e <= 0; e += 3)
-        cf_addf(out,
-                "<text x=\"4\" y=\"%d\">1e%d</text><line x1=\"%d\" x2=\"%zu\" y1=\"%d\" y2=\"%d\" "
-                "stroke=\"var(--line)\" "
-                "/>\n",
-                HEIGHT - (e + 12) * 12 + 3, e, LEFT, LEFT + n * STEP, HEIGHT - (e + 12) * 12,
-                HEIGHT - (e + 12) * 12);
+        vb_buf_addf(out,
+                    "<text x=\"4\" y=\"%d\">1e%d</text><line x1=\"%d\" x2=\"%zu\" y1=\"%d\" y2=\"%d\" "
+                    "stroke=\"var(--line)\" "
+                    "/>\n",
+                    HEIGHT - (e + 12) * 12 + 3, e, LEFT, LEFT + n * STEP, HEIGHT - (e + 12) * 12,
+                    HEIGHT - (e + 12) * 12);
     for (size_t i = 0; i < n; i++) {
         const json_t *pair = json_array_get(values, i);
         const double x = json_number_value(json_array_get(pair, 1));
         const double h = fmin(fmax((log10(fmax(x, 1e-12)) + 12) * 12, 1), HEIGHT);
-        cf_addf(out, "<rect x=\"%zu\" y=\"%.1f\" width=\"%d\" height=\"%.1f\" fill=\"var(--%s)\"><title>",
-                LEFT + i * STEP, HEIGHT - h, STEP - 2, h, x > bound && bound > 0 ? "bad" : "good");
+        vb_buf_addf(out, "<rect x=\"%zu\" y=\"%.1f\" width=\"%d\" height=\"%.1f\" fill=\"var(--%s)\"><title>",
+                    LEFT + i * STEP, HEIGHT - h, STEP - 2, h, x > bound && bound > 0 ? "bad" : "good");
         cf_add_xml(out, json_string_value(json_array_get(pair, 0)));
-        cf_addf(out, ": %.3g</title></rect>\n", x);
+        vb_buf_addf(out, ": %.3g</title></rect>\n", x);
     }
     add(out, "</svg></div>\n");
 }
 
-static void add_cases(cf_text *out, const json_t *report, bool failed) {
+static void add_cases(vb_buf *out, const json_t *report, bool failed) {
     const json_t *cases = json_object_get(report, "cases");
     for (size_t i = 0; i < json_array_size(cases); i++) {
         const json_t *c = json_array_get(cases, i);
         const bool ok = is(c, "ok"), skipped = ok && is(c, "skipped");
         if (ok == failed) continue;
-        cf_addf(out, "<tr><td class=\"%s\">%s</td><td>",
-                skipped ? "skipped"
-                : ok    ? "good"
-                        : "bad",
-                skipped ? "not compared"
-                : ok    ? "pass"
-                        : "FAIL");
+        vb_buf_addf(out, "<tr><td class=\"%s\">%s</td><td>",
+                    skipped ? "skipped"
+                    : ok    ? "good"
+                            : "bad",
+                    skipped ? "not compared"
+                    : ok    ? "pass"
+                            : "FAIL");
         cf_add_xml(out, text_of(c, "group"));
         add(out, "</td><td>");
         cf_add_xml(out, text_of(c, "name"));
@@ -199,7 +200,7 @@ static void add_cases(cf_text *out, const json_t *report, bool failed) {
     }
 }
 
-void cf_add_html(cf_text *out, const json_t *report) {
+void cf_add_html(vb_buf *out, const json_t *report) {
     const json_t *facts = json_object_get(report, "facts");
     const bool pass = is(report, "pass");
     const counts n = count(report);
@@ -211,7 +212,7 @@ void cf_add_html(cf_text *out, const json_t *report) {
     add(out, STYLE);
     add(out, "</style></head>\n<body>\n<h1>");
     cf_add_xml(out, text_of(report, "title"));
-    cf_addf(out, "</h1>\n<p class=\"verdict %s\">", pass ? "good" : "bad");
+    vb_buf_addf(out, "</h1>\n<p class=\"verdict %s\">", pass ? "good" : "bad");
     cf_add_xml(out, text_of(report, "verdict"));
     add(out, "</p>\n<table>\n");
     for (size_t i = 0; i < json_array_size(facts); i++) {
@@ -225,8 +226,8 @@ void cf_add_html(cf_text *out, const json_t *report) {
     add(out, "</table>\n");
     add_heat(out, json_object_get(report, "heat"));
     add_bars(out, json_object_get(report, "bars"));
-    cf_addf(out, "<h2>%zu checks, %zu failed", n.all, n.failed);
-    if (n.skipped) cf_addf(out, ", %zu not compared", n.skipped);
+    vb_buf_addf(out, "<h2>%zu checks, %zu failed", n.all, n.failed);
+    if (n.skipped) vb_buf_addf(out, ", %zu not compared", n.skipped);
     add(out, "</h2>\n<div class=\"scroll\"><table>\n");
     add_cases(out, report, true);
     add_cases(out, report, false);

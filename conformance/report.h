@@ -14,12 +14,12 @@
 
 /* One file that asks for nothing from outside and runs no script; follows the reader's choice of light or
  * dark. Well-formed XML too. */
-void cf_add_html(cf_text *out, const json_t *report);
+void cf_add_html(vb_buf *out, const json_t *report);
 /* One <testsuite>, a <testcase> per case, the text of a failed one as its <failure>, of one that was not
  * looked at (`skipped`) as its <skipped>. */
-void cf_add_junit(cf_text *out, const json_t *report);
+void cf_add_junit(vb_buf *out, const json_t *report);
 
 /* Text between tags or in an attribute. What XML 1.0 cannot hold, control characters, comes as \xNN. */
-void cf_add_xml(cf_text *out, const char *text);
+void cf_add_xml(vb_buf *out, const char *text);
 
 #endif

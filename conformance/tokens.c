@@ -26,22 +26,22 @@ static int text_of(const json_t *line, char **bytes, size_t *n, const char *path
     return VB_OK;
 }
 
-static int one_text(cf_text *out, const vb_tokenizer *t, const char *bytes, size_t n, vb_error *err) {
+static int one_text(vb_buf *out, const vb_tokenizer *t, const char *bytes, size_t n, vb_error *err) {
     int32_t *ids = NULL;
     size_t n_ids;
     int rc = vb_tokenize(t, bytes, n, VB_TOKENIZE_PARSE_SPECIAL, &ids, &n_ids, err);
     if (rc) return rc;
-    cf_addf(out, "{\"bytes\":\"");
+    vb_buf_addf(out, "{\"bytes\":\"");
     cf_add_bytes(out, (const uint8_t *)bytes, n);
-    cf_addf(out, "\",\"special\":[");
+    vb_buf_addf(out, "\",\"special\":[");
     cf_add_ids(out, ids, n_ids);
     vb_free(ids);
     ids = NULL;
     if ((rc = vb_tokenize(t, bytes, n, 0, &ids, &n_ids, err))) return rc;
-    cf_addf(out, "],\"plain\":[");
+    vb_buf_addf(out, "],\"plain\":[");
     cf_add_ids(out, ids, n_ids);
     vb_free(ids);
-    cf_addf(out, "]}\n");
+    vb_buf_addf(out, "]}\n");
     return VB_OK;
 }
 
@@ -58,7 +58,7 @@ static int read_text(const char *at, size_t len, const char *path, int number, b
 }
 
 /* The texts numbered from..to - 1; *count: how many there are. out NULL: they are counted only. */
-static int texts_of(cf_text *out, const vb_tokenizer *t, const char *file, const char *path, size_t from,
+static int texts_of(vb_buf *out, const vb_tokenizer *t, const char *file, const char *path, size_t from,
                     size_t to, size_t *count, vb_error *err) {
     int number = 0, rc = VB_OK;
     *count = 0;
@@ -79,7 +79,7 @@ static int texts_of(cf_text *out, const vb_tokenizer *t, const char *file, const
     return rc;
 }
 
-static void add_tokens_header(cf_text *out, const vb_tokenizer *t, const char *model, const char *texts) {
+static void add_tokens_header(vb_buf *out, const vb_tokenizer *t, const char *model, const char *texts) {
     json_t *h = cf_header("tokens", "verbatim record --tokens-of MODEL --texts TEXTS --out DIR");
     json_object_set_new(h, "model", json_string(model));
     json_object_set_new(h, "texts", json_string(texts));
@@ -90,7 +90,7 @@ static void add_tokens_header(cf_text *out, const vb_tokenizer *t, const char *m
     cf_add_json(out, h);
 }
 
-int cf_make_tokens(cf_text *out, const char *dir, const char *model, const char *pre, const char *texts,
+int cf_make_tokens(vb_buf *out, const char *dir, const char *model, const char *pre, const char *texts,
                    cf_part part, vb_error *err) {
     const vb_tokenizer_params tp = {.pre = pre};
     char *model_path = cf_path(dir, model), *texts_path = cf_path(dir, texts), *file = NULL;
@@ -108,7 +108,7 @@ int cf_make_tokens(cf_text *out, const char *dir, const char *model, const char 
     if (from == 0) add_tokens_header(out, t, model, texts);
     if ((rc = texts_of(out, t, file, texts_path, from, to, &count, err))) goto cleanup;
     if (last) cf_add_end_of(out, count + 1);
-    rc = cf_text_done(out, err);
+    rc = vb_buf_done(out, "a vector file", err);
 cleanup:
     free(file);
     vb_tokenizer_close(t);

@@ -44,8 +44,8 @@ static void side_close(side *s) {
 }
 
 static int write_line(void *user, const char *line, size_t len) {
-    cf_text *t = user;
-    cf_add(t, line, len);
+    vb_buf *t = user;
+    vb_buf_add(t, line, len);
     return t->failed;
 }
 
@@ -61,7 +61,7 @@ static int steps(vb_spec *spec, vb_trace *trace, size_t end, vb_error *err) {
     }
 }
 
-int cf_make_trace(cf_text *out, const cf_trace_spec *s, const cf_config *config, vb_error *err) {
+int cf_make_trace(vb_buf *out, const cf_trace_spec *s, const cf_config *config, vb_error *err) {
     side target = {0}, draft = {0};
     vb_spec *spec = NULL;
     vb_trace *trace = NULL;
@@ -91,7 +91,7 @@ int cf_make_trace(cf_text *out, const cf_trace_spec *s, const cf_config *config,
     if ((rc = vb_trace_open(&trace, spec, &tp, err))) goto cleanup;
     rc = steps(spec, trace, s->end, err);
     const int closed = vb_trace_close(trace, rc ? NULL : err);
-    if (!rc) rc = closed ? closed : cf_text_done(out, err);
+    if (!rc) rc = closed ? closed : vb_buf_done(out, "a vector file", err);
 cleanup:
     vb_spec_close(spec);
     side_close(&draft);

@@ -4,6 +4,7 @@
  * before they are used for anything; memory grows with entries that were really read, never with a count;
  * every product and sum is checked. The rules follow the defects that GGUF readers have had
  * (docs/formats.md). */
+#include "base/buf.h"
 #include "gguf/formats.h"
 #include "gguf/gguf.h"
 
@@ -24,18 +25,6 @@ typedef struct parse {
 /* What an entry takes at least: key length, one byte, type, one byte; the same for tensors with one
  * dimension. */
 enum { LEAST_ENTRY = 8 + 1 + 4 + 1, LEAST_TENSOR = 8 + 1 + 4 + 8 + 4 + 8 };
-
-/* Makes room for one more of `size` bytes in *array, which holds n. */
-static int grow(void **array, size_t n, size_t *cap, size_t size, vb_error *err) {
-    if (n < *cap) return VB_OK;
-    const size_t larger = *cap ? 2 * *cap : 64;
-    void *p = realloc(*array, larger * size);
-    if (!p)
-        return vb_fail(err, VB_ERR_MEMORY, "out of memory (%zu x %zu bytes for a GGUF table)", larger, size);
-    *array = p;
-    *cap = larger;
-    return VB_OK;
-}
 
 /* ------------------------------------------------------------------------------------------- header */
 
@@ -218,10 +207,10 @@ static int parse_entry(parse *s, uint64_t index) {
 
     size_t cap = ms->cap;
     void *entries = ms->entry, *tables = (void *)ms->string_at;
-    c->code = grow(&entries, ms->n, &cap, sizeof *ms->entry, c->err);
+    c->code = vb_grow(&entries, &cap, ms->n + 1, sizeof *ms->entry, "metadata", c->err);
     ms->entry = entries;
     if (c->code) return c->code;
-    c->code = grow(&tables, ms->n, &ms->cap, sizeof *ms->string_at, c->err);
+    c->code = vb_grow(&tables, &ms->cap, ms->n + 1, sizeof *ms->string_at, "metadata", c->err);
     ms->string_at = tables;
     if (c->code) return c->code;
     ms->string_at[ms->n] = NULL;
@@ -413,10 +402,10 @@ static int parse_tensors(parse *s, uint64_t n) {
     }
     for (uint64_t i = 0; i < n; i++) {
         void *tensors = g->tensors, *at = s->entry_at;
-        c->code = grow(&tensors, g->n_tensors, &g->tensors_cap, sizeof *g->tensors, c->err);
+        c->code = vb_grow(&tensors, &g->tensors_cap, g->n_tensors + 1, sizeof *g->tensors, "tensors", c->err);
         g->tensors = tensors;
         if (c->code) return c->code;
-        c->code = grow(&at, (size_t)i, &cap, sizeof *s->entry_at, c->err);
+        c->code = vb_grow(&at, &cap, (size_t)i + 1, sizeof *s->entry_at, "tensors", c->err);
         s->entry_at = at;
         if (c->code) return c->code;
         s->entry_at[i] = c->pos;

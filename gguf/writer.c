@@ -2,6 +2,7 @@
  * the tensors' data. */
 #include "gguf/writer.h"
 
+#include "base/buf.h"
 #include "base/whole.h"
 #include "gguf/gguf.h"
 
@@ -15,17 +16,12 @@
 
 enum { HEADER_BYTES = 24, DEFAULT_ALIGNMENT = 32 };
 
-typedef struct bytes {
-    uint8_t *at;
-    size_t len, cap;
-} bytes;
-
 struct vb_gguf_writer {
     char *path, *part;
     int fd;       /* -1: closed */
     bool created; /* the unfinished file is there, to be removed */
     bool force;   /* what is at `path` when it is finished may be replaced */
-    bytes kv, table;
+    vb_buf kv, table;
     uint64_t n_kv, n_tensors, alignment;
     uint64_t *ends; /* (n_tensors) where each tensor's data ends, from the start of the data section */
     size_t ends_cap;
@@ -37,21 +33,9 @@ struct vb_gguf_writer {
 
 /* --------------------------------------------------------------------------------------- bytes in memory */
 
-static int append(bytes *b, const void *data, size_t n, vb_error *err) {
-    if (n > b->cap - b->len) {
-        size_t cap = b->cap ? b->cap : 4096;
-        while (cap - b->len < n) {
-            if (cap > SIZE_MAX / 2) return vb_fail(err, VB_ERR_MEMORY, "metadata too large to write");
-            cap *= 2;
-        }
-        uint8_t *grown = realloc(b->at, cap);
-        if (!grown) return vb_fail(err, VB_ERR_MEMORY, "out of memory (%zu bytes for metadata)", cap);
-        b->at = grown;
-        b->cap = cap;
-    }
-    if (n) memcpy(b->at + b->len, data, n);
-    b->len += n;
-    return VB_OK;
+static int append(vb_buf *b, const void *data, size_t n, vb_error *err) {
+    vb_buf_add(b, data, n);
+    return vb_buf_done(b, "metadata", err);
 }
 
 static void store_le(uint8_t *p, uint64_t v, int n) {
@@ -64,13 +48,13 @@ static uint64_t load_le64(const uint8_t *p) {
     return v;
 }
 
-static int append_le(bytes *b, uint64_t v, int n, vb_error *err) {
+static int append_le(vb_buf *b, uint64_t v, int n, vb_error *err) {
     uint8_t raw[8];
     store_le(raw, v, n);
     return append(b, raw, (size_t)n, err);
 }
 
-static int append_string(bytes *b, const char *text, vb_error *err) {
+static int append_string(vb_buf *b, const char *text, vb_error *err) {
     const size_t len = strlen(text);
     const int rc = append_le(b, len, 8, err);
     return rc ? rc : append(b, text, len, err);
@@ -120,8 +104,8 @@ void vb_gguf_writer_close(vb_gguf_writer *w) {
     if (w->created) unlink(w->part);
     free(w->path);
     free(w->part);
-    free(w->kv.at);
-    free(w->table.at);
+    vb_buf_free(&w->kv);
+    vb_buf_free(&w->table);
     free(w->ends);
     free(w);
 }
@@ -189,16 +173,6 @@ static uint64_t padding(uint64_t at, uint64_t alignment) {
     return (alignment - at % alignment) % alignment;
 }
 
-static int grow_ends(vb_gguf_writer *w, vb_error *err) {
-    if (w->n_tensors < w->ends_cap) return VB_OK;
-    const size_t cap = w->ends_cap ? 2 * w->ends_cap : 256;
-    uint64_t *grown = realloc(w->ends, cap * sizeof *grown);
-    if (!grown) return vb_fail(err, VB_ERR_MEMORY, "out of memory (%zu tensors)", cap);
-    w->ends = grown;
-    w->ends_cap = cap;
-    return VB_OK;
-}
-
 int vb_gguf_writer_tensor(vb_gguf_writer *w, const char *name, vb_type type, int n_dims, const uint64_t *dims,
                           vb_error *err) {
     int rc;
@@ -210,7 +184,8 @@ int vb_gguf_writer_tensor(vb_gguf_writer *w, const char *name, vb_type type, int
     if (!vb_add_u64(w->size, padding(w->size, w->alignment), &at) || !vb_add_u64(at, size, &end) ||
         end > (uint64_t)INT64_MAX / 2)
         return vb_fail(err, VB_ERR_ARGUMENT, "%s: the file would pass 2^62 bytes", name);
-    if ((rc = grow_ends(w, err))) return rc;
+    rc = vb_grow((void **)&w->ends, &w->ends_cap, (size_t)w->n_tensors + 1, sizeof *w->ends, "tensors", err);
+    if (rc) return rc;
     if ((rc = append_string(&w->table, name, err))) return rc;
     if ((rc = append_le(&w->table, (uint64_t)n_dims, 4, err))) return rc;
     for (int i = 0; i < n_dims; i++) {
@@ -224,7 +199,7 @@ int vb_gguf_writer_tensor(vb_gguf_writer *w, const char *name, vb_type type, int
 }
 
 static uint64_t head_bytes(const vb_gguf_writer *w) {
-    const uint64_t n = HEADER_BYTES + w->kv.len + w->table.len;
+    const uint64_t n = HEADER_BYTES + w->kv.n + w->table.n;
     return n + padding(n, w->alignment);
 }
 
@@ -256,9 +231,9 @@ static int begin(vb_gguf_writer *w, vb_error *err) {
     store_le(head + 16, w->n_kv, 8);
     w->begun = true;
     if ((rc = put(w, head, sizeof head, err))) return rc;
-    if ((rc = put(w, w->kv.at, w->kv.len, err))) return rc;
-    if ((rc = put(w, w->table.at, w->table.len, err))) return rc;
-    return put_zeros(w, head_bytes(w) - HEADER_BYTES - w->kv.len - w->table.len, err);
+    if ((rc = put(w, w->kv.s, w->kv.n, err))) return rc;
+    if ((rc = put(w, w->table.s, w->table.n, err))) return rc;
+    return put_zeros(w, head_bytes(w) - HEADER_BYTES - w->kv.n - w->table.n, err);
 }
 
 /* Steps over tensors that are complete, and over the padding behind them. */

@@ -1,4 +1,5 @@
 /* http.c - the HTTP client of http.h, on libcurl's multi interface: one thread, many connections. */
+#include "base/buf.h"
 #include "base/json.h"
 #include "prove/http.h"
 
@@ -19,8 +20,8 @@ typedef struct slot {
     size_t index;
     int tries;
     double again; /* WAITING: when to send it again */
-    char *request, *body;
-    size_t len, room;
+    char *request;
+    vb_buf body;
     bool too_long;
     char detail[CURL_ERROR_SIZE];
 } slot;
@@ -47,21 +48,11 @@ static double now(void) {
 static size_t take_bytes(char *bytes, size_t size, size_t count, void *user) {
     slot *s = user;
     const size_t n = size * count; /* size is 1 */
-    if (n > VB_HTTP_LIMIT - s->len) {
+    if (n > VB_HTTP_LIMIT - s->body.n) {
         s->too_long = true;
         return 0;
     }
-    if (s->len + n + 1 > s->room) {
-        const size_t room = 2 * (s->len + n) + 1024;
-        char *grown = realloc(s->body, room);
-        if (!grown) return 0;
-        s->body = grown;
-        s->room = room;
-    }
-    memcpy(s->body + s->len, bytes, n);
-    s->len += n;
-    s->body[s->len] = 0;
-    return n;
+    return vb_buf_add(&s->body, bytes, n) ? n : 0;
 }
 
 /* ----------------------------------------------------------------------------------------------- opening */
@@ -134,7 +125,7 @@ void vb_http_close(vb_http *h) {
         if (s->state == BUSY) curl_multi_remove_handle(h->multi, s->easy);
         curl_easy_cleanup(s->easy);
         free(s->request);
-        free(s->body);
+        vb_buf_free(&s->body);
     }
     if (h->multi) curl_multi_cleanup(h->multi);
     curl_slist_free_all(h->headers);
@@ -151,7 +142,7 @@ void vb_http_count(const vb_http *h, vb_http_counts *out) {
 /* ----------------------------------------------------------------------------------------------- requests */
 
 static int send_slot(vb_http *h, slot *s, vb_error *err) {
-    s->len = 0;
+    s->body.n = 0;
     s->too_long = false;
     s->detail[0] = 0;
     curl_easy_setopt(s->easy, CURLOPT_URL, h->where);
@@ -170,11 +161,11 @@ static int send_slot(vb_http *h, slot *s, vb_error *err) {
 
 /* What a server says beside a status: error.message of its JSON, otherwise its first bytes. */
 static int refused(const vb_http *h, const slot *s, long status, vb_error *err) {
-    json_t *body = s->body ? vb_json_read(s->body, s->len, JSON_ALLOW_NUL, NULL) : NULL;
+    json_t *body = s->body.n ? vb_json_read(s->body.s, s->body.n, JSON_ALLOW_NUL, NULL) : NULL;
     json_t *error = json_object_get(body, "error");
     const char *text = json_string_value(json_is_object(error) ? json_object_get(error, "message") : error);
     if (!text) text = json_string_value(json_object_get(body, "message"));
-    if (!text) text = s->body && s->len ? s->body : "(without a word)";
+    if (!text) text = s->body.n ? s->body.s : "(without a word)";
     const int rc =
         vb_fail(err, VB_ERR_IO, "%s: HTTP status %ld%s: %.*s", h->where, status,
                 status == 429 || status == 503 ? ", again and again" : "", (int)strcspn(text, "\r\n"), text);
@@ -220,7 +211,7 @@ static int finish(vb_http *h, slot *s, CURLcode code, const vb_http_exchange *x,
     }
     if (status != 200) return refused(h, s, status, err);
     h->counts.requests += s->request != NULL;
-    return x->answer(x->self, s->index, h->where, s->body ? s->body : "", s->len, err);
+    return x->answer(x->self, s->index, h->where, s->body.n ? s->body.s : "", s->body.n, err);
 }
 
 static int start_next(vb_http *h, slot *s, size_t index, bool post, const vb_http_exchange *x,

@@ -2,6 +2,8 @@
  * target, and the likeliest continuations become the cells of the next depth. */
 #include "prove/joint.h"
 
+#include "base/buf.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,16 +21,6 @@ typedef struct builder {
     size_t n_found, found_room;
     double *order;
 } builder;
-
-int vb_joint_grow(void **p, size_t *room, size_t n, size_t size, vb_error *err) {
-    if (n <= *room) return VB_OK;
-    const size_t more = n < 512 ? 1024 : 2 * n;
-    void *grown = realloc(*p, more * size);
-    if (!grown) return vb_fail(err, VB_ERR_MEMORY, "out of memory for the cells of the law");
-    *p = grown;
-    *room = more;
-    return VB_OK;
-}
 
 static size_t bitmap_bytes(const vb_joint *j) {
     return ((size_t)j->n_vocab + 7) / 8;
@@ -90,7 +82,8 @@ static int expand(void *self, size_t index, double *rest, double *loose, vb_erro
             *rest += p;
             continue;
         }
-        if ((rc = vb_joint_grow((void **)&b->found, &b->found_room, b->n_found + 1, sizeof *b->found, err)))
+        if ((rc = vb_grow((void **)&b->found, &b->found_room, b->n_found + 1, sizeof *b->found,
+                          "cells of the law", err)))
             return rc;
         b->found[b->n_found++] = (candidate){at, d.id[i], p, vb_logprob(logits, j->n_vocab, d.id[i])};
     }
@@ -134,7 +127,8 @@ static int keep(void *self, int depth, double *rest, vb_error *err) {
             continue;
         }
         kept++;
-        if ((rc = vb_joint_grow((void **)&j->cells, &j->room, j->n + 1, sizeof *j->cells, err))) return rc;
+        if ((rc = vb_grow((void **)&j->cells, &j->room, j->n + 1, sizeof *j->cells, "cells of the law", err)))
+            return rc;
         vb_cell *parent = &j->cells[c->parent];
         if (parent->n_children++ == 0) parent->first = (int32_t)j->n;
         j->cells[j->n++] = (vb_cell){.parent = c->parent,
@@ -149,7 +143,7 @@ static int keep(void *self, int depth, double *rest, vb_error *err) {
 }
 
 int vb_joint_grow_tree(vb_joint *j, double least, const vb_joint_growth *g, vb_error *err) {
-    int rc = vb_joint_grow((void **)&j->cells, &j->room, 1, sizeof *j->cells, err);
+    int rc = vb_grow((void **)&j->cells, &j->room, 1, sizeof *j->cells, "cells of the law", err);
     if (rc) return rc;
     j->cells[0] = (vb_cell){.parent = -1, .p = 1};
     j->n = j->level[1] = 1;

@@ -63,8 +63,6 @@ int32_t vb_joint_child(const vb_joint *j, int32_t cell, int32_t token);
 /* What both laws are made with: joint.c. The target's law after path[0..n), which begins with the prompt. */
 int vb_joint_row(const vb_joint_params *p, const int32_t *path, size_t n, const vb_dist_space *space,
                  const float **logits, vb_dist *out, vb_error *err);
-/* Room for n elements in *p; `room` counts what there is. */
-int vb_joint_grow(void **p, size_t *room, size_t n, size_t size, vb_error *err);
 /* Room for the bitmap of one more expanded cell, all zero. */
 int vb_joint_add_support(vb_joint *j, vb_cell *cell, vb_error *err);
 /* The least of the `most` largest of n probabilities, which are sorted for it; 0 if there are no more. */

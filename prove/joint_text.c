@@ -16,6 +16,8 @@
  * every cell says how much more may be in it. */
 #include "prove/joint.h"
 
+#include "base/buf.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,7 +72,7 @@ static const char *text_of(const builder *b, int32_t token, size_t *len) {
 }
 
 static int add_live(live **at, size_t *n, size_t *room, live x, vb_error *err) {
-    int rc = vb_joint_grow((void **)at, room, *n + 1, sizeof **at, err);
+    int rc = vb_grow((void **)at, room, *n + 1, sizeof **at, "cells of the law", err);
     if (!rc) (*at)[(*n)++] = x;
     return rc;
 }
@@ -104,8 +106,8 @@ static int follow(builder *b, live x, vb_error *err) {
     const float *logits;
     vb_dist d;
     size_t len;
-    int rc = vb_joint_grow((void **)&b->sequences, &b->sequences_room, b->n_sequences + 1,
-                           sizeof *b->sequences, err);
+    int rc = vb_grow((void **)&b->sequences, &b->sequences_room, b->n_sequences + 1, sizeof *b->sequences,
+                     "cells of the law", err);
     if (rc) return rc;
     const int32_t at = (int32_t)b->n_sequences++;
     const sequence *before = at ? &b->sequences[x.sequence] : NULL;
@@ -173,7 +175,7 @@ static int hand_on(builder *b, size_t depth, size_t first_found, vb_error *err) 
         wanted[w->byte] = true;
         end += w->n;
     }
-    int rc = vb_joint_grow((void **)&b->next, &b->next_room, end, sizeof *b->next, err);
+    int rc = vb_grow((void **)&b->next, &b->next_room, end, sizeof *b->next, "cells of the law", err);
     if (rc) return rc;
     for (size_t i = 0; i < b->n_bag; i++) {
         const int c = next_byte(b, b->bag[i], depth);
@@ -201,7 +203,8 @@ static int expand(void *self, size_t index, double *rest, double *loose, vb_erro
             *rest += b->mass[c];
             continue;
         }
-        if ((rc = vb_joint_grow((void **)&b->found, &b->found_room, b->n_found + 1, sizeof *b->found, err)))
+        if ((rc = vb_grow((void **)&b->found, &b->found_room, b->n_found + 1, sizeof *b->found,
+                          "cells of the law", err)))
             return rc;
         b->found[b->n_found++] = (wider){(int32_t)index, c, b->mass[c], b->dropped[c], 0, 0};
     }
@@ -214,8 +217,9 @@ static int keep(void *self, int depth, double *rest, vb_error *err) {
     vb_joint *j = b->j;
     const size_t most = (size_t)b->p->max_cells, level = j->level[depth - 1];
     int rc;
-    if ((rc = vb_joint_grow((void **)&b->order, &b->order_room, b->n_found, sizeof *b->order, err)) ||
-        (rc = vb_joint_grow((void **)&j->cells, &j->room, j->n + most, sizeof *j->cells, err)))
+    if ((rc = vb_grow((void **)&b->order, &b->order_room, b->n_found, sizeof *b->order, "cells of the law",
+                      err)) ||
+        (rc = vb_grow((void **)&j->cells, &j->room, j->n + most, sizeof *j->cells, "cells of the law", err)))
         return rc;
     for (size_t i = 0; i < b->n_found; i++) b->order[i] = b->found[i].p;
     const double least = vb_joint_threshold(b->order, b->n_found, most);

@@ -3,7 +3,7 @@
  * idle_s to take a piece of the answer. */
 #include "server/httpd.h"
 
-#include "base/base.h"
+#include "base/buf.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -100,26 +100,15 @@ static bool read_head(vbs_peer *k, vbs_call *c) {
 
 /* A piece of the body, kept or dropped. */
 static int take_body(vbs_call *c, const char *data, size_t n) {
-    if (c->refused || c->too_large || n > c->s->p.max_body - c->n_body) {
+    if (c->refused || c->too_large || n > c->s->p.max_body - c->body.n) {
         c->too_large |= !c->refused;
-        c->n_body = 0;
+        c->body.n = 0;
         c->dropped += n;
         return 0;
     }
-    if (c->n_body + n + 1 > c->room) {
-        const size_t room = 2 * (c->n_body + n) + 1024;
-        char *grown = realloc(c->body, room);
-        if (!grown) {
-            c->refused = true;
-            return vbs_refuse(&c->problem, 500, "server_error", NULL, NULL, "out of memory");
-        }
-        c->body = grown;
-        c->room = room;
-    }
-    memcpy(c->body + c->n_body, data, n);
-    c->n_body += n;
-    c->body[c->n_body] = 0;
-    return 0;
+    if (vb_buf_add(&c->body, data, n)) return 0;
+    c->refused = true;
+    return vbs_refuse(&c->problem, 500, "server_error", NULL, NULL, "out of memory");
 }
 
 /* Takes what is in the buffer; *left counts down a body of known length. False: the body is broken. */
@@ -389,7 +378,7 @@ static void end_call(vbs_call *c) {
     vbs_server *s = c->s;
     if (c->failed || !c->begun) atomic_fetch_add(&s->counts.gone, 1);
     vbs_call_log(c);
-    free(c->body);
+    vb_buf_free(&c->body);
 #if defined(__GLIBC__)
     /* The C library keeps what was freed in small pieces for later; of a large body that is a lot. */
     if (c->large) malloc_trim(0);

@@ -1,7 +1,7 @@
 /* exchange.c - jobs of the engine on behalf of one request. See exchange.h. */
 #include "server/exchange.h"
 
-#include "base/base.h"
+#include "base/buf.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -9,21 +9,12 @@
 
 /* ---------------------------------------------------------------------------------------------- boxes */
 
-static int reserve(void **p, size_t *room, size_t n, size_t size, vb_error *err) {
-    if (n <= *room) return 0;
-    size_t more = 2 * n + 64;
-    uint64_t bytes;
-    void *grown = vb_mul_u64(more, size, &bytes) ? realloc(*p, (size_t)bytes) : NULL;
-    if (!grown) return vb_fail(err, VB_ERR_MEMORY, "out of memory for what a request produced");
-    *p = grown;
-    *room = more;
-    return 0;
-}
+#define WHAT "what a request produced"
 
 static int reserve_box(vbs_box *b, size_t tokens, size_t tops, size_t text, vb_error *err) {
-    int rc = reserve((void **)&b->tokens, &b->room, b->n + tokens, sizeof *b->tokens, err);
-    if (!rc) rc = reserve((void **)&b->tops, &b->tops_room, b->n_tops + tops, sizeof *b->tops, err);
-    if (!rc) rc = reserve((void **)&b->text, &b->text_room, b->n_text + text, 1, err);
+    int rc = vb_grow((void **)&b->tokens, &b->room, b->n + tokens, sizeof *b->tokens, WHAT, err);
+    if (!rc) rc = vb_grow((void **)&b->tops, &b->tops_room, b->n_tops + tops, sizeof *b->tops, WHAT, err);
+    if (!rc) rc = vb_grow((void **)&b->text, &b->text_room, b->n_text + text, 1, WHAT, err);
     return rc;
 }
 

@@ -180,7 +180,7 @@ static int answer(vbs_call *c, bool chat) {
              (unsigned long long)atomic_fetch_add(&c->s->serial, 1));
     int ok;
     vbs_body_hold(c);
-    int rc = vbs_ask_read(&a->ask, chat, c->body ? c->body : "", c->n_body, &c->s->terms, &p);
+    int rc = vbs_ask_read(&a->ask, chat, c->body.n ? c->body.s : "", c->body.n, &c->s->terms, &p);
     vbs_body_release(c);
     if (rc || make_prompts(a, &p) || start(a, &p)) {
         ok = vbs_reply_problem(c, &p);

@@ -60,14 +60,12 @@ void vbs_problem_from(vbs_problem *p, const vb_error *err) {
 
 void vbs_body_hold(vbs_call *c) {
     enum { LARGE = 128 << 10 };
-    c->large = c->n_body > LARGE;
+    c->large = c->body.n > LARGE;
     if (c->large) pthread_mutex_lock(&c->s->large);
 }
 
 void vbs_body_release(vbs_call *c) {
-    free(c->body);
-    c->body = NULL;
-    c->n_body = c->room = 0;
+    vb_buf_free(&c->body);
     if (c->large) pthread_mutex_unlock(&c->s->large);
 }
 

@@ -2,6 +2,7 @@
 #ifndef VERBATIM_SERVER_HTTPD_H
 #define VERBATIM_SERVER_HTTPD_H
 
+#include "base/buf.h"
 #include "server/connection.h"
 #include "server/listen.h"
 #include "server/server.h"
@@ -12,8 +13,8 @@ typedef struct vbs_call {
     vbs_peer *peer;
     vbs_head head;
     const struct vbs_route *route;
-    char *body;
-    size_t n_body, room, dropped;
+    vb_buf body;
+    size_t dropped;
     bool too_large, refused, large;
     vbs_problem problem; /* with `refused`: found before the body came */
     bool unread, late;   /* the body, or the head, was not read to its end; because it did not come in time */

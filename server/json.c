@@ -2,6 +2,7 @@
 #include "server/httpd.h"
 #include "base/json.h"
 
+#include "base/buf.h"
 #include "base/utf8.h"
 
 #include <math.h>
@@ -78,33 +79,14 @@ json_t *vbs_json_bytes(const char *bytes, size_t n) {
  *
  * Jansson prints 0.8 as 0.80000000000000004. Here every number is as short as reads back to the same bits. */
 
-typedef struct writer {
-    char *text;
-    size_t n, room;
-    bool failed;
-} writer;
-
-static void put(writer *w, const char *bytes, size_t n) {
-    if (w->n + n + 1 > w->room) {
-        size_t room = 2 * (w->n + n) + 512;
-        char *grown = w->failed ? NULL : realloc(w->text, room);
-        w->failed = !grown;
-        if (!grown) return;
-        w->text = grown;
-        w->room = room;
-    }
-    memcpy(w->text + w->n, bytes, n);
-    w->n += n;
-}
-
-static void put_string(writer *w, const char *s, size_t n) {
+static void put_string(vb_buf *w, const char *s, size_t n) {
     size_t from = 0;
-    put(w, "\"", 1);
+    vb_buf_puts(w, "\"");
     for (size_t i = 0; i < n; i++) {
         unsigned char c = (unsigned char)s[i];
         char escape[8];
         if (c >= 0x20 && c != '"' && c != '\\') continue;
-        put(w, s + from, i - from);
+        vb_buf_add(w, s + from, i - from);
         from = i + 1;
         const char *named = c ? strchr("\bb\ff\nn\rr\tt", c) : NULL;
         if (c == '"' || c == '\\')
@@ -113,73 +95,67 @@ static void put_string(writer *w, const char *s, size_t n) {
             snprintf(escape, sizeof escape, "\\%c", named[1]);
         else
             snprintf(escape, sizeof escape, "\\u%04X", c);
-        put(w, escape, strlen(escape));
+        vb_buf_puts(w, escape);
     }
-    put(w, s + from, n - from);
-    put(w, "\"", 1);
+    vb_buf_add(w, s + from, n - from);
+    vb_buf_puts(w, "\"");
 }
 
 /* With a point or an exponent, so that a whole number stays a real one. */
-static void put_real(writer *w, double x) {
+static void put_real(vb_buf *w, double x) {
     char text[40];
     for (int digits = 1; digits <= 17; digits += digits < 15 ? 14 : 1) {
         snprintf(text, sizeof text, "%.*g", digits, x);
         if (strtod(text, NULL) == x) break;
     }
     if (!strpbrk(text, ".eni")) strcat(text, ".0");
-    put(w, text, strlen(text));
+    vb_buf_puts(w, text);
 }
 
-static void put_value(writer *w, const json_t *v);
+static void put_value(vb_buf *w, const json_t *v);
 
-static void put_object(writer *w, const json_t *v) {
+static void put_object(vb_buf *w, const json_t *v) {
     json_t *object = (json_t *)(uintptr_t)v, *value; /* the iterator's interface knows no const */
     const char *key, *comma = "";
-    put(w, "{", 1);
+    vb_buf_puts(w, "{");
     json_object_foreach(object, key, value) {
-        put(w, comma, strlen(comma));
+        vb_buf_puts(w, comma);
         comma = ",";
         put_string(w, key, strlen(key));
-        put(w, ":", 1);
+        vb_buf_puts(w, ":");
         put_value(w, value);
     }
-    put(w, "}", 1);
+    vb_buf_puts(w, "}");
 }
 
-static void put_value(writer *w, const json_t *v) {
-    char text[32];
+static void put_value(vb_buf *w, const json_t *v) {
     switch (json_typeof(v)) {
     case JSON_OBJECT: put_object(w, v); return;
     case JSON_ARRAY:
-        put(w, "[", 1);
+        vb_buf_puts(w, "[");
         for (size_t i = 0; i < json_array_size(v); i++) {
-            if (i) put(w, ",", 1);
+            if (i) vb_buf_puts(w, ",");
             put_value(w, json_array_get(v, i));
         }
-        put(w, "]", 1);
+        vb_buf_puts(w, "]");
         return;
     case JSON_STRING: put_string(w, json_string_value(v), json_string_length(v)); return;
     case JSON_REAL: put_real(w, json_real_value(v)); return;
-    case JSON_INTEGER:
-        snprintf(text, sizeof text, "%lld", (long long)json_integer_value(v));
-        put(w, text, strlen(text));
-        return;
-    case JSON_TRUE: put(w, "true", 4); return;
-    case JSON_FALSE: put(w, "false", 5); return;
-    default: put(w, "null", 4); return;
+    case JSON_INTEGER: vb_buf_addf(w, "%lld", (long long)json_integer_value(v)); return;
+    case JSON_TRUE: vb_buf_puts(w, "true"); return;
+    case JSON_FALSE: vb_buf_puts(w, "false"); return;
+    default: vb_buf_puts(w, "null"); return;
     }
 }
 
 char *vbs_json_dump(const json_t *value, size_t *n) {
-    writer w = {0};
+    vb_buf w = {0};
     *n = 0;
     if (!value) return NULL;
     put_value(&w, value);
-    if (w.failed || vb_json_failed()) {
-        free(w.text);
+    if (vb_json_failed()) {
+        vb_buf_free(&w);
         return NULL;
     }
-    w.text[w.n] = 0;
-    *n = w.n;
-    return w.text;
+    return vb_buf_take(&w, n);
 }

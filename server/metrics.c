@@ -1,58 +1,31 @@
 /* metrics.c - /metrics in Prometheus' text format. */
 #include "server/httpd.h"
 
-#include "base/base.h"
+#include "base/buf.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-typedef struct page {
-    char *text;
-    size_t n, room;
-    bool failed;
-} page;
-
-__attribute__((format(printf, 2, 3))) static void put(page *p, const char *format, ...) {
-    char line[512];
-    va_list ap;
-    va_start(ap, format);
-    int n = vsnprintf(line, sizeof line, format, ap);
-    va_end(ap);
-    if (n < 0 || p->failed) return;
-    size_t len = (size_t)n < sizeof line ? (size_t)n : sizeof line - 1;
-    if (p->n + len + 1 > p->room) {
-        size_t room = 2 * p->room + 4096;
-        char *grown = realloc(p->text, room);
-        p->failed = !grown;
-        if (!grown) return;
-        p->text = grown;
-        p->room = room;
-    }
-    for (size_t i = 0; i <= len; i++) p->text[p->n + i] = line[i];
-    p->n += len;
+static void head(vb_buf *p, const char *name, const char *type, const char *help) {
+    vb_buf_addf(p, "# HELP verbatim_%s %s\n# TYPE verbatim_%s %s\n", name, help, name, type);
 }
 
-static void head(page *p, const char *name, const char *type, const char *help) {
-    put(p, "# HELP verbatim_%s %s\n# TYPE verbatim_%s %s\n", name, help, name, type);
-}
-
-static void counter(page *p, const char *name, const char *help, uint64_t value) {
+static void counter(vb_buf *p, const char *name, const char *help, uint64_t value) {
     head(p, name, "counter", help);
-    put(p, "verbatim_%s %llu\n", name, (unsigned long long)value);
+    vb_buf_addf(p, "verbatim_%s %llu\n", name, (unsigned long long)value);
 }
 
-static void gauge(page *p, const char *name, const char *help, double value) {
+static void gauge(vb_buf *p, const char *name, const char *help, double value) {
     head(p, name, "gauge", help);
-    put(p, "verbatim_%s %.17g\n", name, value);
+    vb_buf_addf(p, "verbatim_%s %.17g\n", name, value);
 }
 
-static void http_part(page *p, vbs_server *s) {
+static void http_part(vb_buf *p, vbs_server *s) {
     vbs_counts *c = &s->counts;
     head(p, "http_responses_total", "counter", "Replies by class of status.");
     for (int i = 1; i < 6; i++)
-        put(p, "verbatim_http_responses_total{class=\"%dxx\"} %llu\n", i,
-            (unsigned long long)atomic_load(&c->by_class[i]));
+        vb_buf_addf(p, "verbatim_http_responses_total{class=\"%dxx\"} %llu\n", i,
+                    (unsigned long long)atomic_load(&c->by_class[i]));
     counter(p, "http_refused_origin_total", "Requests refused for their Host or Origin.",
             atomic_load(&c->refused_host));
     counter(p, "http_refused_key_total", "Requests without a right API key.", atomic_load(&c->refused_key));
@@ -69,18 +42,18 @@ static void http_part(page *p, vbs_server *s) {
     gauge(p, "http_active", "Requests in progress, this one among them.", atomic_load(&s->active));
 }
 
-static void by_position(page *p, const vbs_metrics *m) {
+static void by_position(vb_buf *p, const vbs_metrics *m) {
     head(p, "draft_tested_at_total", "counter", "Draft tokens tested, by position in the draft.");
     for (int k = 0; k < 32 && m->tested_at[k]; k++)
-        put(p, "verbatim_draft_tested_at_total{position=\"%d\"} %llu\n", k,
-            (unsigned long long)m->tested_at[k]);
+        vb_buf_addf(p, "verbatim_draft_tested_at_total{position=\"%d\"} %llu\n", k,
+                    (unsigned long long)m->tested_at[k]);
     head(p, "draft_accepted_at_total", "counter", "Draft tokens accepted, by position in the draft.");
     for (int k = 0; k < 32 && m->tested_at[k]; k++)
-        put(p, "verbatim_draft_accepted_at_total{position=\"%d\"} %llu\n", k,
-            (unsigned long long)m->accepted_at[k]);
+        vb_buf_addf(p, "verbatim_draft_accepted_at_total{position=\"%d\"} %llu\n", k,
+                    (unsigned long long)m->accepted_at[k]);
 }
 
-static void engine_part(page *p, const vbs_metrics *m) {
+static void engine_part(vb_buf *p, const vbs_metrics *m) {
     counter(p, "requests_total", "Choices taken for generation.", m->requests);
     counter(p, "requests_finished_total", "Choices generated to their end.", m->finished);
     counter(p, "requests_cancelled_total",
@@ -100,17 +73,17 @@ static void engine_part(page *p, const vbs_metrics *m) {
     counter(p, "draft_accepted_tokens_total", "Draft tokens accepted.", m->accepted);
     by_position(p, m);
     head(p, "seconds_total", "counter", "Computing time by what it was spent on.");
-    put(p, "verbatim_seconds_total{part=\"draft\"} %.17g\n", m->draft_s);
-    put(p, "verbatim_seconds_total{part=\"verify\"} %.17g\n", m->verify_s);
-    put(p, "verbatim_seconds_total{part=\"sample\"} %.17g\n", m->sample_s);
-    put(p, "verbatim_seconds_total{part=\"prompt\"} %.17g\n", m->prompt_s);
-    put(p, "verbatim_seconds_total{part=\"busy\"} %.17g\n", m->busy_s);
+    vb_buf_addf(p, "verbatim_seconds_total{part=\"draft\"} %.17g\n", m->draft_s);
+    vb_buf_addf(p, "verbatim_seconds_total{part=\"verify\"} %.17g\n", m->verify_s);
+    vb_buf_addf(p, "verbatim_seconds_total{part=\"sample\"} %.17g\n", m->sample_s);
+    vb_buf_addf(p, "verbatim_seconds_total{part=\"prompt\"} %.17g\n", m->prompt_s);
+    vb_buf_addf(p, "verbatim_seconds_total{part=\"busy\"} %.17g\n", m->busy_s);
     gauge(p, "weight_bytes", "Weights of the models.", (double)m->weight_bytes);
     gauge(p, "context_bytes", "KV caches and scratch of the slots.", (double)m->context_bytes);
 }
 
 char *vbs_metrics_text(vbs_server *s) {
-    page p = {0};
+    vb_buf p = {0};
     vbs_metrics m;
     vbs_engine *e = s->engine;
     gauge(&p, "ready", "1 once the models are loaded.", e != NULL);
@@ -120,7 +93,5 @@ char *vbs_metrics_text(vbs_server *s) {
         vbs_metrics_read(e, &m);
         engine_part(&p, &m);
     }
-    if (!p.failed) return p.text;
-    free(p.text);
-    return NULL;
+    return vb_buf_take(&p, NULL);
 }

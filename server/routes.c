@@ -124,7 +124,7 @@ static int tokenize(vbs_call *c) {
     int32_t *ids = NULL;
     size_t n = 0;
     vbs_body_hold(c);
-    json_t *root = vbs_json_read(c->body ? c->body : "", c->n_body, &p);
+    json_t *root = vbs_json_read(c->body.n ? c->body.s : "", c->body.n, &p);
     const json_t *text = root ? vbs_get(root, "content") : NULL;
     if (root && !text) text = vbs_get(root, "prompt");
     if (root && !json_is_string(text)) VBS_BAD(&p, "content", "content: expected a string");
@@ -181,7 +181,7 @@ static int detokenize(vbs_call *c) {
     size_t n = 0, len = 0;
     bool special = true;
     vbs_body_hold(c);
-    json_t *root = vbs_json_read(c->body ? c->body : "", c->n_body, &p);
+    json_t *root = vbs_json_read(c->body.n ? c->body.s : "", c->body.n, &p);
     if (root && !vbs_get_bool(root, "special", &special, NULL, &p) &&
         !read_tokens(vbs_get(root, "tokens"), t, &ids, &n, &p) &&
         vb_detokenize(t, ids, n, special, &text, &len, &err))

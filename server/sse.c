@@ -3,7 +3,7 @@
 #include "server/httpd.h"
 #include "base/json.h"
 
-#include "base/base.h"
+#include "base/buf.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,41 +18,22 @@ typedef struct part {
 typedef struct stream {
     vbs_answer *a;
     part *parts; /* (x->n) */
-    char *out;   /* (n) events that the client has not taken yet */
-    size_t n, room;
+    vb_buf out;  /* events that the client has not taken yet; failed: out of memory, they are whole events */
     double last; /* when something was last produced */
     size_t prompt_said;
-    bool finished, failed; /* failed: out of memory, what is in `out` is whole events */
+    bool finished;
 } stream;
-
-/* Room for n bytes more, or the stream has failed. */
-static bool reserve(stream *s, size_t n) {
-    if (s->failed || s->n + n <= s->room) return !s->failed;
-    size_t room = 2 * (s->n + n) + 1024;
-    char *grown = realloc(s->out, room);
-    s->failed = !grown;
-    if (!grown) return false;
-    s->out = grown;
-    s->room = room;
-    return true;
-}
-
-static void put(stream *s, const char *bytes, size_t n) {
-    if (!reserve(s, n)) return;
-    memcpy(s->out + s->n, bytes, n);
-    s->n += n;
-}
 
 /* One event; releases value. */
 static void put_event(stream *s, json_t *value) {
     size_t n;
     char *text = vbs_json_dump(value, &n);
     json_decref(value);
-    s->failed |= !text;
-    if (text && reserve(s, n + 8)) {
-        put(s, "data: ", 6);
-        put(s, text, n);
-        put(s, "\n\n", 2);
+    s->out.failed |= !text;
+    if (text && vb_buf_reserve(&s->out, n + 8)) {
+        vb_buf_puts(&s->out, "data: ");
+        vb_buf_add(&s->out, text, n);
+        vb_buf_puts(&s->out, "\n\n");
     }
     free(text);
 }
@@ -162,7 +143,7 @@ static void log_stream(const stream *s, const char *how) {
 static void fail(stream *s, const vbs_problem *p) {
     vb_json_begin();
     put_event(s, vbs_problem_json(p));
-    put(s, "data: [DONE]\n\n", 14);
+    vb_buf_puts(&s->out, "data: [DONE]\n\n");
     s->finished = true;
     log_stream(s, "failed");
 }
@@ -179,7 +160,7 @@ static void collect(stream *s) {
         if (p->done) continue;
         if (!p->introduced) introduce(s, i);
         bool ended = vbs_choice_take(&x->choices[i], &p->fresh);
-        if (vbs_box_append(&p->pending, &p->fresh, &err)) s->failed = true;
+        if (vbs_box_append(&p->pending, &p->fresh, &err)) s->out.failed = true;
         put_choice(s, i, ended);
         if (!ended) continue;
         p->done = true;
@@ -195,7 +176,7 @@ static void collect(stream *s) {
         if (o) json_object_set_new(o, "usage", vbs_usage_json(s->a));
         put_event(s, o);
     }
-    put(s, "data: [DONE]\n\n", 14);
+    vb_buf_puts(&s->out, "data: [DONE]\n\n");
     s->finished = true;
     log_stream(s, x->timed_out ? "time limit" : "done");
 }
@@ -210,7 +191,7 @@ static void keep_alive(stream *s, double now, bool must) {
     pthread_mutex_unlock(&x->lock);
     int n = done < total ? snprintf(line, sizeof line, ": prompt %zu of %zu tokens\n\n", done, total)
                          : snprintf(line, sizeof line, ": waiting\n\n");
-    put(s, line, (size_t)n);
+    vb_buf_add(&s->out, line, (size_t)n);
 }
 
 /* The end of a stream that failed, which takes no memory: what came before is whole, and an error says that
@@ -225,16 +206,16 @@ static int tell_failure(stream *s) {
 
 /* What there is to say next. Returns 0, or -1 if there is nobody to say it to. */
 static int next_events(stream *s) {
-    s->n = 0;
+    s->out.n = 0;
     if (s->parts[0].introduced) vbs_exchange_wait(s->a->x, 0.25);
     vbs_answer_watch(s->a);
     if (s->a->x->gone) return -1;
     collect(s);
     const double now = vb_now();
-    if (s->n == 0) keep_alive(s, now, vbs_call_doubtful(s->a->call));
-    if (s->n) s->last = now;
-    const int rc = vbs_reply_more(s->a->call, s->out, s->n);
-    return rc || !s->failed ? rc : tell_failure(s);
+    if (s->out.n == 0) keep_alive(s, now, vbs_call_doubtful(s->a->call));
+    if (s->out.n) s->last = now;
+    const int rc = vbs_reply_more(s->a->call, s->out.s, s->out.n);
+    return rc || !s->out.failed ? rc : tell_failure(s);
 }
 
 int vbs_answer_stream(vbs_answer *a) {
@@ -253,6 +234,6 @@ int vbs_answer_stream(vbs_answer *a) {
         vbs_box_free(&parts[i].pending);
     }
     free(parts);
-    free(s.out);
+    vb_buf_free(&s.out);
     return rc;
 }

@@ -1,7 +1,7 @@
 /* text.c - stop strings across token boundaries, characters in one piece. See text.h. */
 #include "server/text.h"
 
-#include "base/base.h"
+#include "base/buf.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,16 +18,6 @@ void vbs_text_close(vbs_text *t) {
     free(t->held);
     free(t->out);
     memset(t, 0, sizeof *t);
-}
-
-static int reserve(char **p, size_t *room, size_t n, vb_error *err) {
-    if (n <= *room) return 0;
-    size_t more = 2 * n + 64;
-    char *grown = realloc(*p, more);
-    if (!grown) return vb_fail(err, VB_ERR_MEMORY, "out of memory for %zu bytes of text", more);
-    *p = grown;
-    *room = more;
-    return 0;
 }
 
 /* The length of the longest stop string that ends where bytes[0..n) end; 0 if none does. */
@@ -55,8 +45,8 @@ int vbs_text_push(vbs_text *t, const char *bytes, size_t n, vb_error *err) {
         return 0;
     }
     if (n > SIZE_MAX / 4 - t->n_held) return vb_fail(err, VB_ERR_MEMORY, "a text of %zu bytes", n);
-    int rc = reserve(&t->held, &t->room, t->n_held + n, err);
-    if (!rc) rc = reserve(&t->out, &t->out_room, t->n_held + n + 3, err);
+    int rc = vb_grow((void **)&t->held, &t->room, t->n_held + n, 1, "text", err);
+    if (!rc) rc = vb_grow((void **)&t->out, &t->out_room, t->n_held + n + 3, 1, "text", err);
     if (rc) return rc;
     size_t old = t->n_held, all = old + n, free_bytes = all;
     if (n) memcpy(t->held + old, bytes, n);
@@ -77,7 +67,7 @@ int vbs_text_push(vbs_text *t, const char *bytes, size_t n, vb_error *err) {
 }
 
 int vbs_text_end(vbs_text *t, vb_error *err) {
-    int rc = reserve(&t->out, &t->out_room, t->n_held + 6, err);
+    int rc = vb_grow((void **)&t->out, &t->out_room, t->n_held + 6, 1, "text", err);
     if (rc) return rc;
     t->n_out = vb_utf8_push(&t->utf8, t->held, t->n_held, t->out);
     t->n_out += vb_utf8_flush(&t->utf8, t->out + t->n_out);

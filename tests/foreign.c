@@ -96,15 +96,15 @@ const vb_tensor *fe_tensor(const fe_engine *e, int layer, const char *name) {
 
 /* ---------------------------------------------------------------------------------------------- recording */
 
-void fe_show(cf_text *rows, int position, int layer, const char *op, const double *x, int n) {
-    cf_addf(rows, "{\"position\":%d,", position);
-    if (layer >= 0) cf_addf(rows, "\"layer\":%d,", layer);
-    cf_addf(rows, "\"op\":\"%s\",\"n\":%d,\"f64\":\"", op, n);
+void fe_show(vb_buf *rows, int position, int layer, const char *op, const double *x, int n) {
+    vb_buf_addf(rows, "{\"position\":%d,", position);
+    if (layer >= 0) vb_buf_addf(rows, "\"layer\":%d,", layer);
+    vb_buf_addf(rows, "\"op\":\"%s\",\"n\":%d,\"f64\":\"", op, n);
     cf_add_f64(rows, x, (size_t)n);
-    cf_addf(rows, "\"}\n");
+    vb_buf_addf(rows, "\"}\n");
 }
 
-static void logits_of(const fe_engine *e, int t, cf_text *r) {
+static void logits_of(const fe_engine *e, int t, vb_buf *r) {
     double *h = e->h + t * e->dim;
     fe_norm(e, -1, "output_norm.weight", e->x + t * e->dim, e->dim, h);
     if (e->fault == FE_NO_FINAL_NORM) memcpy(h, e->x + t * e->dim, (size_t)e->dim * sizeof *h);
@@ -130,9 +130,9 @@ static double logprob(const fe_engine *e, int32_t id, bool generated) {
 
 /* The whole sequence from nothing; with `out` everything is recorded, otherwise only the last logits are
  * made. */
-static void forward(const fe_engine *e, const int32_t *ids, int n, cf_text *out) {
-    cf_text *rows = out ? calloc((size_t)n, sizeof *rows) : NULL;
-    cf_text lp = {0};
+static void forward(const fe_engine *e, const int32_t *ids, int n, vb_buf *out) {
+    vb_buf *rows = out ? calloc((size_t)n, sizeof *rows) : NULL;
+    vb_buf lp = {0};
     const vb_tensor *embd = fe_tensor(e, -1, "token_embd.weight");
     for (int t = 0; t < n; t++) {
         fe_row(embd, (uint64_t)ids[t], e->x + t * e->dim);
@@ -144,23 +144,23 @@ static void forward(const fe_engine *e, const int32_t *ids, int n, cf_text *out)
     for (int t = rows ? 0 : n - 1; t < n; t++) {
         logits_of(e, t, rows && t >= e->from ? &rows[t] : NULL);
         if (!rows) continue;
-        if (rows[t].data) cf_add(out, rows[t].data, rows[t].len);
-        cf_text_free(&rows[t]);
+        if (rows[t].s) vb_buf_add(out, rows[t].s, rows[t].n);
+        vb_buf_free(&rows[t]);
         if (t == n - 1) continue;
         const double p = logprob(e, ids[t + 1], false);
         cf_add_f64(&lp, &p, 1);
     }
-    if (rows) cf_addf(out, "{\"logprobs\":\"");
-    if (rows && lp.data) cf_add(out, lp.data, lp.len);
-    if (rows) cf_addf(out, "\"}\n");
-    cf_text_free(&lp);
+    if (rows) vb_buf_addf(out, "{\"logprobs\":\"");
+    if (rows && lp.s) vb_buf_add(out, lp.s, lp.n);
+    if (rows) vb_buf_addf(out, "\"}\n");
+    vb_buf_free(&lp);
     free(rows);
 }
 
 /* The logits of the last position are there already. */
 static void greedy(const fe_engine *e, int32_t *ids, int n, int count) {
-    cf_text lp = {0};
-    cf_addf(e->out, "{\"greedy\":[");
+    vb_buf lp = {0};
+    vb_buf_addf(e->out, "{\"greedy\":[");
     for (int i = 0; i < count; i++) {
         int best = 0;
         if (i) forward(e, ids, n + i, NULL);
@@ -169,12 +169,12 @@ static void greedy(const fe_engine *e, int32_t *ids, int n, int count) {
         ids[n + i] = best;
         const double p = logprob(e, best, true);
         cf_add_f64(&lp, &p, 1);
-        cf_addf(e->out, i ? ",%d" : "%d", best);
+        vb_buf_addf(e->out, i ? ",%d" : "%d", best);
     }
-    cf_addf(e->out, "],\"logprobs\":\"");
-    if (lp.data) cf_add(e->out, lp.data, lp.len);
-    cf_addf(e->out, "\"}\n");
-    cf_text_free(&lp);
+    vb_buf_addf(e->out, "],\"logprobs\":\"");
+    if (lp.s) vb_buf_add(e->out, lp.s, lp.n);
+    vb_buf_addf(e->out, "\"}\n");
+    vb_buf_free(&lp);
 }
 
 /* ---------------------------------------------------------------------------------------------- opening */
@@ -229,7 +229,7 @@ static void close_engine(fe_engine *e) {
     vb_gguf_close(e->g);
 }
 
-int fe_record(cf_text *out, const char *dir, const char *ours, fe_fault fault, vb_error *err) {
+int fe_record(vb_buf *out, const char *dir, const char *ours, fe_fault fault, vb_error *err) {
     fe_engine e = {.fault = fault, .out = out};
     cf_recording r;
     int32_t *ids = NULL;
@@ -245,18 +245,18 @@ int fe_record(cf_text *out, const char *dir, const char *ours, fe_fault fault, v
     size_t first = 0;
     while (first < r.n_rows && r.rows[first].layer < 0) first++;
     if (fault && first < r.n_rows) e.from = r.rows[first].position;
-    cf_addf(out, "{\"verbatim\":\"vectors\",\"version\":1,\"kind\":\"model\",\"engine\":\"foreign\"}\n");
+    vb_buf_addf(out, "{\"verbatim\":\"vectors\",\"version\":1,\"kind\":\"model\",\"engine\":\"foreign\"}\n");
     memcpy(ids, r.prompts[0].id, r.prompts[0].n * sizeof *ids);
-    cf_addf(out, "{\"prompt\":0,\"tokens\":[");
+    vb_buf_addf(out, "{\"prompt\":0,\"tokens\":[");
     cf_add_ids(out, ids, r.prompts[0].n);
-    cf_addf(out, "]}\n");
+    vb_buf_addf(out, "]}\n");
     forward(&e, ids, (int)r.prompts[0].n, out);
     /* What is wrong before the logits shows there; the tokens are for what is wrong after them. */
     if (fault == FE_NONE || fault >= FE_LOGPROB_TEMPERATURE) greedy(&e, ids, (int)r.prompts[0].n, generate);
     size_t lines = 0;
-    for (size_t i = 0; i < out->len; i++) lines += out->data[i] == '\n';
-    cf_addf(out, "{\"end\":%zu}\n", lines);
-    rc = cf_text_done(out, err);
+    for (size_t i = 0; i < out->n; i++) lines += out->s[i] == '\n';
+    vb_buf_addf(out, "{\"end\":%zu}\n", lines);
+    rc = vb_buf_done(out, "a vector file", err);
 cleanup:
     free(ids);
     close_engine(&e);

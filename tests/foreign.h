@@ -78,7 +78,7 @@ const char *fe_fault_name(fe_fault f);
 /* The recording of dir/model for the first prompt and the number of tokens that OURS has. With a fault,
  * arrays are recorded from the first position on of which OURS has a layer's: before it there are logits at
  * most, which tell that something is wrong but not where. */
-int fe_record(cf_text *out, const char *dir, const char *ours, fe_fault fault, vb_error *err);
+int fe_record(vb_buf *out, const char *dir, const char *ours, fe_fault fault, vb_error *err);
 
 /* Blocks and products of another engine (foreign_formats.c): levels 2 and 3, F16, Q4_0, Q5_0, Q8_0, Q4_K,
  * Q6_K and MXFP4 decoded anew, other types as OURS has them. */
@@ -106,6 +106,6 @@ typedef enum ff_fault {
 
 const char *ff_fault_name(ff_fault f);
 /* OURS (blocks.jsonl or dots.jsonl) as this engine has it. */
-int ff_record(cf_text *out, const char *ours, ff_fault fault, vb_error *err);
+int ff_record(vb_buf *out, const char *ours, ff_fault fault, vb_error *err);
 
 #endif

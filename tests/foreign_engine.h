@@ -17,7 +17,7 @@ typedef struct fe_engine {
     double *x, *h, *q, *k, *v, *heads_out, *delta, *hidden; /* (T, ...) */
     double *logits;                                         /* (n_vocab) of the row last asked for */
     int from;                                               /* the first position whose arrays are recorded */
-    cf_text *out;                                           /* NULL: nothing is recorded */
+    vb_buf *out;                                            /* NULL: nothing is recorded */
 } fe_engine;
 
 /* Tensor `name` of a layer, or of the model where the layer is negative; NULL where there is none. */
@@ -25,12 +25,12 @@ const vb_tensor *fe_tensor(const fe_engine *e, int layer, const char *name);
 /* Row r of a tensor, as numbers. */
 void fe_row(const vb_tensor *t, uint64_t r, double *out);
 /* One array of the recording. */
-void fe_show(cf_text *rows, int position, int layer, const char *op, const double *x, int n);
+void fe_show(vb_buf *rows, int position, int layer, const char *op, const double *x, int n);
 
 /* y = W x + b; b may be missing, or NULL. */
 void fe_linear(const fe_engine *e, int layer, const char *name, const char *bias, const double *x, double *y);
 void fe_norm(const fe_engine *e, int layer, const char *name, const double *x, int n, double *y);
 /* One layer for n tokens from position 0; rows[t] gets what is recorded of token t, rows may be NULL. */
-void fe_layer(const fe_engine *e, int layer, int n, cf_text *rows);
+void fe_layer(const fe_engine *e, int layer, int n, vb_buf *rows);
 
 #endif

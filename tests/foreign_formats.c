@@ -133,10 +133,10 @@ static uint8_t *bytes_of(const char *hex, size_t *n) {
 }
 
 static void set_floats(json_t *line, const char *key, const float *x, size_t n) {
-    cf_text t = {0};
+    vb_buf t = {0};
     cf_add_f32(&t, x, n);
-    json_object_set_new(line, key, json_string(t.data ? t.data : ""));
-    cf_text_free(&t);
+    json_object_set_new(line, key, json_string(t.s ? t.s : ""));
+    vb_buf_free(&t);
 }
 
 static void block_line(json_t *line, ff_fault f) {
@@ -195,7 +195,7 @@ static void activations_line(memory *m, json_t *line, ff_fault f) {
     const int from = find(m, text_of(line, "activations"), ""),
               at = find(m, text_of(line, "activations"), precision);
     const int n = m->of[from].n, limit = !strcmp(precision, "q8") ? 127 : 16256;
-    cf_text hex = {0};
+    vb_buf hex = {0};
     m->of[at].n = n;
     for (int g = 0; g < n / 32; g++) {
         const float *x = m->of[from].x + 32 * g;
@@ -212,9 +212,9 @@ static void activations_line(memory *m, json_t *line, ff_fault f) {
             cf_add_i16(&hex, &digits, 1);
         }
     }
-    json_object_set_new(line, "q", json_string(hex.data ? hex.data : ""));
+    json_object_set_new(line, "q", json_string(hex.s ? hex.s : ""));
     set_floats(line, "d", m->of[at].d, (size_t)n / 32);
-    cf_text_free(&hex);
+    vb_buf_free(&hex);
 }
 
 static int saturate(int v) {
@@ -300,7 +300,7 @@ static void product_line(memory *m, json_t *line, ff_fault f) {
     }
 }
 
-int ff_record(cf_text *out, const char *ours, ff_fault fault, vb_error *err) {
+int ff_record(vb_buf *out, const char *ours, ff_fault fault, vb_error *err) {
     char *text = NULL;
     size_t n;
     memory *m = calloc(1, sizeof *m);
@@ -318,7 +318,7 @@ int ff_record(cf_text *out, const char *ours, ff_fault fault, vb_error *err) {
         cf_add_json(out, line);
         at += len + (at[len] == '\n');
     }
-    if (!rc) rc = cf_text_done(out, err);
+    if (!rc) rc = vb_buf_done(out, "a vector file", err);
     if (m) free(m->blocks);
     free(m);
     free(text);

@@ -241,7 +241,7 @@ static void add_delta(const fe_engine *e, int layer, const char *behind, double 
     if (normed && e->fault == FE_POST_NORM_SUM) fe_norm(e, layer, behind, x, e->dim, x);
 }
 
-static void attention_half(const fe_engine *e, int layer, int t, cf_text *r) {
+static void attention_half(const fe_engine *e, int layer, int t, vb_buf *r) {
     const int D = e->dim, Q = e->heads * e->head_dim, K = e->kv_heads * e->head_dim;
     double *x = e->x + t * D, *h = e->h + t * D, *delta = e->delta;
     if (r) fe_show(r, t, layer, "attn_norm", h, D);
@@ -257,7 +257,7 @@ static void attention_half(const fe_engine *e, int layer, int t, cf_text *r) {
     if (r) fe_show(r, t, layer, "attn_out", delta, D);
 }
 
-static void ffn_half(const fe_engine *e, int layer, int t, cf_text *r) {
+static void ffn_half(const fe_engine *e, int layer, int t, vb_buf *r) {
     const int D = e->dim;
     double *x = e->x + t * D, *h = e->h + t * D, *delta = e->delta;
     const char *before = e->fault == FE_POST_NORM_PRE_FFN ? "post_attention_norm.weight" : "ffn_norm.weight";
@@ -270,7 +270,7 @@ static void ffn_half(const fe_engine *e, int layer, int t, cf_text *r) {
     if (r) fe_show(r, t, layer, "layer_out", x, D);
 }
 
-void fe_layer(const fe_engine *e, int layer, int n, cf_text *rows) {
+void fe_layer(const fe_engine *e, int layer, int n, vb_buf *rows) {
     const int D = e->dim, Q = e->heads * e->head_dim;
     for (int t = 0; t < n; t++) {
         double *x = e->x + t * D, *h = e->h + t * D;
@@ -282,7 +282,7 @@ void fe_layer(const fe_engine *e, int layer, int n, cf_text *rows) {
     }
     for (int t = 0; t < n; t++) attend(e, layer, t, n, e->heads_out + t * Q);
     for (int t = 0; t < n; t++) {
-        cf_text *r = rows && t >= e->from ? &rows[t] : NULL;
+        vb_buf *r = rows && t >= e->from ? &rows[t] : NULL;
         attention_half(e, layer, t, r);
         ffn_half(e, layer, t, r);
     }

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-static cf_text table; /* of docs/speculation.md */
+static vb_buf table; /* of docs/speculation.md */
 
 /* The mistakes that prove/wrong_rules.c does not name, because no sample shows them or they are not in a
  * rule. */
@@ -74,10 +74,10 @@ static hunt run(const law_case *wrong) {
 static void caught(const char *what, const law_case *c) {
     const hunt h = run(c);
     assert_true(h.tv_found || h.length_found);
-    cf_addf(&table, "| %s | %#.2g | %s |\n", what, h.tv,
-            h.reused         ? "a coin is met again"
-            : h.length_found ? "too few tokens"
-                             : "");
+    vb_buf_addf(&table, "| %s | %#.2g | %s |\n", what, h.tv,
+                h.reused         ? "a coin is met again"
+                : h.length_found ? "too few tokens"
+                                 : "");
 }
 
 static void right_rules_pass(void **state) {
@@ -158,14 +158,14 @@ static void the_page_has_the_table(void **state) {
     size_t n;
     vb_error err = {0};
     if (cf_read_file("docs/speculation.md", &page, &n, &err)) fail_msg("%s", err.message);
-    assert_int_equal(cf_text_done(&table, &err), 0);
-    printf("%s", table.data);
+    assert_int_equal(vb_buf_done(&table, "a vector file", &err), 0);
+    printf("%s", table.s);
     const char *to = getenv("VB_TABLE"); /* writes it for the page */
-    if (to) assert_int_equal(cf_write_file(to, table.data, table.len, &err), 0);
-    if (!strstr(page, table.data))
+    if (to) assert_int_equal(cf_write_file(to, table.s, table.n, &err), 0);
+    if (!strstr(page, table.s))
         fail_msg("docs/speculation.md has another table: VB_TABLE=FILE writes the one above");
     free(page);
-    cf_text_free(&table);
+    vb_buf_free(&table);
 }
 
 int main(void) {

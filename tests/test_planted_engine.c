@@ -22,7 +22,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-static cf_text table; /* of docs/vectors.md */
+static vb_buf table; /* of docs/vectors.md */
 static int planted;
 
 /* One bug in the table, and the bug must have been found at this level. */
@@ -43,7 +43,7 @@ static void caught(const char *bug, const char *file, const cf_comparison *c, in
     else
         snprintf(where, sizeof where, "position %d, %s", c->first.position, c->first.what);
     snprintf(text, sizeof text, "| %d | %s | `%s` | %s |\n", level, bug, file, where);
-    cf_add(&table, text, strlen(text));
+    vb_buf_add(&table, text, strlen(text));
     planted++;
 }
 
@@ -107,7 +107,7 @@ static void specials_are_text(vocabulary *v) {
 }
 
 /* tokens/NAME.jsonl as the tokenizer with this bug has it. */
-static void tokenise(cf_text *out, const char *model, const char *ours, size_t n, token_bug bug) {
+static void tokenise(vb_buf *out, const char *model, const char *ours, size_t n, token_bug bug) {
     vocabulary v = {0};
     char path[256];
     vb_error err = {0};
@@ -165,7 +165,7 @@ static void tokens(void **state) {
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char file[64], model[96];
-        cf_text theirs = {0};
+        vb_buf theirs = {0};
         cf_comparison c = {0};
         vb_error err = {0};
         const cf_bounds none = {0};
@@ -174,13 +174,13 @@ static void tokens(void **state) {
         snprintf(model, sizeof model, "models/seeded/%s.gguf", cases[i].name);
         char *ours = read_ours(file, &n);
         tokenise(&theirs, model, ours, n, cases[i].plant);
-        if (cf_compare_lines(file, ours, n, "theirs", theirs.data, theirs.len, CF_BITWISE, &none, &c, &err))
+        if (cf_compare_lines(file, ours, n, "theirs", theirs.s, theirs.n, CF_BITWISE, &none, &c, &err))
             fail_msg("%s", err.message);
         if (cases[i].bug)
             caught(cases[i].bug, file, &c, 1);
         else
             right(file, &c);
-        cf_text_free(&theirs);
+        vb_buf_free(&theirs);
         free(ours);
     }
 }
@@ -209,7 +209,7 @@ static void missing_bos(void **state) {
     assert_int_equal(cf_compare(&a, &b, CF_F32, &none, NULL, &c, &err), VB_ERR_ARGUMENT);
     assert_non_null(strstr(err.message, "level 1"));
     const char *text = "| 1 | BOS missing | `recordings/arch-llama.q16.jsonl` | tokens of prompt 0 |\n";
-    cf_add(&table, text, strlen(text));
+    vb_buf_add(&table, text, strlen(text));
     planted++;
     cf_recording_close(&a);
     cf_recording_close(&b);
@@ -225,20 +225,19 @@ static void formats(void **state) {
         size_t n;
         char *ours = read_ours(file, &n);
         for (int f = FF_NONE; f < FF_LAST; f++) {
-            cf_text theirs = {0};
+            vb_buf theirs = {0};
             cf_comparison c = {0};
             vb_error err = {0};
             const cf_bounds none = {0};
             if (f && (f < FF_HALF_AWAY) != (level == 2)) continue;
             if (ff_record(&theirs, path, (ff_fault)f, &err) ||
-                cf_compare_lines(file, ours, n, "theirs", theirs.data, theirs.len, CF_BITWISE, &none, &c,
-                                 &err))
+                cf_compare_lines(file, ours, n, "theirs", theirs.s, theirs.n, CF_BITWISE, &none, &c, &err))
                 fail_msg("%s", err.message);
             if (f)
                 caught(ff_fault_name((ff_fault)f), file, &c, level);
             else
                 right(file, &c);
-            cf_text_free(&theirs);
+            vb_buf_free(&theirs);
         }
         free(ours);
     }
@@ -317,7 +316,7 @@ static void bounds_for(const cf_recording *ours, fe_fault f, cf_tolerance *t, cf
 
 static cf_comparison foreign(const char *file, fe_fault f) {
     char path[128];
-    cf_text text = {0};
+    vb_buf text = {0};
     cf_recording a = {0}, b = {0};
     cf_tolerance t;
     cf_bounds bounds;
@@ -325,13 +324,13 @@ static cf_comparison foreign(const char *file, fe_fault f) {
     vb_error err = {0};
     snprintf(path, sizeof path, "vectors/%s", file);
     if (fe_record(&text, "vectors", path, f, &err) || cf_recording_open(&a, path, &err) ||
-        cf_recording_read(&b, "theirs", text.data, text.len, &err))
+        cf_recording_read(&b, "theirs", text.s, text.n, &err))
         fail_msg("%s: %s", fe_fault_name(f), err.message);
     bounds_for(&a, f, &t, &bounds);
     if (cf_compare(&a, &b, t, &bounds, NULL, &c, &err)) fail_msg("%s: %s", fe_fault_name(f), err.message);
     cf_recording_close(&a);
     cf_recording_close(&b);
-    cf_text_free(&text);
+    vb_buf_free(&text);
     return c;
 }
 
@@ -377,7 +376,7 @@ static void contract_engine_with(const char *bug, const char *key, const void *v
     char path[128], copy[256];
     cf_recording a = {0}, b = {0};
     cf_comparison c = {0};
-    cf_text text = {0};
+    vb_buf text = {0};
     vb_error err = {0};
     const cf_bounds none = {0};
     size_t n;
@@ -403,14 +402,14 @@ static void contract_engine_with(const char *bug, const char *key, const void *v
                                 .n_prompts = 1};
     const cf_config config = {NULL, 1, 0};
     if (cf_make_model(&text, &spec, &config, &err)) fail_msg("%s", err.message);
-    memcpy(strstr(text.data, "model_xxh3"), "other_xxh3", 10); /* it takes its file for the right one */
-    if (cf_recording_read(&b, "theirs", text.data, text.len, &err) ||
+    memcpy(strstr(text.s, "model_xxh3"), "other_xxh3", 10); /* it takes its file for the right one */
+    if (cf_recording_read(&b, "theirs", text.s, text.n, &err) ||
         cf_compare(&a, &b, CF_BITWISE, &none, NULL, &c, &err))
         fail_msg("%s", err.message);
     caught(bug, file, &c, 4);
     cf_recording_close(&a);
     cf_recording_close(&b);
-    cf_text_free(&text);
+    vb_buf_free(&text);
     unlink(copy);
 }
 
@@ -594,14 +593,14 @@ static void the_page_has_the_table(void **state) {
     size_t n;
     vb_error err = {0};
     if (cf_read_file("docs/vectors.md", &page, &n, &err)) fail_msg("%s", err.message);
-    printf("%d bugs planted, %d found:\n%s", planted, planted, table.data);
+    printf("%d bugs planted, %d found:\n%s", planted, planted, table.s);
     assert_true(planted >= 25);
     const char *to = getenv("VB_TABLE"); /* writes it for the page */
-    if (to) assert_int_equal(cf_write_file(to, table.data, table.len, &err), 0);
-    if (!strstr(page, table.data))
+    if (to) assert_int_equal(cf_write_file(to, table.s, table.n, &err), 0);
+    if (!strstr(page, table.s))
         fail_msg("docs/vectors.md has another table: VB_TABLE=FILE writes the one above");
     free(page);
-    cf_text_free(&table);
+    vb_buf_free(&table);
 }
 
 int main(void) {

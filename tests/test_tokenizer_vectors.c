@@ -91,26 +91,26 @@ static void test_vectors(void **state) {
  * only as added tokens as the character of that number. */
 static char *expected_text(const vb_tokenizer *t, const char *s, size_t len, size_t *n) {
     vb_error err = {0};
-    vb_string out = {.err = &err};
+    vb_buf out = {0};
     const char *from = s;
     size_t from_len = len;
     char *owned = NULL;
     if (!t->spm && t->pre_def->nfc) assert_int_equal(vb_nfc(s, len, &from, &from_len, &owned, &err), 0);
-    vb_string_add(&out, "", 0);
+    vb_buf_add(&out, "", 0);
     for (size_t i = 0; i < from_len; i++) {
         int32_t id = t->byte_id[(uint8_t)from[i]];
         char c[4];
         if (t->spm && from_len - i >= 3 && memcmp(from + i, "\xE2\x96\x81", 3) == 0) {
-            vb_string_puts(&out, " ");
+            vb_buf_puts(&out, " ");
             i += 2;
             continue;
         }
         if (t->spm || (id >= 0 && t->kind[id] != VB_TOKEN_USER))
-            vb_string_add(&out, from + i, 1);
+            vb_buf_add(&out, from + i, 1);
         else if (id >= 0)
-            vb_string_add(&out, c, vb_utf8_put((uint8_t)from[i], c));
+            vb_buf_add(&out, c, vb_utf8_put((uint8_t)from[i], c));
         else
-            vb_string_puts(&out, "\xEF\xBF\xBD");
+            vb_buf_puts(&out, "\xEF\xBF\xBD");
     }
     free(owned);
     *n = out.n;

@@ -63,10 +63,10 @@ static const char *file_path(const char *name) {
     return path;
 }
 
-static void put(const char *name, cf_text *t) {
+static void put(const char *name, vb_buf *t) {
     vb_error err = {0};
-    if (cf_write_file(file_path(name), t->data, t->len, &err)) fail_msg("%s", err.message);
-    cf_text_free(t);
+    if (cf_write_file(file_path(name), t->s, t->n, &err)) fail_msg("%s", err.message);
+    vb_buf_free(t);
 }
 
 static int make_set(void **state) {
@@ -75,7 +75,7 @@ static int make_set(void **state) {
     static int32_t ids[] = {1, 290, 372, 351};
     const cf_config config = {"ref", 1, 0};
     cf_prompt prompt = {ids, 4};
-    cf_text t = {0};
+    vb_buf t = {0};
     vb_error err = {0};
     gw_temp_path(dir);
     unlink(dir);
@@ -86,8 +86,8 @@ static int make_set(void **state) {
     const gw_model_spec spec = {
         .dim = 32, .heads = 2, .layers = 1, .n_ctx = 64, .seed = 9, .type = VB_Q8_0, .tied = true};
     assert_int_equal(gw_tiny_model(file_path("models/m.gguf"), &spec), 0);
-    cf_addf(&t, "{\"model\":\"models/"
-                "m.gguf\",\"origin\":\"seeded\",\"licence\":\"CC0-1.0\",\"command\":\"test_vectors\"}\n");
+    vb_buf_addf(&t, "{\"model\":\"models/"
+                    "m.gguf\",\"origin\":\"seeded\",\"licence\":\"CC0-1.0\",\"command\":\"test_vectors\"}\n");
     put("models/sources.jsonl", &t);
     assert_int_equal(cf_make_blocks(&t, &err), 0);
     put("blocks.jsonl", &t);
@@ -116,7 +116,7 @@ static int make_set(void **state) {
                                  .end = 10};
     if (cf_make_trace(&t, &trace, &config, &err)) fail_msg("%s", err.message);
     put("traces/m.jsonl", &t);
-    cf_addf(&t, "Any file is listed: pictures and pages too.\n");
+    vb_buf_addf(&t, "Any file is listed: pictures and pages too.\n");
     put("README.md", &t);
     if (cf_write_manifest(dir, &err)) fail_msg("%s", err.message);
     return 0;
@@ -268,20 +268,20 @@ static void an_oracle_alone(void **state) {
         "1.0\",\"command\":\"none\","
         "\"model\":\"models/"
         "m.gguf\",\"architecture\":\"llama\",\"bound\":\"3f50000000000000\",\"generate\":4}\n";
-    cf_text t = {0};
+    vb_buf t = {0};
     char *bytes;
     size_t n;
     vb_error err = {0};
     assert_int_equal(cf_read_file(file_path("recordings/m.jsonl"), &bytes, &n, NULL), 0);
-    cf_add(&t, head, sizeof head - 1);
+    vb_buf_add(&t, head, sizeof head - 1);
     const char *rest = strchr(bytes, '\n') + 1;
-    cf_add(&t, rest, n - (size_t)(rest - bytes));
-    char *at = strstr(t.data, "\"op\":\"heads\"");
+    vb_buf_add(&t, rest, n - (size_t)(rest - bytes));
+    char *at = strstr(t.s, "\"op\":\"heads\"");
     at = strstr(at, "\"f32\":\"") + 7;
     mkdir(file_path("oracle"), 0700);
     for (int wrong = 0; wrong < 2; wrong++) {
         if (wrong) memcpy(at, "44000000", 8); /* 512 */
-        assert_int_equal(cf_write_file(file_path("oracle/m.jsonl"), t.data, t.len, &err), 0);
+        assert_int_equal(cf_write_file(file_path("oracle/m.jsonl"), t.s, t.n, &err), 0);
         if (cf_write_manifest(dir, &err)) fail_msg("%s", err.message);
         const said s = check(dir, true);
         assert_int_equal(s.failed, wrong);
@@ -290,13 +290,13 @@ static void an_oracle_alone(void **state) {
     unlink(file_path("oracle/m.jsonl"));
     rmdir(file_path("oracle"));
     assert_int_equal(cf_write_manifest(dir, &err), 0);
-    cf_text_free(&t);
+    vb_buf_free(&t);
     free(bytes);
 }
 
 static void files_that_are_missing_or_unlisted_are_found(void **state) {
     (void)state;
-    cf_text t = {0};
+    vb_buf t = {0};
     char from[512];
     snprintf(from, sizeof from, "%s", file_path("blocks.jsonl"));
     assert_int_equal(rename(from, file_path("other.jsonl")), 0);
@@ -305,7 +305,7 @@ static void files_that_are_missing_or_unlisted_are_found(void **state) {
     assert_non_null(strstr(s.first, "other.jsonl is not in the manifest"));
     assert_int_equal(rename(file_path("other.jsonl"), from), 0);
 
-    cf_addf(&t, "{\"end\":0}\n");
+    vb_buf_addf(&t, "{\"end\":0}\n");
     put("recordings/new.jsonl", &t);
     s = check(dir, true);
     unlink(file_path("recordings/new.jsonl"));

@@ -30,18 +30,18 @@ static int remove_file(void **state) {
 static void write_theirs(const char *after, const char *from, const char *to) {
     char *text;
     size_t n;
-    cf_text t = {0};
+    vb_buf t = {0};
     vb_error err = {0};
     if (cf_read_file(OURS, &text, &n, &err)) fail_msg("%s", err.message);
     char *at = strstr(text, after);
     assert_non_null(at);
     at = strstr(at, from);
     assert_non_null(at);
-    cf_add(&t, text, (size_t)(at - text));
-    cf_add(&t, to, strlen(to));
-    cf_add(&t, at + strlen(from), strlen(at + strlen(from)));
-    assert_int_equal(cf_write_file(theirs_path, t.data, t.len, &err), 0);
-    cf_text_free(&t);
+    vb_buf_add(&t, text, (size_t)(at - text));
+    vb_buf_add(&t, to, strlen(to));
+    vb_buf_add(&t, at + strlen(from), strlen(at + strlen(from)));
+    assert_int_equal(cf_write_file(theirs_path, t.s, t.n, &err), 0);
+    vb_buf_free(&t);
     free(text);
 }
 

@@ -32,17 +32,17 @@ static int remove_files(void **state) {
 
 /* A file of these lines after the head of its kind; NULL ends them. */
 static void write_lines(const char *path, const char *kind, const char *const *lines) {
-    cf_text t = {0};
+    vb_buf t = {0};
     size_t n = 1;
     vb_error err = {0};
-    cf_addf(&t, "{\"verbatim\":\"vectors\",\"version\":1,\"kind\":\"%s\"}\n", kind);
+    vb_buf_addf(&t, "{\"verbatim\":\"vectors\",\"version\":1,\"kind\":\"%s\"}\n", kind);
     for (; lines[n - 1]; n++) {
-        cf_add(&t, lines[n - 1], strlen(lines[n - 1]));
-        cf_add(&t, "\n", 1);
+        vb_buf_add(&t, lines[n - 1], strlen(lines[n - 1]));
+        vb_buf_add(&t, "\n", 1);
     }
-    cf_addf(&t, "{\"end\":%zu}\n", n);
-    if (cf_write_file(path, t.data, t.len, &err)) fail_msg("%s", err.message);
-    cf_text_free(&t);
+    vb_buf_addf(&t, "{\"end\":%zu}\n", n);
+    if (cf_write_file(path, t.s, t.n, &err)) fail_msg("%s", err.message);
+    vb_buf_free(&t);
 }
 
 /* A recording with one array, the prompt's log-probabilities and one output; NULL leaves a line out. */

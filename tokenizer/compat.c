@@ -26,17 +26,16 @@ static const char *kind_name(uint8_t kind) {
     return name[kind <= VB_TOKEN_BYTE ? kind : 0];
 }
 
-static void describe(vb_string *b, const vb_tokenizer *t, int32_t id) {
-    char text[48], line[80];
-    snprintf(line, sizeof line, "'%s' (%s)", vb_escape(t->raw[id], t->raw_len[id], text, sizeof text),
-             kind_name(t->kind[id]));
-    vb_string_puts(b, line);
+static void describe(vb_buf *b, const vb_tokenizer *t, int32_t id) {
+    char text[48];
+    vb_buf_addf(b, "'%s' (%s)", vb_escape(t->raw[id], t->raw_len[id], text, sizeof text),
+                kind_name(t->kind[id]));
 }
 
 /* The ids below which both vocabularies are equal, *shared. What follows the first difference is not shared;
  * that is fine if one of the two has nothing but padding there, for padding is never said on purpose.
  * Otherwise the first differences are written to `report`. Returns how many there are. */
-static int32_t compare(const vb_tokenizer *a, const vb_tokenizer *b, int32_t *shared, vb_string *report) {
+static int32_t compare(const vb_tokenizer *a, const vb_tokenizer *b, int32_t *shared, vb_buf *report) {
     const int32_t n = a->n < b->n ? a->n : b->n;
     int32_t first = 0, differences = 0;
     while (first < n && same_entry(a, b, first)) first++;
@@ -46,11 +45,9 @@ static int32_t compare(const vb_tokenizer *a, const vb_tokenizer *b, int32_t *sh
     if (id == n) return 0;
     for (id = first; id < n; id++) {
         if (same_entry(a, b, id) || differences++ >= SHOWN) continue;
-        char line[32];
-        snprintf(line, sizeof line, "%s%d: ", differences > 1 ? ", " : "", (int)id);
-        vb_string_puts(report, line);
+        vb_buf_addf(report, "%s%d: ", differences > 1 ? ", " : "", (int)id);
         describe(report, a, id);
-        vb_string_puts(report, " and ");
+        vb_buf_puts(report, " and ");
         describe(report, b, id);
     }
     return differences;
@@ -113,7 +110,7 @@ int vb_vocab_compatible(const vb_tokenizer *target, const vb_tokenizer *draft, i
                        "one that needs "
                        "no model (n-grams)",
                        vb_tokenizer_model(target), vb_tokenizer_model(draft));
-    vb_string report = {0};
+    vb_buf report = {0};
     int32_t common, differences = compare(target, draft, &common, &report);
     int rc = VB_OK;
     if (differences > 0) {
@@ -135,7 +132,7 @@ int vb_vocab_compatible(const vb_tokenizer *target, const vb_tokenizer *draft, i
     }
     if (rc == VB_OK && common == 0)
         rc = vb_fail(err, VB_ERR_VOCAB, "the two vocabularies have no id in common");
-    vb_free(report.s);
+    vb_buf_free(&report);
     if (rc == VB_OK) *shared = common;
     return rc;
 }

@@ -66,11 +66,11 @@ static int get_bool(const vb_gguf *g, const char *key, bool fallback, bool *out,
 
 /* The pre-tokenizer is not known: `given` by the caller, else as the file has it. */
 static int unknown_pre(const vb_gguf *g, const char *given, const char *pre, size_t len, vb_error *err) {
-    vb_string list = {0};
+    vb_buf list = {0};
     char shown[64];
     for (const vb_pre_def *d = vb_pre_defs; d->name; d++) {
-        if (d != vb_pre_defs) vb_string_puts(&list, ", ");
-        vb_string_puts(&list, d->name);
+        if (d != vb_pre_defs) vb_buf_puts(&list, ", ");
+        vb_buf_puts(&list, d->name);
     }
     const char *known = list.s ? list.s : "";
     const int rc =

@@ -50,23 +50,23 @@ static int order_marks(nfc_work *w, utf8proc_int32_t *cp, size_t n, vb_error *er
     return VB_OK;
 }
 
-static int normalise_run(nfc_work *w, const char *s, size_t len, vb_string *out) {
-    int rc = decompose(w, (const unsigned char *)s, len, out->err);
+static int normalise_run(nfc_work *w, const char *s, size_t len, vb_buf *out, vb_error *err) {
+    int rc = decompose(w, (const unsigned char *)s, len, err);
     for (size_t i = 0; rc == VB_OK && i < w->n;) {
         size_t end = i;
         while (end < w->n && utf8proc_get_property(w->cp[end])->combining_class > 0) end++;
-        if (end > i + 1) rc = order_marks(w, w->cp + i, end - i, out->err);
+        if (end > i + 1) rc = order_marks(w, w->cp + i, end - i, err);
         i = end + 1;
     }
     if (rc) return rc;
     utf8proc_ssize_t n =
         utf8proc_normalize_utf32(w->cp, (utf8proc_ssize_t)w->n, UTF8PROC_STABLE | UTF8PROC_COMPOSE);
-    if (n < 0) return vb_fail(out->err, VB_ERR_MEMORY, "utf8proc cannot normalise: %s", utf8proc_errmsg(n));
+    if (n < 0) return vb_fail(err, VB_ERR_MEMORY, "utf8proc cannot normalise: %s", utf8proc_errmsg(n));
     for (utf8proc_ssize_t i = 0; i < n; i++) {
         char c[4];
-        vb_string_add(out, c, vb_utf8_put((uint32_t)w->cp[i], c));
+        vb_buf_add(out, c, vb_utf8_put((uint32_t)w->cp[i], c));
     }
-    return out->rc;
+    return vb_buf_done(out, "normalised text", err);
 }
 
 int vb_nfc(const char *text, size_t len, const char **out, size_t *out_len, char **owned, vb_error *err) {
@@ -79,16 +79,16 @@ int vb_nfc(const char *text, size_t len, const char **out, size_t *out_len, char
         return VB_OK;
     }
     nfc_work w = {0};
-    vb_string b = {.err = err};
+    vb_buf b = {0};
     int rc = VB_OK;
     for (size_t at = 0; rc == VB_OK && at < len;) {
         size_t end = at, c;
         while (end < len && (c = vb_utf8_char(t + end, len - end, NULL)) > 0) end += c;
-        if (end > at) rc = normalise_run(&w, text + at, end - at, &b);
+        if (end > at) rc = normalise_run(&w, text + at, end - at, &b, err);
         at = end;
         while (end < len && vb_utf8_char(t + end, len - end, NULL) == 0) end++;
-        vb_string_add(&b, text + at, end - at);
-        if (rc == VB_OK) rc = b.rc;
+        vb_buf_add(&b, text + at, end - at);
+        if (rc == VB_OK) rc = vb_buf_done(&b, "normalised text", err);
         at = end;
     }
     free(w.cp);

@@ -45,24 +45,23 @@ struct vb_splitter {
 
 /* \s becomes the code points of White_Space, \S their complement (which none of our patterns needs inside a
  * class). */
-static int rewrite(const char *pattern, vb_string *out) {
-    if (strcmp(pattern, "\\s+$") == 0) vb_string_puts(out, "(?<![" WHITE_SPACE "])");
+static void rewrite(const char *pattern, vb_buf *out) {
+    if (strcmp(pattern, "\\s+$") == 0) vb_buf_puts(out, "(?<![" WHITE_SPACE "])");
     bool in_class = false;
     for (const char *p = pattern; *p; p++) {
         if (*p == '\\' && (p[1] == 's' || p[1] == 'S')) {
-            if (!in_class) vb_string_puts(out, p[1] == 's' ? "[" : "[^");
-            vb_string_puts(out, WHITE_SPACE);
-            if (!in_class) vb_string_puts(out, "]");
+            if (!in_class) vb_buf_puts(out, p[1] == 's' ? "[" : "[^");
+            vb_buf_puts(out, WHITE_SPACE);
+            if (!in_class) vb_buf_puts(out, "]");
             p++;
         } else if (*p == '\\' && p[1]) {
-            vb_string_add(out, p++, 2);
+            vb_buf_add(out, p++, 2);
         } else {
             if (*p == '[') in_class = true;
             if (*p == ']') in_class = false;
-            vb_string_add(out, p, 1);
+            vb_buf_add(out, p, 1);
         }
     }
-    return out->rc;
 }
 
 const char *vb_pre_name(size_t i) {
@@ -84,9 +83,10 @@ const vb_pre_def *vb_pre_find(const char *name, size_t len) {
 }
 
 static int compile(pcre2_code **out, const char *pattern, bool bytes, const char *name, vb_error *err) {
-    vb_string p = {.err = err};
-    int code, rc = rewrite(pattern, &p);
-    if (rc) goto cleanup;
+    vb_buf p = {0};
+    int code, rc;
+    rewrite(pattern, &p);
+    if ((rc = vb_buf_done(&p, "a pattern", err))) goto cleanup;
     PCRE2_SIZE at;
     pcre2_code *c = pcre2_compile((PCRE2_SPTR)p.s, p.n, bytes ? 0 : PCRE2_UTF | PCRE2_UCP, &code, &at, NULL);
     if (!c) {
@@ -102,7 +102,7 @@ static int compile(pcre2_code **out, const char *pattern, bool bytes, const char
     (void)pcre2_jit_compile(c, PCRE2_JIT_COMPLETE);
     *out = c;
 cleanup:
-    free(p.s);
+    vb_buf_free(&p);
     return rc;
 }
 

@@ -13,6 +13,7 @@
 #ifndef VB_TOKENIZER_H
 #define VB_TOKENIZER_H
 
+#include "base/buf.h"
 #include "base/utf8.h"
 
 /* Longest text that vb_tokenize takes, bytes. SPM writes a space as 3 bytes, NFC may triple a text: 32-bit
@@ -28,8 +29,6 @@ typedef struct vb_ids {
     size_t n, cap;
 } vb_ids;
 
-/* *p holds at least `need` elements of `size` bytes afterwards; grows by doubling, keeps the contents. */
-int vb_grow(void **p, size_t *cap, size_t need, size_t size, const char *what, vb_error *err);
 static inline int vb_ids_push(vb_ids *ids, int32_t id, vb_error *err) {
     if (ids->n == ids->cap) {
         int rc = vb_grow((void **)&ids->v, &ids->cap, ids->n + 1, sizeof *ids->v, "token ids", err);
@@ -38,17 +37,6 @@ static inline int vb_ids_push(vb_ids *ids, int32_t id, vb_error *err) {
     ids->v[ids->n++] = id;
     return VB_OK;
 }
-
-/* A text being written. After a failed append every later one fails too; `rc` says so at the end. */
-typedef struct vb_string {
-    char *s;
-    size_t n, cap;
-    int rc;
-    vb_error *err;
-} vb_string;
-
-void vb_string_add(vb_string *b, const char *s, size_t n);
-void vb_string_puts(vb_string *b, const char *s);
 
 /* ----------------------------------------------------------------------------------------- heap.c */
 

@@ -19,21 +19,21 @@ static void check(bool good) {
 
 /* A file in memory of its own, so that a read beyond it is seen. */
 static char *file_of(const char *kind, const uint8_t *lines, size_t n, size_t *len) {
-    cf_text t = {0};
+    vb_buf t = {0};
     size_t count = 1;
-    cf_addf(&t, "{\"verbatim\":\"vectors\",\"version\":1,\"kind\":\"%s\"}\n", kind);
-    cf_add(&t, (const char *)lines, n);
+    vb_buf_addf(&t, "{\"verbatim\":\"vectors\",\"version\":1,\"kind\":\"%s\"}\n", kind);
+    vb_buf_add(&t, (const char *)lines, n);
     for (size_t i = 0; i < n; i++) count += lines[i] == '\n';
     if (n && lines[n - 1] != '\n') {
-        cf_add(&t, "\n", 1);
+        vb_buf_add(&t, "\n", 1);
         count++;
     }
-    cf_addf(&t, "{\"end\":%zu}\n", count);
+    vb_buf_addf(&t, "{\"end\":%zu}\n", count);
     check(!t.failed);
-    char *exact = malloc(t.len);
+    char *exact = malloc(t.n);
     check(exact != NULL);
-    memcpy(exact, t.data, *len = t.len);
-    cf_text_free(&t);
+    memcpy(exact, t.s, *len = t.n);
+    vb_buf_free(&t);
     return exact;
 }
 
