@@ -145,6 +145,10 @@ int vb_chat_fits(const vb_chat *c, const vb_tokenizer *t, vb_error *err) {
     return VB_OK;
 }
 
+bool vb_chat_reads(const vb_chat *c, const char *name) {
+    return vbt_reads(c->body, c->scope, name) || (c->tool_use && vb_chat_reads(c->tool_use, name));
+}
+
 /* ------------------------------------------------------------------------------------------ variables */
 
 static void set(vbt *t, vbt_val d, const char *name, vbt_val v) {
@@ -199,7 +203,7 @@ static vbt_val variables(vbt *t, const vb_tokenizer *tok, const vb_chat_request 
     if (tok) set_token(t, d, "eos_token", tok, vb_token_eos(tok));
     set(t, d, "tools", vbt_none());
     set(t, d, "documents", vbt_none());
-    set(t, d, "add_generation_prompt", vbt_bool(r->open_turn));
+    set(t, d, "add_generation_prompt", vbt_bool(r->open_turn && !r->continue_last));
     if (r->variables) own = vbt_read_json(t, r->variables, r->n_variables);
     if (r->variables && own.type != VBT_DICT) vbt_raise(t, "the request is no JSON object");
     for (size_t i = 0; r->variables && i < own.u.dict->n; i++)
@@ -314,9 +318,13 @@ static int run(rendering *r, const vb_chat *plain, const vb_tokenizer *tok, cons
     if (rc) return rc;
     t->file = c->file;
     t->frame = vbt_frame_new(t, c->scope, NULL);
+    const vbt_val tag = q->continue_last ? vbt_continue_mark(t, q) : vbt_none();
     vbt_val v = vbt_capture(t, c->body);
+    if (q->continue_last) v = vbt_continue_cut(t, v.u.s, tag);
     rc = hand_over(v.u.s, out, err);
     out->dated = r->given.today && r->given.asked_date;
+    out->asked_date = r->given.asked_date;
+    memcpy(out->date, r->date, sizeof out->date);
     return rc;
 }
 

@@ -79,4 +79,11 @@ vbt_val vbt_str_method(vbt *t, const vbt_str *s, const char *name, const vbt_arg
 /* datetime.strftime */
 vbt_val vbt_strftime(vbt *t, const vbt_str *format, const int *date);
 
+/* continue.c: puts a tag behind the last message's content among t->variables, and ends a rendered text where
+ * it stands. */
+vbt_val vbt_continue_mark(vbt *t, const vb_chat_request *q);
+vbt_val vbt_continue_cut(vbt *t, const vbt_str *text, vbt_val tag);
+/* reads.c: whether a tree takes this variable from the caller. */
+bool vbt_reads(const vbt_node *body, const vbt_scope *scope, const char *name);
+
 #endif

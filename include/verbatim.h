@@ -287,6 +287,9 @@ const char *const *vb_chat_names(void);
 /* Whether the vocabulary has the markers that a template of our own needs, each as one token; VB_ERR_VOCAB
  * names the one that is missing. A template from elsewhere declares none and fits. */
 int vb_chat_fits(const vb_chat *c, const vb_tokenizer *t, vb_error *err);
+/* Whether the template takes this variable from its caller ("enable_thinking"). One that it does not read
+ * changes nothing. */
+bool vb_chat_reads(const vb_chat *c, const char *name);
 
 /* What a template is given. */
 typedef struct vb_chat_request {
@@ -300,6 +303,9 @@ typedef struct vb_chat_request {
                            wins */
     const int *date;    /* what strftime_now tells: year, month, day, hour, minute, second; NULL: the date in
                          * `variables` ("YYYY-MM-DD" or "YYYY-MM-DD HH:MM:SS"), else now */
+    bool
+        continue_last; /* the text ends where the last message's content does, for the model to go on with it;
+                         * open_turn is not looked at */
 } vb_chat_request;
 
 /* Bytes up to `end` that one side wrote: the template, or the conversation (`given`). */
@@ -313,7 +319,9 @@ typedef struct vb_prompt {
     size_t len;
     vb_span *spans; /* (n_spans) ascending; they cover the text */
     size_t n_spans;
-    bool dated; /* the template asked for the date, and it was today's */
+    bool dated;      /* the template asked for the date, and it was today's */
+    bool asked_date; /* the template asked for the date */
+    int date[6];     /* and got this one */
 } vb_prompt;
 void vb_prompt_free(vb_prompt *p); /* and zeroes it */
 /* "YYYY-MM-DD" or "YYYY-MM-DD HH:MM:SS" as vb_chat_request.date; false: it is neither, or there is no such

@@ -361,11 +361,119 @@ static void test_fixtures(void **state) {
     }
 }
 
+/* ------------------------------------------------------------------------------------------- going on */
+
+/* A template's text after it has gone on with the last of the messages, or NULL with the reason. */
+static char *gone_on(const char *template, const char *variables, vb_error *err) {
+    vb_chat *c = NULL;
+    vb_prompt p = {0};
+    assert_int_equal(vb_chat_open_text(&c, template, strlen(template), "t", err), 0);
+    const vb_chat_request r = {.variables = variables,
+                               .n_variables = strlen(variables),
+                               .open_turn = true, /* not looked at */
+                               .continue_last = true};
+    vb_chat_render(c, NULL, &r, &p, err);
+    /* The spans end where the text does. */
+    if (p.text && p.n_spans) assert_int_equal(p.spans[p.n_spans - 1].end, p.len);
+    vb_chat_close(c);
+    free(p.spans);
+    return p.text;
+}
+
+static void test_going_on(void **state) {
+    (void)state;
+#define TURNS(content)                                                                                       \
+    "{% for m in messages %}<{{ m.role }}>{{ " content                                                       \
+    " }}</s>\n{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
+#define TALK(last)                                                                                           \
+    "{\"messages\":[{\"role\":\"user\",\"content\":\"e\"},{\"role\":\"assistant\",\"content\":" last "}]}"
+    static const struct {
+        const char *template, *variables, *want; /* want NULL: an error that says `says` */
+        const char *says;
+    } rows[] = {
+        {TURNS("m.content"), TALK("\"Hello \""), "<user>e</s>\n<assistant>Hello ", NULL},
+        /* The template takes white space off: so does the text. */
+        {TURNS("m.content|trim"), TALK("\"Hello \""), "<user>e</s>\n<assistant>Hello", NULL},
+        /* Nothing, and what also stands in the template's own text behind it. */
+        {TURNS("m.content"), TALK("\"\""), "<user>e</s>\n<assistant>", NULL},
+        {TURNS("m.content"), TALK("\"s\""), "<user>e</s>\n<assistant>s", NULL},
+        /* Parts: the last text. */
+        {TURNS("m.content if m.content is string else m.content|map(attribute='text')|join('+')"),
+         TALK("[{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"text\",\"text\":\"b\"}]"),
+         "<user>e</s>\n<assistant>a+b", NULL},
+        {TURNS("m.role"), TALK("\"x\""), NULL, "does not show"},
+        {TURNS("m.content"), TALK("null"), NULL, "no text"},
+        {TURNS("m.content"), "{\"messages\":[]}", NULL, "no text"},
+        {TURNS("m.content"),
+         "{\"add_generation_prompt\":true,\"messages\":[{\"role\":\"a\",\"content\":\"x\"}]}", NULL,
+         "at once"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        vb_error err = {0};
+        char *text = gone_on(rows[i].template, rows[i].variables, &err);
+        if (rows[i].want && !text) fail_msg("row %zu: %s", i, err.message);
+        if (rows[i].want) assert_string_equal(text, rows[i].want);
+        if (!rows[i].want && text) fail_msg("row %zu: %s", i, text);
+        if (!rows[i].want) assert_non_null(strstr(err.message, rows[i].says));
+        vb_free(text);
+    }
+}
+
+static void test_reads(void **state) {
+    (void)state;
+    static const struct {
+        const char *template, *name;
+        bool reads;
+    } rows[] = {
+        {"{{ a }}", "a", true},
+        {"{{ a }}", "b", false},
+        {"{% if x is defined and x %}1{% endif %}", "x", true},
+        {"{% set x = x | default(1) %}", "x", true},
+        {"{% set x = 1 %}{{ x }}", "x", false},
+        {"{% for m in messages %}{% if m.a %}{{ deep }}{% endif %}{% endfor %}", "deep", true},
+        {"{% for m in messages %}{{ m }}{% endfor %}", "m", false},
+        {"{% macro f(v) %}{{ v ~ w }}{% endmacro %}{{ f(1) }}", "w", true},
+        {"{% macro f(v) %}{{ v ~ w }}{% endmacro %}{{ f(1) }}", "v", false},
+        {"{{ m.thinking }}{{ 'thinking' }}", "thinking", false},
+        {"{% for m in l if k %}{% else %}{{ e }}{% endfor %}", "k", true},
+        {"{% for m in l if k %}{% else %}{{ e }}{% endfor %}", "e", true},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        vb_chat *c = NULL;
+        vb_error err = {0};
+        if (vb_chat_open_text(&c, rows[i].template, strlen(rows[i].template), "t", &err))
+            fail_msg("row %zu: %s", i, err.message);
+        if (vb_chat_reads(c, rows[i].name) != rows[i].reads) fail_msg("row %zu: %s", i, rows[i].name);
+        vb_chat_close(c);
+    }
+}
+
+static void test_date(void **state) {
+    (void)state;
+    vb_chat *c = NULL;
+    vb_prompt p = {0};
+    const int date[6] = {2026, 11, 27, 9, 5, 3};
+    vb_chat_request r = {.variables = "{\"y\":true}", .n_variables = 10, .date = date};
+    const char *text = "{% if y %}{{ strftime_now('%H') }}{% endif %}";
+    assert_int_equal(vb_chat_open_text(&c, text, strlen(text), "t", NULL), 0);
+    assert_int_equal(vb_chat_render(c, NULL, &r, &p, NULL), 0);
+    assert_string_equal(p.text, "09");
+    assert_true(p.asked_date && !p.dated);
+    assert_memory_equal(p.date, date, sizeof date);
+    vb_prompt_free(&p);
+    r.variables = "{\"y\":null}";
+    assert_int_equal(vb_chat_render(c, NULL, &r, &p, NULL), 0);
+    assert_true(!p.asked_date && !p.dated);
+    vb_prompt_free(&p);
+    vb_chat_close(c);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_expected), cmocka_unit_test(test_rules),   cmocka_unit_test(test_provenance),
-        cmocka_unit_test(test_bos),      cmocka_unit_test(test_markers), cmocka_unit_test(test_of_file),
-        cmocka_unit_test(test_fixtures),
+        cmocka_unit_test(test_expected), cmocka_unit_test(test_rules),    cmocka_unit_test(test_provenance),
+        cmocka_unit_test(test_bos),      cmocka_unit_test(test_markers),  cmocka_unit_test(test_of_file),
+        cmocka_unit_test(test_fixtures), cmocka_unit_test(test_going_on), cmocka_unit_test(test_reads),
+        cmocka_unit_test(test_date),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
