@@ -58,12 +58,21 @@ static bool has_word(const char *words, const char *word) {
     return false;
 }
 
-/* The option called `name`, or NULL. */
-const cli_option *cli_find_option(const char *name, unsigned command) {
+static const cli_option *named(const char *name, unsigned command) {
     for (size_t i = 0; i < CLI_N_OPTIONS; i++)
         if ((CLI_OPTIONS[i].commands & command) && has_word(CLI_OPTIONS[i].names, name))
             return &CLI_OPTIONS[i];
     return NULL;
+}
+
+const cli_option *cli_find_option(const char *name, unsigned command) {
+    char two[64] = "-"; /* the same name with a dash more */
+    const cli_option *o = named(name, command);
+    const char *alias = o ? NULL : cli_foreign_alias(name, command);
+    if (alias) o = named(alias, command);
+    if (o || name[0] != '-' || name[1] == '-' || strlen(name) < 4) return o;
+    snprintf(two + 1, sizeof two - 1, "%s", name);
+    return cli_find_option(two, command);
 }
 
 /* How far a misspelt name may be from the right one, without its dashes: a short one is soon as near to any
@@ -82,14 +91,12 @@ static bool guess(const cli_command *command, const char *name, char best[48]) {
         if (!(CLI_OPTIONS[i].commands & command->bit)) continue;
         const char *at = CLI_OPTIONS[i].names;
         while (next_word(&at, w)) {
-            if (dashes == 1 && w[1] == '-' && !strcmp(w + 1, name)) least = -1; /* one dash too few */
-            const int d = least < 0 ? least
-                          : n - dashes >= 3 && w[1] == '-' && !strncmp(w, name, n)
+            const char *meant = dashes == 1 && n > 3 && w[1] == '-' ? w + 1 : w; /* one dash does for two */
+            const int d = n - dashes >= 3 && w[1] == '-' && !strncmp(meant, name, n)
                               ? 0
-                              : cli_edit_distance(name, w);
-            if (d >= least && least >= 0) continue;
+                              : cli_edit_distance(name, meant);
+            if (d >= least) continue;
             snprintf(best, 48, "%s", w);
-            if (least < 0) return true;
             least = d;
         }
     }
@@ -175,7 +182,7 @@ int cli_set_value(const cli_option *opt, const char *said, const char *value, cl
 /* One option at argv[*i], with its value. */
 static int parse_option(const cli_command *command, int argc, char **argv, int *i, cli_options *o) {
     char name[64];
-    const char *equals = !strncmp(argv[*i], "--", 2) ? strchr(argv[*i], '=') : NULL;
+    const char *equals = argv[*i][1] && argv[*i][2] ? strchr(argv[*i] + 3, '=') : NULL;
     size_t n = equals ? (size_t)(equals - argv[*i]) : strlen(argv[*i]);
     if (n >= sizeof name) return cli_usage("unknown option %s", argv[*i]);
     memcpy(name, argv[*i], n);
@@ -225,7 +232,7 @@ void cli_options_free(cli_options *o) {
 
 bool cli_given(const cli_options *o, const char *long_name) {
     for (size_t i = 0; i < CLI_N_OPTIONS; i++)
-        if (has_word(CLI_OPTIONS[i].names, long_name)) return (o->given[i / 64] >> i % 64) & 1;
+        if (((o->given[i / 64] >> i % 64) & 1) && has_word(CLI_OPTIONS[i].names, long_name)) return true;
     return false;
 }
 

@@ -15,6 +15,22 @@ static const char *const OTHER_VARIABLES[] = {"VERBATIM_OFFLOAD_PATH", NULL};
 
 enum { MAX_NAME = 64 };
 
+/* A key as an option of another program would be written: --draft-model-name. False: it is too long for
+ * one. */
+static bool as_option(const char *key, char name[MAX_NAME]) {
+    size_t n = 2;
+    name[0] = name[1] = '-';
+    for (; *key && n + 1 < MAX_NAME; key++)
+        name[n++] = (char)(*key == '_' ? '-' : tolower((unsigned char)*key));
+    name[n] = 0;
+    return !*key;
+}
+
+static const char *foreign(const char *key, unsigned command) {
+    char name[MAX_NAME];
+    return as_option(key, name) ? cli_foreign_name(name, command) : NULL;
+}
+
 /* The option that a key means: any of its long names, with '_' or '-', in any case for variables. Its first
  * long name goes to `flag`. */
 static const cli_option *find_key(const cli_command *command, const char *key, bool any_case,
@@ -35,14 +51,15 @@ static const cli_option *find_key(const cli_command *command, const char *key, b
             at += len + (at[len] == '|');
         }
     }
-    return NULL;
+    const char *alias = as_option(key, flag) ? cli_foreign_alias(flag, command->bit) : NULL;
+    return alias ? cli_find_option(alias, command->bit) : NULL;
 }
 
 /* What the command line gives is not looked at here, but for lists, which add up. */
 static bool overridden(const cli_command *command, int argc, char **argv, const cli_option *o) {
     for (int i = 0; i < argc && o->kind != CLI_LIST && strcmp(argv[i], "--") != 0; i++) {
         char name[MAX_NAME];
-        const char *equals = !strncmp(argv[i], "--", 2) ? strchr(argv[i], '=') : NULL;
+        const char *equals = argv[i][0] && argv[i][1] && argv[i][2] ? strchr(argv[i] + 3, '=') : NULL;
         const size_t n = equals ? (size_t)(equals - argv[i]) : strlen(argv[i]);
         if (argv[i][0] != '-' || n >= sizeof name) continue;
         snprintf(name, sizeof name, "%.*s", (int)n, argv[i]);
@@ -119,16 +136,6 @@ static const char *variable(const cli_option *o) {
         at += len + (at[len] == '|');
     }
     return NULL;
-}
-
-/* What another program calls it: the name as an option would be written here. */
-static const char *foreign(const char *key, unsigned command) {
-    char name[MAX_NAME] = "--";
-    size_t n = 2;
-    for (; *key && n + 1 < sizeof name; key++)
-        name[n++] = (char)(*key == '_' ? '-' : tolower((unsigned char)*key));
-    name[n] = 0;
-    return *key ? NULL : cli_foreign_name(name, command);
 }
 
 static int unknown_key(const cli_command *command, const char *file, const char *key) {

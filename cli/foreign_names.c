@@ -1,15 +1,17 @@
 /* foreign_names.c - what people bring from other programs (llama.cpp's tools, mlx_lm, vLLM, TabbyAPI, LM
  * Studio): options and configuration keys that are none here, and what to use instead or why there is
- * nothing. A guess by spelling ("did you mean --min-p?") would send them the wrong way. Keys stand as options
- * do, with dashes. */
+ * nothing. A guess by spelling ("did you mean --min-p?") would send them the wrong way. Names that mean
+ * exactly what an option here means are taken. Keys stand as options do, with dashes. `verbatim help
+ * coming-from` prints the table as docs/coming-from.md. */
+#include "cli/cli.h"
 #include "cli/options.h"
 
 #include <string.h>
 
 typedef struct foreign_name {
-    const char *names;
-    unsigned commands; /* where the answer holds; a name that is an option of the command never comes here */
-    const char *answer;
+    const char *names;  /* NULL: a heading of docs/coming-from.md, the answer is its text */
+    unsigned commands;  /* where the answer holds; a name that is an option of the command never comes here */
+    const char *answer; /* "=--option": taken, it means the same as that option of ours */
 } foreign_name;
 
 #define ANY ((unsigned)-1)
@@ -33,12 +35,10 @@ typedef struct foreign_name {
 #define LOGGING   "not here: messages go to standard error; serve prints a line per request, -q leaves it out"
 #define THINKING  "no option here: docs/server.md says what a request may ask for"
 #define LOOKUP    "not here: --draft ngram looks for the longest repeat by itself"
-#define GAMMA_SERVE                                                                                          \
-    "use --preset fast (3 tokens per step), balanced (5) or max (7); a request may say \"gamma\""
 #define ONE_MODEL "not here: one server has one target and one draft model (-m FILE, -md FILE)"
 
 static const foreign_name NAMES[] = {
-    /* where things are computed */
+    {NULL, 0, "Where things are computed"},
     {"-ngl|--gpu-layers|--n-gpu-layers|-ngld|--gpu-layers-draft|--n-gpu-layers-draft|--spec-draft-ngl", ANY,
      CPU_ONLY},
     {"-dev|--device|--list-devices|-devd|--device-draft|--spec-draft-device|-sm|--split-mode|-ts|--tensor-"
@@ -75,7 +75,7 @@ static const foreign_name NAMES[] = {
      "--spec-draft-threads-batch",
      ANY, "use -t N: the same threads do everything"},
     {"--threads-http", ANY, "not needed: each connection has a thread (--max-connections N)"},
-    /* memory */
+    {NULL, 0, "Memory"},
     {"--mlock|--no-mmap|--mmap|-lm|--load-mode|-lzm|--lazy-mode|--direct-io|-dio|--no-direct-io|-ndio|"
      "--no-repack|-nr|--check-tensors|--keepmodelinmemory|--trymmap",
      ANY, MEMORY},
@@ -86,9 +86,8 @@ static const foreign_name NAMES[] = {
     {"-ub|--ubatch-size|--chunk-size|--prefill-step-size|--output-chunking|--max-num-batched-tokens", ANY,
      "use -b N (run, chat, bench), or leave it out: how a prompt is cut changes the speed and never the "
      "text"},
-    {"--max-seq-len|--max-model-len|--max-kv-size|--contextlength|--n-ctx|--num-ctx|--cache-size|-cd|"
-     "--ctx-size-draft|--kv-unified-per-slot",
-     ANY,
+    {"--max-seq-len|--max-model-len|--context-length|--contextlength|--n-ctx|--num-ctx", ANY, "=--ctx"},
+    {"--max-kv-size|--cache-size|-cd|--ctx-size-draft|--kv-unified-per-slot", ANY,
      "use -c N: the positions of a context, a server's slot each; a draft model's is as long as the "
      "target's"},
     {"--context-shift|--no-context-shift|--keep", ANY,
@@ -103,7 +102,7 @@ static const foreign_name NAMES[] = {
     {"--prompt-cache|--prompt-cache-all|--prompt-cache-ro|--prompt-cache-file|--slot-save-path|-lcs|"
      "--lookup-cache-static|-lcd|--lookup-cache-dynamic",
      ANY, "not here: caches are not kept in files"},
-    /* the model */
+    {NULL, 0, "The model"},
     {"--rope-scaling|--rope-scale|--rope-freq-base|--rope-freq-scale|--yarn-orig-ctx|--yarn-ext-factor|"
      "--yarn-attn-factor|--yarn-beta-slow|--yarn-beta-fast|--rope-alpha|--draft-rope-scale|--draft-rope-"
      "alpha|"
@@ -129,10 +128,11 @@ static const foreign_name NAMES[] = {
      ANY, NO_DOWNLOAD},
     {"--trust-remote-code|--unsafe-launch", ANY, "not needed: a model file holds no code that is run"},
     {"--override-kv", ANY, "not here: a file is taken as it is, or refused with the key that is wrong"},
-    {"--model-dir|--model-name|--modelpath|--inline-model-loading", ANY,
+    {"--modelpath|--model-path", ANY, "=--model"},
+    {"--model-dir|--model-name|--inline-model-loading", ANY,
      "use -m FILE (the key \"model\"), with the folder"},
-    {"--draft-model-dir|--draft-model-name|--draftmodel|--speculative-model|--spec-draft-model", ANY,
-     "use -md FILE (the key \"draft_model\"), with the folder"},
+    {"--draftmodel|--draft-model-path|--speculative-model|--spec-draft-model", ANY, "=--draft-model"},
+    {"--draft-model-dir|--draft-model-name", ANY, "use -md FILE (the key \"draft_model\"), with the folder"},
     {"--models-dir|--models-preset|--models-max|--models-autoload|--no-models-autoload|--use-as-default", ANY,
      ONE_MODEL},
     {"--dtype|--quantization|--quantize-activations|-qa|--load-format", ANY,
@@ -141,12 +141,9 @@ static const foreign_name NAMES[] = {
     {"--embedding|--embeddings|--pooling|--embd-normalize|--rerank|--reranking|--embedding-model-dir|"
      "--embedding-model-name|--embeddings-device",
      ANY, "not here: models generate text only"},
-    /* speculation */
-    {"--gamma|--num-draft-tokens|--n-draft|--draft-max|--draft-n|--spec-draft-n-max|--draft-num-tokens|"
-     "--num-speculative-tokens|--draft-block-size",
-     CMD_SERVE, GAMMA_SERVE},
-    {"--spec-draft-n-max|--draft-num-tokens|--num-speculative-tokens|--draft-block-size", ANY,
-     "use --gamma K: the tokens drafted per step"},
+    {NULL, 0, "Speculation"},
+    {"--spec-draft-n-max|--draft-num-tokens|--num-speculative-tokens|--draft-block-size|--n-draft-tokens",
+     ANY, "=--gamma"},
     {"--draft-min|--draft-n-min|--spec-draft-n-min|--draft-p-min|--spec-draft-p-min|--draft-p-split|"
      "--spec-draft-p-split|--spec-synth-len|--spec-synth-rates|--spec-default|--speculative-config",
      ANY, "not here: every step drafts --gamma tokens (serve: --preset)"},
@@ -165,7 +162,7 @@ static const foreign_name NAMES[] = {
      ANY, LOOKUP},
     {"--spec-replace|--translate", ANY,
      "not here: a draft's ids are the target's (`verbatim doctor` compares them)"},
-    /* sampling */
+    {NULL, 0, "Sampling"},
     {"--samplers|--sampler-seq|--sampling-seq|--top-nsigma|--top-n-sigma|--xtc-probability|--xtc-threshold|--"
      "typical|"
      "--typical-p|--tfs|--top-a|--dry-multiplier|--dry-base|--dry-allowed-length|--dry-penalty-last-n|"
@@ -177,14 +174,14 @@ static const foreign_name NAMES[] = {
     {"-l", ANY, "use --logit-bias ID=B (with an equals sign)"},
     {"--grammar|--grammar-file|-j|--json-schema|-jf|--json-schema-file|--guided-decoding-backend", ANY,
      CONSTRAINT},
-    {"--rng-seed|--random-seed", ANY, "use --seed S"},
-    {"--num-predict|--max-new-tokens|--n-tokens", ANY, "use -n N"},
-    /* prompts and conversations */
+    {"--rng-seed|--random-seed", ANY, "=--seed"},
+    {"--num-predict|--max-new-tokens|--n-tokens", ANY, "=--n-predict"},
+    {NULL, 0, "Prompts and conversations"},
     {"--jinja|--no-jinja|--use-default-chat-template", ANY,
      "not needed: a conversation is written as the model's own template does it"},
     {"--ignore-chat-template|--no-chat-template", ANY,
      "use `verbatim run` (over HTTP: /v1/completions): it continues plain text"},
-    {"--prompt-template|--chat-template-file", ANY, "use --chat-template NAME|FILE"},
+    {"--prompt-template|--chat-template-file", ANY, "=--chat-template"},
     {"--chat-template-kwargs|--chat-template-args|--chat-template-config|--force-enable-thinking|--enable-"
      "thinking|"
      "--reasoning-format|-rea|--reasoning|--reasoning-effort|--reasoning-budget|--reasoning-budget-message|"
@@ -194,7 +191,8 @@ static const foreign_name NAMES[] = {
      "parsing|"
      "--no-skip-chat-parsing|--prefill-assistant|--no-prefill-assistant|--prefill-response",
      ANY, THINKING},
-    {"-sys|--system-message", ANY, "use --system TEXT (chat) or --system-prompt NAME|FILE (serve)"},
+    {"-sys|--system-message", CMD_CHAT, "=--system"},
+    {"-sys|--system-message", ANY, "use --system-prompt NAME|FILE (serve)"},
     {"-sysf|--system-prompt-file", ANY,
      "use --system-prompt FILE (serve), or --system \"$(cat FILE)\" (chat)"},
     {"-cnv|--conversation|-i|--interactive|-ins|--instruct|-if|--interactive-first", ANY,
@@ -214,14 +212,16 @@ static const foreign_name NAMES[] = {
      "not here: standard output is the new text alone"},
     {"--spm-infill", ANY, "not here: a text is continued at its end only"},
     {"-co|--no-color", ANY, "use --color auto, always or never"},
-    /* the server */
-    {"-np|--n-parallel|--max-batch-size|--max-num-seqs|--decode-concurrency|--prompt-concurrency", CMD_SERVE,
+    {NULL, 0, "The server"},
+    {"-np|--n-parallel|--max-num-seqs", CMD_SERVE, "=--slots"},
+    {"--max-batch-size|--decode-concurrency|--prompt-concurrency", CMD_SERVE,
      "use --slots N: requests computed together, each with a context of its own (-c)"},
     {"-b|--batch|--batch-size", CMD_SERVE, "not needed: the server chooses how many tokens go into a pass"},
     {"-np|--n-parallel", ANY, "`verbatim serve --slots N` computes several requests together"},
     {"-ns|--sequences", ANY, "`verbatim serve` answers several requests together"},
     {"-cb|--cont-batching|-nocb|--no-cont-batching", ANY,
      "not needed: requests join and leave at every step"},
+    {"-a|--served-model-name|--api-identifier", CMD_SERVE, "=--name"},
     {"-a|--served-model-name|--api-identifier|--dummy-model-names|--use-dummy-models|--tags", ANY,
      "use --name NAME: what the model is called"},
     {"--allowed-origins|--cors-origins|--cors-methods|--cors-headers|--cors-credentials|--no-cors-"
@@ -230,7 +230,7 @@ static const foreign_name NAMES[] = {
     {"--disable-auth", ANY, "not needed: without --api-key no key is asked for"},
     {"-to", ANY, "use --request-timeout S or --idle-timeout S"},
     {"--timeout", CMD_SERVE, "use --request-timeout S (one answer) or --idle-timeout S (a silent client)"},
-    {"--sse-ping-interval", ANY, "use --keep-alive S"},
+    {"--sse-ping-interval", ANY, "=--keep-alive"},
     {"--metrics|--props|--no-slots|--endpoint-metrics|--endpoint-props|--api-servers", ANY, ENDPOINTS},
     {"--ssl-key-file|--ssl-cert-file|--ssl-keyfile|--ssl-certfile", ANY,
      "not here: put a proxy that speaks TLS in front"},
@@ -243,7 +243,7 @@ static const foreign_name NAMES[] = {
      "not here: the server runs no tools"},
     {"--network|--logging|--sampling|--developer|--memory", ANY,
      "a section, and there are none here: write its keys side by side"},
-    /* words */
+    {NULL, 0, "What is printed"},
     {"--log-disable|--log-file|--log-jsonl|--no-log-jsonl|--log-colors|-lv|--verbosity|--log-verbosity|--log-"
      "verbose|"
      "--log-prefix|--no-log-prefix|--log-timestamps|--no-log-timestamps|--log-prompts-dir|--log-level|--log-"
@@ -260,15 +260,65 @@ static const foreign_name NAMES[] = {
     {"--usage", ANY, "use --help"},
 };
 
-const char *cli_foreign_name(const char *name, unsigned command) {
+/* The first row that answers for `name` in one of these commands; `taken`: of those that are taken. */
+static const foreign_name *find(const char *name, unsigned command, bool taken) {
     const size_t n = strlen(name);
     for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
-        if (!(NAMES[i].commands & command)) continue;
+        if (!NAMES[i].names || !(NAMES[i].commands & command) || (NAMES[i].answer[0] == '=') != taken)
+            continue;
         for (const char *at = NAMES[i].names; *at;) {
             const size_t len = strcspn(at, "|");
-            if (len == n && !strncmp(at, name, n)) return NAMES[i].answer;
+            if (len == n && !strncmp(at, name, n)) return &NAMES[i];
             at += len + (at[len] == '|');
         }
     }
     return NULL;
+}
+
+const char *cli_foreign_name(const char *name, unsigned command) {
+    const foreign_name *row = find(name, command, false);
+    return row ? row->answer : NULL;
+}
+
+const char *cli_foreign_alias(const char *name, unsigned command) {
+    const foreign_name *row = find(name, command, true);
+    return row ? row->answer + 1 : NULL;
+}
+
+static void print_row(const foreign_name *row) {
+    const char *separator = "| ";
+    for (const char *at = row->names; *at;) {
+        const size_t len = strcspn(at, "|");
+        cli_outf("%s`%.*s`", separator, (int)len, at);
+        separator = ", ";
+        at += len + (at[len] == '|');
+    }
+    if (row->answer[0] == '=') {
+        cli_outf(" | **taken**: `%s` |\n", row->answer + 1);
+        return;
+    }
+    cli_outf(" | ");
+    for (const char *c = row->answer; *c; c++) cli_outf(*c == '|' ? "\\|" : "%c", *c);
+    cli_outf(" |\n");
+}
+
+void cli_foreign_table(void) {
+    cli_outf(
+        "# Coming from another program\n\n"
+        "`verbatim help coming-from` prints this page. It lists the options and configuration keys of "
+        "llama.cpp's\n"
+        "programs, mlx_lm, vLLM, TabbyAPI, LM Studio and Ollama that are no options here, and what to write "
+        "instead. Keys\n"
+        "of a configuration file stand as options do: `draft_model_name` as `--draft-model-name`. **taken** "
+        "means that the\n"
+        "name works here as it stands, because it means the same as the option beside it. One dash does for "
+        "two in front\n"
+        "of a long name. Names that both sides share (`-m`, `-md`, `--draft-max`, `--temp`, ...) are in\n"
+        "`verbatim COMMAND --help`; the fields of a request over HTTP are in [server.md](server.md).\n");
+    for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
+        if (NAMES[i].names)
+            print_row(&NAMES[i]);
+        else
+            cli_outf("\n## %s\n\n| there | here |\n|---|---|\n", NAMES[i].answer);
+    }
 }

@@ -1,5 +1,6 @@
 /* main.c - the verbatim command: a table of sub-commands. */
 #include "cli/cli.h"
+#include "cli/options.h"
 
 #include <string.h>
 
@@ -177,6 +178,10 @@ int main(int argc, char **argv) {
         return cli_out_finish();
     }
     bool help = !strcmp(first, "help");
+    if (help && argc > 2 && !strcmp(argv[2], "coming-from")) {
+        cli_foreign_table();
+        return cli_out_finish();
+    }
     if (help && argc > 2) {
         const cli_command *command = find_command(argv[2]);
         if (!command) return unknown_command(argv[2]);

@@ -53,6 +53,9 @@ const cli_option CLI_OPTIONS[] = {
      TALK | CMD_RECORD | CMD_BENCH, CLI_INT, AT(n_predict), -1, BIG, NULL},
     {"--gamma|--num-draft-tokens|--n-draft|--draft-max|--draft-n", "K",
      "tokens drafted per step, 1 to 32. Default 5", TALK, CLI_INT, AT(gamma), 1, 32, NULL},
+    {"--gamma|--num-draft-tokens|--n-draft|--draft-max|--draft-n", "K",
+     "tokens drafted per step where a request does not say, 0 to 32, instead of what --preset means",
+     CMD_SERVE, CLI_INT, AT(gamma), 0, 32, NULL},
     {"--accept", "RULE",
      "coupled: with a seed, token for token what the target alone gives (default); greedy: the same at "
      "temperature 0; "

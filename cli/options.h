@@ -31,7 +31,8 @@ typedef struct cli_option {
 extern const cli_option CLI_OPTIONS[];
 extern const size_t CLI_N_OPTIONS;
 
-/* The option of a command that has this name, or NULL. */
+/* The option of a command that has this name, or NULL. A long name may lack one of its dashes, and may be
+ * another program's name for it. */
 const cli_option *cli_find_option(const char *name, unsigned command);
 /* Puts a value where the option has it; `said` is how it was given ("--port 80", "VERBATIM_PORT=80"), for the
  * message. Returns CLI_OK or CLI_USAGE (after a message). */
@@ -39,4 +40,8 @@ int cli_set_value(const cli_option *opt, const char *said, const char *value, cl
 /* What to use here instead of another program's option, or why there is nothing (foreign_names.c); NULL: no
  * such name is known. */
 const char *cli_foreign_name(const char *name, unsigned command);
+/* The option here that another program's option means exactly; NULL: there is none. */
+const char *cli_foreign_alias(const char *name, unsigned command);
+/* All of these names as a page in Markdown: docs/coming-from.md. */
+void cli_foreign_table(void);
 #endif

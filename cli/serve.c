@@ -190,7 +190,7 @@ static int server_params(serve_state *s) {
                                                   : "q8 f16";
     p->chat_template = o->chat_template;
     p->has_draft = o->draft_model || (o->draft && !strcmp(o->draft, "ngram"));
-    p->gamma = vbs_find_preset(w->preset, strlen(w->preset))->gamma;
+    p->gamma = cli_given(o, "--gamma") ? (int)o->gamma : vbs_find_preset(w->preset, strlen(w->preset))->gamma;
     p->ignore_tools = w->ignore_tools;
     p->accept = accept_rule(o->accept);
     p->max_tokens = o->n_predict;
@@ -272,8 +272,8 @@ static void say_hello(const serve_state *s) {
         fprintf(stderr, "  draft    %s\n",
                 s->sp.has_draft ? "prompt lookup (n-grams)" : "none: the target alone");
     if (s->sp.has_draft)
-        fprintf(stderr, "  preset   %s: %d tokens drafted per step, accept %s\n", o->serve.preset,
-                s->sp.gamma, o->accept);
+        fprintf(stderr, "  preset   %s: %d tokens drafted per step, accept %s\n",
+                cli_given(o, "--gamma") ? "your own" : o->serve.preset, s->sp.gamma, o->accept);
     if (vb_tokenizer_pre_overridden(vbs_tokenizer(s->engine)))
         fprintf(stderr, "  pre      %s: by --pre, not by the file\n",
                 vb_tokenizer_pre(vbs_tokenizer(s->engine)));

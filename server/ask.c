@@ -131,6 +131,30 @@ static int no_model(const char *wanted, const vbs_terms *t, vbs_problem *p) {
                                    : " (no draft: the server was started without -md and --draft ngram)");
 }
 
+/* Whether a client means the draft model that is there: by its path, its file's name, or that without
+ * .gguf. */
+static bool is_draft(const vbs_terms *t, const char *wanted) {
+    const char *slash = t->draft ? strrchr(t->draft, '/') : NULL, *file = slash ? slash + 1 : t->draft;
+    const char *dot = file ? strrchr(file, '.') : NULL;
+    const size_t n = strlen(wanted);
+    if (!file) return false;
+    return !strcmp(wanted, t->draft) || !strcmp(wanted, file) ||
+           (dot && (size_t)(dot - file) == n && !strncmp(wanted, file, n));
+}
+
+/* Who drafts never changes the text, but who names another draft model expects its speed. */
+static int read_draft(const vbs_ask *a, const vbs_terms *t, vbs_problem *p) {
+    const json_t *v = vbs_get(a->root, "draft_model");
+    const char *slash = t->draft ? strrchr(t->draft, '/') : NULL;
+    if (!v || (json_is_string(v) && (!json_string_length(v) || is_draft(t, json_string_value(v))))) return 0;
+    if (!json_is_string(v)) return VBS_BAD(p, "draft_model", "draft_model: expected a string");
+    return VBS_BAD(p, "draft_model",
+                   "draft_model: the draft is chosen when the server starts (-md FILE), and it is %.200s",
+                   !t->draft ? "none"
+                   : slash   ? slash + 1
+                             : t->draft);
+}
+
 /* "NAME" or "NAME:PRESET". */
 static int read_model(vbs_ask *a, const vbs_terms *t, vbs_problem *p) {
     const json_t *v = vbs_get(a->root, "model");
@@ -265,6 +289,7 @@ static int read_rule(vbs_ask *a, const vbs_terms *t, vbs_problem *p) {
         a->accept = VB_ACCEPT_COUPLED;
     }
     int64_t gamma = a->gamma;
+    if (read_draft(a, t, p)) return -1;
     if (vbs_get_int(a->root, "gamma", 0, 32, &gamma, NULL, p)) return -1;
     if (gamma && !t->has_draft)
         return VBS_BAD(p, "gamma",

@@ -45,6 +45,7 @@ typedef struct vbs_terms {
     const char *name;     /* of the model, without a preset */
     int gamma;            /* of the default preset */
     bool has_draft;       /* false: presets other than off are not there */
+    const char *draft;    /* the draft model's file; NULL: there is none */
     vb_sampling sampling; /* where the request says nothing */
     vb_accept accept;
     int64_t max_tokens;     /* the same; 0: as the API, 16 for completions, no limit for chat; -1: no limit */

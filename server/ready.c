@@ -79,6 +79,7 @@ int vbs_server_ready(vbs_server *s, vbs_engine *e, vb_error *err) {
     s->terms = (vbs_terms){.name = s->p.name,
                            .gamma = s->p.gamma,
                            .has_draft = s->p.has_draft,
+                           .draft = s->p.draft,
                            .sampling = s->p.sampling,
                            .accept = s->p.accept,
                            .max_tokens = s->p.max_tokens,

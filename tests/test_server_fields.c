@@ -14,7 +14,12 @@
 #define HI "\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]"
 
 static vbs_terms terms(void) {
-    vbs_terms t = {.name = "m", .gamma = 5, .has_draft = true, .n_vocab = 1000, .n_ctx = 512};
+    vbs_terms t = {.name = "m",
+                   .gamma = 5,
+                   .has_draft = true,
+                   .draft = "models/small.q4.gguf",
+                   .n_vocab = 1000,
+                   .n_ctx = 512};
     vb_sampling_defaults(&t.sampling);
     return t;
 }
@@ -278,6 +283,25 @@ static void test_aliases(void **state) {
             refused(false, fields, lengths[i]);
         }
     }
+    static const char *const gammas[] = {"gamma",     "num_draft_tokens",       "n_draft",
+                                         "draft_max", "num_speculative_tokens", "speculative.n_max"};
+    for (size_t i = 0; i < sizeof gammas / sizeof gammas[0]; i++) {
+        char fields[100];
+        snprintf(fields, sizeof fields, "\"%s\":2", gammas[i]);
+        if (ask(&a, true, fields, &p)) fail_msg("%s: %s", fields, p.message);
+        assert_int_equal(a.gamma, 2);
+        vbs_ask_close(&a);
+        snprintf(fields, sizeof fields, "\"%s\":33", gammas[i]);
+        refused(false, fields, gammas[i]);
+    }
+    /* The draft model, by each of its names. */
+    taken(true, "\"draft_model\":\"models/small.q4.gguf\"", 0);
+    taken(true, "\"draft_model\":\"small.q4.gguf\"", 0);
+    taken(false, "\"draft_model\":\"small.q4\"", 0);
+    taken(false, "\"draft_model\":null", 0);
+    refused(true, "\"draft_model\":\"small\"", "draft_model");
+    refused(true, "\"draft_model\":\"large.gguf\"", "draft_model");
+    refused(true, "\"draft_model\":1", "draft_model");
     static const char *const stops[] = {"stop", "stop_sequences", "stopping_strings", "stop_sequence"};
     for (size_t i = 0; i < 4; i++) {
         char fields[100];

@@ -23,15 +23,36 @@ answers "run --mmproj x" "text only"
 answers "run -hf a/b" "-m FILE"
 answers "run --mirostat 2" "--top-k, --top-p and --min-p"
 answers "run --samplers top_k" "in this order"
-answers "run --spec-draft-n-max 4" "--gamma K"
 answers "run --ngram" "--draft ngram"
-answers "serve -np 4" "--slots N"
 answers "serve --cont-batching" "not needed"
-answers "serve --num-draft-tokens 3" "--preset"
-answers "serve --max-seq-len 4096" "-c N"
 answers "serve --allowed-origins x" "--cors"
 answers "serve --log-level debug" "-q"
-answers "serve --max-model-len 1" "-c N"
+
+# taken COMMAND "NAME VALUE" OURS: a name of another program's that means the same as ours is taken as it stands
+taken() {
+    # shellcheck disable=SC2086
+    verbatim $1 ${2%% *} not-a-number
+    ok "$1 $2 is taken" fails 2 "${2%% *} not-a-number: expected"
+    printf '{"%s": "x"}' "$(printf '%s' "${2%% *}" | sed 's/^-*//; s/-/_/g')" >"$work/config.json"
+    [ "$1" != serve ] || verbatim serve --config "$work/config.json" -m "$target"
+    [ "$1" != serve ] || case $2 in -[!-]*) ;; *) ok "$2 as a key" fails 2 "expected" ;; esac
+}
+for option in --num-draft-tokens --n-draft --draft-max --gamma --spec-draft-n-max --num-speculative-tokens; do
+    taken run "$option 3"
+    taken serve "$option 3"
+done
+for option in --max-seq-len --max-model-len --n-ctx --num-ctx; do taken serve "$option 512"; done
+taken serve "-np 4"
+taken run "--num-predict 4"
+taken run "--rng-seed 4"
+# One dash does for two, with the value behind a sign of equality, too.
+verbatim run -model "$target" -prompt "Once upon a time" -n-predict 4 -n-draft 3 -threads 1 -ctx 64 -temperature=0 -seed=7
+ok "one dash for two" status_is 0
+one=$(cat "$work/out")
+verbatim run --model "$target" --prompt "Once upon a time" --n-predict 4 --n-draft 3 --threads 1 --ctx 64 --temperature 0 --seed 7
+ok "gives the same" test "$one" = "$(cat "$work/out")"
+verbatim help coming-from
+ok "docs/coming-from.md is the table" cmp -s "$work/out" docs/coming-from.md
 
 # misspelt WORDS SUGGESTION; an empty one: none
 misspelt() {
@@ -44,8 +65,7 @@ misspelt() {
     fi
 }
 misspelt "run --verb" --verbose
-misspelt "run -model x" --model
-misspelt "run -n-draft 3" --n-draft
+misspelt "run -modle x" --model
 misspelt "run --temprature 1" --temperature
 misspelt "run --modle x" --model
 misspelt "serve --prot 1" --port
@@ -61,8 +81,8 @@ key() {
 }
 key '{"draft_model_name": "x"}' '"draft_model_name": use -md FILE (the key "draft_model")'
 key '{"ngram_decoding": true}' '--draft ngram'
-key '{"max_seq_len": 4096}' '-c N'
-key '{"contextLength": 4096}' '-c N'
+key '{"max_seq_len": "many"}' '"max_seq_len": many: expected a whole number'
+key '{"contextLength": "many"}' '"contextLength": many: expected a whole number'
 key '{"cache_mode": "Q4"}' '--kv f16'
 key '{"network": {"port": 1}}' 'a section'
 key '{"draft_model": {"draft_model_name": "x"}}' '"draft_model" is a section'

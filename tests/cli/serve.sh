@@ -491,6 +491,10 @@ ok "the file before the defaults" json_is temperature 0.0
 get /health -H 'Origin: https://b.example'
 ok "lists in the file" head_has 'access-control-allow-origin: https://b.example'
 stop
+ok "--num-draft-tokens" start_server -m "$target" -md "$draft" --preset max --num-draft-tokens 4
+get /props
+ok "sets the length of the model itself" json_is draft_tokens 4
+stop
 printf '{"prot": 9000}' >"$work/config.json"
 verbatim serve --config "$work/config.json" -m "$target"
 ok "an unknown key is an error" fails 2 '"prot"'
