@@ -1,5 +1,5 @@
-/* amx_body.h - a group's sums for sixteen tokens at a time, by AMX: part of matmul_body.h where a set has
- * matrix instructions (VB_WIDE).
+/* amx_body.h - a group's sums for sixteen tokens at a time, by AMX: what matmul_body.h calls wide_* in the set
+ * that has matrix instructions. The others include narrow_body.h in its place.
  *
  * A tile is up to 16 rows of 64 bytes. TDPBSUD multiplies tile A (16 tokens, one group of signed activations
  * each) by tile B (the group's unsigned weights as the interleaved form has them: row k holds values 4k..4k+3
@@ -78,7 +78,7 @@ INLINE ivec tile_sum(tile_sums sums[4], int which, int planes, int t, const int3
 /* As many of the tile's tokens as fill sixteens. Returns their number. */
 INLINE int wide_group(vb_type type, int planes, const quads *w, const scales *s, const vb_tile *x,
                       size_t record, fvec *acc) {
-    const bool halves = kind_of(type) == VB_TILE_HALVES, start = starts_from_record(type);
+    const bool halves = vb_format_halves(type), start = starts_from_record(type);
     _Alignas(64) tile_sums sums[4];
     if (x->tokens < WIDE_FROM) return 0;
     TILE_LOAD(6, w->u, sizeof w->u[0]);

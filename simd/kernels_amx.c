@@ -23,7 +23,8 @@
 
 #include "simd/pack_body.h"
 #include "simd/weights_body.h"
-#define VB_WIDE
+#include "simd/group_body.h"
+#include "simd/amx_body.h"
 #include "simd/matmul_body.h"
 #include "simd/float_body.h"
 #include "simd/ops_body.h"

@@ -15,6 +15,8 @@
 
 #include "simd/pack_body.h"
 #include "simd/weights_body.h"
+#include "simd/group_body.h"
+#include "simd/narrow_body.h"
 #include "simd/matmul_body.h"
 #include "simd/float_body.h"
 #include "simd/ops_body.h"

@@ -22,22 +22,22 @@ INLINE ivec fixed_word(vb_type type, int word, ivec v) {
 
 /* One block of VB_LANES rows. p: the block of the first row. */
 INLINE void pack_block(vb_type type, const uint8_t *p, size_t row_bytes, uint8_t *out) {
-    const vb_interleave l = vb_interleave_of(type);
-    const size_t head = (size_t)l.head_bytes;
+    const vb_format *l = vb_format_of(type);
+    const size_t head = (size_t)l->head_bytes;
     if (head) {
-        EACH(r, VB_LANES) memcpy(out + (size_t)r * head, p + (size_t)r * row_bytes + l.head_at, head);
+        EACH(r, VB_LANES) memcpy(out + (size_t)r * head, p + (size_t)r * row_bytes + l->head_at, head);
     }
     out += VB_LANES * head;
     for (int v = 0; v < VB_LANES / ROWS; v++) {
-        const uint8_t *from = p + (size_t)(v * ROWS) * row_bytes + l.words_at;
+        const uint8_t *from = p + (size_t)(v * ROWS) * row_bytes + l->words_at;
         uint8_t *to = out + 4 * ROWS * v;
-        const int fours = l.words / 4 * 4;
+        const int fours = l->words / 4 * 4;
         for (int i = 0; i < fours; i += 4) {
             ivec a[4];
             interleave4(from + 4 * i, row_bytes, a);
             EACH(k, 4) i_store(to + 64 * vb_word_place(type, i + k), fixed_word(type, i + k, a[k]));
         }
-        for (int i = fours; i < l.words; i++) {
+        for (int i = fours; i < l->words; i++) {
             uint8_t one[4 * ROWS];
             EACH(r, ROWS) memcpy(one + 4 * r, from + 4 * i + (size_t)r * row_bytes, 4);
             i_store(to + 64 * vb_word_place(type, i), fixed_word(type, i, i_load(one)));
@@ -47,8 +47,8 @@ INLINE void pack_block(vb_type type, const uint8_t *p, size_t row_bytes, uint8_t
 
 INLINE void pack_blocks(vb_type type, const vb_matrix *w, int row, size_t block0, size_t blocks,
                         uint8_t *out) {
-    const vb_interleave l = vb_interleave_of(type);
-    const size_t size = (size_t)(4 * l.words + l.head_bytes);
+    const vb_format *l = vb_format_of(type);
+    const size_t size = (size_t)(4 * l->words + l->head_bytes);
     const uint8_t *p = w->data + (size_t)row * w->row_bytes + block0 * size;
     for (size_t b = 0; b < blocks; b++)
         pack_block(type, p + b * size, w->row_bytes, out + b * size * VB_LANES);

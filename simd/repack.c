@@ -5,7 +5,7 @@
 #include <string.h>
 
 size_t vb_packed_bytes(const vb_matrix *w) {
-    if (vb_interleave_of(w->type).groups == 0) return 0;
+    if (vb_format_of(w->type)->groups == 0) return 0;
     return ((size_t)w->rows + VB_LANES - 1) / VB_LANES * VB_LANES * w->row_bytes;
 }
 
@@ -37,19 +37,19 @@ static void fix_words(vb_type type, int n, uint8_t *words) {
 }
 
 void vb_pack(const vb_matrix *w, int row, size_t block0, size_t blocks, uint8_t *out) {
-    const vb_interleave l = vb_interleave_of(w->type);
-    const size_t size = (size_t)(4 * l.words + l.head_bytes);
-    const size_t head = (size_t)l.head_bytes;
+    const vb_format *l = vb_format_of(w->type);
+    const size_t size = (size_t)(4 * l->words + l->head_bytes);
+    const size_t head = (size_t)l->head_bytes;
     const int rows = w->rows - row < VB_LANES ? w->rows - row : VB_LANES;
     if (rows < VB_LANES) memset(out, 0, blocks * size * VB_LANES);
     for (size_t b = 0; b < blocks; b++, out += size * VB_LANES) {
         for (int r = 0; r < rows; r++) {
             const uint8_t *in = w->data + (size_t)(row + r) * w->row_bytes + (block0 + b) * size;
-            memcpy(out + head * (size_t)r, in + l.head_at, head);
+            memcpy(out + head * (size_t)r, in + l->head_at, head);
             uint8_t *word = out + VB_LANES * head + 4 * r;
-            for (int v = 0; v < l.words; v++)
-                memcpy(word + 64 * vb_word_place(w->type, v), in + l.words_at + 4 * v, 4);
+            for (int v = 0; v < l->words; v++)
+                memcpy(word + 64 * vb_word_place(w->type, v), in + l->words_at + 4 * v, 4);
         }
-        fix_words(w->type, l.words, out + VB_LANES * head);
+        fix_words(w->type, l->words, out + VB_LANES * head);
     }
 }

@@ -27,34 +27,9 @@
 #define VB_REPACK_H
 
 #include "ref/kernels.h"
+#include "simd/format.h"
 
 enum { VB_LANES = 16 }; /* rows side by side */
-
-typedef struct vb_interleave {
-    int groups; /* of 32 values in a block, 1 or 8; 0 for types that are read as mapped: F32, F16, BF16 */
-    int head_at, head_bytes; /* the odd bytes of a block: 0, 1 or 2 */
-    int words_at, words;     /* its 4-byte words */
-} vb_interleave;
-
-/* A function, so that kernels written for one type know it when they are compiled. */
-static inline vb_interleave vb_interleave_of(vb_type type) {
-    switch (type) {
-    case VB_Q4_0:
-    case VB_IQ4_NL: return (vb_interleave){1, 0, 2, 2, 4};
-    case VB_Q4_1: return (vb_interleave){1, 0, 0, 0, 5};
-    case VB_Q5_0: return (vb_interleave){1, 0, 2, 2, 5};
-    case VB_Q5_1: return (vb_interleave){1, 0, 0, 0, 6};
-    case VB_Q8_0: return (vb_interleave){1, 0, 2, 2, 8};
-    case VB_MXFP4: return (vb_interleave){1, 0, 1, 1, 4};
-    case VB_Q2_K: return (vb_interleave){8, 0, 0, 0, 21};
-    case VB_Q3_K: return (vb_interleave){8, 108, 2, 0, 27};
-    case VB_Q4_K: return (vb_interleave){8, 0, 0, 0, 36};
-    case VB_Q5_K: return (vb_interleave){8, 0, 0, 0, 44};
-    case VB_Q6_K: return (vb_interleave){8, 208, 2, 0, 52};
-    case VB_IQ4_XS: return (vb_interleave){8, 0, 0, 0, 34};
-    default: return (vb_interleave){0, 0, 0, 0, 0};
-    }
-}
 
 /* Where word w of a block is laid down: in the order in which a kernel reads them, scales first, then the
  * vectors of bits that belong together side by side, so that memory is read from front to back.

@@ -31,6 +31,7 @@ void vb_tile_fill(vb_tile *tile, const vb_acts *x, int t0, int tokens, int g0, i
     tile->groups = groups;
     tile->planes = x->planes;
     const size_t stride = (size_t)tokens;
+    const int factor = kind == VB_TILE_SUMS ? 1 : -offset;
     for (int t = 0; t < tokens; t++) {
         const size_t row = (size_t)(t0 + t);
         const int8_t *q = x->q + row * n + 32 * (size_t)g0;
@@ -43,13 +44,14 @@ void vb_tile_fill(vb_tile *tile, const vb_acts *x, int t0, int tokens, int g0, i
         int32_t *a = tile->a + t, *b = tile->b + t;
         switch (kind) {
         case VB_TILE_OFFSET:
-            for (int g = 0; g < groups; g++) a[(size_t)g * stride] = -offset * (sum[2 * g] + sum[2 * g + 1]);
+            for (int g = 0; g < groups; g++) a[(size_t)g * stride] = factor * (sum[2 * g] + sum[2 * g + 1]);
             break;
         case VB_TILE_FLOAT: float_sums(a, stride, sum, groups); break;
         case VB_TILE_HALVES:
+        case VB_TILE_SUMS:
             for (int g = 0; g < groups; g++) {
-                a[(size_t)g * stride] = -offset * sum[2 * g];
-                b[(size_t)g * stride] = -offset * sum[2 * g + 1];
+                a[(size_t)g * stride] = factor * sum[2 * g];
+                b[(size_t)g * stride] = factor * sum[2 * g + 1];
             }
             break;
         }

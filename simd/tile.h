@@ -4,23 +4,17 @@
  * A record is one group of 32 values of one token. Records lie in the order in which a kernel reads them: all
  * tokens of group 0, all tokens of group 1, ... Besides the integers and d each record holds one or two words
  * `a`, `b`, made from the exact sums of the activations' integers, that undo the unsigned storage of weights
- * or multiply their minimum. */
+ * or multiply their minimum (vb_tile_kind, format.h). */
 #ifndef VB_TILE_H
 #define VB_TILE_H
 
 #include "ref/kernels.h"
+#include "simd/format.h"
 
 enum {
     VB_TILE_RECORDS = 1024, /* of one plane; half as many of two */
     VB_TILE_TOKENS = 64     /* 8 groups of 64 tokens in two planes fill a tile */
 };
-
-/* What a and b hold, with s[0], s[1] the sums of the two halves of the group. */
-typedef enum vb_tile_kind {
-    VB_TILE_OFFSET, /* a = -offset*(s[0] + s[1]) */
-    VB_TILE_FLOAT,  /* a = the bits of (float)(s[0] + s[1]), which is exact */
-    VB_TILE_HALVES  /* a = -offset*s[0], b = -offset*s[1] */
-} vb_tile_kind;
 
 typedef struct vb_tile {
     int tokens, groups, planes;

@@ -133,47 +133,10 @@ INLINE void look_up(const int8_t *table, int offset, ivec w[8]) {
     EACH(k, 8) w[k] = i_look_up(table, offset, w[k]);
 }
 
-/* Bits of the largest weight, unsigned or signed as unpack() gives them. */
-INLINE int bits_of(vb_type type) {
-    switch (type) {
-    case VB_Q8_0:
-    case VB_IQ4_NL:
-    case VB_IQ4_XS: return 8;
-    case VB_Q6_K: return 6;
-    case VB_Q5_0:
-    case VB_Q5_1:
-    case VB_Q5_K:
-    case VB_MXFP4: return 5;
-    default: return 4;
-    }
-}
-
 /* q = u - offset. Where SIGNED_WEIGHTS, 8-bit weights stay signed. */
 INLINE int offset_of(vb_type type) {
-    switch (type) {
-    case VB_Q8_0:
-    case VB_IQ4_NL:
-    case VB_IQ4_XS: return SIGNED_WEIGHTS ? 0 : 128;
-    case VB_Q4_0: return 8;
-    case VB_Q5_0: return 16;
-    case VB_MXFP4: return 12;
-    case VB_Q6_K: return 32;
-    case VB_Q3_K: return 4;
-    case VB_Q2_K: return -1; /* no offset: the tile's a, b are the sums themselves, for the minimum */
-    default: return 0;
-    }
-}
-
-/* Groups of a block whose bits stand in the same words. */
-INLINE int groups_together(vb_type type) {
-    switch (type) {
-    case VB_Q4_K:
-    case VB_Q5_K: return 2; /* and the fifth bits of all eight */
-    case VB_Q2_K:
-    case VB_Q3_K: /* and the third bits of all eight */
-    case VB_Q6_K: return 4;
-    default: return 1;
-    }
+    const vb_format *f = vb_format_of(type);
+    return SIGNED_WEIGHTS && f->bits == 8 ? 0 : f->offset;
 }
 
 /* Quad k of group g of a packed block whose words start at p, in formats whose groups share words. */

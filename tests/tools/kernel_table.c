@@ -46,7 +46,7 @@ static void matrix(int type) {
     char what[64], bits[16];
     snprintf(what, sizeof what, "matrix %s", vb_type_name(type));
     snprintf(bits, sizeof bits, "%.4g", 8.0 * bytes / values);
-    begin(what, bits, vb_interleave_of((vb_type)type).groups ? "interleaved or as mapped" : "as mapped");
+    begin(what, bits, vb_format_of((vb_type)type)->groups ? "interleaved or as mapped" : "as mapped");
     for (int i = 0; i < N_SETS; i++) cell(i, sets[i]->matmul[type] == vb_kernels_ref.matmul[type]);
     printf("\n");
 }
