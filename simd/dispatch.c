@@ -2,6 +2,7 @@
 #include "simd/cpu.h"
 #include "simd/simd.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,28 +39,23 @@ static bool can_run(const set *s) {
     return (s->needs & ~vb_cpu_features()) == 0;
 }
 
-/* Each set needs what the one before it needs and more, so those that can run are the first few. */
+static const char *names[N_SETS + 1];
+
+static void find_names(void) {
+    int n = 0;
+    for (int i = 0; i < N_SETS; i++) {
+        if (can_run(&sets[i])) names[n++] = sets[i].kernels->name;
+    }
+}
+
 const char *const *vb_kernel_names(void) {
-#if VB_AMX
-    static const char *const names[N_SETS][N_SETS + 1] = {
-        {"ref"}, {"ref", "avx2"}, {"ref", "avx2", "avx512"}, {"ref", "avx2", "avx512", "amx"}};
-#elif VB_X86
-    static const char *const names[N_SETS][N_SETS + 1] = {
-        {"ref"}, {"ref", "avx2"}, {"ref", "avx2", "avx512"}};
-#elif VB_ARM64_I8MM
-    static const char *const names[N_SETS][N_SETS + 1] = {
-        {"ref"}, {"ref", "neon"}, {"ref", "neon", "dotprod"}, {"ref", "neon", "dotprod", "i8mm"}};
-#elif VB_ARM64_DOTPROD
-    static const char *const names[N_SETS][N_SETS + 1] = {
-        {"ref"}, {"ref", "neon"}, {"ref", "neon", "dotprod"}};
-#elif VB_ARM64
-    static const char *const names[N_SETS][N_SETS + 1] = {{"ref"}, {"ref", "neon"}};
-#else
-    static const char *const names[N_SETS][N_SETS + 1] = {{"ref"}};
-#endif
-    int n = 1;
-    while (n < N_SETS && can_run(&sets[n])) n++;
-    return names[n - 1];
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, find_names);
+    return names;
+}
+
+const vb_kernels *vb_kernel_set(int i) {
+    return i >= 0 && i < N_SETS ? sets[i].kernels : NULL;
 }
 
 static int refuse(const char *name, const char *from, vb_error *err) {

@@ -20,6 +20,7 @@
 #endif
 
 #include "simd/vec_avx512.h"
+#include "simd/vec.h"
 
 #include "simd/pack_body.h"
 #include "simd/weights_body.h"

@@ -17,6 +17,7 @@
 #endif
 
 #include "simd/vec_avx2.h"
+#include "simd/vec.h"
 
 #include "simd/pack_body.h"
 #include "simd/weights_body.h"

@@ -18,6 +18,7 @@
 
 #define VB_NEON_DOT 2
 #include "simd/vec_neon.h"
+#include "simd/vec.h"
 
 #include "simd/pack_body.h"
 #include "simd/weights_body.h"

@@ -12,6 +12,7 @@
 
 #define VB_NEON_DOT 0
 #include "simd/vec_neon.h"
+#include "simd/vec.h"
 
 #include "simd/pack_body.h"
 #include "simd/weights_body.h"

@@ -47,6 +47,8 @@
 #define VB_ARM64_I8MM 0
 #endif
 
+#define INLINE static inline __attribute__((always_inline))
+
 /* Unroll the next loop entirely (its bounds are constants): its arrays then live in registers. Speed only. */
 #if defined(__clang__)
 #define VB_UNROLL _Pragma("clang loop unroll(full)")
@@ -63,6 +65,9 @@
 /* The set of this name ("auto" or NULL: the best this CPU runs), after VERBATIM_KERNELS. VB_ERR_UNSUPPORTED
  * names what is there. */
 int vb_kernels_choose(const char *name, const vb_kernels **out, vb_error *err);
+
+/* Set i of this build, "ref" first, best last, whether this CPU can run it or not; NULL behind the last. */
+const vb_kernels *vb_kernel_set(int i);
 
 /* How this set interleaves rows; NULL if it reads them as mapped. */
 vb_pack_fn *vb_packer(const vb_kernels *set);

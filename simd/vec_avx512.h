@@ -6,8 +6,6 @@
 
 #include <immintrin.h>
 
-#define INLINE static inline __attribute__((always_inline))
-
 /* ------------------------------------------------------------------- rows of weights: one int32 lane each */
 
 enum {

@@ -93,4 +93,35 @@ if [ -n "$files" ]; then
     ok "the tree's own arrows" table "^engine "
 fi
 
+# A set of kernels without a word of simd/vec.h, or with one of another type, is refused by the compiler, with its name.
+cc=${CC:-cc}
+case $(uname -m) in
+x86_64) set=avx2 ;;
+aarch64) set=neon ;;
+*) set= ;;
+esac
+# words SED: kernels_$set.c with vec_$set.h edited so
+words() {
+    rm -rf "$house"
+    mkdir -p "$house/simd"
+    sed "$1" "$root/simd/vec_$set.h" >"$house/simd/vec_$set.h"
+    (cd "$root" && "$cc" -std=c11 -fsyntax-only -D_GNU_SOURCE -I"$house" -I. -Iinclude "simd/kernels_$set.c") >"$work/out" 2>"$work/err"
+    rc=$?
+}
+names() { [ "$rc" != 0 ] && grep -q "error: .*$1" "$work/err"; }
+if [ -n "$set" ] && command -v "$cc" >/dev/null 2>&1; then
+    words ''
+    ok "a complete set compiles" [ "$rc" = 0 ]
+    words '/^INLINE ivec i_if_ge/,/^}/d'
+    ok "a set without a word" names i_if_ge
+    words 's/^INLINE v16 v16_neg(/INLINE v16 v16_negative(/'
+    ok "a set that calls a word otherwise" names v16_neg
+    words 's/^INLINE ivec i_set8(int x)/INLINE ivec i_set8(short x)/'
+    ok "a word of another type" names "simd/vec.h asks for ivec i_set8(int x)"
+    words 's/^    KEYS = 4,/    KEYS = 5,/'
+    ok "a number that does not fit" names "simd/vec.h: KEYS"
+else
+    skip "words of a set of kernels" "no compiler, or no set for this machine"
+fi
+
 finish

@@ -13,26 +13,6 @@
 #define MACHINE "other machines"
 #endif
 
-static const vb_kernels *const sets[] = {
-    &vb_kernels_ref,
-#if VB_X86
-    &vb_kernels_avx2,    &vb_kernels_avx512,
-#endif
-#if VB_AMX
-    &vb_kernels_amx,
-#endif
-#if VB_ARM64
-    &vb_kernels_neon,
-#endif
-#if VB_ARM64_DOTPROD
-    &vb_kernels_dotprod,
-#endif
-#if VB_ARM64_I8MM
-    &vb_kernels_i8mm,
-#endif
-};
-enum { N_SETS = sizeof sets / sizeof sets[0] };
-
 static void begin(const char *what, const char *bits, const char *weights) {
     printf("| %s | %s | %s |", what, bits, weights);
 }
@@ -47,23 +27,24 @@ static void matrix(int type) {
     snprintf(what, sizeof what, "matrix %s", vb_type_name(type));
     snprintf(bits, sizeof bits, "%.4g", 8.0 * bytes / values);
     begin(what, bits, vb_format_of((vb_type)type)->groups ? "interleaved or as mapped" : "as mapped");
-    for (int i = 0; i < N_SETS; i++) cell(i, sets[i]->matmul[type] == vb_kernels_ref.matmul[type]);
+    for (int i = 0; vb_kernel_set(i); i++)
+        cell(i, vb_kernel_set(i)->matmul[type] == vb_kernels_ref.matmul[type]);
     printf("\n");
 }
 
 #define FUNCTION(field)                                                                                      \
     do {                                                                                                     \
         begin(#field, "", "");                                                                               \
-        for (int i = 0; i < N_SETS; i++) cell(i, sets[i]->field == vb_kernels_ref.field);                    \
+        for (int i = 0; vb_kernel_set(i); i++) cell(i, vb_kernel_set(i)->field == vb_kernels_ref.field);     \
         printf("\n");                                                                                        \
     } while (0)
 
 int main(void) {
     printf("<!-- kernels of %s: build/tests/tools/kernel_table -->\n| | bits per weight | weights |",
            MACHINE);
-    for (int i = 0; i < N_SETS; i++) printf(" %s |", sets[i]->name);
+    for (int i = 0; vb_kernel_set(i); i++) printf(" %s |", vb_kernel_set(i)->name);
     printf("\n|---|---|---|");
-    for (int i = 0; i < N_SETS; i++) printf("---|");
+    for (int i = 0; vb_kernel_set(i); i++) printf("---|");
     printf("\n");
     for (int t = 0; t < VB_TYPE_LIMIT; t++)
         if (vb_type_name(t) && vb_kernels_ref.matmul[t]) matrix(t);
