@@ -1,5 +1,5 @@
-/* amx_body.h - a group's sums for sixteen tokens at a time, by AMX: what matmul_body.h calls wide_* in the set
- * that has matrix instructions. The others include narrow_body.h in its place.
+/* amx_body.h - a group's sums for sixteen tokens at a time, by AMX: what matmul_body.h calls wide_* in the
+ * set that has matrix instructions. The others include narrow_body.h in its place.
  *
  * A tile is up to 16 rows of 64 bytes. TDPBSUD multiplies tile A (16 tokens, one group of signed activations
  * each) by tile B (the group's unsigned weights as the interleaved form has them: row k holds values 4k..4k+3

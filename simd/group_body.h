@@ -1,7 +1,7 @@
-/* group_body.h - one group of 32 values, or the groups of a block whose bits stand in the same words, of ROWS
- * rows times the activations of some tokens: the dot instructions and the contract's float step (the formula
- * is vb_matmul_fn's, ref/kernels.h). Written once for every instruction set; the names in here (ivec, dot, ...)
- * are those of vec.h and weights_body.h.
+/* group_body.h - one group of 32 values, or the groups of a block whose bits stand in the same words, of
+ * ROWS rows times the activations of some tokens: the dot instructions and the contract's float step (the
+ * formula is vb_matmul_fn's, ref/kernels.h). Written once for every instruction set; the names in here (ivec,
+ * dot, ...) are those of vec.h and weights_body.h.
  *
  * Weights are unsigned there (u = q + offset), and isum starts from -offset*xsum instead of 0:
  * sum (u - offset)*x = sum u*x - offset*sum x, exactly. */

@@ -64,8 +64,9 @@ VB_WORD(void, f_store_part, (float *p, fvec v, int from, int to));
  * [k0, k1) beside them; k0 and k1 are multiples of QUADS. */
 VB_NUMBER(quads, sizeof(((quads *)0)->u) == 8 * sizeof(ivec));
 VB_WORD(void, prepare, (quads * w, int bits, int k0, int k1));
-/* acc[i] += sum over quads [k0, k1) of w*x, exactly, for n tokens whose 8 words of 4 signed bytes, |x| <= 127,
- * lie `stride` words apart. bits: of the weights, unsigned, or signed where they are 8 and SIGNED_WEIGHTS. */
+/* acc[i] += sum over quads [k0, k1) of w*x, exactly, for n tokens whose 8 words of 4 signed bytes, |x| <=
+ * 127, lie `stride` words apart. bits: of the weights, unsigned, or signed where they are 8 and
+ * SIGNED_WEIGHTS. */
 VB_WORD(void, dot,
         (const int n, ivec *acc, const quads *w, int bits, const int32_t *x, size_t stride, int k0, int k1));
 
