@@ -42,8 +42,7 @@ int cli_edit_distance(const char *a, const char *b) {
     return rows[n % 3][m];
 }
 
-/* Goes through the words of "a|b|c". Start with *at = words; false at the end. */
-static bool next_word(const char **at, char word[48]) {
+bool cli_next_word(const char **at, char word[48]) {
     if (!*at || !**at) return false;
     size_t n = strcspn(*at, "|");
     snprintf(word, 48, "%.*s", (int)n, *at);
@@ -51,16 +50,16 @@ static bool next_word(const char **at, char word[48]) {
     return true;
 }
 
-static bool has_word(const char *words, const char *word) {
+bool cli_has_word(const char *words, const char *word) {
     char w[48];
-    while (next_word(&words, w))
+    while (cli_next_word(&words, w))
         if (!strcmp(w, word)) return true;
     return false;
 }
 
 static const cli_option *named(const char *name, unsigned command) {
     for (size_t i = 0; i < CLI_N_OPTIONS; i++)
-        if ((CLI_OPTIONS[i].commands & command) && has_word(CLI_OPTIONS[i].names, name))
+        if ((CLI_OPTIONS[i].commands & command) && cli_has_word(CLI_OPTIONS[i].names, name))
             return &CLI_OPTIONS[i];
     return NULL;
 }
@@ -90,7 +89,7 @@ static bool guess(const cli_command *command, const char *name, char best[48]) {
     for (size_t i = 0; i < CLI_N_OPTIONS; i++) {
         if (!(CLI_OPTIONS[i].commands & command->bit)) continue;
         const char *at = CLI_OPTIONS[i].names;
-        while (next_word(&at, w)) {
+        while (cli_next_word(&at, w)) {
             const char *meant = dashes == 1 && n > 3 && w[1] == '-' ? w + 1 : w; /* one dash does for two */
             const int d = n - dashes >= 3 && w[1] == '-' && !strncmp(meant, name, n)
                               ? 0
@@ -117,12 +116,12 @@ static int unknown_option(const cli_command *command, const char *name) {
 static int bad_choice(const cli_option *opt, const char *said, const char *value) {
     char list[128] = "", w[48];
     const char *at = opt->choices;
-    while (next_word(&at, w)) {
+    while (cli_next_word(&at, w)) {
         size_t used = strlen(list);
         snprintf(list + used, sizeof list - used, "%s%s", used ? ", " : "", w);
     }
     bool number = value[0] && strspn(value, "0123456789") == strlen(value);
-    if (has_word(opt->names, "--draft") && number)
+    if (cli_has_word(opt->names, "--draft") && number)
         return cli_usage("%s: expected one of %s; the number of drafted tokens is --gamma %s", said, list,
                          value);
     return cli_usage("%s: expected one of %s", said, list);
@@ -170,7 +169,7 @@ int cli_set_value(const cli_option *opt, const char *said, const char *value, cl
     case CLI_REAL: rc = set_real(opt, said, value, field); break;
     case CLI_LIST: rc = append(field, value); break;
     case CLI_CHOICE:
-        if (!has_word(opt->choices, value)) return bad_choice(opt, said, value);
+        if (!cli_has_word(opt->choices, value)) return bad_choice(opt, said, value);
         *(const char **)field = value;
         break;
     case CLI_STRING: *(const char **)field = value; break;
@@ -232,55 +231,6 @@ void cli_options_free(cli_options *o) {
 
 bool cli_given(const cli_options *o, const char *long_name) {
     for (size_t i = 0; i < CLI_N_OPTIONS; i++)
-        if (((o->given[i / 64] >> i % 64) & 1) && has_word(CLI_OPTIONS[i].names, long_name)) return true;
+        if (((o->given[i / 64] >> i % 64) & 1) && cli_has_word(CLI_OPTIONS[i].names, long_name)) return true;
     return false;
-}
-
-/* Prints words with line breaks before column 100, continuing at column `indent`; `column` is where the pen
- * is. */
-static void print_wrapped(const char *text, int indent, int column) {
-    bool first = true;
-    while (*text) {
-        int n = (int)strcspn(text, " ");
-        if (!first && column + 1 + n > 100) {
-            cli_outf("\n%*s", indent, "");
-            column = indent;
-            first = true;
-        }
-        cli_outf("%s%.*s", first ? "" : " ", n, text);
-        column += n + !first;
-        first = false;
-        text += n;
-        text += strspn(text, " ");
-    }
-    cli_outf("\n");
-}
-
-static void help_option(const cli_option *opt) {
-    enum { COLUMN = 30 };
-    char head[160] = "", also[160] = "", w[48], text[512];
-    const char *at = opt->names;
-    bool has_long = false;
-    while (next_word(&at, w)) {
-        bool is_long = !strncmp(w, "--", 2);
-        char *into = is_long && has_long ? also : head;
-        size_t used = strlen(into);
-        snprintf(into + used, 160 - used, "%s%s", used ? ", " : "", w);
-        has_long |= is_long;
-    }
-    if (opt->arg) {
-        size_t used = strlen(head);
-        snprintf(head + used, sizeof head - used, " %s", opt->arg);
-    }
-    snprintf(text, sizeof text, "%s%s%s%s", opt->help, also[0] ? " (also " : "", also, also[0] ? ")" : "");
-    cli_outf("  %-*s", COLUMN - 2, head);
-    if (strlen(head) > COLUMN - 3) cli_outf("\n%*s", COLUMN, "");
-    print_wrapped(text, COLUMN, COLUMN);
-}
-
-void cli_help(const cli_command *command) {
-    cli_outf("usage: verbatim %s %s\n\n%s\n\n", command->name, command->usage, command->summary);
-    for (size_t i = 0; i < CLI_N_OPTIONS; i++)
-        if (CLI_OPTIONS[i].commands & command->bit) help_option(&CLI_OPTIONS[i]);
-    if (command->notes) cli_outf("\n%s\n", command->notes);
 }

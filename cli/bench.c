@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -428,20 +429,73 @@ static json_t *result_json(const bench *b) {
 
 static void print_speculation(const bench *b) {
     if (!b->runs) return;
-    cli_outf("\nspeculation  %8s %9s %10s %7s %11s %10s  %s\n", "tokens/s", "speed-up", "predicted", "alpha",
-             "acceptance", "per step", "identical");
+    char shown[5][32];
+    cli_outf("\nspeculation  %8s %9s %10s %11s %7s %9s  %s\n", "tokens/s", "speed-up", "predicted",
+             "acceptance", "alpha", "per step", "identical");
     for (int i = 0; i <= b->gammas.n; i++) {
         const spec_run *r = &b->runs[i];
         const double rate = (double)b->o->n_predict / median(r->seconds, b->rounds);
         const vb_stats *s = &r->stats;
         if (i == 0) {
-            cli_outf("  alone      %8.2f\n", rate);
+            cli_outf("  alone      %8s\n", cli_digits(rate, shown[0]));
             continue;
         }
-        cli_outf("  gamma %-4d %8.2f %9.2f %10.2f %7.3f %11.3f %10.2f  %s\n", r->gamma, rate, speed_up(b, r),
-                 predicted(b, r), (double)s->accepted / (double)s->tested,
-                 (double)s->accepted / (double)s->drafted, (double)s->emitted / (double)s->steps,
-                 r->identical ? "yes" : "no");
+        cli_outf("  gamma %-4d %8s %9s %10s %11s %7.3f %9s  %s\n", r->gamma, cli_digits(rate, shown[0]),
+                 cli_digits(speed_up(b, r), shown[1]), cli_digits(predicted(b, r), shown[2]),
+                 cli_percent((double)s->accepted / (double)s->drafted, shown[3]),
+                 (double)s->accepted / (double)s->tested,
+                 cli_digits((double)s->emitted / (double)s->steps, shown[4]), r->identical ? "yes" : "no");
+    }
+}
+
+/* What `serve --preset` calls this length, if anything. */
+static const char *preset_of(int gamma) {
+    return gamma == 3   ? " (serve: --preset fast)"
+           : gamma == 5 ? " (serve: --preset balanced)"
+           : gamma == 7 ? " (serve: --preset max)"
+                        : "";
+}
+
+static uint64_t cache_bytes(void) {
+    long bytes = 0;
+#ifdef _SC_LEVEL3_CACHE_SIZE
+    bytes = sysconf(_SC_LEVEL3_CACHE_SIZE);
+#endif
+    return bytes > 0 ? (uint64_t)bytes : 0;
+}
+
+/* Why drafting does not pay: where a step's time goes, in tokens of the target alone, and what it writes. */
+static void print_why(const bench *b, const spec_run *r) {
+    char draft[32], check[32], tokens[32];
+    const bool cached = b->read_bytes < cache_bytes() || against_bandwidth(b, b->decode[0]) < 0.95;
+    const double per_step = (double)r->stats.emitted / (double)r->stats.steps;
+    cli_outf(
+        "A step of gamma %d takes %s (guessing) + %s (checking) times a token alone, and writes %s tokens.\n",
+        r->gamma, cli_digits(r->gamma * b->draft_token / b->cost[1], draft),
+        r->gamma + 1 <= MOST_TOKENS ? cli_digits(b->cost[r->gamma + 1] / b->cost[1], check) : "?",
+        cli_digits(per_step, tokens));
+    if (cached)
+        cli_outf("The weights stand in the CPU's cache, which makes a token alone cheap; models of gigabytes "
+                 "gain.\n");
+    else if (per_step < 1.3)
+        cli_outf("Few guesses are right: a draft of the target's own family and release would be.\n");
+}
+
+static void print_verdict(const bench *b) {
+    const spec_run *best = NULL;
+    char x[32];
+    if (!b->runs || b->gammas.n < 1) return;
+    for (int i = 1; i <= b->gammas.n; i++)
+        if (!best || speed_up(b, &b->runs[i]) > speed_up(b, best)) best = &b->runs[i];
+    const double gain = speed_up(b, best);
+    cli_digits(gain, x);
+    if (gain >= 1.05) {
+        cli_outf("\nDraft: --gamma %d%s is %s times the target alone.\n", best->gamma, preset_of(best->gamma),
+                 x);
+    } else {
+        cli_outf("\nDo not draft with this pair here: at best %s times the target alone (gamma %d).\n", x,
+                 best->gamma);
+        print_why(b, best);
     }
 }
 
@@ -459,10 +513,11 @@ static void print_result(const bench *b) {
         cli_outf("given");
     cli_outf("); peak memory %s\n\n", cli_bytes((uint64_t)b->peak_rss, rss));
     for (int i = 0; i < b->positions.n; i++)
-        cli_outf("decode behind %-5d  %9.2f tokens/s  %3.0f %% of the bandwidth\n", b->positions.at[i],
-                 1.0 / b->decode[i], 100.0 / against_bandwidth(b, b->decode[i]));
+        cli_outf("decode behind %-5d  %9s tokens/s  %3.0f %% of the bandwidth%s\n", b->positions.at[i],
+                 cli_digits(1.0 / b->decode[i], size), 100.0 / against_bandwidth(b, b->decode[i]),
+                 against_bandwidth(b, b->decode[i]) < 0.95 ? " (from the CPU's cache)" : "");
     for (int i = 0; i < b->lengths.n; i++)
-        cli_outf("prompt of %-5d      %9.2f tokens/s\n", b->lengths.at[i], b->prompt_rate[i]);
+        cli_outf("prompt of %-5d      %9s tokens/s\n", b->lengths.at[i], cli_digits(b->prompt_rate[i], size));
     cli_outf("\ntokens together  ");
     for (int t = 1; t <= MOST_TOKENS; t++) cli_outf("%6d", t);
     cli_outf("\nc(T)/c(1)        ");
@@ -471,6 +526,8 @@ static void print_result(const bench *b) {
     for (int t = 1; t <= MOST_TOKENS; t++) cli_outf("%6.2f", against_bandwidth(b, b->cost[t]));
     cli_outf("\n");
     print_speculation(b);
+    print_verdict(b);
+    cli_outf("`verbatim help stats` says what the words mean.\n");
 }
 
 static double peak_rss(void) {

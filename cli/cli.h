@@ -209,6 +209,20 @@ typedef struct cli_samples {
 /* Returns CLI_OK or CLI_FAIL (after a message with file and line). */
 int cli_samples_read(const cli_session *s, cli_samples *out);
 
+/* -------------------------------------------------------------------- words and numbers (words.c) */
+
+/* Three significant digits without an exponent: 24631 is "24600", 0.7443 "0.744", 5 "5.00"; "-" if not
+ * finite. */
+const char *cli_digits(double x, char out[32]);
+const char *cli_percent(double share, char out[32]); /* 0.315 is "31.5 %" */
+const char *cli_count(double n, char out[32]);       /* 3.09e9 is "3.09 billion" */
+/* `verbatim help stats` */
+void cli_help_stats(void);
+/* Below this part of guesses accepted a warning says so. */
+#define CLI_LOW_ACCEPTANCE 0.3
+/* One sentence about a measured speed-up; acceptance < 0: not known. */
+void cli_say_speed_up(FILE *to, double speed_up, double acceptance);
+
 /* -------------------------------------------------------------------- generation (generate.c) */
 
 typedef struct cli_result {

@@ -14,14 +14,14 @@ static const char *kind_name(vb_token_kind k) {
 static void describe(const char *who, const char *path, const cli_model *m) {
     const vb_tokenizer *t = m->tokenizer;
     const vb_model_info *i = vb_model_describe(m->model);
-    char bytes[32], name[128], shown[256];
+    char bytes[32], name[128], shown[256], count[32];
     vb_chat *template = NULL;
     vb_error err = {0};
     cli_escape(path, strlen(path), shown, sizeof shown);
     cli_escape(i->name, strlen(i->name), name, sizeof name);
     cli_outf("%s: %s\n", who, shown);
-    cli_outf("  model      %s%s%s, %.3g million parameters, weights %s, trained for %d positions\n",
-             i->architecture, name[0] ? ", " : "", name, 1e-6 * (double)i->parameters,
+    cli_outf("  model      %s%s%s, %s parameters, weights %s, trained for %d positions\n", i->architecture,
+             name[0] ? ", " : "", name, cli_count((double)i->parameters, count),
              cli_bytes(i->weight_bytes, bytes), i->n_ctx);
     cli_outf("  vocabulary %s%s%s%s, %d ids (output matrix %d rows)\n", vb_tokenizer_model(t),
              vb_tokenizer_pre(t)[0] ? " " : "", vb_tokenizer_pre(t),
@@ -67,6 +67,34 @@ static int32_t count_differences(const vb_tokenizer *a, const vb_tokenizer *b, b
     return differ;
 }
 
+/* On paper: with alpha of the guesses right, a step of gamma guesses writes (1 - alpha^(gamma+1)) / (1 -
+ * alpha) tokens [Leviathan 2211.17192]. It takes gamma times the draft's share of a token's time, and one
+ * pass over gamma + 1 tokens, which reads the weights once: 1 up to 4 tokens, then a tenth more per token
+ * (docs/bench.md has c(T) of real machines). */
+static double on_paper(double alpha, int gamma, double c) {
+    double tokens = 0, power = 1;
+    for (int i = 0; i <= gamma; i++, power *= alpha) tokens += power;
+    return tokens / (gamma * c + 1 + (gamma > 3 ? 0.1 * (gamma - 3) : 0));
+}
+
+static void expect(double c) {
+    static const double agree[] = {0.9, 0.7, 0.5};
+    char x[32];
+    cli_outf("speed-up to expect where the bytes are what takes time:\n");
+    for (int i = 0; i < 3; i++) {
+        int best = 1;
+        for (int gamma = 2; gamma <= 16; gamma++)
+            if (on_paper(agree[i], gamma, c) > on_paper(agree[i], best, c)) best = gamma;
+        const double gain = on_paper(agree[i], best, c);
+        if (gain > 1.02)
+            cli_outf("  %2.0f %% of tested guesses right: about %s times with --gamma %d\n", 100 * agree[i],
+                     cli_digits(gain, x), best);
+        else
+            cli_outf("  %2.0f %% of tested guesses right: none; do not draft\n", 100 * agree[i]);
+    }
+    cli_outf("`verbatim bench -m TARGET -md DRAFT` measures both on this machine\n");
+}
+
 static void print_verdict(const cli_model *target, const cli_model *draft, int rc, int32_t shared,
                           const vb_error *err) {
     const vb_model_info *t = vb_model_describe(target->model), *d = vb_model_describe(draft->model);
@@ -83,8 +111,9 @@ static void print_verdict(const cli_model *target, const cli_model *draft, int r
     cli_outf("entries that differ: %d\n", differ);
     if (rc || !t->weight_bytes) return;
     double c = (double)d->weight_bytes / (double)t->weight_bytes;
-    cli_outf("the draft reads %.3g of the bytes that the target reads per token", c);
-    cli_outf(c < 0.34 ? "\n" : ": too many for much of a speed-up (under a third is usual)\n");
+    char share[32];
+    cli_outf("the draft reads %s of the bytes that the target reads per token\n", cli_percent(c, share));
+    expect(c);
     if (d->n_ctx < t->n_ctx) cli_outf("the draft stops drafting at position %d\n", d->n_ctx);
 }
 

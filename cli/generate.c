@@ -152,25 +152,36 @@ void cli_print_stats(const cli_session *s, const cli_result *r) {
     fprintf(stderr, "%zu tokens in %.3f s: %.1f tokens/s; ended: %s%s; prompt: %llu tokens in %.3f s\n", r->n,
             r->seconds, tokens_per_s(r), r->reason, r->context_full ? " (the context is full)" : "",
             (unsigned long long)t->prompt_tokens, t->prompt_s);
-    fprintf(stderr, "draft %s, accept %s, gamma %d, temperature %g, seed %llu, kernels %s, threads %d\n",
-            s->draft_name, s->o->accept, s->params.gamma, s->sampling.temperature,
+    if (s->params.draft != VB_DRAFT_NONE)
+        fprintf(stderr, "draft %s, accept %s, gamma %d, ", s->draft_name, s->o->accept, s->params.gamma);
+    else
+        fprintf(stderr, "no draft, ");
+    fprintf(stderr, "temperature %g, seed %llu, kernels %s, threads %d\n", s->sampling.temperature,
             (unsigned long long)s->sampling.seed, vb_context_kernels(s->context),
             vb_context_threads(s->context));
     cli_print_pre(s->target.tokenizer);
     if (s->params.draft != VB_DRAFT_NONE) {
+        char share[32];
         fprintf(stderr,
-                "drafted %llu, tested %llu, accepted %llu: acceptance %.3f, alpha %.3f; mean accepted %.2f; "
+                "acceptance %s: drafted %llu, tested %llu, accepted %llu; alpha %.3f; mean accepted %.2f; "
                 "target calls %llu (%.2f tokens each)\n",
-                (unsigned long long)t->drafted, (unsigned long long)t->tested,
-                (unsigned long long)t->accepted, ratio(t->accepted, t->drafted),
-                ratio(t->accepted, t->tested), ratio(t->accepted, t->steps),
-                (unsigned long long)t->target_calls, ratio(r->n, t->target_calls));
+                cli_percent(ratio(t->accepted, t->drafted), share), (unsigned long long)t->drafted,
+                (unsigned long long)t->tested, (unsigned long long)t->accepted, ratio(t->accepted, t->tested),
+                ratio(t->accepted, t->steps), (unsigned long long)t->target_calls,
+                ratio(r->n, t->target_calls));
         fprintf(stderr, "acceptance by position:");
         for (int i = 0; i < 32 && t->tested_at[i]; i++)
             fprintf(stderr, " %.3f", ratio(t->accepted_at[i], t->tested_at[i]));
         fputc('\n', stderr);
     }
     cli_print_offload(s->offload, s->context, false);
-    fprintf(stderr, "time: drafting %.3f s, verifying %.3f s, sampling %.3f s\n", t->draft_s, t->verify_s,
-            t->sample_s);
+    fprintf(stderr,
+            "time: drafting %.3f s, verifying %.3f s, sampling %.3f s (`verbatim help stats` explains)\n",
+            t->draft_s, t->verify_s, t->sample_s);
+    /* Of a few guesses nothing can be said. */
+    if (t->drafted >= 50 && ratio(t->accepted, t->drafted) < CLI_LOW_ACCEPTANCE)
+        fprintf(
+            stderr,
+            "warning: few guesses are right; the text is the target's all the same, but a smaller --gamma or "
+            "another draft would be faster (`verbatim bench`)\n");
 }

@@ -181,7 +181,7 @@ static void print_summary(const vb_gguf *g, const summary *s) {
     cli_escape(p, strlen(p), path, sizeof path);
     cli_outf("%s: GGUF version %d, %s", path, vb_gguf_version(g), cli_bytes(vb_gguf_file_bytes(g), a));
     if (vb_gguf_splits(g) > 1) cli_outf(" in %d parts", vb_gguf_splits(g));
-    cli_outf("\n%llu parameters\ntypes:", (unsigned long long)s->values);
+    cli_outf("\n%s parameters\ntypes:", cli_count((double)s->values, a));
     for (int t = 0; t < VB_TYPE_LIMIT; t++)
         if (s->type_tensors[t])
             cli_outf(" %s (%llu tensors, %s)", vb_type_name(t), (unsigned long long)s->type_tensors[t],
@@ -226,8 +226,8 @@ int cli_inspect(cli_options *o) {
     if (o->json) {
         rc = cli_out_json(summary_json(g, &s));
     } else {
-        print_metadata(g);
-        print_tensors(g);
+        if (!o->brief) print_metadata(g);
+        if (!o->brief) print_tensors(g);
         print_summary(g, &s);
         rc = cli_out_finish();
     }

@@ -98,12 +98,22 @@ static const cli_command COMMANDS[] = {
 };
 enum { N_COMMANDS = sizeof COMMANDS / sizeof COMMANDS[0] };
 
+/* `verbatim help TOPIC`: what belongs to no command. */
+static const struct {
+    const char *name, *summary;
+    void (*print)(void);
+} TOPICS[] = {{"stats", "what alpha, acceptance, coupled, c(T) and the other words mean", cli_help_stats},
+              {"coming-from", "options of other programs, and what to write here", cli_foreign_table}};
+
 /* On standard output where it was asked for, else on standard error. */
 static void print_overview(void (*print)(const char *format, ...)) {
     print("verbatim %s: exact speculative decoding of GGUF language models\n\nusage: verbatim COMMAND "
           "[options]\n\n",
           VB_VERSION);
     for (int i = 0; i < N_COMMANDS; i++) print("  %-11s %s\n", COMMANDS[i].name, COMMANDS[i].summary);
+    print("\n");
+    for (size_t i = 0; i < sizeof TOPICS / sizeof TOPICS[0]; i++)
+        print("  help %-14s %s\n", TOPICS[i].name, TOPICS[i].summary);
     print("\n`verbatim COMMAND --help` lists the options of a command; `verbatim --version` prints the "
           "version.\n");
 }
@@ -178,10 +188,11 @@ int main(int argc, char **argv) {
         return cli_out_finish();
     }
     bool help = !strcmp(first, "help");
-    if (help && argc > 2 && !strcmp(argv[2], "coming-from")) {
-        cli_foreign_table();
-        return cli_out_finish();
-    }
+    for (size_t i = 0; help && argc > 2 && i < sizeof TOPICS / sizeof TOPICS[0]; i++)
+        if (!strcmp(argv[2], TOPICS[i].name)) {
+            TOPICS[i].print();
+            return cli_out_finish();
+        }
     if (help && argc > 2) {
         const cli_command *command = find_command(argv[2]);
         if (!command) return unknown_command(argv[2]);

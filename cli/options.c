@@ -205,6 +205,7 @@ const cli_option CLI_OPTIONS[] = {
     {"--json", NULL, "print one JSON object instead of text",
      CMD_RUN | CMD_INSPECT | CMD_DOCTOR | CMD_TRACE_CHECK | CMD_PROVE | CMD_BENCH | CMD_COMPARE | CMD_CHECK,
      CLI_FLAG, AT(json), 0, 0, NULL},
+    {"--short", NULL, "the summary only: size, types, memory", CMD_INSPECT, CLI_FLAG, AT(brief), 0, 0, NULL},
     {"--html", "FILE", "also write a report as one HTML file that needs nothing from outside",
      CMD_CHECK | CMD_COMPARE, CLI_STRING, AT(html), 0, 0, NULL},
     {"--junit", "FILE", "also write a report as JUnit XML, for build servers", CMD_CHECK | CMD_COMPARE,

@@ -31,6 +31,10 @@ typedef struct cli_option {
 extern const cli_option CLI_OPTIONS[];
 extern const size_t CLI_N_OPTIONS;
 
+/* Goes through the words of "a|b|c". Start with *at = words; false at the end. */
+bool cli_next_word(const char **at, char word[48]);
+bool cli_has_word(const char *words, const char *word);
+
 /* The option of a command that has this name, or NULL. A long name may lack one of its dashes, and may be
  * another program's name for it. */
 const cli_option *cli_find_option(const char *name, unsigned command);

@@ -150,6 +150,8 @@ static void print_comparison(const run_state *r) {
     const cli_result *a = &r->result, *b = &r->alone;
     fprintf(stderr, "target alone: %zu tokens in %.3f s: %.1f tokens/s; speed-up %.2fx\n", b->n, b->seconds,
             b->seconds > 0 ? (double)b->n / b->seconds : 0, speed_up(r));
+    const vb_stats *t = &a->stats;
+    if (t->drafted) cli_say_speed_up(stderr, speed_up(r), (double)t->accepted / (double)t->drafted);
     size_t same = common_length(a, b);
     if (identical(r)) {
         fprintf(stderr, "identical tokens: yes (%zu of %zu)\n", same, b->n);

@@ -17,11 +17,15 @@ static json_t *as_json(const vb_trace_report *r) {
 }
 
 static void print(const vb_trace_report *r) {
+    cli_outf("OK: %s\n", r->full
+                             ? "every token follows from p, q and the noise of the seed, and every line from "
+                               "the one before"
+                             : "every decision follows from its p, q and coin, and every line from the one "
+                               "before");
     cli_outf("%d lines, %d steps, %d tokens; %d drafted, %d accepted\n", r->lines, r->steps, r->tokens,
              r->drafted, r->accepted);
-    cli_outf("derived again: %d draws from q, %d decisions, %d last tokens, %d races, %d coins; the chain "
-             "holds\n",
-             r->draws, r->decisions, r->finals, r->races, r->coins);
+    cli_outf("derived again: %d draws from q, %d decisions, %d last tokens, %d races, %d coins\n", r->draws,
+             r->decisions, r->finals, r->races, r->coins);
     if (!r->full)
         cli_outf("not derived: what needs the whole laws p and q (races, draws, last tokens); record with "
                  "--trace-full for these\n");

@@ -66,4 +66,8 @@ if [ -r "$BUILD/bin/verbatim-openblas.so" ]; then
 else
     skip "openblas" "$BUILD/bin/verbatim-openblas.so is not built: OpenBLAS is not installed"
 fi
+verbatim bench -m "$target" -md "$draft" --reps 1 -n 8 --lengths 4 --gammas 1,2 --at 8 --bandwidth 10
+ok "bench ends with a verdict" grep -qE '^(Draft: --gamma|Do not draft with this pair here)' "$work/out"
+verbatim doctor -m "$target" -md "$draft"
+ok "doctor says what to expect" out_has "of tested guesses right"
 finish

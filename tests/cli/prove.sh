@@ -7,6 +7,7 @@ for rule in coupled rejection block; do
     verbatim run -m "$target" -md "$draft" -p "$P" -n 24 --seed 5 --temp 1 --accept $rule --trace "$work/t" --trace-full -t 1
     verbatim trace-check "$work/t"
     ok "trace-check, $rule: everything follows" status_is 0
+    ok "and says so first" test "$(head -c 3 "$work/out")" = OK:
     ok "and it says what was derived" out_has "derived again"
     verbatim run -m "$target" -md "$draft" -p "$P" -n 24 --seed 5 --temp 1 --accept $rule --trace "$work/s" -t 1
     verbatim trace-check "$work/s"

@@ -82,6 +82,7 @@ ok "text on standard output" test -s "$work/out"
 ok "no prompt in it" test "$(head -c 16 "$work/out")" != "$P"
 ok "no colours in a pipe" test "$(tr -d '\033' <"$work/out" | wc -c)" = "$(wc -c <"$work/out")"
 ok "statistics on standard error" err_has "alpha"
+ok "acceptance first, in per cent" grep -qE '^acceptance [0-9.]+ %: drafted ' "$work/err"
 ok "the seed among them" err_has "seed 5"
 keep plain
 verbatim run -m "$target" -md "$draft" -p "$P" -n 24 --seed 5 --verbose
@@ -94,6 +95,7 @@ verbatim run -m "$target" -md "$draft" -p "$P" -n 24 --seed 5 --compare
 ok "--compare succeeds" status_is 0
 ok "--compare says that the tokens are identical" err_has "identical tokens: yes (24 of 24)"
 ok "--compare says the speed-up" err_has "speed-up"
+ok "and what follows from it" grep -qE '^drafting (pays here|does not pay here|makes no difference here)' "$work/err"
 ok "--compare leaves standard output alone" same_files "$work/out" "$work/plain"
 verbatim run -m "$target" -md "$draft" -p "$P" -n 24 --seed 5 --compare --accept block --temp 1.5 --top-k 0 --top-p 1 --min-p 0
 ok "--compare under block succeeds" status_is 0

@@ -10,11 +10,22 @@ ok "--help lists the commands" out_has "tokenize"
 ok "--help succeeds" status_is 0
 verbatim
 ok "no command is a usage error" fails 2 "usage: verbatim"
-for c in run chat tokenize logits inspect doctor cpu; do
+for c in run chat serve tokenize render logits inspect doctor quantize prove trace-check check compare record bench cpu; do
     verbatim $c --help
     ok "$c --help" status_is 0
     ok "$c --help says how it is used" out_has "usage: verbatim $c"
+    ok "$c --help: every option stands in a group (cli/help.c)" test "$(grep -c '^Others:' "$work/out")" = 0
 done
+verbatim run --help
+ok "what most people need comes first" test "$(grep -n '^What most people need:' "$work/out" | cut -d: -f1)" = 5
+verbatim help stats
+ok "help stats" status_is 0
+for word in alpha acceptance coupled residual 'c(T)' 'v(T)' TV; do ok "help stats explains $word" out_has "  $word"; done
+verbatim help statistics
+ok "no such topic" fails 2 "unknown command"
+verbatim inspect "$target" --short
+ok "inspect --short leaves the tables out" test "$(grep -c 'token_embd\|general\.' "$work/out")" = 0
+ok "and says what kind of model it is" out_has "parameters"
 verbatim run --help
 for o in --model -md --draft --prompt --file --n-predict --gamma --accept --temp --top-k --top-p --min-p \
     --repeat-penalty --presence-penalty --frequency-penalty --repeat-last-n --logit-bias --seed --ctx --threads \
