@@ -227,6 +227,9 @@ static int check_item(const vb_eval_item *item) {
         return vb_fail(item->err, VB_ERR_FULL, "the context holds %d of %d positions, %zu more do not fit",
                        c->length, c->params.n_ctx, item->n);
     for (size_t i = 0; i < item->n; i++) {
+        if (item->parent && item->parent[i] != (int32_t)i - 1)
+            return vb_fail(item->err, VB_ERR_UNSUPPORTED,
+                           "token %zu follows token %d: trees are not evaluated", i, (int)item->parent[i]);
         if (item->tokens[i] < 0 || item->tokens[i] >= c->model->info.n_vocab)
             return vb_fail(item->err, VB_ERR_ARGUMENT, "token %zu is %d, must be 0 to %d", i,
                            (int)item->tokens[i], c->model->info.n_vocab - 1);

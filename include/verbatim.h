@@ -48,7 +48,8 @@ enum {
     VB_ERR_NUMERIC = -6,     /* an infinity or a NaN came up in a computation */
     VB_ERR_FULL = -7,        /* the context holds no further token */
     VB_ERR_VOCAB = -8,       /* two vocabularies do not fit each other */
-    VB_ERR_CANCELLED = -9    /* the cancel callback asked to stop */
+    VB_ERR_CANCELLED = -9,   /* the cancel callback asked to stop */
+    VB_ERR_MASK = -10        /* a mask lets no id through: nothing may follow */
 };
 
 typedef struct vb_error {
@@ -489,6 +490,10 @@ typedef struct vb_eval_item {
     const uint8_t *want;
     vb_error *err; /* may be NULL */
     int code;      /* out: what vb_eval would have returned */
+    /* (n) Where the tokens are a tree: the token of this call that token i follows, below i; -1: what the
+     * context holds. A token sees its own path, and its position is that of the one it follows plus one.
+     * NULL: a chain, parent[i] = i - 1. */
+    const int32_t *parent;
 } vb_eval_item;
 
 /* vb_eval for each item, with one reading of the weights for all contexts that share
@@ -527,7 +532,7 @@ typedef struct vb_logit_bias {
     float bias; /* added to the logit; -INFINITY bans the id */
 } vb_logit_bias;
 
-/* The distribution that is sampled, in this order: bias, penalties, temperature, top-k, top-p, min-p.
+/* The distribution that is sampled, in this order: bias, mask, penalties, temperature, top-k, top-p, min-p.
  * The exact definition on integers: docs/speculation.md. */
 typedef struct vb_sampling {
     double temperature;       /* 0: greedy, ties to the lowest id. Default 0.8 */
@@ -546,6 +551,23 @@ typedef struct vb_sampling {
 void vb_sampling_defaults(vb_sampling *s);
 /* VB_ERR_ARGUMENT naming the field that is out of range (not finite, negative, ...). */
 int vb_sampling_check(const vb_sampling *s, int n_vocab, vb_error *err);
+
+/* A mask: which ids may follow, as a pure function of the ids generated so far, ids[0..n): those after the
+ * text that was given last (a prompt, the next turn). vb_spec_params.mask puts it into the law of the target
+ * and into the drafter's. A mask may keep what it knows about the last ids it was asked for; calls go forth
+ * and back along the drafts, and never come from two threads at once. */
+typedef struct vb_mask {
+    void *self;
+    /* Fills allowed[0..(n_vocab + 63)/64): bit id%64 of word id/64 is set iff id may follow; bits from
+     * n_vocab on are 0. None set: nothing may follow (ids[0..n) is no prefix of anything allowed, or is
+     * complete and ends without a stop token). */
+    int (*at)(void *self, const int32_t *ids, size_t n, uint64_t *allowed, vb_error *err);
+    /* May be NULL. Where only one text can follow: the ids that the tokenizer makes of it, at most max, into
+     * out[0..*n_out); else *n_out = 0. They are proposed as drafts and verified like any other. */
+    int (*forced)(void *self, const int32_t *ids, size_t n, int32_t *out, int max, int *n_out, vb_error *err);
+    int32_t n_vocab;  /* ids that it knows; ids of the model beyond are never allowed */
+    const char *name; /* 32 hex digits: a hash of what it is. It goes into traces */
+} vb_mask;
 
 /* A distribution as exact integers: p(id[i]) = w[i] / total; ids ascending, w[i] > 0;
  * other ids have p = 0. */
@@ -571,7 +593,8 @@ const char *vb_accept_name(vb_accept a);
 typedef enum vb_draft {
     VB_DRAFT_NONE = 0, /* the target alone */
     VB_DRAFT_MODEL,    /* a smaller model, or the target itself in a context of its own */
-    VB_DRAFT_NGRAM     /* prompt lookup: what followed the last time these tokens came up */
+    VB_DRAFT_NGRAM,    /* prompt lookup: what followed the last time these tokens came up */
+    VB_DRAFT_FORCED    /* only what the mask says must follow, which the two above draft as well */
 } vb_draft;
 
 typedef struct vb_spec_params {
@@ -589,6 +612,9 @@ typedef struct vb_spec_params {
     size_t n_history;
     bool logprobs; /* fill in vb_emitted.logprob;
                       off saves a pass over the vocabulary per token. Default true */
+    /* Which ids may be generated; NULL (default): all. What it points to must outlive the vb_spec, and serves
+     * no other one meanwhile. A step that finds that nothing may follow fails with VB_ERR_MASK. */
+    const vb_mask *mask;
 } vb_spec_params;
 
 void vb_spec_defaults(vb_spec_params *p);
@@ -609,11 +635,13 @@ typedef enum vb_origin {
 /* One drafted token and what became of it. */
 typedef struct vb_drafted {
     int32_t id;
-    bool tested;           /* compared with the target: every draft up to and including the first rejection */
-    bool accepted;         /* and emitted */
+    int32_t parent; /* the draft that it follows, one before it in the list; -1: none. In a chain i - 1 */
+    bool tested;    /* compared with the target: every draft up to and including the first rejection */
+    bool accepted;  /* and emitted */
     uint64_t p_w, p_total; /* p(id) = p_w/p_total under the target, after truncation (greedy: 1/1 or 0/1) */
     uint64_t q_w, q_total; /* q(id) = q_w/q_total, what it was drawn from */
     bool has_draw, has_coin;
+    bool forced;  /* text that must follow, proposed because the mask says so: q is one-hot */
     vb_coin draw; /* that drew it from q (rejection, block) */
     vb_coin coin; /* that decided (rejection, block) */
 } vb_drafted;
@@ -637,6 +665,9 @@ typedef struct vb_step {
     vb_coin final;    /* coin of the residual or bonus draw */
     const vb_dist *p; /* (n_drafted + 1) the target's distribution at each position tested, else empty */
     const vb_dist *q; /* (n_drafted) the drafter's */
+    /* (n_drafted + 1) What the mask said where p was computed: XXH3-128 of the bits of all ids, id 0 the
+     * lowest of the first byte. NULL: no mask. */
+    const uint8_t (*mask)[16];
     const float *const *logits;         /* (n_emitted) the raw logits that each emitted token came from */
     double draft_s, verify_s, sample_s; /* of vb_spec_step_many: the first two are shared by all its steps */
     int n_text; /* vb_spec_step_many: so many tokens of given text were evaluated, and nothing was emitted.

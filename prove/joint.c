@@ -41,14 +41,13 @@ int vb_joint_row(const vb_joint_params *p, const int32_t *path, size_t n, const 
     const vb_lm *lm = &p->target;
     const size_t base = p->n_prompt - 1;
     int rc;
-    if ((rc = lm->truncate(lm->self, (int)base, err)) ||
-        (rc = lm->eval(lm->self, path + base, n - base, NULL, err)))
+    if ((rc = vb_lm_truncate(lm, base, err)) || (rc = vb_lm_eval(lm, path + base, n - base, NULL, err)))
         return rc;
-    *logits = lm->logits(lm->self, n - base - 1);
+    *logits = vb_lm_logits(lm, n - base - 1);
     if ((rc = p->law.at(p->law.self, *logits, lm->n_vocab, path, n, space, out, err))) return rc;
-    if (out->n == 0)
-        return vb_fail(err, VB_ERR_ARGUMENT, "logit bias bans every id: nothing is left to sample");
-    return VB_OK;
+    if (out->n > 0) return VB_OK;
+    return p->law.why_empty ? p->law.why_empty(p->law.self, err)
+                            : vb_fail(err, VB_ERR_ARGUMENT, "nothing is left to sample");
 }
 
 int vb_joint_add_support(vb_joint *j, vb_cell *cell, vb_error *err) {
@@ -184,7 +183,7 @@ int vb_joint_open(vb_joint **out, const vb_joint_params *p, vb_error *err) {
     b.j->n_vocab = p->texts ? VB_JOINT_END + 1 : p->target.n_vocab;
     rc = p->texts ? vb_joint_build_texts(b.j, p, &b.space, err)
                   : vb_joint_grow_tree(b.j, p->least, &(vb_joint_growth){&b, expand, keep}, err);
-    p->target.truncate(p->target.self, (int)p->n_prompt - 1, NULL);
+    vb_lm_truncate(&p->target, p->n_prompt - 1, NULL);
     if (rc) goto cleanup;
     *out = b.j;
     b.j = NULL;

@@ -6,15 +6,6 @@
 
 #include <stdlib.h>
 
-static int law_at(void *self, const float *logits, int32_t limit, const int32_t *prefix, size_t n_prefix,
-                  const vb_dist_space *space, vb_dist *out, vb_error *err) {
-    return vb_law_distribution(self, logits, limit, prefix, n_prefix, space, out, err);
-}
-
-static vb_law_source law_of(const vb_prove_pair *pair) {
-    return (vb_law_source){pair->law, vb_law_capacity(pair->law), law_at};
-}
-
 /* ------------------------------------------------------------------------------------------- wrong parts */
 
 static const float *row_before(void *self, size_t i) {
@@ -22,9 +13,12 @@ static const float *row_before(void *self, size_t i) {
     const size_t shift = (size_t)pair->wrong->row_shift;
     return vb_logits(pair->target, i >= shift ? i - shift : 0);
 }
-static int shifted_eval(void *self, const int32_t *tokens, size_t n, const uint8_t *want, vb_error *err) {
-    const vb_prove_pair *pair = self;
-    return vb_eval(pair->target, tokens, n, want, err);
+static void shifted_eval(const vb_lm *const *m, vb_eval_item *items, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        const vb_prove_pair *pair = m[i]->self;
+        items[i].context = pair->target;
+    }
+    vb_eval_many(items, n);
 }
 static int shifted_truncate(void *self, int n, vb_error *err) {
     const vb_prove_pair *pair = self;
@@ -34,6 +28,9 @@ static int shifted_length(void *self) {
     const vb_prove_pair *pair = self;
     return vb_context_length(pair->target);
 }
+
+static const vb_lm_kind shifted = {
+    .eval = shifted_eval, .logits = row_before, .truncate = shifted_truncate, .length = shifted_length};
 
 static int wrong_sync(void *self, const int32_t *path, size_t n, vb_error *err) {
     const vb_prove_pair *pair = self;
@@ -60,16 +57,12 @@ static int open_wrong(vb_prove_pair *pair, vb_spec **out, vb_error *err) {
     vb_lm target = vb_lm_context(pair->target);
     if (w->row_shift) {
         target.self = pair;
-        target.eval = shifted_eval;
-        target.logits = row_before;
-        target.truncate = shifted_truncate;
-        target.length = shifted_length;
+        target.kind = &shifted;
     }
     vb_drafter_model_params m = {.lm = vb_lm_context(p->draft_context),
-                                 .law = law_of(pair),
+                                 .law = vb_law_as_source(pair->law),
                                  .limit = p->draft_vocab ? p->draft_vocab : target.n_vocab,
                                  .choice = w->choice,
-                                 .seed = pair->seed,
                                  .coins = &pair->wrong_coins,
                                  .stop = p->stop,
                                  .n_stop = p->n_stop};
@@ -83,7 +76,6 @@ static int open_wrong(vb_prove_pair *pair, vb_spec **out, vb_error *err) {
                                  .drafter = &drafter,
                                  .coins = &pair->wrong_coins,
                                  .rule = w->rule,
-                                 .seed = pair->seed,
                                  .gamma = p->gamma,
                                  .stop = p->stop,
                                  .n_stop = p->n_stop,
@@ -139,7 +131,7 @@ int vb_prove_pair_open(vb_prove_pair *pair, vb_prove_subject *subject, vb_joint_
                                                                 pair->sampling.temperature <= 0 ||
                                                                 pair->params.draft == VB_DRAFT_NONE)};
     law->target = target;
-    law->law = law_of(pair);
+    law->law = vb_law_as_source(pair->law);
     law->prompt = pair->prompt;
     law->n_prompt = pair->n_prompt;
     law->stop = pair->params.stop;

@@ -2,6 +2,8 @@
  * then coins that are used twice, and the list by name. */
 #include "prove/wrong_rules.h"
 
+#include "sampling/race.h"
+
 #include <string.h>
 
 /* The right rules again, written so that each mistake is one flag. */
@@ -97,7 +99,7 @@ static void draw(vb_verify *v, uint32_t purpose, walk *k) {
 
 static int bonus(vb_verify *v, const flags *f, vb_error *err) {
     walk k = {.weight = p_weight};
-    if (v->ends) return VB_OK;
+    if (vb_chain_ends(v)) return VB_OK;
     int rc = v->p(v->arg, f->bonus_row_before && v->n ? v->n - 1 : v->n, &k.p, err);
     if (rc) return rc;
     draw(v, VB_PURPOSE_BONUS, &k);
@@ -127,7 +129,7 @@ static int rejection(vb_verify *v, const flags f, vb_error *err) {
             draw(v, VB_PURPOSE_RESIDUAL, &k);
             return VB_OK;
         }
-        v->n_accepted++;
+        v->kept[v->n_accepted++] = i;
     }
     return bonus(v, &f, err);
 }
@@ -158,6 +160,7 @@ static int block(vb_verify *v, const flags f, vb_error *err) {
     for (int i = 0; i < v->n; i++) {
         v->drafted[i].tested = i <= tau;
         v->drafted[i].accepted = i < tau;
+        v->kept[i] = i;
     }
     v->n_accepted = tau;
     if (tau == v->n) return bonus(v, &f, err);
@@ -246,9 +249,14 @@ static int32_t pick(void *self, vb_coin_key key, const vb_weights *w, vb_coin *c
     return c->base->pick(c->base->self, key, &kept, coin);
 }
 
+static int32_t race(void *self, const vb_dist *d, uint32_t position) {
+    const vb_wrong_coins *c = self;
+    return c->base->race(c->base->self, d, position);
+}
+
 vb_coins vb_wrong_coins_on(vb_wrong_coins *space, const vb_wrong *w, const vb_coins *base) {
     *space = (vb_wrong_coins){w, base};
-    return (vb_coins){below, pick, space};
+    return (vb_coins){below, pick, race, space};
 }
 
 static double real_of(const uint64_t *seed, vb_coin_key key, vb_coin *coin) {
@@ -272,8 +280,13 @@ static int32_t real_pick(void *self, vb_coin_key key, const vb_weights *w, vb_co
     return last; /* rounding */
 }
 
+static int32_t real_race(void *self, const vb_dist *d, uint32_t position) {
+    const uint64_t *seed = self;
+    return vb_race(d, *seed, position);
+}
+
 vb_coins vb_real_coins(uint64_t *seed) {
-    return (vb_coins){real_below, real_pick, seed};
+    return (vb_coins){real_below, real_pick, real_race, seed};
 }
 
 /* A confidence threshold on the wrong side: a token is drawn, found unlikely, and dropped. */

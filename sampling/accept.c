@@ -1,10 +1,9 @@
 /* accept.c - the acceptance rules. Read vb_rule_rejection first: it is algorithm 1 of Leviathan et al.
  * line by line, a loop over the drafts that stops where r < p/q fails. vb_rule_coupled is shorter and
- * needs the race (race.h); vb_rule_block is the longest, and its comment has the proof's idea. */
+ * walks a tree by the race (race.h); vb_rule_block is the longest, and its comment has the proof's idea. */
 #include "sampling/accept.h"
 
 #include "sampling/distribution.h"
-#include "sampling/race.h"
 
 /* Notation: p = w/W and q = v/V, integers over integers. Bounds, with at most 2^20 ids:
  *
@@ -61,26 +60,31 @@ static void start(vb_verify *v) {
 /* ---------------------------------------------------------------------- coupled, greedy */
 
 /* The target's own choice y, made with noise that the drafts had no influence on. A draft is accepted iff it
- * is y; y is emitted either way. So the output is that of the target alone, whoever drafted (P2). */
+ * is y; y is emitted either way. So the output is that of the target alone, whoever drafted (P2).
+ *
+ * On a tree the walk follows y: from a draft (at first the path) to the child that is y. */
 int vb_rule_coupled(vb_verify *v, vb_error *err) {
     start(v);
-    for (int i = 0; i <= v->n; i++) {
-        if (i == v->n && v->ends) break;
+    for (int at = -1, next;; at = next) {
         const vb_dist *p;
-        int rc = v->p(v->arg, i, &p, err);
+        if (at >= 0 && v->ends[at]) return VB_OK;
+        int rc = v->p(v->arg, at + 1, &p, err);
         if (rc) return rc;
-        const int32_t y = vb_race(p, v->seed, v->position + (uint32_t)i);
-        if (i < v->n) {
-            v->drafted[i].tested = true;
-            v->drafted[i].accepted = y == v->draft[i];
+        const int32_t y = v->coins->race(v->coins->self, p, v->position + (uint32_t)v->n_accepted);
+        next = -1;
+        for (int i = at + 1; i < v->n; i++) {
+            vb_drafted *d = &v->drafted[i];
+            if (d->parent != at) continue;
+            d->tested = true;
+            d->accepted = next < 0 && v->draft[i] == y;
+            if (d->accepted) next = i;
         }
-        if (i == v->n || y != v->draft[i]) {
+        if (next < 0) {
             v->final = y;
-            break;
+            return VB_OK;
         }
-        v->n_accepted++;
+        v->kept[v->n_accepted++] = next;
     }
-    return VB_OK;
 }
 
 /* ---------------------------------------------------------------------- rejection */
@@ -131,9 +135,9 @@ int vb_rule_rejection(vb_verify *v, vb_error *err) {
             draw_final(v, VB_PURPOSE_RESIDUAL, p, &r);
             return VB_OK;
         }
-        v->n_accepted++;
+        v->kept[v->n_accepted++] = i;
     }
-    return v->ends ? VB_OK : draw_bonus(v, err);
+    return vb_chain_ends(v) ? VB_OK : draw_bonus(v, err);
 }
 
 /* ---------------------------------------------------------------------- block */
@@ -183,7 +187,7 @@ int vb_rule_block(vb_verify *v, vb_error *err) {
     int rc, tau = 0;
 
     start(v);
-    if (v->n == 0) return v->ends ? VB_OK : draw_bonus(v, err);
+    if (v->n == 0) return draw_bonus(v, err);
     if ((rc = v->p(v->arg, 0, &p_tau, err))) return rc;
     p = p_tau;
     for (int i = 0; i < v->n && P > 0; i++) {
@@ -210,9 +214,10 @@ int vb_rule_block(vb_verify *v, vb_error *err) {
     for (int i = 0; i < v->n; i++) {
         v->drafted[i].tested = i <= tau;
         v->drafted[i].accepted = i < tau;
+        v->kept[i] = i;
     }
     v->n_accepted = tau;
-    if (tau == v->n) return v->ends ? VB_OK : draw_bonus(v, err);
+    if (tau == v->n) return vb_chain_ends(v) ? VB_OK : draw_bonus(v, err);
 
     vb_residual walk;
     vb_weights r;

@@ -6,11 +6,12 @@
  * them one by one, so that what is never looked at is never computed. In the code indices start at 0:
  * draft[i] was drawn from q[i] and is judged by p(i).
  *
- * References:
- * - rejection: Leviathan, Kalman, Matias 2211.17192, algorithm 1; Chen et al. 2302.01318
- * - block: Sun et al. 2403.10444, algorithm 2
- * - coupled: Daliri, Musco, Suresh 2408.07978
- */
+ * The drafts may also be a tree: draft i follows draft drafted[i].parent (-1: the path), which stands before
+ * it in the list; a chain is the tree with parent = i - 1. p(i + 1) is the law after draft i and those that
+ * it follows. vb_rule_coupled walks any tree; rejection and block judge chains.
+ *
+ * References: - rejection: Leviathan, Kalman, Matias 2211.17192, algorithm 1; Chen et al. 2302.01318 - block:
+ * Sun et al. 2403.10444, algorithm 2 - coupled: Daliri, Musco, Suresh 2408.07978 / */
 #ifndef VB_ACCEPT_H
 #define VB_ACCEPT_H
 
@@ -29,18 +30,18 @@ typedef struct vb_verify {
     int n;
     const int32_t *draft; /* (n) */
     const vb_dist *q;     /* (n) what each was drawn from; total VB_BLOCK_Q under `block` */
-    bool ends;            /* the last draft ends the output: nothing is wanted after it */
-    uint32_t position;    /* of draft[0] */
-    uint64_t seed;        /* of the race */
+    const bool *ends;  /* (n) draft i ends the output: nothing is wanted after it, and no draft follows it */
+    uint32_t position; /* of draft[0] */
     const vb_coins *coins;
-    /* The target's law after draft[0..i), 0 <= i <= n, never empty; *out stays valid.
+    /* The target's law after draft i - 1 (0: after the path), 0 <= i <= n, never empty; *out stays valid.
      * Asking twice is free. */
     int (*p)(void *arg, int i, const vb_dist **out, vb_error *err);
     void *arg;
     /* out */
-    vb_drafted *drafted; /* (n) tested, accepted, p and coin are filled in */
-    int n_accepted;      /* draft[0..n_accepted) are kept */
-    int32_t final;       /* the token after them; -1 when nothing follows */
+    vb_drafted *drafted; /* (n) id and parent are given; tested, accepted, p and coin are filled in */
+    int n_accepted;
+    int32_t *kept; /* (n) the drafts that are kept, each the parent of the next; on a chain 0, 1, ... */
+    int32_t final; /* the token after them; -1 when nothing follows */
     bool has_final_coin;
     vb_coin final_coin;
 } vb_verify;
@@ -50,6 +51,11 @@ typedef int (*vb_rule)(vb_verify *v, vb_error *err);
 int vb_rule_coupled(vb_verify *v, vb_error *err); /* the race decides; also `greedy`, where p has one id */
 int vb_rule_rejection(vb_verify *v, vb_error *err);
 int vb_rule_block(vb_verify *v, vb_error *err);
+
+/* Is nothing wanted after all of a chain? */
+static inline bool vb_chain_ends(const vb_verify *v) {
+    return v->n > 0 && v->ends[v->n - 1];
+}
 
 /* What a token is drawn from, as weights over p's ids: p itself, or the residual of a rule. `walk` is scratch
  * and must outlive *out; total is computed (0: the residual is empty). */

@@ -3,6 +3,7 @@
 #include "sampling/coins.h"
 
 #include "sampling/philox.h"
+#include "sampling/race.h"
 
 vb_u128 vb_uniform_from(vb_word_fn word, void *arg, vb_u128 bound, uint32_t *index) {
     /* mask = 2^b - 1, the least such number not below bound - 1 */
@@ -62,6 +63,11 @@ static int32_t philox_pick(void *self, vb_coin_key key, const vb_weights *w, vb_
     return last; /* not reached: r < total, the sum of the weights */
 }
 
+static int32_t philox_race(void *self, const vb_dist *d, uint32_t position) {
+    const uint64_t *seed = self;
+    return vb_race(d, *seed, position);
+}
+
 vb_coins vb_coins_philox(uint64_t *seed) {
-    return (vb_coins){philox_below, philox_pick, seed};
+    return (vb_coins){philox_below, philox_pick, philox_race, seed};
 }

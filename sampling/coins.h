@@ -1,4 +1,4 @@
-/* coins.h - where randomness comes from, and the only two questions that the acceptance rules ask of it.
+/* coins.h - where randomness comes from, and the only three questions that the acceptance rules ask of it.
  *
  * Every coin has a key (position, offset, purpose). In production it is a uniform integer below a bound, cut
  * out of Philox words (seed, key, index); in the law enumeration (tests/law.h) the same rules are driven
@@ -48,6 +48,9 @@ typedef struct vb_coins {
     /* i with probability at(i)/total:
      * the first i with r < at(0) + ... + at(i), for r uniform in [0, total). */
     int32_t (*pick)(void *self, vb_coin_key key, const vb_weights *w, vb_coin *coin);
+    /* An id of d, by noise that belongs to the position alone: a draw from d. Asked again with another law
+     * it agrees with itself as far as the two laws do. In production vb_race. */
+    int32_t (*race)(void *self, const vb_dist *d, uint32_t position);
     void *self;
 } vb_coins;
 

@@ -1,6 +1,8 @@
-/* distribution.c - the law in the order of its definition (distribution.h): parameters, then bias and
+/* distribution.c - the law in the order of its definition (distribution.h): parameters, then bias, mask and
  * penalties, top-k by a heap, weights by vb_exp, top-p by radix selection, min-p. */
 #include "sampling/distribution.h"
+
+#include "sampling/mask.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -24,6 +26,11 @@ struct vb_law {
     size_t n_adj, adj_capacity;
     int32_t *heap;    /* (top_k) */
     uint64_t *bucket; /* (BUCKETS) */
+
+    const vb_mask *mask; /* NULL: none */
+    size_t start;        /* where in the prefix its ids begin */
+    uint64_t *allowed;   /* (n_vocab bits) what it said last */
+    int32_t *ids;        /* (n_vocab) the same as a list, of those below the limit */
 };
 
 #define BUCKETS 2048
@@ -123,7 +130,35 @@ void vb_law_close(vb_law *l) {
     free(l->seen);
     free(l->heap);
     free(l->bucket);
+    free(l->allowed);
+    free(l->ids);
     free(l);
+}
+
+int vb_law_set_mask(vb_law *l, const vb_mask *m, vb_error *err) {
+    int rc = vb_mask_check(m, l->n_vocab, err);
+    if (rc) return rc;
+    if ((rc = vb_alloc((void **)&l->allowed, vb_mask_words(l->n_vocab), sizeof *l->allowed, "a mask", err)) ||
+        (rc = vb_alloc((void **)&l->ids, (size_t)l->n_vocab, sizeof *l->ids, "a mask", err)))
+        return rc;
+    l->mask = m;
+    return VB_OK;
+}
+
+void vb_law_begin(vb_law *l, size_t start) {
+    l->start = start;
+}
+
+int vb_law_why_empty(const vb_law *l, vb_error *err) {
+    size_t n = 0;
+    for (size_t i = 0; l->mask && i < vb_mask_words(l->n_vocab); i++)
+        n += (size_t)__builtin_popcountll(l->allowed[i]);
+    if (l->mask && n == 0)
+        return vb_fail(err, VB_ERR_MASK,
+                       "the mask allows no id here: what was generated cannot go on, and cannot end either");
+    if (l->mask)
+        return vb_fail(err, VB_ERR_ARGUMENT, "logit bias bans all %zu ids that the mask allows here", n);
+    return vb_fail(err, VB_ERR_ARGUMENT, "logit bias bans every id: nothing is left to sample");
 }
 
 int32_t vb_law_capacity(const vb_law *l) {
@@ -131,7 +166,25 @@ int32_t vb_law_capacity(const vb_law *l) {
     return l->s.top_k > 0 ? l->s.top_k : l->n_vocab;
 }
 
-/* ---------------------------------------------------------------------- bias, penalties */
+/* ---------------------------------------------------------------------- bias, mask, penalties */
+
+static int ask_mask(vb_law *l, const int32_t *prefix, size_t n_prefix, vb_error *err) {
+    const size_t start = l->start < n_prefix ? l->start : n_prefix;
+    return l->mask->at(l->mask->self, prefix + start, n_prefix - start, l->allowed, err);
+}
+
+/* The ids that may be chosen, ascending: *ids (*n), NULL for all below the limit. */
+static int candidates(vb_law *l, int32_t limit, const int32_t *prefix, size_t n_prefix, const int32_t **ids,
+                      int32_t *n, vb_error *err) {
+    *ids = NULL;
+    *n = limit;
+    if (!l->mask) return VB_OK;
+    int rc = ask_mask(l, prefix, n_prefix, err);
+    if (rc) return rc;
+    *n = vb_mask_list(l->allowed, limit < l->mask->n_vocab ? limit : l->mask->n_vocab, l->ids);
+    *ids = l->ids;
+    return VB_OK;
+}
 
 static adjusted *adjust(vb_law *l, const float *logits, int32_t id) {
     if (l->slot[id] == 0) {
@@ -226,20 +279,21 @@ static void sort_ids(int32_t *a, int32_t n) {
     }
 }
 
-/* The top_k best ids that are not banned, in l->heap, ids ascending. Ids come in ascending order, so an id
- * that equals the worst one kept is worse than it: only a strictly larger x enters. Expected cost n +
- * k*log(k)*log(n/k). */
-static int32_t select_top_k(vb_law *l, const float *logits, int32_t limit) {
+/* The top_k best of the ids (NULL: all below n_ids) that are not banned, in l->heap, ascending. Ids come in
+ * ascending order, so an id that equals the worst one kept is worse than it: only a strictly larger x enters.
+ * Expected cost n_ids + k*log(k)*log(n_ids/k). */
+static int32_t select_top_k(vb_law *l, const float *logits, const int32_t *ids, int32_t n_ids) {
     const int32_t k = l->s.top_k;
     int32_t n = 0;
     double floor_x = -INFINITY;
-    for (int32_t id = 0; id < limit; id++) {
+    for (int32_t i = 0; i < n_ids; i++) {
+        const int32_t id = ids ? ids[i] : i;
         double x = value(l, logits, id);
         if (!(x > floor_x)) continue;
         if (n < k) {
             l->heap[n++] = id;
             if (n < k) continue;
-            for (int32_t i = k / 2; i-- > 0;) sift_worst(l, logits, i, k);
+            for (int32_t j = k / 2; j-- > 0;) sift_worst(l, logits, j, k);
         } else {
             l->heap[0] = id;
             sift_worst(l, logits, 0, k);
@@ -335,17 +389,21 @@ static int32_t keep_min_p(const vb_law *l, const vb_dist_space *d, int32_t n) {
 
 int vb_law_distribution(vb_law *l, const float *logits, int32_t limit, const int32_t *prefix, size_t n_prefix,
                         const vb_dist_space *space, vb_dist *out, vb_error *err) {
+    const int32_t *ids;
+    int32_t n;
     int rc = check_finite(logits, limit, err);
-    if (rc) return rc;
+    if (rc || (rc = candidates(l, limit, prefix, n_prefix, &ids, &n, err))) return rc;
     apply_adjustments(l, logits, limit, prefix, n_prefix);
 
     const bool greedy = l->s.temperature == 0;
-    const bool cut = !greedy && l->s.top_k > 0 && l->s.top_k < limit;
-    const int32_t n = cut ? select_top_k(l, logits, limit) : limit;
+    if (!greedy && l->s.top_k > 0 && l->s.top_k < n) {
+        n = select_top_k(l, logits, ids, n);
+        ids = l->heap;
+    }
     int32_t best = -1;
     double max = -INFINITY;
     for (int32_t i = 0; i < n; i++) {
-        int32_t id = cut ? l->heap[i] : i;
+        const int32_t id = ids ? ids[i] : i;
         double x = value(l, logits, id);
         if (x > max) max = x, best = id;
     }
@@ -355,7 +413,7 @@ int vb_law_distribution(vb_law *l, const float *logits, int32_t limit, const int
         space->w[0] = 1;
         kept = 1;
     } else if (best >= 0) {
-        kept = weights(l, logits, cut ? l->heap : NULL, n, max, space);
+        kept = weights(l, logits, ids, n, max, space);
         if (l->s.top_p < 1) kept = keep_top_p(l, space, kept);
         if (l->min_p > 0) kept = keep_min_p(l, space, kept);
     }
@@ -363,6 +421,50 @@ int vb_law_distribution(vb_law *l, const float *logits, int32_t limit, const int
     *out = (vb_dist){.n = kept, .id = space->id, .w = space->w, .total = total_weight(space->w, kept)};
     return VB_OK;
 }
+
+/* ---------------------------------------------------------------------- as a source */
+
+static int source_at(void *self, const float *logits, int32_t limit, const int32_t *prefix, size_t n_prefix,
+                     const vb_dist_space *space, vb_dist *out, vb_error *err) {
+    return vb_law_distribution(self, logits, limit, prefix, n_prefix, space, out, err);
+}
+static int source_why_empty(const void *self, vb_error *err) {
+    return vb_law_why_empty(self, err);
+}
+static void source_begin(void *self, size_t start) {
+    vb_law_begin(self, start);
+}
+static bool source_mask_hash(const void *self, uint8_t hash[16]) {
+    const vb_law *l = self;
+    vb_mask_hash(l->allowed, l->n_vocab, hash);
+    return true;
+}
+static int source_allows(void *self, const int32_t *prefix, size_t n_prefix, int32_t id, bool *yes,
+                         vb_error *err) {
+    vb_law *l = self;
+    int rc = ask_mask(l, prefix, n_prefix, err);
+    *yes = rc == VB_OK && id < l->n_vocab && vb_mask_bit(l->allowed, id);
+    return rc;
+}
+static int source_forced(void *self, const int32_t *prefix, size_t n_prefix, int32_t *out, int max,
+                         int *n_out, vb_error *err) {
+    const vb_law *l = self;
+    const size_t start = l->start < n_prefix ? l->start : n_prefix;
+    return l->mask->forced(l->mask->self, prefix + start, n_prefix - start, out, max, n_out, err);
+}
+
+vb_law_source vb_law_as_source(vb_law *l) {
+    vb_law_source s = {
+        .self = l, .capacity = vb_law_capacity(l), .at = source_at, .why_empty = source_why_empty};
+    if (!l->mask) return s;
+    s.begin = source_begin;
+    s.mask_hash = source_mask_hash;
+    s.allows = source_allows;
+    if (l->mask->forced) s.forced = source_forced;
+    return s;
+}
+
+/* ---------------------------------------------------------------------- distributions */
 
 uint64_t vb_dist_weight(const vb_dist *d, int32_t id) {
     int32_t lo = 0, hi = d->n;

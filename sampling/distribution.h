@@ -2,6 +2,8 @@
  *
  *   x_i = logit_i                                                         float32, then everything in float64
  *   bias:        x_i = x_i + bias_i, entry by entry; -inf bans the id
+ *   mask:        x_i = -inf for every id that may not follow; from here on such ids are as if they were not
+ *                there: neither max x nor top-k sees them
  *   penalties:   for each id that occurs c > 0 times among the last penalty_last_n tokens of the prefix:
  *                x_i = x_i > 0 ? x_i/repeat : x_i*repeat;  x_i = x_i - (c*frequency + presence)
  *   temperature: T = 0: w = 1 for the largest x (lowest id among equals), nothing else
@@ -32,7 +34,27 @@ typedef struct vb_dist_space {
     uint64_t *w;
 } vb_dist_space;
 
+/* The law at a prefix, as the loop and the drafters see it: a vb_law, or a table in the tests. */
+typedef struct vb_law_source {
+    void *self;
+    int32_t capacity; /* most ids in one distribution */
+    /* As vb_law_distribution. */
+    int (*at)(void *self, const float *logits, int32_t limit, const int32_t *prefix, size_t n_prefix,
+              const vb_dist_space *space, vb_dist *out, vb_error *err);
+    int (*why_empty)(const void *self, vb_error *err); /* as vb_law_why_empty; NULL: bias bans all */
+    /* The rest is there where a mask is, else NULL. */
+    void (*begin)(void *self, size_t start);               /* as vb_law_begin */
+    bool (*mask_hash)(const void *self, uint8_t hash[16]); /* of what it said in the last at() */
+    /* May id follow prefix[0..n_prefix)? */
+    int (*allows)(void *self, const int32_t *prefix, size_t n_prefix, int32_t id, bool *yes, vb_error *err);
+    /* As vb_mask.forced, with the whole prefix. NULL also where the mask does not say. */
+    int (*forced)(void *self, const int32_t *prefix, size_t n_prefix, int32_t *out, int max, int *n_out,
+                  vb_error *err);
+} vb_law_source;
+
 typedef struct vb_law vb_law;
+/* Valid as long as the law, and as long as its mask is not set. */
+vb_law_source vb_law_as_source(vb_law *l);
 /* w_i = floor(2^40 * vb_exp(z_i)): the kernel of that name (kernels.h). */
 typedef void (*vb_exp_weights_fn)(const double *z, int n, uint64_t *w);
 
@@ -40,12 +62,18 @@ typedef void (*vb_exp_weights_fn)(const double *z, int n, uint64_t *w);
 int vb_law_open(vb_law **out, const vb_sampling *s, int32_t n_vocab, vb_exp_weights_fn exp_weights,
                 vb_error *err);
 void vb_law_close(vb_law *l);
+/* Puts a mask into the law, between bias and penalties. `m` must outlive it. */
+int vb_law_set_mask(vb_law *l, const vb_mask *m, vb_error *err);
+/* What is generated begins at prefix[start]: the mask is asked about prefix[start..n_prefix). */
+void vb_law_begin(vb_law *l, size_t start);
+/* Why the last distribution was empty: VB_ERR_MASK if the mask allows nothing, else VB_ERR_ARGUMENT. */
+int vb_law_why_empty(const vb_law *l, vb_error *err);
 /* Most ids that a distribution can hold. */
 int32_t vb_law_capacity(const vb_law *l);
 
 /* The distribution after prefix[0..n_prefix), from logits (limit), of the ids below `limit` (<= n_vocab).
- * *out points into `space`. out->n = 0 when every id is banned. Errors: VB_ERR_NUMERIC for a logit that is
- * not finite. */
+ * *out points into `space`. out->n = 0 when every id is banned (vb_law_why_empty). Errors: VB_ERR_NUMERIC
+ * for a logit that is not finite, those of the mask. */
 int vb_law_distribution(vb_law *l, const float *logits, int32_t limit, const int32_t *prefix, size_t n_prefix,
                         const vb_dist_space *space, vb_dist *out, vb_error *err);
 

@@ -20,37 +20,50 @@ typedef enum vb_choice {
     VB_CHOOSE_GRID  /* block: as VB_CHOOSE_COIN after rescaling q to VB_BLOCK_Q */
 } vb_choice;
 
-/* The law at a prefix: vb_law_distribution, or a table in the tests. */
-typedef struct vb_law_source {
-    void *self;
-    int32_t capacity; /* most ids in one distribution */
-    int (*at)(void *self, const float *logits, int32_t limit, const int32_t *prefix, size_t n_prefix,
-              const vb_dist_space *space, vb_dist *out, vb_error *err);
-} vb_law_source;
-
+/* A list of tokens, each with the one that it follows, which stands before it (vb_drafted.parent): a tree. A
+ * chain is parent = i - 1. Nothing follows a stop token. */
 typedef struct vb_proposal {
     int max;                    /* in: at most so many tokens */
     const vb_dist_space *space; /* in: (max) room for the laws */
-    int n;                      /* out */
+    int n;                      /* how many there are; a drafter adds to them */
     vb_dist *q;                 /* out: (n) */
-    vb_drafted *drafted;        /* out: (n) id, draw, has_draw */
+    vb_drafted *drafted;        /* out: (n) id, parent, draw, has_draw */
 } vb_proposal;
+
+/* The next token of the list, behind the last one; q and draw are left to the caller. */
+static inline vb_drafted *vb_propose(vb_proposal *o, int32_t *path, size_t n, int32_t id) {
+    path[n + (size_t)o->n] = id;
+    vb_drafted *d = &o->drafted[o->n];
+    *d = (vb_drafted){.id = id, .parent = o->n - 1};
+    o->n++;
+    return d;
+}
+/* The same, of a law that knows only this one; `one`: its weight. */
+void vb_propose_certain(vb_proposal *o, int32_t *path, size_t n, int32_t id, uint64_t one);
 
 typedef struct vb_drafter {
     void *self;
     /* Takes in path[0..n) (text given from outside). No room is not an error: there will be no drafts. */
     int (*sync)(void *self, const int32_t *path, size_t n, vb_error *err);
-    /* Proposes what follows path[0..n); writes the tokens to path[n..]. A drafter that has to evaluate a
-     * model for it only begins here: `wants` then says what is to be evaluated, so that many drafters'
-     * evaluations can share a pass, and `resume` goes on with the result, until `wants` says no. Meanwhile
-     * path and out stay where they are. */
+    /* Proposes what follows path[0..n) and the out->n drafts that stand behind it already, a chain (text that
+     * must follow): writes the tokens to path[n + out->n..]. A drafter that has to evaluate a model for it
+     * only begins here: `wants` then says what is to be evaluated, so that many drafters' evaluations can
+     * share a pass, and `resume` goes on with the result, until `wants` says no. Meanwhile path and out stay
+     * where they are, but for text that must follow: it may be added to them between a `resume` and the next
+     * `wants`. */
     int (*draft)(void *self, int32_t *path, size_t n, vb_proposal *out, vb_error *err);
     /* Only path[0..n) still holds: forgets whatever was taken in beyond. Called after every step, failed ones
      * too. */
     void (*settle)(void *self, size_t n);
     void (*close)(void *self);
-    bool (*wants)(void *self, vb_lm_call *call); /* NULL: nothing, ever. Fills in lm, tokens, n and want */
+    /* NULL: nothing, ever. Fills in the model and tokens, n and want. */
+    bool (*wants)(void *self, const vb_lm **lm, vb_eval_item *item);
     int (*resume)(void *self, vb_error *err);
+    /* NULL: it does not read the target's hidden rows. Else it is told of every position that the target
+     * holds, in order, after each piece of text and after each step: row[i] (width) is that of the token at
+     * position from + i, path[from + i], with those before it as its past. */
+    int (*see)(void *self, const int32_t *path, size_t from, size_t n, const float *const *row, int width,
+               vb_error *err);
 } vb_drafter;
 
 /* draft, and all that it wants evaluated, one after the other. */
@@ -61,7 +74,6 @@ typedef struct vb_drafter_model_params {
     vb_law_source law;
     int32_t limit; /* ids below this are drafted; at most lm.n_vocab */
     vb_choice choice;
-    uint64_t seed;
     const vb_coins *coins;
     const int32_t *stop; /* drafting ends after these */
     size_t n_stop;
@@ -71,17 +83,38 @@ typedef struct vb_drafter_model_params {
  * it. */
 int vb_drafter_model(vb_drafter *out, const vb_drafter_model_params *params, vb_error *err);
 
-/* Prompt lookup: the longest suffix of the path, ngram_max down to ngram_min tokens, that occurred before;
- * the tokens that followed its latest occurrence. q is one-hot. Holds an index of `n_ctx` positions; each
- * token costs O(1). Reference: Saxena, "Prompt lookup decoding", 2023
- * (github.com/apoorvumang/prompt-lookup-decoding). */
-int vb_drafter_ngram(vb_drafter *out, int ngram_max, int ngram_min, int32_t limit, vb_choice choice,
-                     size_t n_ctx, const int32_t *stop, size_t n_stop, vb_error *err);
+typedef struct vb_drafter_ngram_params {
+    int max, min;      /* lengths of the suffix looked up */
+    vb_law_source law; /* `allows` alone is asked: drafting ends before what the mask forbids */
+    int32_t limit;     /* ids below this are drafted */
+    vb_choice choice;
+    size_t n_ctx; /* positions in its index */
+    const int32_t *stop;
+    size_t n_stop;
+} vb_drafter_ngram_params;
+
+/* Prompt lookup: the longest suffix of the path, `max` down to `min` tokens, that occurred before; the tokens
+ * that followed its latest occurrence. q is one-hot. Each token costs O(1). Reference: Saxena, "Prompt lookup
+ * decoding", 2023 (github.com/apoorvumang/prompt-lookup-decoding). */
+int vb_drafter_ngram(vb_drafter *out, const vb_drafter_ngram_params *params, vb_error *err);
+
+/* Proposes nothing itself: what must follow is proposed by the loop. */
+vb_drafter vb_drafter_none(void);
+
+/* The weight of a law that knows one id only. */
+static inline uint64_t vb_one_hot(vb_choice choice) {
+    return choice == VB_CHOOSE_GRID ? VB_BLOCK_Q : 1;
+}
 
 static inline bool vb_is_stop(const int32_t *stop, size_t n_stop, int32_t id) {
     for (size_t i = 0; i < n_stop; i++)
         if (stop[i] == id) return true;
     return false;
+}
+
+/* Does the last draft end the output? */
+static inline bool vb_proposal_ends(const vb_proposal *o, const int32_t *stop, size_t n_stop) {
+    return o->n > 0 && vb_is_stop(stop, n_stop, o->drafted[o->n - 1].id);
 }
 
 #endif

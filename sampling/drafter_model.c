@@ -2,8 +2,6 @@
  * model has to evaluate, and `resume` draws the next token from the law of the logits. */
 #include "sampling/drafter.h"
 
-#include "sampling/race.h"
-
 #include <stdlib.h>
 
 typedef struct drafter_model {
@@ -15,8 +13,8 @@ typedef struct drafter_model {
     int32_t *path;
     size_t n; /* of the path without drafts */
     vb_proposal *out;
-    const int32_t *next; /* (n_next) to be evaluated; n_next = 0: the proposal is complete */
-    size_t n_next;
+    bool complete;
+    size_t n_next; /* tokens that the model evaluates now */
 } drafter_model;
 
 /* Can path[0..n) be taken in at all? */
@@ -31,7 +29,7 @@ static bool fits(drafter_model *m, const int32_t *path, size_t n) {
 static int sync(void *self, const int32_t *path, size_t n, vb_error *err) {
     drafter_model *m = self;
     const vb_lm *lm = &m->p.lm;
-    const size_t have = (size_t)lm->length(lm->self);
+    const size_t have = vb_lm_length(lm);
     if (n == 0 || !fits(m, path, n) || have >= n - 1) return VB_OK;
     return vb_lm_feed(lm, path + have, n - 1 - have, err);
 }
@@ -41,7 +39,8 @@ static int32_t choose(const drafter_model *m, vb_dist *q, const vb_dist_space *s
     const vb_coin_key key = {(uint32_t)n, (uint32_t)j, VB_PURPOSE_DRAFT};
     vb_residual walk;
     vb_weights w;
-    if (m->p.choice == VB_CHOOSE_RACE) return vb_race(q, m->p.seed, (uint32_t)n + (uint32_t)j);
+    if (m->p.choice == VB_CHOOSE_RACE)
+        return m->p.coins->race(m->p.coins->self, q, (uint32_t)n + (uint32_t)j);
     if (m->p.choice == VB_CHOOSE_GRID) vb_dist_rescale(q, space, VB_BLOCK_Q_BITS);
     vb_dist_weights(&walk, q, &w);
     d->has_draw = true;
@@ -53,60 +52,62 @@ static int draft(void *self, int32_t *path, size_t n, vb_proposal *out, vb_error
     const vb_lm *lm = &m->p.lm;
     int rc;
 
-    out->n = 0;
-    m->n_next = 0;
+    m->complete = true;
     if (n == 0 || out->max < 1 || !fits(m, path, n)) return VB_OK;
-    size_t have = (size_t)lm->length(lm->self);
-    if (have >= n) {
-        if ((rc = lm->truncate(lm->self, (int)n - 1, err))) return rc;
-        have = n - 1;
-    }
+    if (vb_lm_length(lm) >= n && (rc = vb_lm_truncate(lm, n - 1, err))) return rc;
     m->path = path;
     m->n = n;
     m->out = out;
-    m->next = path + have;
-    m->n_next = n - have;
+    m->complete = false;
     return VB_OK;
 }
 
-static bool wants(void *self, vb_lm_call *call) {
-    const drafter_model *m = self;
-    if (m->n_next == 0) return false;
-    *call = (vb_lm_call){.lm = &m->p.lm, .tokens = m->next, .n = m->n_next};
+/* What the model has not seen of path and drafts. The proposal is complete when it is full or ends, when the
+ * context has no room, and when a draft that came from elsewhere is not in this model's vocabulary. */
+static bool wants(void *self, const vb_lm **model, vb_eval_item *item) {
+    drafter_model *m = self;
+    const vb_lm *lm = &m->p.lm;
+    const vb_proposal *o = m->out;
+    if (m->complete) return false;
+    m->complete = o->n == o->max || vb_proposal_ends(o, m->p.stop, m->p.n_stop) ||
+                  m->n + (size_t)o->n > (size_t)lm->n_ctx;
+    const size_t have = vb_lm_length(lm), end = m->n + (size_t)o->n;
+    for (size_t i = have; i < end; i++) m->complete |= m->path[i] >= lm->n_vocab;
+    if (m->complete) return false;
+    m->n_next = end - have;
+    *model = lm;
+    *item = (vb_eval_item){.tokens = m->path + have, .n = m->n_next};
     return true;
 }
 
 /* The logits after the path and the drafts so far are there: draws the next one. */
 static int resume(void *self, vb_error *err) {
     drafter_model *m = self;
-    const vb_lm *lm = &m->p.lm;
     const vb_law_source *law = &m->p.law;
-    const int j = m->out->n;
-    const size_t end = m->n + (size_t)j; /* of path and drafts so far */
-    vb_dist *q = &m->out->q[j];
-    vb_drafted *d = &m->out->drafted[j];
+    vb_proposal *o = m->out;
+    const int j = o->n;
+    vb_dist q;
+    vb_drafted with = {0}; /* the coin of its draw */
 
-    const float *logits = lm->logits(lm->self, m->n_next - 1);
-    m->n_next = 0;
-    *d = (vb_drafted){0};
-    int rc = law->at(law->self, logits, m->p.limit, m->path, end, &m->out->space[j], q, err);
+    const float *logits = vb_lm_logits(&m->p.lm, m->n_next - 1);
+    int rc = law->at(law->self, logits, m->p.limit, m->path, m->n + (size_t)j, &o->space[j], &q, err);
     if (rc) return rc;
-    if (q->n == 0) return VB_OK; /* every id that could be drafted is banned */
-    d->id = m->path[end] = choose(m, q, &m->out->space[j], m->n, j, d);
-    m->out->n = j + 1;
-    if (j + 1 == m->out->max || vb_is_stop(m->p.stop, m->p.n_stop, d->id) || end + 1 > (size_t)lm->n_ctx)
-        return VB_OK;
-    m->next = &m->path[end];
-    m->n_next = 1;
+    m->complete = q.n == 0; /* every id that could be drafted is banned */
+    if (m->complete) return VB_OK;
+    const int32_t id = choose(m, &q, &o->space[j], m->n, j, &with);
+    vb_drafted *d = vb_propose(o, m->path, m->n, id);
+    d->has_draw = with.has_draw;
+    d->draw = with.draw;
+    o->q[j] = q;
     return VB_OK;
 }
 
 static void settle(void *self, size_t n) {
     drafter_model *m = self;
     const vb_lm *lm = &m->p.lm;
-    if ((size_t)lm->length(lm->self) > n) lm->truncate(lm->self, (int)n, NULL);
+    if (vb_lm_length(lm) > n) vb_lm_truncate(lm, n, NULL);
     if (m->checked > n) m->checked = n, m->blind = false;
-    m->n_next = 0;
+    m->complete = true;
 }
 
 static void model_close(void *self) {
@@ -114,13 +115,41 @@ static void model_close(void *self) {
 }
 
 int vb_drafter_draft(const vb_drafter *d, int32_t *path, size_t n, vb_proposal *out, vb_error *err) {
-    vb_lm_call call;
+    const vb_lm *lm;
+    vb_eval_item item;
     int rc = d->draft(d->self, path, n, out, err);
-    while (rc == VB_OK && d->wants && d->wants(d->self, &call)) {
-        rc = call.lm->eval(call.lm->self, call.tokens, call.n, call.want, err);
+    while (rc == VB_OK && d->wants && d->wants(d->self, &lm, &item)) {
+        rc = vb_lm_eval(lm, item.tokens, item.n, item.want, err);
         if (rc == VB_OK) rc = d->resume(d->self, err);
     }
     return rc;
+}
+
+void vb_propose_certain(vb_proposal *o, int32_t *path, size_t n, int32_t id, uint64_t one) {
+    const vb_dist_space *space = &o->space[o->n];
+    space->id[0] = id;
+    space->w[0] = one;
+    o->q[o->n] = (vb_dist){1, space->id, space->w, one};
+    vb_propose(o, path, n, id);
+}
+
+static int none_sync(void *self, const int32_t *path, size_t n, vb_error *err) {
+    (void)self, (void)path, (void)n, (void)err;
+    return VB_OK;
+}
+static int none_draft(void *self, int32_t *path, size_t n, vb_proposal *out, vb_error *err) {
+    (void)self, (void)path, (void)n, (void)out, (void)err;
+    return VB_OK;
+}
+static void none_settle(void *self, size_t n) {
+    (void)self, (void)n;
+}
+static void none_close(void *self) {
+    (void)self;
+}
+
+vb_drafter vb_drafter_none(void) {
+    return (vb_drafter){.sync = none_sync, .draft = none_draft, .settle = none_settle, .close = none_close};
 }
 
 int vb_drafter_model(vb_drafter *out, const vb_drafter_model_params *params, vb_error *err) {
@@ -128,6 +157,7 @@ int vb_drafter_model(vb_drafter *out, const vb_drafter_model_params *params, vb_
     int rc = vb_alloc((void **)&m, 1, sizeof *m, "drafter", err);
     if (rc) return rc;
     m->p = *params;
+    m->complete = true;
     *out = (vb_drafter){.self = m,
                         .sync = sync,
                         .draft = draft,

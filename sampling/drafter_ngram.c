@@ -8,14 +8,10 @@
  * many slots as positions; a slot holds the position (0: empty) and the n-gram itself is read from the path,
  * so equal hashes of different n-grams are told apart. */
 typedef struct drafter_ngram {
-    int max, min;
-    int32_t limit;
-    uint64_t one;   /* the weight of a one-hot law */
+    vb_drafter_ngram_params p;
     size_t slots;   /* per table, a power of two */
     int32_t *table; /* (max - min + 1, slots) */
     size_t indexed; /* n-grams that end before this position, with a token after them, are in the tables */
-    const int32_t *stop;
-    size_t n_stop;
 } drafter_ngram;
 
 static uint64_t hash(const int32_t *tokens, int n) {
@@ -29,7 +25,7 @@ static uint64_t hash(const int32_t *tokens, int n) {
 
 /* The slot of the n-gram that ends before `end`: its own, or the empty one where it belongs. */
 static int32_t *find(const drafter_ngram *g, int n, const int32_t *path, size_t end) {
-    int32_t *table = g->table + (size_t)(n - g->min) * g->slots;
+    int32_t *table = g->table + (size_t)(n - g->p.min) * g->slots;
     const int32_t *gram = path + end - n;
     for (size_t i = (size_t)hash(gram, n);; i++) {
         int32_t *slot = &table[i & (g->slots - 1)];
@@ -42,7 +38,7 @@ static int sync(void *self, const int32_t *path, size_t n, vb_error *err) {
     (void)err;
     /* an n-gram enters when a token follows it, so the path's own end is never found */
     for (; g->indexed + 1 <= n && 2 * g->indexed < g->slots; g->indexed++)
-        for (int len = g->min; len <= g->max && (size_t)len <= g->indexed; len++)
+        for (int len = g->p.min; len <= g->p.max && (size_t)len <= g->indexed; len++)
             *find(g, len, path, g->indexed) = (int32_t)g->indexed;
     return VB_OK;
 }
@@ -50,23 +46,21 @@ static int sync(void *self, const int32_t *path, size_t n, vb_error *err) {
 static int draft(void *self, int32_t *path, size_t n, vb_proposal *out, vb_error *err) {
     drafter_ngram *g = self;
     int rc = sync(self, path, n, err);
-    out->n = 0;
     if (rc) return rc;
+    const size_t end = n + (size_t)out->n;
     size_t from = 0;
-    for (int len = g->max; len >= g->min && from == 0; len--)
-        if ((size_t)len <= n) from = (size_t)*find(g, len, path, n);
+    for (int len = g->p.max; len >= g->p.min && from == 0; len--)
+        if ((size_t)len <= end) from = (size_t)*find(g, len, path, end);
     if (from == 0) return VB_OK;
     /* Past the end of the path the copy goes on with what it has written itself: a loop is continued. */
-    for (int j = 0; j < out->max; j++) {
-        const int32_t id = path[from + (size_t)j];
-        if (id < 0 || id >= g->limit) break;
-        path[n + (size_t)j] = id;
-        out->drafted[j] = (vb_drafted){.id = id};
-        out->space[j].id[0] = id;
-        out->space[j].w[0] = g->one;
-        out->q[j] = (vb_dist){1, out->space[j].id, out->space[j].w, g->one};
-        out->n = j + 1;
-        if (vb_is_stop(g->stop, g->n_stop, id)) break;
+    while (out->n < out->max && !vb_proposal_ends(out, g->p.stop, g->p.n_stop)) {
+        const int32_t id = path[from++];
+        bool allowed = id >= 0 && id < g->p.limit;
+        if (allowed && g->p.law.allows &&
+            (rc = g->p.law.allows(g->p.law.self, path, n + (size_t)out->n, id, &allowed, err)))
+            return rc;
+        if (!allowed) break;
+        vb_propose_certain(out, path, n, id, vb_one_hot(g->p.choice));
     }
     return VB_OK;
 }
@@ -81,20 +75,13 @@ static void ngram_close(void *self) {
     free(g);
 }
 
-int vb_drafter_ngram(vb_drafter *out, int ngram_max, int ngram_min, int32_t limit, vb_choice choice,
-                     size_t n_ctx, const int32_t *stop, size_t n_stop, vb_error *err) {
+int vb_drafter_ngram(vb_drafter *out, const vb_drafter_ngram_params *params, vb_error *err) {
     drafter_ngram *g = NULL;
     int rc = vb_alloc((void **)&g, 1, sizeof *g, "n-gram drafter", err);
     if (rc) return rc;
-    *g = (drafter_ngram){.max = ngram_max,
-                         .min = ngram_min,
-                         .limit = limit,
-                         .one = choice == VB_CHOOSE_GRID ? VB_BLOCK_Q : 1,
-                         .slots = 16,
-                         .stop = stop,
-                         .n_stop = n_stop};
-    while (g->slots < 2 * (n_ctx + 1)) g->slots *= 2;
-    rc = vb_alloc((void **)&g->table, (size_t)(ngram_max - ngram_min + 1) * g->slots, sizeof *g->table,
+    *g = (drafter_ngram){.p = *params, .slots = 16};
+    while (g->slots < 2 * (params->n_ctx + 1)) g->slots *= 2;
+    rc = vb_alloc((void **)&g->table, (size_t)(params->max - params->min + 1) * g->slots, sizeof *g->table,
                   "the index of the n-gram drafter", err);
     if (rc) {
         ngram_close(g);

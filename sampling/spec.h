@@ -15,7 +15,10 @@
  *   law of                               n    ...  n+k-1  n+k
  *
  * Text that was given and not yet evaluated makes the cache shorter than that; it is evaluated first.
- * Afterwards the cache is cut back to the new path without its last token (P4). */
+ * Afterwards the cache is cut back to the new path without its last token (P4).
+ *
+ * Where the drafts are a tree, d_1 ... d_k stand behind the path in the order of the list while they are
+ * evaluated; later it is the branch whose law is asked for that stands there. */
 struct vb_spec {
     vb_spec_parts p;
     vb_drafter drafter;
@@ -31,12 +34,23 @@ struct vb_spec {
     vb_emitted *emitted;  /* (gamma + 1) */
     const float **logits; /* (gamma + 1) */
     uint8_t *want;        /* (gamma + 1) */
+    int32_t *parent;      /* (gamma + 1) of the rows that the target evaluates: -1, then drafts' */
+    uint8_t (*mask)[16];  /* (gamma + 1) hash of what the mask said beside p_dist; NULL: no mask */
     vb_stats stats;
 
     /* The step in progress. */
     vb_proposal proposal;
-    int n_drafted; /* of the proposal, up to a stop token */
-    bool ends;     /* the last of them is one */
+    int n_drafted;  /* of the proposal, up to what follows a stop token */
+    bool chain;     /* each follows the one before it */
+    int32_t *draft; /* (gamma) */
+    bool *ends;     /* (gamma) is it a stop token? */
+    int32_t *kept;  /* (gamma) which the rule keeps */
+
+    size_t start; /* of what is generated: the end of the text given last */
+
+    /* Only where the drafter reads hidden rows. */
+    int hidden_width;
+    const float **hidden; /* (VB_LM_PIECE or gamma + 1) */
 
     /* Only with vb_spec_open. */
     vb_law *law;
@@ -48,5 +62,9 @@ struct vb_spec {
     vb_spec_params params;
     bool opened;
 };
+
+/* The target holds the positions from..from + n: shows the drafter their hidden rows. rows[i]: the token of
+ * the last evaluation at position from + i; NULL: i. */
+int vb_spec_show(vb_spec *s, size_t from, const int32_t *rows, size_t n, vb_error *err);
 
 #endif

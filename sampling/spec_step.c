@@ -10,26 +10,61 @@
 
 /* ---------------------------------------------------------------------- one sequence */
 
-/* The target's law after i drafts, computed when first asked for. */
+/* Writes draft i and those that it follows behind the path (-1: nothing); returns how many. On a chain that
+ * is where they stand already. */
+static size_t lay_branch(vb_spec *s, int i) {
+    size_t depth = 0;
+    for (int at = i; at >= 0; at = s->drafted[at].parent) depth++;
+    for (size_t d = depth; d > 0; i = s->drafted[i].parent) s->path[s->n + --d] = s->draft[i];
+    return depth;
+}
+
+/* The target's law after draft i - 1, computed when first asked for. */
 static int target_law(void *arg, int i, const vb_dist **out, vb_error *err) {
     vb_spec *s = arg;
+    const vb_law_source *law = &s->p.law;
     vb_dist *p = &s->p_dist[i];
     if (p->n == 0) {
-        const float *logits = s->p.target.logits(s->p.target.self, (size_t)i);
-        int rc = s->p.law.at(s->p.law.self, logits, s->p.target.n_vocab, s->path, s->n + (size_t)i,
-                             &s->space[i], p, err);
+        const size_t end = s->n + lay_branch(s, i - 1);
+        const float *logits = vb_lm_logits(&s->p.target, (size_t)i);
+        int rc = law->at(law->self, logits, s->p.target.n_vocab, s->path, end, &s->space[i], p, err);
         if (rc) return rc;
         if (p->n == 0)
-            return vb_fail(err, VB_ERR_ARGUMENT, "logit bias bans every id: nothing is left to sample");
+            return law->why_empty
+                       ? law->why_empty(law->self, err)
+                       : vb_fail(err, VB_ERR_ARGUMENT, "logit bias bans every id: nothing is left to sample");
+        if (s->mask) law->mask_hash(law->self, s->mask[i]);
     }
     *out = p;
     return VB_OK;
 }
 
+/* Text that must follow path and drafts is proposed as it is. It needs no draft model, and a law that knows
+ * one id is one like any other: the rules verify it. What is proposed depends on the path and on drafts that
+ * are kept in the list, as the rules demand. */
+static int propose_forced(vb_spec *s, vb_error *err) {
+    const vb_law_source *law = &s->p.law;
+    vb_proposal *o = &s->proposal;
+    int32_t id[VB_MAX_GAMMA];
+    int n = 1;
+    while (s->p.one && law->forced && n > 0 && o->n < o->max &&
+           !vb_proposal_ends(o, s->p.stop, s->p.n_stop)) {
+        int rc = law->forced(law->self, s->path, s->n + (size_t)o->n, id, o->max - o->n, &n, err);
+        if (rc) return rc;
+        for (int i = 0; i < n; i++) {
+            if (id[i] < 0 || id[i] >= s->p.target.n_vocab) return VB_OK;
+            vb_propose_certain(o, s->path, s->n, id[i], s->p.one);
+            o->drafted[o->n - 1].forced = true;
+        }
+    }
+    return VB_OK;
+}
+
 /* Begins to draft behind the path. */
 static int propose(vb_spec *s, size_t max_emit, vb_error *err) {
+    int rc;
     s->n_drafted = 0;
-    s->ends = false;
+    s->chain = true;
     s->proposal = (vb_proposal){
         .space = s->space + s->p.gamma + 1, .q = s->q_dist, .drafted = s->drafted, .max = s->p.gamma};
     memset(s->p_dist, 0, ((size_t)s->p.gamma + 1) * sizeof *s->p_dist);
@@ -39,44 +74,62 @@ static int propose(vb_spec *s, size_t max_emit, vb_error *err) {
     const size_t room = (size_t)s->p.target.n_ctx - s->n; /* besides the pending token */
     if (max > room) max = room;
     s->proposal.max = (int)max;
-    return max ? s->drafter.draft(s->drafter.self, s->path, s->n, &s->proposal, err) : VB_OK;
+    if (max == 0) return VB_OK;
+    if ((rc = propose_forced(s, err))) return rc;
+    return s->drafter.draft(s->drafter.self, s->path, s->n, &s->proposal, err);
 }
 
-/* Nothing is looked at after a stop token.
- * That is a stopping rule, not a choice among drafts: it is exact. */
-static void trim(vb_spec *s) {
-    while (s->n_drafted < s->proposal.n && !s->ends)
-        s->ends = vb_is_stop(s->p.stop, s->p.n_stop, s->drafted[s->n_drafted++].id);
+/* Takes the proposal as the drafter has left it. Nothing is looked at that follows a stop token: that is a
+ * stopping rule, not a choice among drafts, and exact. */
+static int take(vb_spec *s, vb_error *err) {
+    s->parent[0] = -1;
+    for (int i = 0; i < s->proposal.n; i++) {
+        const int32_t id = s->drafted[i].id, parent = s->drafted[i].parent;
+        if (parent < -1 || parent >= i)
+            return vb_fail(err, VB_ERR_ARGUMENT, "draft %d follows draft %d, which is not before it", i,
+                           (int)parent);
+        if (parent >= 0 && s->ends[parent]) break;
+        s->draft[i] = id;
+        s->ends[i] = vb_is_stop(s->p.stop, s->p.n_stop, id);
+        s->parent[i + 1] = parent + 1;
+        s->chain &= parent == i - 1;
+        s->n_drafted = i + 1;
+    }
+    if (!s->chain && s->p.rule != vb_rule_coupled)
+        return vb_fail(err, VB_ERR_ARGUMENT, "a tree of drafts is judged by coupled or greedy only");
+    return VB_OK;
 }
 
 /* What the target has to evaluate: the last token of the path and the drafts. */
-static int ask(vb_spec *s, vb_lm_call *call, vb_error *err) {
+static int ask(vb_spec *s, vb_eval_item *item, vb_error *err) {
     const vb_lm *target = &s->p.target;
-    int rc;
-    if ((size_t)target->length(target->self) >= s->n &&
-        (rc = target->truncate(target->self, (int)s->n - 1, err)))
-        return rc;
-    memset(s->want, 1, (size_t)s->n_drafted + 1);
-    if (s->ends) s->want[s->n_drafted] = 0;
-    *call = (vb_lm_call){.lm = target,
-                         .tokens = s->path + s->n - 1,
-                         .n = (size_t)s->n_drafted + 1,
-                         .want = s->want,
-                         .err = err};
+    int rc = take(s, err);
+    if (rc || (vb_lm_length(target) >= s->n && (rc = vb_lm_truncate(target, s->n - 1, err)))) return rc;
+    s->want[0] = 1;
+    for (int i = 0; i < s->n_drafted; i++) s->want[i + 1] = !s->ends[i];
+    *item = (vb_eval_item){.tokens = s->path + s->n - 1,
+                           .n = (size_t)s->n_drafted + 1,
+                           .want = s->want,
+                           .parent = s->chain ? NULL : s->parent,
+                           .err = err};
     return VB_OK;
 }
 
 /* Fills in the emitted tokens; returns how many. */
 static int emit(vb_spec *s, const vb_verify *v) {
     int n = 0;
-    for (; n < v->n_accepted; n++) s->emitted[n] = (vb_emitted){.id = v->draft[n], .origin = VB_FROM_DRAFT};
+    for (; n < v->n_accepted; n++)
+        s->emitted[n] = (vb_emitted){.id = v->draft[v->kept[n]], .origin = VB_FROM_DRAFT};
     if (v->final >= 0) {
-        vb_origin origin = v->n == 0 ? VB_FROM_TARGET : n == v->n ? VB_FROM_BONUS : VB_FROM_RESIDUAL;
+        const int last = n ? v->kept[n - 1] : -1;
+        bool leaf = true; /* was nothing drafted after the last one that is kept? */
+        for (int i = last + 1; i < v->n; i++) leaf &= v->drafted[i].parent != last;
+        const vb_origin origin = v->n == 0 ? VB_FROM_TARGET : leaf ? VB_FROM_BONUS : VB_FROM_RESIDUAL;
         s->emitted[n++] = (vb_emitted){.id = v->final, .origin = origin};
     }
     const vb_kernels *kernels = s->p.kernels ? s->p.kernels : &vb_kernels_ref;
     for (int i = 0; i < n; i++) {
-        s->logits[i] = s->p.target.logits(s->p.target.self, (size_t)i);
+        s->logits[i] = vb_lm_logits(&s->p.target, i ? (size_t)v->kept[i - 1] + 1 : 0);
         s->emitted[i].logprob = (double)NAN;
         if (s->p.logprobs)
             s->emitted[i].logprob =
@@ -98,8 +151,12 @@ static void count(vb_spec *s, const vb_step *step) {
     t->drafted += (uint64_t)step->n_drafted;
     t->tested += (uint64_t)step->n_tested;
     t->accepted += (uint64_t)step->n_accepted;
-    for (int i = 0; i < step->n_tested; i++) t->tested_at[i]++;
-    for (int i = 0; i < step->n_accepted; i++) t->accepted_at[i]++;
+    for (int i = 0; i < step->n_drafted; i++) {
+        int place = 0; /* on its branch */
+        for (int at = s->drafted[i].parent; at >= 0; at = s->drafted[at].parent) place++;
+        t->tested_at[place] += s->drafted[i].tested;
+        t->accepted_at[place] += s->drafted[i].accepted;
+    }
     t->draft_s += step->draft_s;
     t->verify_s += step->verify_s;
     t->sample_s += step->sample_s;
@@ -110,8 +167,9 @@ static int judge(vb_spec *s) {
     int n_tested = 0;
     for (int i = 0; i < s->n_drafted; i++) {
         vb_drafted *d = &s->drafted[i];
-        d->p_w = vb_dist_weight(&s->p_dist[i], d->id);
-        d->p_total = s->p_dist[i].total;
+        const vb_dist *p = &s->p_dist[d->parent + 1];
+        d->p_w = vb_dist_weight(p, d->id);
+        d->p_total = p->total;
         d->q_w = vb_dist_weight(&s->q_dist[i], d->id);
         d->q_total = s->q_dist[i].total;
         n_tested += d->tested;
@@ -119,27 +177,42 @@ static int judge(vb_spec *s) {
     return n_tested;
 }
 
+/* The rows that become positions n - 1, n, ...: the pending token, then the drafts that are kept. The
+ * target's cache keeps `held` positions in all. */
+static int keep_rows(vb_spec *s, const vb_verify *v, size_t held, vb_error *err) {
+    const vb_lm *target = &s->p.target;
+    int32_t rows[VB_MAX_GAMMA + 1] = {0};
+    const size_t base = s->n - 1;
+    int rc;
+    for (int i = 0; i < v->n_accepted; i++) rows[i + 1] = v->kept[i] + 1;
+    if ((rc = vb_spec_show(s, base, rows, held - base, err))) return rc;
+    if (s->chain) return vb_lm_truncate(target, held, err);
+    if (!target->kind->keep)
+        return vb_fail(err, VB_ERR_UNSUPPORTED, "this target keeps no branch of a tree of drafts");
+    return target->kind->keep(target->self, (int)base, rows, held - base, err);
+}
+
 /* The target's logits are there: decides, and leaves the caches as the new path wants them. */
 static int settle(vb_spec *s, vb_step *step, vb_error *err) {
-    const vb_lm *target = &s->p.target;
     const double t0 = vb_now();
     vb_verify v = {.n = s->n_drafted,
-                   .draft = s->path + s->n,
+                   .draft = s->draft,
                    .q = s->q_dist,
                    .ends = s->ends,
                    .position = (uint32_t)s->n,
-                   .seed = s->p.seed,
                    .coins = s->p.coins,
                    .p = target_law,
                    .arg = s,
-                   .drafted = s->drafted};
+                   .drafted = s->drafted,
+                   .kept = s->kept};
     int rc = s->p.rule(&v, err);
     if (rc) return rc;
     const int n_emitted = emit(s, &v), n_tested = judge(s);
     const size_t end = s->n + (size_t)n_emitted;
-    if ((rc = target->truncate(target->self, (int)end - 1, err))) return rc;
+    if ((rc = keep_rows(s, &v, end - 1, err))) return rc;
 
     /* From here on nothing can fail: the step is done. */
+    lay_branch(s, v.n_accepted ? s->kept[v.n_accepted - 1] : -1);
     if (s->p.drafter) s->drafter.settle(s->drafter.self, s->n + (size_t)v.n_accepted);
     if (v.final >= 0) s->path[end - 1] = v.final;
     *step = (vb_step){.position = (int32_t)s->n,
@@ -153,6 +226,7 @@ static int settle(vb_spec *s, vb_step *step, vb_error *err) {
                       .final = v.final_coin,
                       .p = s->p_dist,
                       .q = s->q_dist,
+                      .mask = (const uint8_t(*)[16])s->mask,
                       .logits = s->logits,
                       .sample_s = vb_now() - t0};
     s->n = end;
@@ -162,7 +236,7 @@ static int settle(vb_spec *s, vb_step *step, vb_error *err) {
 /* Both caches hold a prefix of the path again, so the call can be repeated. */
 static void undo(vb_spec *s) {
     const vb_lm *target = &s->p.target;
-    if ((size_t)target->length(target->self) >= s->n) target->truncate(target->self, (int)s->n - 1, NULL);
+    if (vb_lm_length(target) >= s->n) vb_lm_truncate(target, s->n - 1, NULL);
     if (s->p.drafter) s->drafter.settle(s->drafter.self, s->n);
 }
 
@@ -175,8 +249,9 @@ typedef struct batch {
     vb_step_item *items; /* (n) */
     size_t n;
     size_t n_text[VB_TOGETHER]; /* tokens of text that are evaluated now; 0: a step */
-    vb_lm_call calls[VB_TOGETHER];
-    size_t owner[VB_TOGETHER], n_calls; /* calls[i] is for items[owner[i]] */
+    const vb_lm *lm[VB_TOGETHER];
+    vb_eval_item calls[VB_TOGETHER];
+    size_t owner[VB_TOGETHER], n_calls; /* calls[i], of lm[i], is for items[owner[i]] */
     double draft_s, verify_s;
 } batch;
 
@@ -202,8 +277,6 @@ static int check_item(const batch *b, size_t k) {
     return ALIVE;
 }
 
-#define PIECE 512 /* most tokens of text in one go */
-
 /* Text that waits comes before a step. */
 static void begin(batch *b) {
     for (size_t k = 0; k < b->n; k++) {
@@ -212,11 +285,11 @@ static void begin(batch *b) {
         item->code = check_item(b, k);
         if (item->code != ALIVE) continue;
         vb_spec *s = item->spec;
-        const size_t have = (size_t)s->p.target.length(s->p.target.self);
+        const size_t have = vb_lm_length(&s->p.target);
         if (have + 1 < s->n) {
             size_t n = s->n - 1 - have;
             if (item->max_text && n > item->max_text) n = item->max_text;
-            b->n_text[k] = n < PIECE ? n : PIECE;
+            b->n_text[k] = n < VB_LM_PIECE ? n : VB_LM_PIECE;
         } else {
             int rc = propose(s, item->max_emit, item->err);
             if (rc) fail(item, rc);
@@ -227,15 +300,17 @@ static void begin(batch *b) {
 /* Sampling looks at whole vocabularies, so the sequences of calls[0..n_calls) do theirs side by side: what
  * one of them writes is its own. */
 static void each_call(batch *b, vb_task task) {
-    if (b->n_calls > 0) vb_pool_run(vb_lm_pool(b->calls[0].lm), (int)b->n_calls, task, b);
+    if (b->n_calls > 0) vb_pool_run(vb_lm_pool(b->lm[0]), (int)b->n_calls, task, b);
 }
 
 static void resume_task(void *arg, int index, int worker) {
     batch *b = arg;
     vb_step_item *item = &b->items[b->owner[index]];
+    vb_spec *s = item->spec;
     int rc = b->calls[index].code;
     (void)worker;
-    if (!rc) rc = item->spec->drafter.resume(item->spec->drafter.self, item->err);
+    if (!rc) rc = s->drafter.resume(s->drafter.self, item->err);
+    if (!rc) rc = propose_forced(s, item->err);
     if (rc) fail(item, rc);
 }
 
@@ -244,36 +319,34 @@ static bool draft_round(batch *b) {
     b->n_calls = 0;
     for (size_t k = 0; k < b->n; k++) {
         vb_spec *s = b->items[k].spec;
-        vb_lm_call *call = &b->calls[b->n_calls];
+        const size_t i = b->n_calls;
         if (b->items[k].code != ALIVE || b->n_text[k] || !s->p.drafter || !s->drafter.wants ||
-            s->proposal.max == 0 || !s->drafter.wants(s->drafter.self, call))
+            s->proposal.max == 0 || !s->drafter.wants(s->drafter.self, &b->lm[i], &b->calls[i]))
             continue;
-        call->err = b->items[k].err;
+        b->calls[i].err = b->items[k].err;
         b->owner[b->n_calls++] = k;
     }
-    vb_lm_eval_many(b->calls, b->n_calls);
+    vb_lm_eval_many(b->lm, b->calls, b->n_calls);
     each_call(b, resume_task);
     return b->n_calls > 0;
 }
 
 /* All targets in one pass. */
 static void evaluate(batch *b) {
-    static const uint8_t nothing[PIECE];
+    static const uint8_t nothing[VB_LM_PIECE];
     b->n_calls = 0;
     for (size_t k = 0; k < b->n; k++) {
         vb_step_item *item = &b->items[k];
-        vb_lm_call *call = &b->calls[b->n_calls];
+        vb_eval_item *call = &b->calls[b->n_calls];
         if (item->code != ALIVE) continue;
         vb_spec *s = item->spec;
-        const vb_lm *target = &s->p.target;
+        b->lm[b->n_calls] = &s->p.target;
         if (b->n_text[k]) {
-            *call = (vb_lm_call){.lm = target,
-                                 .tokens = s->path + target->length(target->self),
-                                 .n = b->n_text[k],
-                                 .want = nothing,
-                                 .err = item->err};
+            *call = (vb_eval_item){.tokens = s->path + vb_lm_length(&s->p.target),
+                                   .n = b->n_text[k],
+                                   .want = nothing,
+                                   .err = item->err};
         } else {
-            trim(s);
             int rc = ask(s, call, item->err);
             if (rc) {
                 fail(item, rc);
@@ -282,15 +355,16 @@ static void evaluate(batch *b) {
         }
         b->owner[b->n_calls++] = k;
     }
-    vb_lm_eval_many(b->calls, b->n_calls);
+    vb_lm_eval_many(b->lm, b->calls, b->n_calls);
     for (size_t i = 0; i < b->n_calls; i++)
         if (b->calls[i].code) fail(&b->items[b->owner[i]], b->calls[i].code);
 }
 
 /* The target has taken in a piece of text; the drafter follows. */
 static int follow(vb_spec *s, size_t n_text, vb_step *step, vb_error *err) {
-    const size_t known = (size_t)s->p.target.length(s->p.target.self) + 1;
-    int rc = s->p.drafter ? s->drafter.sync(s->drafter.self, s->path, known, err) : VB_OK;
+    const size_t held = vb_lm_length(&s->p.target);
+    int rc = vb_spec_show(s, held - n_text, NULL, n_text, err);
+    if (!rc && s->p.drafter) rc = s->drafter.sync(s->drafter.self, s->path, held + 1, err);
     if (rc) return rc;
     *step = (vb_step){.position = (int32_t)s->n, .n_text = (int)n_text};
     return VB_OK;

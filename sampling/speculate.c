@@ -40,7 +40,8 @@ static int check_params(const vb_context *target, const vb_sampling *s, const vb
     if (p->accept == VB_ACCEPT_GREEDY && s->temperature > 0)
         return vb_fail(err, VB_ERR_ARGUMENT, "accept greedy needs temperature 0, not %g: use coupled",
                        s->temperature);
-    if (p->draft != VB_DRAFT_NONE && p->draft != VB_DRAFT_MODEL && p->draft != VB_DRAFT_NGRAM)
+    if (p->draft != VB_DRAFT_NONE && p->draft != VB_DRAFT_MODEL && p->draft != VB_DRAFT_NGRAM &&
+        p->draft != VB_DRAFT_FORCED)
         return vb_fail(err, VB_ERR_ARGUMENT, "draft %d: no such drafter", (int)p->draft);
     if (p->draft != VB_DRAFT_NONE && (p->gamma < 1 || p->gamma > VB_MAX_GAMMA))
         return vb_fail(err, VB_ERR_ARGUMENT, "gamma %d: must be from 1 to %d", p->gamma, VB_MAX_GAMMA);
@@ -57,6 +58,9 @@ static int check_params(const vb_context *target, const vb_sampling *s, const vb
         return vb_fail(err, VB_ERR_ARGUMENT,
                        "n-grams of %d to %d tokens: must be 1 <= ngram_min <= ngram_max <= %d", p->ngram_min,
                        p->ngram_max, NGRAM_LIMIT);
+    if (p->draft == VB_DRAFT_FORCED && !p->mask)
+        return vb_fail(err, VB_ERR_ARGUMENT,
+                       "drafts of forced text need a mask, which says what must follow");
     for (size_t i = 0; i < p->n_stop; i++)
         if (p->stop[i] < 0 || p->stop[i] >= n_vocab)
             return vb_fail(err, VB_ERR_ARGUMENT, "stop[%zu]: id %d is outside the vocabulary of %d", i,
@@ -101,12 +105,30 @@ static int allocate(vb_spec *s, vb_error *err) {
         (rc = vb_alloc((void **)&s->drafted, gamma, sizeof *s->drafted, "drafts", err)) ||
         (rc = vb_alloc((void **)&s->emitted, gamma + 1, sizeof *s->emitted, "output", err)) ||
         (rc = vb_alloc((void **)&s->logits, gamma + 1, sizeof *s->logits, "output", err)) ||
-        (rc = vb_alloc((void **)&s->want, gamma + 1, sizeof *s->want, "output", err)))
+        (rc = vb_alloc((void **)&s->want, gamma + 1, sizeof *s->want, "output", err)) ||
+        (rc = vb_alloc((void **)&s->parent, gamma + 1, sizeof *s->parent, "drafts", err)) ||
+        (rc = vb_alloc((void **)&s->draft, gamma, sizeof *s->draft, "drafts", err)) ||
+        (rc = vb_alloc((void **)&s->ends, gamma, sizeof *s->ends, "drafts", err)) ||
+        (rc = vb_alloc((void **)&s->kept, gamma, sizeof *s->kept, "drafts", err)))
         return rc;
+    if (s->p.law.mask_hash && (rc = vb_alloc((void **)&s->mask, gamma + 1, sizeof *s->mask, "a mask", err)))
+        return rc;
+    if (s->p.drafter && s->drafter.see) {
+        const size_t rows = gamma + 1 > VB_LM_PIECE ? gamma + 1 : VB_LM_PIECE;
+        if ((rc = vb_lm_want_hidden(&s->p.target, &s->hidden_width, err)) ||
+            (rc = vb_alloc((void **)&s->hidden, rows, sizeof *s->hidden, "hidden rows", err)))
+            return rc;
+    }
     for (size_t i = 0; i < n_laws; i++)
         s->space[i] =
             (vb_dist_space){(int32_t)capacity, s->arena_id + i * capacity, s->arena_w + i * capacity};
     return VB_OK;
+}
+
+/* What is generated from here on is the mask's. */
+static void begin_output(vb_spec *s, size_t start) {
+    s->start = start;
+    if (s->p.law.begin) s->p.law.begin(s->p.law.self, start);
 }
 
 /* Takes over the drafter, also on error (vb_spec_close then closes it). */
@@ -122,6 +144,7 @@ static int assemble(vb_spec *s, const vb_spec_parts *parts, vb_error *err) {
     if (rc) return rc;
     if (parts->n_history) memcpy(s->path, parts->history, parts->n_history * sizeof *s->path);
     s->n = parts->n_history;
+    begin_output(s, s->n);
     return VB_OK;
 }
 
@@ -137,25 +160,35 @@ int vb_spec_assemble(vb_spec **out, const vb_spec_parts *parts, vb_error *err) {
     return VB_OK;
 }
 
-static int law_at(void *self, const float *logits, int32_t limit, const int32_t *prefix, size_t n_prefix,
-                  const vb_dist_space *space, vb_dist *out, vb_error *err) {
-    return vb_law_distribution(self, logits, limit, prefix, n_prefix, space, out, err);
+static vb_choice choice_of(vb_accept rule) {
+    return rule == VB_ACCEPT_REJECTION ? VB_CHOOSE_COIN
+           : rule == VB_ACCEPT_BLOCK   ? VB_CHOOSE_GRID
+                                       : VB_CHOOSE_RACE;
 }
 
 static int open_drafter(vb_spec *s, const vb_lm *target, const vb_law_source *law, vb_drafter *out,
                         vb_error *err) {
     const vb_spec_params *p = &s->params;
-    int32_t limit = p->draft_vocab ? p->draft_vocab : target->n_vocab;
-    vb_choice choice = p->accept == VB_ACCEPT_REJECTION ? VB_CHOOSE_COIN
-                       : p->accept == VB_ACCEPT_BLOCK   ? VB_CHOOSE_GRID
-                                                        : VB_CHOOSE_RACE;
-    if (p->draft == VB_DRAFT_NGRAM)
-        return vb_drafter_ngram(out, p->ngram_max, p->ngram_min, limit, choice, (size_t)target->n_ctx,
-                                s->stop, p->n_stop, err);
+    const int32_t limit = p->draft_vocab ? p->draft_vocab : target->n_vocab;
+    const vb_choice choice = choice_of(p->accept);
+    if (p->draft == VB_DRAFT_FORCED) {
+        *out = vb_drafter_none();
+        return VB_OK;
+    }
+    if (p->draft == VB_DRAFT_NGRAM) {
+        const vb_drafter_ngram_params g = {.max = p->ngram_max,
+                                           .min = p->ngram_min,
+                                           .law = *law,
+                                           .limit = limit,
+                                           .choice = choice,
+                                           .n_ctx = (size_t)target->n_ctx,
+                                           .stop = s->stop,
+                                           .n_stop = p->n_stop};
+        return vb_drafter_ngram(out, &g, err);
+    }
     vb_drafter_model_params m = {.lm = vb_lm_context(p->draft_context),
                                  .law = *law,
                                  .choice = choice,
-                                 .seed = s->seed,
                                  .coins = &s->coins,
                                  .stop = s->stop,
                                  .n_stop = p->n_stop};
@@ -195,16 +228,18 @@ int vb_spec_open(vb_spec **out, vb_context *target, const vb_sampling *sampling,
     if ((rc = vb_alloc((void **)&s, 1, sizeof *s, "speculation", err))) return rc;
     if ((rc = copy_params(s, sampling, p, err))) goto cleanup;
     vb_lm lm = vb_lm_context(target);
-    if ((rc = vb_law_open(&s->law, sampling, lm.n_vocab, target->kernels->exp_weights, err))) goto cleanup;
+    if ((rc = vb_law_open(&s->law, sampling, lm.n_vocab, target->kernels->exp_weights, err)) ||
+        (p->mask && (rc = vb_law_set_mask(s->law, p->mask, err))))
+        goto cleanup;
 
     vb_spec_parts parts = {.target = lm,
-                           .law = {s->law, vb_law_capacity(s->law), law_at},
+                           .law = vb_law_as_source(s->law),
                            .coins = &s->coins,
                            .rule = p->accept == VB_ACCEPT_REJECTION ? vb_rule_rejection
                                    : p->accept == VB_ACCEPT_BLOCK   ? vb_rule_block
                                                                     : vb_rule_coupled,
-                           .seed = s->seed,
                            .gamma = p->gamma,
+                           .one = vb_one_hot(choice_of(p->accept)),
                            .stop = s->stop,
                            .n_stop = p->n_stop,
                            .history = p->history,
@@ -238,6 +273,12 @@ void vb_spec_close(vb_spec *s) {
     free(s->emitted);
     free(s->logits);
     free(s->want);
+    free(s->parent);
+    free(s->mask);
+    free(s->draft);
+    free(s->ends);
+    free(s->kept);
+    free(s->hidden);
     vb_law_close(s->law);
     free(s->stop);
     free(s->bias);
@@ -261,23 +302,43 @@ int vb_spec_give(vb_spec *s, const int32_t *tokens, size_t n, vb_error *err) {
     memcpy(s->path + s->n, tokens, n * sizeof *tokens);
     s->n += n;
     s->stats.prompt_tokens += n;
+    begin_output(s, s->n);
     return VB_OK;
+}
+
+int vb_spec_show(vb_spec *s, size_t from, const int32_t *rows, size_t n, vb_error *err) {
+    if (!s->hidden || n == 0) return VB_OK;
+    for (size_t i = 0; i < n; i++)
+        s->hidden[i] = s->p.target.kind->hidden(s->p.target.self, rows ? (size_t)rows[i] : i);
+    return s->drafter.see(s->drafter.self, s->path, from, n, s->hidden, s->hidden_width, err);
+}
+
+typedef struct taken {
+    vb_spec *s;
+    size_t before;
+} taken;
+
+static int piece_taken(void *user, size_t from, size_t n, vb_error *err) {
+    const taken *t = user;
+    return vb_spec_show(t->s, t->before + from, NULL, n, err);
 }
 
 int vb_spec_prompt(vb_spec *s, const int32_t *tokens, size_t n, vb_error *err) {
     vb_begin(err);
     const vb_lm *target = &s->p.target;
     const double t0 = vb_now();
-    const size_t before = (size_t)target->length(target->self);
+    const size_t before = vb_lm_length(target), start = s->start;
     int rc = vb_spec_give(s, tokens, n, err);
     if (rc || n == 0) return rc;
     /* all but the last one are evaluated now */
-    if ((rc = vb_lm_feed(target, s->path + before, s->n - 1 - before, err)) == VB_OK && s->p.drafter &&
-        (rc = s->drafter.sync(s->drafter.self, s->path, s->n, err)) != VB_OK)
-        target->truncate(target->self, (int)before, NULL);
+    taken t = {s, before};
+    if ((rc = vb_lm_feed_by(target, s->path + before, s->n - 1 - before, piece_taken, &t, err)) == VB_OK &&
+        s->p.drafter && (rc = s->drafter.sync(s->drafter.self, s->path, s->n, err)) != VB_OK)
+        vb_lm_truncate(target, before, NULL);
     if (rc) {
         s->n -= n;
         s->stats.prompt_tokens -= n;
+        begin_output(s, start);
         if (s->p.drafter) s->drafter.settle(s->drafter.self, s->n);
         return rc;
     }

@@ -13,8 +13,8 @@ typedef struct vb_spec_parts {
     const vb_drafter *drafter; /* NULL: the target alone. Taken over, closed with the vb_spec */
     const vb_coins *coins;
     vb_rule rule;
-    uint64_t seed;
     int gamma;
+    uint64_t one; /* of a one-hot q: text that must follow (vb_one_hot); 0: it is not proposed */
     const int32_t *stop;
     size_t n_stop;
     const int32_t *history; /* what the target's cache holds already */

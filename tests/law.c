@@ -75,20 +75,49 @@ typedef struct table_lm {
     int32_t tokens[TAPE];
     int n, first; /* tokens held; those from `first` on were in the last call */
     float rows[TAPE][LAW_VOCAB];
+    float hidden[TAPE][2];
 } table_lm;
 
-static int table_eval(void *self, const int32_t *tokens, size_t n, const uint8_t *want, vb_error *err) {
-    table_lm *m = self;
-    (void)want;
-    if ((size_t)m->n + n > TAPE) return vb_fail(err, VB_ERR_FULL, "the tape is full");
-    m->first = m->n;
-    for (size_t i = 0; i < n; i++) {
-        uint64_t w[LAW_VOCAB];
-        m->tokens[m->n++] = tokens[i];
-        law_table_weights(m->t, m->c->n_vocab, m->tokens, (size_t)m->n, w);
-        for (int j = 0; j < m->c->n_vocab; j++) m->rows[i][j] = (float)w[j];
+/* A hidden row: the length of the token's path and a hash of it. */
+static void hidden_row(const int32_t *path, size_t n, float out[2]) {
+    uint32_t h = 3;
+    for (size_t i = 0; i < n; i++) h = mix(h, (uint32_t)path[i]);
+    out[0] = (float)n;
+    out[1] = (float)(h >> 8);
+}
+
+/* What is held and the branch of row i; returns its length. */
+static size_t table_branch(const table_lm *m, const vb_eval_item *item, size_t i, int32_t *path) {
+    size_t n = (size_t)m->first, depth = 1;
+    memcpy(path, m->tokens, n * sizeof *path);
+    int32_t at = (int32_t)i;
+    while ((at = item->parent ? item->parent[at] : at - 1) >= 0) depth++;
+    n += depth;
+    for (at = (int32_t)i; depth-- > 0; at = item->parent ? item->parent[at] : at - 1)
+        path[(size_t)m->first + depth] = item->tokens[at];
+    return n;
+}
+
+static void table_eval(const vb_lm *const *lm, vb_eval_item *items, size_t n_items) {
+    for (size_t k = 0; k < n_items; k++) {
+        table_lm *m = lm[k]->self;
+        vb_eval_item *item = &items[k];
+        item->code = VB_OK;
+        if ((size_t)m->n + item->n > TAPE) {
+            item->code = vb_fail(item->err, VB_ERR_FULL, "the tape is full");
+            continue;
+        }
+        m->first = m->n;
+        for (size_t i = 0; i < item->n; i++) {
+            uint64_t w[LAW_VOCAB];
+            int32_t path[TAPE];
+            const size_t n = table_branch(m, item, i, path);
+            law_table_weights(m->t, m->c->n_vocab, path, n, w);
+            for (int j = 0; j < m->c->n_vocab; j++) m->rows[i][j] = (float)w[j];
+            hidden_row(path, n, m->hidden[i]);
+        }
+        for (size_t i = 0; i < item->n; i++) m->tokens[m->n++] = item->tokens[i];
     }
-    return VB_OK;
 }
 
 static const float *table_logits(void *self, size_t i) {
@@ -104,20 +133,52 @@ static int table_truncate(void *self, int n, vb_error *err) {
     return VB_OK;
 }
 
+static int table_keep(void *self, int n, const int32_t *rows, size_t k, vb_error *err) {
+    table_lm *m = self;
+    if (n != m->first) return vb_fail(err, VB_ERR_ARGUMENT, "keep behind %d, not %d", n, m->first);
+    for (size_t i = 0; i < k; i++) {
+        if (rows[i] < (int32_t)i || n + rows[i] >= m->n)
+            return vb_fail(err, VB_ERR_ARGUMENT, "row %d cannot be kept", (int)rows[i]);
+        m->tokens[(size_t)n + i] = m->tokens[n + rows[i]];
+    }
+    m->n = n + (int)k;
+    return VB_OK;
+}
+
 static int table_length(void *self) {
     const table_lm *m = self;
     return m->n;
 }
 
+static const float *table_hidden(void *self, size_t i) {
+    const table_lm *m = self;
+    return m->hidden[i];
+}
+
+static int table_want_hidden(void *self, int *width, vb_error *err) {
+    (void)self, (void)err;
+    *width = 2;
+    return VB_OK;
+}
+
+static const vb_lm_kind table_kind = {.eval = table_eval,
+                                      .logits = table_logits,
+                                      .truncate = table_truncate,
+                                      .keep = table_keep,
+                                      .length = table_length,
+                                      .hidden = table_hidden,
+                                      .want_hidden = table_want_hidden};
+
 static vb_lm lm_of(table_lm *m, const law_case *c, const law_table *t, int n_ctx, int row_shift) {
     *m = (table_lm){.c = c, .t = t, .row_shift = row_shift};
-    return (vb_lm){m, c->n_vocab, n_ctx, table_eval, table_logits, table_truncate, table_length};
+    return (vb_lm){m, &table_kind, c->n_vocab, n_ctx};
 }
 
 typedef struct law_env {
     const law_case *c;
     vb_drafter real;
     size_t step_n; /* path length at the start of the step */
+    size_t told;   /* positions whose hidden rows were shown */
 } law_env;
 
 /* Logits are weights already; penalties come on top, by the prefix that the loop names. */
@@ -257,6 +318,20 @@ static bool explorer_below(void *self, vb_coin_key key, vb_u128 threshold, vb_u1
     return ask(self, key, &w) == 0;
 }
 
+/* The noise of a position: here one real number, which each law cuts by its own weights. Any noise that
+ * belongs to the position will do for what `coupled` promises; that the race's gives a draw is shown
+ * elsewhere (test_accept.c). */
+static int32_t explorer_race(void *self, const vb_dist *d, uint32_t position) {
+    explorer *e = self;
+    const uint64_t reused = e->reused; /* to meet it again is what it is for */
+    vb_residual walk;
+    vb_weights w;
+    vb_dist_weights(&walk, d, &w);
+    const int32_t i = ask(e, (vb_coin_key){position, 0, VB_PURPOSE_RACE}, &w);
+    e->reused = reused;
+    return d->id[i];
+}
+
 /* On to the next path; false when there is none. */
 static bool explorer_next(explorer *e) {
     int i = e->depth;
@@ -276,9 +351,31 @@ static int env_sync(void *self, const int32_t *path, size_t n, vb_error *err) {
     return env->real.sync(env->real.self, path, n, err);
 }
 
+/* A tree by hand: two tokens after the path, two after each of them, one more after the last: which ones and
+ * in which order the path says. Nothing follows a stop token. */
+static int tree_draft(law_env *env, int32_t *path, size_t n, vb_proposal *out) {
+    static const int32_t parent[] = {-1, -1, 0, 1, 0, 1, 5};
+    const int32_t V = env->c->n_vocab;
+    uint32_t h = 9;
+    for (size_t j = 0; j < n; j++) h = mix(h, (uint32_t)path[j]);
+    int place[7], children[8] = {0}; /* of each node, in front the path's */
+    for (int i = 0; i < 7 && out->n < out->max; i++) {
+        const int p = parent[i] < 0 ? -1 : place[parent[i]];
+        place[i] = -1;
+        if (parent[i] >= 0 && (p < 0 || out->drafted[p].id == env->c->stop)) continue;
+        const int32_t id =
+            (int32_t)(((h >> 3 * (parent[i] + 1)) + (uint32_t)children[p + 1]++) % (uint32_t)V);
+        place[i] = out->n;
+        vb_propose_certain(out, path, n, id, 1);
+        out->drafted[place[i]].parent = p;
+    }
+    return VB_OK;
+}
+
 static int env_draft(void *self, int32_t *path, size_t n, vb_proposal *out, vb_error *err) {
     law_env *env = self;
     env->step_n = n;
+    if (env->c->tree) return tree_draft(env, path, n, out);
     int rc = vb_drafter_draft(&env->real, path, n, out, err);
     if (env->c->wrong && !rc) vb_wrong_trim(env->c->wrong, out);
     if (rc || !env->c->stop_early) return rc;
@@ -293,6 +390,21 @@ static int env_draft(void *self, int32_t *path, size_t n, vb_proposal *out, vb_e
 static void env_settle(void *self, size_t n) {
     law_env *env = self;
     env->real.settle(env->real.self, n);
+}
+
+static int env_see(void *self, const int32_t *path, size_t from, size_t n, const float *const *row, int width,
+                   vb_error *err) {
+    law_env *env = self;
+    if (from != env->told || width != 2)
+        return vb_fail(err, VB_ERR_ARGUMENT, "hidden rows from %zu on, due from %zu", from, env->told);
+    for (size_t i = 0; i < n; i++) {
+        float due[2];
+        hidden_row(path, from + i + 1, due);
+        if (memcmp(due, row[i], sizeof due))
+            return vb_fail(err, VB_ERR_ARGUMENT, "the hidden row of position %zu is another's", from + i);
+    }
+    env->told += n;
+    return VB_OK;
 }
 
 static void env_close(void *self) {
@@ -322,6 +434,7 @@ static int cell(const law_case *c, const int32_t *tokens, int n) {
 
 typedef struct one_run {
     int n, accepted, emitted; /* the latter two of the first step */
+    int seen;
     int32_t tokens[LAW_TOKENS + VB_MAX_GAMMA + 1];
 } one_run;
 
@@ -345,11 +458,15 @@ static bool run(const law_case *c, const vb_coins *right, one_run *o) {
         .coins = coins,
         .stop = &c->stop,
         .n_stop = c->stop >= 0};
-    const vb_drafter drafter = {
-        .self = &env, .sync = env_sync, .draft = env_draft, .settle = env_settle, .close = env_close};
+    const vb_drafter drafter = {.self = &env,
+                                .sync = env_sync,
+                                .draft = env_draft,
+                                .settle = env_settle,
+                                .close = env_close,
+                                .see = c->sees ? env_see : NULL};
     const vb_spec_parts parts = {.target = lm_of(&target, c, &c->p, TAPE, c->wrong ? c->wrong->row_shift : 0),
                                  .law = {&source, LAW_VOCAB, source_at},
-                                 .drafter = &drafter,
+                                 .drafter = c->alone ? NULL : &drafter,
                                  .coins = coins,
                                  .rule = c->wrong ? c->wrong->rule : c->rule,
                                  .gamma = c->gamma,
@@ -371,6 +488,12 @@ static bool run(const law_case *c, const vb_coins *right, one_run *o) {
         }
     }
     if (o->n > c->n_tokens) o->n = c->n_tokens;
+    o->seen = (int)env.told;
+    if (c->sees && env.told != (size_t)target.n) {
+        printf("%s: %zu hidden rows of %d positions\n", c->name, env.told, target.n);
+        vb_spec_close(s);
+        return false;
+    }
     vb_spec_close(s);
     return true;
 fail:
@@ -387,7 +510,7 @@ int law_sample(const law_case *c, uint64_t seed) {
 
 /* Runs one path and adds it, with its probability, to the result. */
 static bool add_path(const law_case *c, explorer *e, law_result *r) {
-    const vb_coins coins = {explorer_below, explorer_pick, e};
+    const vb_coins coins = {explorer_below, explorer_pick, explorer_race, e};
     one_run o;
     mpq_t one, x;
     if (!run(c, &coins, &o)) return false;
@@ -403,6 +526,7 @@ static bool add_path(const law_case *c, explorer *e, law_result *r) {
     mpq_mul(x, x, *p);
     mpq_add(r->emitted, r->emitted, x);
     r->paths++;
+    r->seen += (uint64_t)o.seen;
     mpq_clears(one, x, NULL);
     return true;
 }

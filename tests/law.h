@@ -49,6 +49,9 @@ typedef struct law_case {
     int32_t limit;   /* ids that the drafter may draw; 0: all */
     int draft_n_ctx; /* 0: enough */
     bool stop_early; /* the drafter stops after some tokens, depending on the prefix that it kept */
+    bool alone;      /* no drafter at all */
+    bool tree;       /* drafts are a tree made by hand (rule vb_rule_coupled) */
+    bool sees;       /* the drafter reads the target's hidden rows and checks every one */
     /* What planted bugs change; NULL: the real thing. */
     const vb_wrong *wrong;       /* goes before rule and choice */
     bool prefix_without_drafts;  /* penalties see the path up to the step only */
@@ -61,7 +64,8 @@ typedef struct law_result {
     mpq_t tv;               /* total variation from the target's own law */
     mpq_t accepted;         /* expected n_accepted of the first step */
     mpq_t emitted;          /* expected n_emitted of the first step */
-    uint64_t paths, reused; /* coins met again with the same key */
+    uint64_t paths, reused; /* coins met again with the same key; noise of a position is meant to be */
+    uint64_t seen;          /* hidden rows that the drafter checked */
 } law_result;
 
 void law_init(law_result *r);

@@ -165,15 +165,18 @@ static void one_hot_laws(void **state) {
                 uint64_t seed = 3;
                 vb_coins coins = vb_coins_philox(&seed);
                 given g = {p};
-                vb_drafted drafted[2] = {{0}};
+                vb_drafted drafted[2] = {{.parent = -1}, {.parent = 0}};
+                const bool ending[2] = {false, ends};
+                int32_t kept[2];
                 vb_verify v = {.n = 2,
                                .draft = draft,
                                .q = q,
-                               .ends = ends,
+                               .ends = ending,
                                .coins = &coins,
                                .p = given_p,
                                .arg = &g,
-                               .drafted = drafted};
+                               .drafted = drafted,
+                               .kept = kept};
                 assert_int_equal(rules[rule](&v, NULL), 0);
                 assert_int_equal(v.n_accepted, wrong);
                 assert_int_equal(v.final, ends && wrong == 2 ? -1 : id[wrong]);

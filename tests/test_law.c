@@ -210,10 +210,19 @@ static double toy(vb_rule rule, uint64_t total_q) {
         const double weight = (double)qw[draft[0]] / (double)total_q * (double)qw[draft[1]] / (double)total_q;
         for (unsigned answers = 0; answers < 4; answers++) {
             count_coins state = {.answers = answers};
-            vb_coins coins = {count_below, count_pick, &state};
+            vb_coins coins = {count_below, count_pick, NULL, &state};
             vb_drafted drafted[2] = {{0}};
-            vb_verify v = {
-                .n = 2, .draft = draft, .q = q, .coins = &coins, .p = fixed_p, .arg = &p, .drafted = drafted};
+            const bool ends[2] = {false, false};
+            int32_t kept[2];
+            vb_verify v = {.n = 2,
+                           .draft = draft,
+                           .q = q,
+                           .ends = ends,
+                           .coins = &coins,
+                           .p = fixed_p,
+                           .arg = &p,
+                           .drafted = drafted,
+                           .kept = kept};
             assert_int_equal(rule(&v, NULL), 0);
             double pr = weight;
             for (int i = 0; i < state.asked; i++) {
@@ -284,6 +293,92 @@ static void production_coins(void **state) {
     }
 }
 
+/* `coupled` over every value of the noise: the law is the target's, whether a model drafts, a tree made by
+ * hand, or nobody. A drafter that reads the target's hidden rows is shown every position once, with the row
+ * of a plain evaluation. */
+static void coupled_and_trees(void **state) {
+    (void)state;
+    totals t = {0};
+    uint64_t seen = 0;
+    double accepted[3] = {0};
+    for (size_t i = 0; i < N_SHAPES; i++) {
+        for (size_t j = 0; j < N_PAIRS; j++) {
+            for (int who = 0; who < 3; who++) {
+                law_result r;
+                law_case c = {.name = shapes[i].name,
+                              .n_vocab = shapes[i].n_vocab,
+                              .gamma = who == 1 ? 7 : shapes[i].gamma,
+                              .n_tokens = shapes[i].n_tokens,
+                              .p = {pairs[j].p, 300 + (uint32_t)i, false},
+                              .q = {pairs[j].q, 400 + (uint32_t)i, false},
+                              .rule = vb_rule_coupled,
+                              .choice = VB_CHOOSE_RACE,
+                              .penalties = j % 2,
+                              .stop = i % 3 == 0 ? 1 : -1,
+                              .tree = who == 1,
+                              .sees = who < 2,
+                              .alone = who == 2};
+                law_init(&r);
+                assert_true(law_enumerate(&c, &r));
+                if (mpq_sgn(r.tv)) printf("%s, %s, %d: TV %g\n", c.name, pairs[j].name, who, mpq_get_d(r.tv));
+                assert_int_equal(mpq_sgn(r.tv), 0);
+                assert_int_equal(r.reused, 0);
+                accepted[who] += mpq_get_d(r.accepted);
+                seen += r.seen;
+                t.cases++;
+                t.paths += r.paths;
+                law_clear(&r);
+            }
+        }
+    }
+    printf("coupled: %llu cases, %llu paths; accepted in the first steps: chains %.2f, trees %.2f; %llu "
+           "hidden rows "
+           "checked\n",
+           (unsigned long long)t.cases, (unsigned long long)t.paths, accepted[0], accepted[1],
+           (unsigned long long)seen);
+    assert_true(accepted[0] > 1 && accepted[1] > 1 && accepted[2] == 0 && seen > 1000);
+}
+
+/* The same by seeds: token for token what the target alone gives (P2). */
+static void trees_by_seeds(void **state) {
+    (void)state;
+    for (uint64_t seed = 0; seed < 2000; seed++) {
+        law_case c = {.name = "a tree by seeds",
+                      .n_vocab = 4,
+                      .gamma = 7,
+                      .n_tokens = 4,
+                      .p = {LAW_GENERIC, (uint32_t)seed % 7, false},
+                      .q = {LAW_GENERIC, 8, false},
+                      .rule = vb_rule_coupled,
+                      .choice = VB_CHOOSE_RACE,
+                      .penalties = seed % 2,
+                      .stop = seed % 3 ? -1 : 2,
+                      .alone = true};
+        const int alone = law_sample(&c, seed);
+        c.alone = false;
+        assert_int_equal(law_sample(&c, seed), alone);
+        c.tree = c.sees = true;
+        assert_int_equal(law_sample(&c, seed), alone);
+    }
+}
+
+/* Rejection and block refuse a tree: its siblings would have to be judged without replacement. */
+static void trees_for_coupled_only(void **state) {
+    (void)state;
+    law_result r;
+    law_case c = {.name = "refused on purpose",
+                  .n_vocab = 3,
+                  .gamma = 7,
+                  .n_tokens = 2,
+                  .p = {LAW_GENERIC, 1, false},
+                  .rule = vb_rule_rejection,
+                  .stop = -1,
+                  .tree = true};
+    law_init(&r);
+    assert_false(law_enumerate(&c, &r));
+    law_clear(&r);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_shapes),
@@ -291,6 +386,9 @@ int main(void) {
         cmocka_unit_test(penalties_stops_limits),
         cmocka_unit_test(block_accepts_more),
         cmocka_unit_test(the_papers_example),
+        cmocka_unit_test(coupled_and_trees),
+        cmocka_unit_test(trees_by_seeds),
+        cmocka_unit_test(trees_for_coupled_only),
         cmocka_unit_test(production_coins),
     };
     return cmocka_run_group_tests_name("law", tests, NULL, NULL);

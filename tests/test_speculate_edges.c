@@ -318,16 +318,22 @@ static void ngram_lookup(void **state) {
             vb_drafted drafted[4];
             vb_proposal out = {.max = 4, .space = space, .q = q, .drafted = drafted};
             for (int i = 0; i < 4; i++) space[i] = (vb_dist_space){1, &ids[i], &w[i]};
-            assert_int_equal(
-                vb_drafter_ngram(&d, cases[k].max, cases[k].min, 50, VB_CHOOSE_RACE, 16, &stop, 1, NULL), 0);
+            const vb_drafter_ngram_params params = {.max = cases[k].max,
+                                                    .min = cases[k].min,
+                                                    .limit = 50,
+                                                    .n_ctx = 16,
+                                                    .stop = &stop,
+                                                    .n_stop = 1};
+            assert_int_equal(vb_drafter_ngram(&d, &params, NULL), 0);
             memcpy(path, cases[k].path, sizeof cases[k].path);
             for (int n = 1; piecewise && n < cases[k].n; n++) {
                 memcpy(path, cases[k].path, sizeof cases[k].path);
-                assert_int_equal(d.draft(d.self, path, (size_t)n, &out, NULL),
-                                 0); /* writes behind the path */
+                out.n = 0; /* writes behind the path */
+                assert_int_equal(d.draft(d.self, path, (size_t)n, &out, NULL), 0);
                 d.settle(d.self, (size_t)n);
             }
             memcpy(path, cases[k].path, sizeof cases[k].path);
+            out.n = 0;
             assert_int_equal(d.draft(d.self, path, (size_t)cases[k].n, &out, NULL), 0);
             assert_int_equal(out.n, cases[k].n_out);
             for (int i = 0; i < out.n; i++) {
