@@ -36,7 +36,7 @@ CURL_LIBS = $(eval CURL_LIBS := $$(if $$(CURL),$$(shell $(PKG_CONFIG) --libs lib
 TOOL_LIBS = $(CURL_LIBS)
 TEST_LIBS = -lcmocka -lgmp
 
-LIB_DIRS = base gguf tokenizer chat ref ref/arch simd offload engine sampling quantize
+LIB_DIRS = base gguf tokenizer chat grammar ref ref/arch simd offload engine sampling quantize
 LIB_SRC := $(filter-out offload/openblas.c,$(foreach d,$(LIB_DIRS),$(wildcard $(d)/*.c)))
 # Tools above the library: the command and the tests link them, libverbatim.a does not hold them.
 TOOL_DIRS = prove conformance server

@@ -525,6 +525,14 @@ int vb_kernels_resolve(const char *name, const char **out, vb_error *err);
 /* What this CPU has that kernels use, in words: "AVX2 with FMA and F16C, AVX-512 with VNNI". */
 const char *vb_cpu_describe(void);
 
+/* ----------------------------------------------------------------------------------------- grammars */
+
+/* A language over bytes: which texts are complete, and so which are beginnings of one (docs/grammar.md).
+ * Immutable. */
+typedef struct vb_grammar vb_grammar;
+
+void vb_grammar_close(vb_grammar *g);
+
 /* ----------------------------------------------------------------------------------------- sampling */
 
 typedef struct vb_logit_bias {
