@@ -34,6 +34,9 @@ LIBS = $(PKG_LIBS) -lm -ldl -pthread
 CURL = $(eval CURL := $$(shell $(PKG_CONFIG) --exists libcurl 2>/dev/null && echo yes))$(CURL)
 CURL_LIBS = $(eval CURL_LIBS := $$(if $$(CURL),$$(shell $(PKG_CONFIG) --libs libcurl 2>/dev/null)))$(CURL_LIBS)
 TOOL_LIBS = $(CURL_LIBS)
+# libedit edits the lines of `verbatim chat`; without it they come as the terminal sends them (cli/line_plain.c).
+EDIT = $(eval EDIT := $$(shell $(PKG_CONFIG) --exists libedit 2>/dev/null && echo yes))$(EDIT)
+EDIT_LIBS = $(eval EDIT_LIBS := $$(if $$(EDIT),$$(shell $(PKG_CONFIG) --libs libedit 2>/dev/null)))$(EDIT_LIBS)
 TEST_LIBS = -lcmocka -lgmp
 
 LIB_DIRS = base gguf tokenizer chat grammar ref ref/arch simd offload engine sampling quantize
@@ -41,7 +44,7 @@ LIB_SRC := $(filter-out offload/openblas.c,$(foreach d,$(LIB_DIRS),$(wildcard $(
 # Tools above the library: the command and the tests link them, libverbatim.a does not hold them.
 TOOL_DIRS = prove conformance server
 TOOL_SRC := $(filter-out $(if $(CURL),prove/http_none.c,prove/http.c),$(foreach d,$(TOOL_DIRS),$(wildcard $(d)/*.c)))
-CLI_SRC := $(wildcard cli/*.c)
+CLI_SRC := $(filter-out $(if $(EDIT),cli/line_plain.c,cli/line.c),$(wildcard cli/*.c))
 TEST_SRC := $(wildcard tests/test_*.c)
 TEST_LIB_SRC := $(filter-out $(TEST_SRC),$(wildcard tests/*.c))
 TEST_TOOL_SRC := $(wildcard tests/tools/*.c)
@@ -158,7 +161,7 @@ $(TEST_LIB): $(TEST_LIB_OBJ)
 
 $(CLI): $(CLI_OBJ) $(TOOL_LIB) $(LIB)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDFLAGS) $(TOOL_LIBS) $(LIBS)
+	$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDFLAGS) $(TOOL_LIBS) $(EDIT_LIBS) $(LIBS)
 
 $(TESTS): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_LIB) $(TOOL_LIB) $(LIB)
 	$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDFLAGS) $(TEST_LIBS) $(TOOL_LIBS) $(LIBS)
@@ -169,7 +172,7 @@ $(BUILD)/tests/amx/test_checkkern: $(BUILD)/tests/test_checkkern.o $(BUILD)/test
 	$(CC) $(ALL_CFLAGS) $(WITH_AMX) $^ -o $@ $(LDFLAGS) $(TEST_LIBS) $(TOOL_LIBS) $(LIBS)
 $(BUILD)/tests/amx/verbatim: $(CLI_OBJ) $(BUILD)/tests/amx_emulator.o $(TOOL_LIB) $(LIB)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(WITH_AMX) $^ -o $@ $(LDFLAGS) $(TOOL_LIBS) $(LIBS)
+	$(CC) $(ALL_CFLAGS) $(WITH_AMX) $^ -o $@ $(LDFLAGS) $(TOOL_LIBS) $(EDIT_LIBS) $(LIBS)
 
 # What writes small models; without the rest of the tests' archive, which needs the tests' libraries.
 GGUF_WRITER = $(BUILD)/tests/gguf_writer.o $(BUILD)/tests/gguf_models.o

@@ -1,6 +1,6 @@
 /* chat.c - `verbatim chat`: a conversation. The KV cache is kept from turn to turn: only what is new is
  * evaluated. */
-#include "cli/cli.h"
+#include "cli/chat.h"
 
 #include "base/buf.h"
 
@@ -8,42 +8,38 @@
 #include <string.h>
 #include <unistd.h>
 
-typedef struct chat {
-    cli_session session;
-    vb_chat *template;
-    vb_chat_message *messages;
-    size_t n_messages;
-    vb_spec *spec;    /* NULL before the first turn */
-    vb_prompt prompt; /* what was rendered for the last answer */
-    char *answer;     /* its text */
-    bool interactive;
-    uint64_t turns, reused; /* turns; prompt tokens found in the cache */
-    vb_stats before;        /* of vb_specs that were closed */
-    size_t generated;
-    double seconds;
-} chat;
+/* --------------------------------------------------------------------------------------------- messages */
 
-static void forget_messages(chat *c) {
-    for (size_t i = 0; i < c->n_messages; i++) free((char *)(uintptr_t)c->messages[i].content);
-    c->n_messages = 0;
-}
-
-static int add_message(chat *c, const char *role, const char *content) {
-    if (c->n_messages >= SIZE_MAX / sizeof *c->messages - 1) return cli_error("out of memory");
-    vb_chat_message *grown = realloc(c->messages, (c->n_messages + 1) * sizeof *grown);
-    if (grown) c->messages = grown;
-    char *copy = strdup(content);
-    if (!grown || !copy) {
-        free(copy);
+int chat_add(chat *c, const char *role, const char *content) {
+    json_t *m = json_object();
+    json_object_set_new(m, "role", json_string(role));
+    json_object_set_new(m, "content", cli_json_text(content, strlen(content)));
+    if (json_object_size(m) != 2) {
+        json_decref(m);
         return cli_error("out of memory");
     }
-    c->messages[c->n_messages++] = (vb_chat_message){role, copy};
-    return CLI_OK;
+    return json_array_append_new(c->messages, m) ? cli_error("out of memory") : CLI_OK;
 }
 
 static void drop_last_message(chat *c) {
-    free((char *)(uintptr_t)c->messages[--c->n_messages].content);
+    json_array_remove(c->messages, json_array_size(c->messages) - 1);
 }
+
+/* The conversation as its template writes it, up to where the assistant speaks. */
+static int render(const chat *c, vb_prompt *p) {
+    vb_error err = {0};
+    json_t *variables = json_pack("{sO}", "messages", c->messages);
+    size_t n = 0;
+    char *text = vb_json_write(variables, JSON_PRESERVE_ORDER, &n);
+    json_decref(variables);
+    if (!text) return cli_error("out of memory");
+    const vb_chat_request r = {.variables = text, .n_variables = n, .open_turn = true};
+    const int rc = vb_chat_render(c->template, c->session.target.tokenizer, &r, p, &err);
+    free(text);
+    return rc ? cli_report(&err) : CLI_OK;
+}
+
+/* ----------------------------------------------------------------------------------------------- caches */
 
 /* Counts that outlive a vb_spec. */
 static void add_stats(const chat *c, vb_stats *total) {
@@ -75,10 +71,37 @@ static int rewind_to(chat *c, const int32_t *ids, size_t keep) {
     return CLI_OK;
 }
 
-static int reset(chat *c) {
-    forget_messages(c);
-    if (c->session.o->system && add_message(c, "system", c->session.o->system)) return CLI_FAIL;
+int chat_reset(chat *c) {
+    while (json_array_size(c->messages) > 0 &&
+           strcmp(json_string_value(
+                      json_object_get(json_array_get(c->messages, json_array_size(c->messages) - 1), "role")),
+                  "system") != 0)
+        drop_last_message(c);
     return rewind_to(c, NULL, 0);
+}
+
+/* With `kind`, the drafter changes on the way. */
+static int reopen(chat *c, const char *kind, const char *path) {
+    size_t n = 0;
+    const int32_t *held = vb_spec_tokens(c->spec, &n);
+    int32_t *ids = malloc((n + 1) * sizeof *ids); /* those of the vb_spec end with it */
+    if (!ids) return cli_error("out of memory");
+    if (n) memcpy(ids, held, n * sizeof *ids);
+    add_stats(c, &c->before);
+    vb_spec_close(c->spec);
+    c->spec = NULL;
+    if (kind) (void)cli_session_draft(&c->session, kind, path); /* said why; the old one goes on */
+    const int rc = rewind_to(c, ids, n);
+    free(ids);
+    return rc;
+}
+
+int chat_reopen(chat *c) {
+    return reopen(c, NULL, NULL);
+}
+
+int chat_change_draft(chat *c, const char *kind, const char *path) {
+    return reopen(c, kind, path);
 }
 
 /* The ids of what the conversation gained since the last answer, when they can be told from the text alone:
@@ -119,6 +142,30 @@ static size_t common_prefix(const int32_t *a, size_t n_a, const int32_t *b, size
     return n;
 }
 
+/* Evaluates ids in pieces, so that a person sees that something happens. Ctrl-C leaves what was read so far
+ * in the caches: a next turn finds it there. */
+static int read_prompt(chat *c, const int32_t *ids, size_t n) {
+    enum { PIECE = 128 };
+    const double start = cli_now();
+    const bool show = isatty(STDERR_FILENO) == 1;
+    bool shown = false;
+    vb_error err = {0};
+    int rc = 0;
+    for (size_t done = 0; done < n && !rc; done += PIECE) {
+        const size_t piece = n - done < PIECE ? n - done : PIECE;
+        rc = vb_spec_prompt(c->spec, ids + done, piece, &err);
+        if (rc || !show || done + piece >= n || cli_now() - start < 0.5) continue;
+        fprintf(stderr, "\r(reading: %zu of %zu tokens)\033[K", done + piece, n);
+        shown = true;
+    }
+    if (shown) fputs("\r\033[K", stderr);
+    if (rc == VB_ERR_CANCELLED) {
+        fputs("(stopped)\n", stderr);
+        return CLI_FAIL;
+    }
+    return rc ? cli_report(&err) : CLI_OK;
+}
+
 /* Evaluates the conversation up to the point where the assistant speaks;
  * what the caches hold of it is kept. */
 static int give_prompt(chat *c, const vb_prompt *p) {
@@ -147,18 +194,21 @@ static int give_prompt(chat *c, const vb_prompt *p) {
         more = ids + kept;
         n_more = n - kept;
     }
-    if (!rc && vb_spec_prompt(c->spec, more, n_more, &err)) rc = cli_report(&err);
+    if (!rc) rc = read_prompt(c, more, n_more);
     if (!rc) c->reused += kept;
     vb_free(ids);
     vb_free(fresh);
     return rc;
 }
 
+/* ------------------------------------------------------------------------------------------------ turns */
+
 /* Takes the prompt over. */
 static int answer(chat *c, vb_prompt *p) {
     cli_stream stream;
     cli_result r = {0};
     cli_stream_init(&stream, &c->session, true);
+    if (!c->drafts) stream.color = false;
     int rc = cli_generate(&c->session, c->spec, c->session.o->n_predict, cli_stream_step, &stream, &r);
     cli_stream_end(&stream);
     cli_out("\n", 1);
@@ -169,7 +219,7 @@ static int answer(chat *c, vb_prompt *p) {
     c->turns++;
     c->generated += r.n;
     c->seconds += r.seconds;
-    if (!rc) rc = add_message(c, "assistant", r.text);
+    if (!rc) rc = chat_add(c, "assistant", r.text);
     vb_prompt_free(&c->prompt);
     free(c->answer);
     c->prompt = *p;
@@ -180,26 +230,18 @@ static int answer(chat *c, vb_prompt *p) {
     return rc;
 }
 
-/* One turn. Returns CLI_OK also when the turn failed in a way that the conversation survives. */
-static int turn(chat *c, const char *line) {
-    vb_error err = {0};
+int chat_answer(chat *c, bool undo) {
     vb_prompt p = {0};
-    int rc = add_message(c, "user", line);
-    if (rc) return rc;
-    const vb_chat_request r = {.messages = c->messages, .n_messages = c->n_messages, .open_turn = true};
-    if (vb_chat_render(c->template, c->session.target.tokenizer, &r, &p, &err)) {
-        drop_last_message(c);
-        return cli_report(&err);
-    }
-    if (give_prompt(c, &p)) {
-        vb_prompt_free(&p);
-        drop_last_message(c);
-        return c->interactive ? CLI_OK : CLI_FAIL;
-    }
-    return answer(c, &p);
+    int rc = render(c, &p);
+    if (!rc) rc = give_prompt(c, &p);
+    if (!rc) return answer(c, &p);
+    vb_prompt_free(&p);
+    if (undo) drop_last_message(c);
+    return c->interactive ? CLI_OK : CLI_FAIL;
 }
 
-static void print_chat_stats(const chat *c) {
+void chat_print_stats(const chat *c) {
+    char share[32];
     vb_stats t;
     add_stats(c, &t);
     fprintf(stderr,
@@ -213,38 +255,30 @@ static void print_chat_stats(const chat *c) {
             c->session.o->accept, (unsigned long long)c->session.sampling.seed);
     cli_print_pre(c->session.target.tokenizer);
     if (t.drafted)
-        fprintf(stderr, "drafted %llu, tested %llu, accepted %llu: acceptance %.3f, alpha %.3f\n",
-                (unsigned long long)t.drafted, (unsigned long long)t.tested, (unsigned long long)t.accepted,
-                (double)t.accepted / (double)t.drafted, t.tested ? (double)t.accepted / (double)t.tested : 0);
+        fprintf(stderr, "acceptance %s: drafted %llu, tested %llu, accepted %llu; alpha %.3f\n",
+                cli_percent((double)t.accepted / (double)t.drafted, share), (unsigned long long)t.drafted,
+                (unsigned long long)t.tested, (unsigned long long)t.accepted,
+                t.tested ? (double)t.accepted / (double)t.tested : 0);
 }
 
-static const char HELP[] = "/help   this list\n"
-                           "/reset  forget the conversation (the system message stays)\n"
-                           "/stats  tokens, speed, acceptance\n"
-                           "/quit   end (as Ctrl-D does); Ctrl-C stops an answer\n"
-                           "A line that ends in \\ goes on in the next one.\n";
-
-/* A line from standard input, joined with the next ones while it ends in a backslash. *out is NULL at the end
- * of input. */
+/* A message: a line, joined with the next ones while it ends in a backslash. *out is NULL at the end of
+ * input. */
 static int read_message(const chat *c, char **out) {
     vb_buf message = {0};
     char *line = NULL;
     size_t n = 0;
     bool more = true;
     int failed = CLI_OK;
-    cli_interrupt_reset(); /* a Ctrl-C that stopped an answer is over */
     while (more) {
-        if (c->interactive) fputs(message.n ? ". " : "> ", stderr);
         free(line);
-        const int rc = cli_read_line(&line, &n);
+        const int rc = cli_line_read(c->line, message.n ? ". " : "> ", &line, &n);
         if (rc > 0) { /* Ctrl-C at the prompt: an empty line */
             cli_interrupt_reset();
-            if (c->interactive) fputs("\n(Ctrl-D or /quit ends the conversation)\n", stderr);
+            if (c->interactive) fputs("(Ctrl-D or /quit ends the conversation)\n", stderr);
             continue;
         }
         if (rc == -2) failed = CLI_FAIL;
         if (rc < 0) break;
-        if (n && line[n - 1] == '\n') n--;
         more = n && line[n - 1] == '\\';
         if (more) line[n - 1] = '\n';
         if (!vb_buf_add(&message, line, n)) {
@@ -258,37 +292,32 @@ static int read_message(const chat *c, char **out) {
     return failed;
 }
 
-/* Obeys "/..." lines. *end is set by /quit. */
-static int obey(chat *c, const char *line, bool *end) {
-    if (!strcmp(line, "/quit") || !strcmp(line, "/exit"))
-        *end = true;
-    else if (!strcmp(line, "/reset"))
-        return reset(c);
-    else if (!strcmp(line, "/stats"))
-        print_chat_stats(c);
-    else {
-        if (strcmp(line, "/help")) fprintf(stderr, "no such command: %s\n", line);
-        fputs(HELP, stderr);
-    }
-    return CLI_OK;
-}
-
 static int converse(chat *c) {
     int rc = CLI_OK;
     bool end = false;
     while (!rc && !end) {
         char *line;
+        cli_interrupt_reset(); /* a Ctrl-C that stopped an answer is over */
         rc = read_message(c, &line);
         if (!line) break;
         cli_interrupt_reset();
-        if (line[0] == '/')
-            rc = obey(c, line, &end);
-        else if (line[strspn(line, " \t\n")])
-            rc = turn(c, line);
+        cli_line_remember(c->line, line);
+        if (line[0] == '/') {
+            rc = chat_obey(c, line, &end);
+        } else if (line[strspn(line, " \t\n")]) {
+            rc = chat_add(c, "user", line);
+            if (!rc) rc = chat_answer(c, true);
+        }
         free(line);
     }
-    if (c->interactive) fputc('\n', stderr);
     return rc;
+}
+
+static void say_hello(const chat *c) {
+    const cli_options *o = c->session.o;
+    fprintf(stderr, "%s, template %s, draft %s, seed %llu. /help lists the commands, Ctrl-D ends.\n",
+            o->model, o->chat_template ? o->chat_template : "the model's own", c->session.draft_name,
+            (unsigned long long)c->session.sampling.seed);
 }
 
 int cli_chat(cli_options *o) {
@@ -296,24 +325,23 @@ int cli_chat(cli_options *o) {
     memset(&c, 0, sizeof c);
     cli_interrupt_install();
     c.interactive = isatty(STDIN_FILENO) == 1;
-    int rc = cli_session_open(&c.session, o);
+    c.drafts = !strcmp(o->color, "always");
+    c.messages = json_array();
+    c.line = cli_line_open(chat_command_names);
+    int rc = c.messages && c.line ? cli_session_open(&c.session, o) : cli_error("out of memory");
     if (!rc)
         rc = cli_template_open(o->chat_template, c.session.target.gguf, c.session.target.tokenizer,
                                &c.template);
-    if (!rc) rc = reset(&c);
-    if (!rc) {
-        if (c.interactive)
-            fprintf(stderr, "%s, template %s, draft %s, seed %llu. /help lists the commands, Ctrl-D ends.\n",
-                    o->model, o->chat_template ? o->chat_template : "the model's own", c.session.draft_name,
-                    (unsigned long long)c.session.sampling.seed);
-        rc = converse(&c);
-    }
+    if (!rc && o->system) rc = chat_add(&c, "system", o->system);
+    if (!rc) rc = chat_reset(&c);
+    if (!rc && c.interactive) say_hello(&c);
+    if (!rc) rc = converse(&c);
     vb_spec_close(c.spec);
-    forget_messages(&c);
-    free(c.messages);
+    json_decref(c.messages);
     vb_prompt_free(&c.prompt);
     vb_chat_close(c.template);
     free(c.answer);
+    cli_line_close(c.line);
     cli_session_close(&c.session);
     int out = cli_out_finish();
     return rc ? rc : out;

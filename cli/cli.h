@@ -97,6 +97,8 @@ int cli_file_close(cli_file *f, bool keep);
 /* The next line of standard input with its end, allocated (free). Returns 0, 1 when Ctrl-C came instead, -1
  * at the end of input, -2 where it cannot be read or held, which it says. (input.c) */
 int cli_read_line(char **line, size_t *n);
+/* The same without its end, with a prompt on standard error where a person types. */
+int cli_read_prompted(const char *prompt, char **line, size_t *n);
 /* Reads a whole file ("-": standard input; input.c). *bytes is allocated (free) and NUL-terminated. */
 int cli_read_file(const char *path, char **bytes, size_t *n);
 
@@ -171,6 +173,12 @@ int cli_check_models(const cli_options *o);
  * message). */
 int cli_session_open(cli_session *s, const cli_options *o);
 void cli_session_close(cli_session *s);
+/* Another drafter: "none", "ngram", "self" or "model" with a file (a string that lives as long as the session
+ * is not needed). No vb_spec may be open on the session. What drafted before stays where this fails; returns
+ * CLI_OK or CLI_FAIL (after a message). */
+int cli_session_draft(cli_session *s, const char *kind, const char *path);
+/* A random seed of 53 bits. CLI_OK or CLI_FAIL (after a message). */
+int cli_random_seed(uint64_t *seed);
 /* Context parameters from --ctx, --threads, --batch, --activations, --kv and --kernels. */
 void cli_context_params(const cli_options *o, vb_context_params *p);
 /* CLI_OK, or CLI_FAIL (after a message) where -c is more than the model was trained for: before anything is

@@ -38,6 +38,13 @@ cleanup:
     return rc;
 }
 
+int cli_read_prompted(const char *prompt, char **line, size_t *n) {
+    if (isatty(STDIN_FILENO) == 1) fputs(prompt, stderr);
+    const int rc = cli_read_line(line, n);
+    if (!rc && *n && (*line)[*n - 1] == '\n') (*line)[--*n] = 0;
+    return rc;
+}
+
 /* Not getline, which takes what it has for a whole line when a signal comes. */
 int cli_read_line(char **line, size_t *n) {
     static char buffer[4096];

@@ -230,7 +230,11 @@ const cli_option CLI_OPTIONS[] = {
      TALK, CLI_FLAG, AT(verbose), 0, 0, NULL},
     {"--color|--colour", "WHEN",
      "accepted drafts green, rejected ones struck out in red: auto (default: on a terminal), always, never",
-     TALK, CLI_CHOICE, AT(color), 0, 0, "auto|always|never"},
+     CMD_RUN, CLI_CHOICE, AT(color), 0, 0, "auto|always|never"},
+    {"--color|--colour", "WHEN",
+     "always: accepted drafts green, rejected ones struck out in red, as /drafts does; auto (default), "
+     "never: plain text",
+     CMD_CHAT, CLI_CHOICE, AT(color), 0, 0, "auto|always|never"},
     {"--pure", NULL, "every matrix in TYPE itself: no mixture, the output matrix too", CMD_QUANTIZE, CLI_FLAG,
      AT(pure), 0, 0, NULL},
     {"--force", NULL, "replace OUT if it exists", CMD_QUANTIZE, CLI_FLAG, AT(force), 0, 0, NULL},

@@ -120,7 +120,7 @@ static int parse_bias(const char *text, vb_logit_bias *out) {
 }
 
 /* A seed of 53 bits: every program that reads JSON keeps it whole. */
-static int random_seed(uint64_t *seed) {
+int cli_random_seed(uint64_t *seed) {
     FILE *f = fopen("/dev/urandom", "rb");
     uint64_t bits;
     bool got = f && fread(&bits, sizeof bits, 1, f) == 1;
@@ -144,7 +144,7 @@ static int set_sampling(cli_session *s) {
     p->penalty_last_n = (int)o->repeat_last_n;
     p->seed = (uint64_t)o->seed;
     if (o->seed < 0) {
-        int rc = random_seed(&p->seed);
+        int rc = cli_random_seed(&p->seed);
         if (rc) return rc;
     }
     if (o->logit_bias.n) {
@@ -220,36 +220,63 @@ static vb_accept accept_rule(const char *name) {
     return VB_ACCEPT_COUPLED; /* not reached: the parser knows the names */
 }
 
-/* The drafting model, in a context of its own: as long as the target's, or as its training allows. */
-static int open_draft(cli_session *s) {
-    const cli_options *o = s->o;
-    const vb_model *model = s->target.model;
+/* The drafting model's file and what of the vocabularies both have. */
+static int open_draft_file(const cli_session *s, const char *path, cli_model *file, int32_t *shared) {
     vb_error err = {0};
-    if (o->draft_model) {
-        int rc = cli_model_open(&s->draft_file, o, o->draft_model, true);
-        if (!rc) rc = cli_repack(o, s->draft_file.model);
-        if (rc) return rc;
-        if (vb_vocab_compatible(s->target.tokenizer, s->draft_file.tokenizer, &s->params.draft_vocab, &err)) {
-            cli_report(&err);
-            return cli_error("`verbatim doctor -m %s -md %s` shows every difference", o->model,
-                             o->draft_model);
-        }
-        model = s->draft_file.model;
-    }
+    int rc = cli_model_open(file, s->o, path, true);
+    if (!rc) rc = cli_repack(s->o, file->model);
+    if (rc || !vb_vocab_compatible(s->target.tokenizer, file->tokenizer, shared, &err)) return rc;
+    cli_report(&err);
+    return cli_error("`verbatim doctor -m %s -md %s` shows every difference", s->o->model, path);
+}
+
+/* The drafting model (path NULL: the target itself), in a context of its own: as long as the target's, or as
+ * its training allows. What drafted before stays where this fails. */
+static int open_draft(cli_session *s, const char *path) {
+    const vb_model *model = s->target.model;
+    cli_model file = {0};
+    vb_context *context = NULL;
     vb_context_params p;
-    cli_context_params(o, &p);
-    cli_offload_params(o, s->offload, &p);
+    vb_error err = {0};
+    int32_t shared = 0;
+    int rc = path ? open_draft_file(s, path, &file, &shared) : CLI_OK;
+    if (rc) goto cleanup;
+    if (path) model = file.model;
+    cli_context_params(s->o, &p);
+    cli_offload_params(s->o, s->offload, &p);
     p.n_ctx = vb_context_size(s->context);
-    int trained = vb_model_describe(model)->n_ctx;
-    if (o->draft_model && trained > 0 && p.n_ctx > trained) {
+    const int trained = vb_model_describe(model)->n_ctx;
+    if (path && trained > 0 && p.n_ctx > trained) {
         fprintf(stderr,
                 "verbatim: note: the draft model was trained for %d positions and stops drafting there\n",
                 trained);
         p.n_ctx = trained;
     }
-    if (vb_context_open(&s->draft_context, model, &p, &err)) return cli_report(&err);
+    if (vb_context_open(&context, model, &p, &err)) {
+        rc = cli_report(&err);
+        goto cleanup;
+    }
+    vb_context_close(s->draft_context);
+    cli_model_close(&s->draft_file);
+    s->draft_file = file;
+    s->draft_context = s->params.draft_context = context;
     s->params.draft = VB_DRAFT_MODEL;
-    s->params.draft_context = s->draft_context;
+    s->params.draft_vocab = shared;
+    return CLI_OK;
+cleanup:
+    cli_model_close(&file);
+    return rc;
+}
+
+int cli_session_draft(cli_session *s, const char *kind, const char *path) {
+    const bool model = !strcmp(kind, "model"), self = !strcmp(kind, "self");
+    if (model || self) {
+        const int rc = open_draft(s, model ? path : NULL);
+        if (rc) return rc;
+    } else {
+        s->params.draft = !strcmp(kind, "ngram") ? VB_DRAFT_NGRAM : VB_DRAFT_NONE;
+    }
+    s->draft_name = kind;
     return CLI_OK;
 }
 
@@ -275,9 +302,7 @@ static int open_all(cli_session *s) {
     vb_spec_defaults(&s->params);
     s->params.accept = accept_rule(o->accept);
     s->params.gamma = (int)o->gamma;
-    s->draft_name = o->draft ? o->draft : o->draft_model ? "model" : "none";
-    if (!strcmp(s->draft_name, "ngram")) s->params.draft = VB_DRAFT_NGRAM;
-    if (!strcmp(s->draft_name, "model") || !strcmp(s->draft_name, "self")) rc = open_draft(s);
+    rc = cli_session_draft(s, o->draft ? o->draft : o->draft_model ? "model" : "none", o->draft_model);
     if (!o->ignore_eos) s->params.stop = vb_stop_ids(s->target.tokenizer, &s->params.n_stop);
     return rc;
 }

@@ -78,8 +78,7 @@ vbg_node vbg_derive(vbg_ir *ir, vbg_node n, uint8_t c) {
     }
 }
 
-/* ----------------------------------------------------------------------------------------- classes of
- * bytes */
+/* ------------------------------------------------------------------------------------- classes of bytes */
 
 /* Bytes are of one class if every set has both or neither and every DFA goes the same way by both from every
  * state: two hashes of what is told of a byte, which differ for different classes but for a chance of
@@ -112,7 +111,7 @@ done:
     return ir->reps;
 }
 
-/* ----------------------------------------------------------------------------------------- questions */
+/* -------------------------------------------------------------------------------------------- questions */
 
 bool vbg_matches(vbg_ir *ir, vbg_node a, const char *text, size_t n) {
     for (size_t i = 0; i < n && a != VBG_NONE; i++) a = vbg_derive(ir, a, (uint8_t)text[i]);
@@ -206,7 +205,7 @@ int vbg_has_text(vbg_ir *ir, vbg_node a, bool *yes, vb_error *err) {
     return vbg_ir_error(ir, err);
 }
 
-/* ----------------------------------------------------------------------------------------- counted loops */
+/* ---------------------------------------------------------------------------------------- counted loops */
 
 enum { COUNTED_FROM = 8, COUNTED_BYTES = 16, COUNTED_STATES = 64 };
 

@@ -1,0 +1,47 @@
+/* chat.h - a conversation: what chat.c (turns) and chat_commands.c (lines that begin with a slash) share. */
+#ifndef VERBATIM_CLI_CHAT_H
+#define VERBATIM_CLI_CHAT_H
+
+#include "cli/cli.h"
+#include "cli/line.h"
+
+typedef struct chat {
+    cli_session session;
+    vb_chat *template;
+    json_t *messages; /* array of {"role", "content"}, as a request over HTTP has them */
+    vb_spec *spec;    /* NULL before the first turn */
+    vb_prompt prompt; /* what was rendered for the last answer */
+    char *answer;     /* its text */
+    cli_line *line;
+    bool interactive;
+    bool drafts;            /* tokens are shown by their origin, refused drafts too */
+    uint64_t turns, reused; /* turns; prompt tokens found in the cache */
+    vb_stats before;        /* of vb_specs that were closed */
+    size_t generated;
+    double seconds;
+} chat;
+
+/* Appends a message; CLI_OK or CLI_FAIL (after a message). */
+int chat_add(chat *c, const char *role, const char *content);
+/* The messages, but for the system message, are forgotten, and what the caches hold. */
+int chat_reset(chat *c);
+/* Sampling, draft or rule have changed: what the caches hold stays, and generation goes on under the new
+ * ones. */
+int chat_reopen(chat *c);
+/* Another drafter (cli_session_draft); where it fails the old one goes on. CLI_FAIL only where that fails
+ * too. */
+int chat_change_draft(chat *c, const char *kind, const char *path);
+/* The assistant speaks: the conversation is rendered, what is new of it evaluated, and the answer appended.
+ * CLI_OK also where it failed in a way that the conversation survives; then the last message is taken back if
+ * `undo`. */
+int chat_answer(chat *c, bool undo);
+/* Tokens, speed and acceptance so far, on standard error. */
+void chat_print_stats(const chat *c);
+
+/* The commands' names, NULL-terminated, for completion. */
+extern const char *const chat_command_names[];
+/* Obeys a line that begins with a slash. *end is set by /quit. Returns CLI_FAIL only where the conversation
+ * cannot go on. */
+int chat_obey(chat *c, const char *line, bool *end);
+
+#endif
