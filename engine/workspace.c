@@ -2,6 +2,8 @@
  * asked for ahead. Nothing here changes a bit (P1): work is split where ref/pass.h allows it. */
 #include "engine/workspace.h"
 
+#include "engine/attend.h"
+
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +11,7 @@
 struct vb_workspace {
     vb_pass pass;
     vb_pool *pool;
+    vb_attend *attend;
     vb_product_hook offload;
     atomic_int failed; /* a vb_failure */
     uint64_t bytes;
@@ -30,6 +33,11 @@ static void each(vb_pass *p, int n, vb_pass_task task) {
     const vb_workspace *w = p->run.self;
     task_job job = {p, task};
     vb_pool_run(w->pool, n, run_task, &job);
+}
+
+static void attend(vb_pass *p) {
+    const vb_workspace *w = p->run.self;
+    vb_attend_run(w->attend, p, w->pool);
 }
 
 static void fail(vb_pass *p, vb_failure what) {
@@ -140,7 +148,7 @@ static int grab_all(vb_workspace *w, size_t R, vb_error *err) {
     const size_t tables = (size_t)m->n_ropes * R, T = (size_t)p->max_pairs;
     const vb_matrix *matrix;
     for (int i = 0; (matrix = vb_model_matrix(m, i)) != NULL; i++) W = larger(W, matrix->cols);
-    const size_t workers = (size_t)vb_pool_threads(w->pool), planes = (size_t)p->planes;
+    const size_t planes = (size_t)p->planes;
     int rc;
     if ((rc = grab(w, &p->x, R, D, S, err)) || (rc = grab(w, &p->h, R, D, S, err)) ||
         (rc = grab(w, &p->q, R, Q, S, err)) || (rc = grab(w, &p->k, R, K, S, err)) ||
@@ -148,7 +156,6 @@ static int grab_all(vb_workspace *w, size_t R, vb_error *err) {
         (rc = grab(w, &p->delta, R, D, S, err)) || (rc = grab(w, &p->gate, R, F, S, err)) ||
         (rc = grab(w, &p->up, R, F, S, err)) || (rc = grab(w, &p->hidden, R, F, S, err)) ||
         (rc = grab(w, &p->cosine, tables, T, S, err)) || (rc = grab(w, &p->sine, tables, T, S, err)) ||
-        (rc = grab(w, &p->scores, workers, (size_t)p->n_ctx, S, err)) ||
         (rc = grab(w, &p->acts_q, planes * R, W, 1, err)) ||
         (rc = grab(w, &p->acts_d, R, W / 32 + 1, S, err)))
         return rc;
@@ -166,12 +173,13 @@ int vb_workspace_open(vb_workspace **out, const vb_model *m, const vb_workspace_
     w->pass = (vb_pass){.m = m,
                         .kernels = params->kernels,
                         .planes = params->planes,
-                        .run = {w, each, multiply, fail, check},
+                        .run = {w, each, multiply, attend, fail, check},
                         .cancel = params->cancel,
                         .observe = params->observe,
-                        .user = params->user,
-                        .n_ctx = params->n_ctx};
-    if ((rc = grab_all(w, (size_t)params->max_rows, err)) != 0) {
+                        .user = params->user};
+    if ((rc = vb_attend_open(&w->attend, m, params->max_rows, params->n_ctx, vb_pool_threads(w->pool),
+                             err)) != 0 ||
+        (rc = grab_all(w, (size_t)params->max_rows, err)) != 0) {
         vb_workspace_close(w);
         return rc;
     }
@@ -182,16 +190,17 @@ int vb_workspace_open(vb_workspace **out, const vb_model *m, const vb_workspace_
 void vb_workspace_close(vb_workspace *w) {
     if (!w) return;
     vb_pass *p = &w->pass;
-    float *const floats[] = {p->x,    p->h,  p->q,      p->k,      p->v,    p->heads,  p->delta,
-                             p->gate, p->up, p->hidden, p->cosine, p->sine, p->scores, p->acts_d};
+    float *const floats[] = {p->x,    p->h,  p->q,      p->k,      p->v,    p->heads, p->delta,
+                             p->gate, p->up, p->hidden, p->cosine, p->sine, p->acts_d};
     for (size_t i = 0; i < sizeof floats / sizeof floats[0]; i++) free(floats[i]);
     free(p->acts_q);
     free(p->acts_sum16);
+    vb_attend_close(w->attend);
     free(w);
 }
 
 uint64_t vb_workspace_bytes(const vb_workspace *w) {
-    return w->bytes;
+    return w->bytes + vb_attend_bytes(w->attend);
 }
 
 int vb_workspace_forward(vb_workspace *w, const vb_row *rows, int n, float *logits, vb_error *err) {

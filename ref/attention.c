@@ -59,27 +59,43 @@ static void qkv_row(vb_pass *p, int row, int worker) {
     }
 }
 
-/* One head of one row looks at its own position and those before it, as far as the window reaches. */
-static void head_task(vb_pass *p, int index, int worker) {
+/* A row sees its own position and those before it, as far as the window reaches. */
+static vb_attention_row seen_by(const vb_pass *p, int row, int kv_head, int index, vb_pass_scores s) {
     const vb_attn *a = &p->m->layers[p->layer].attn;
-    const int row = index / a->n_heads, head = index % a->n_heads;
-    const size_t at = (size_t)index * (size_t)a->head_dim; /* row by row, head by head */
     const vb_row *r = &p->rows[row];
-    const size_t first = vb_cache_row(r->cache, p->layer, head / (a->n_heads / a->n_kv_heads), 0);
-    const vb_attention job = {
+    const size_t group = (size_t)(a->n_heads / a->n_kv_heads), n = (size_t)a->head_dim;
+    const size_t at = ((size_t)row * (size_t)a->n_heads + (size_t)kv_head * group) * n;
+    return (vb_attention_row){
         .q = p->q + at,
-        .k = (const char *)r->cache->k + first,
-        .v = (const char *)r->cache->v + first,
-        .stride = (size_t)a->head_dim,
-        .kv_type = r->cache->type,
+        .scores = s.scores + (size_t)index * group * s.ld,
+        .sums = s.sums + (size_t)index * group,
+        .out = p->heads + at,
         .first = a->window && r->position >= a->window ? r->position + 1 - a->window : 0,
         .n = r->position + 1,
+    };
+}
+
+vb_attention vb_pass_attention(const vb_pass *p, int row0, int row1, int kv_head, vb_pass_scores s,
+                               vb_attention_row *rows) {
+    const vb_attn *a = &p->m->layers[p->layer].attn;
+    const vb_cache *c = p->rows[row0].cache;
+    const size_t start = vb_cache_row(c, p->layer, kv_head, 0), bytes = vb_cache_row_bytes(c);
+    for (int row = row0; row < row1; row++) rows[row - row0] = seen_by(p, row, kv_head, row - row0, s);
+    return (vb_attention){
+        .k = (const char *)c->k + start,
+        .v = (const char *)c->v + start,
+        .k_stride = bytes,
+        .v_stride = bytes,
+        .k_type = c->type,
+        .v_type = c->type,
+        .heads = a->n_heads / a->n_kv_heads,
         .head_dim = a->head_dim,
         .scale = a->scale,
-        .scores = p->scores + (size_t)worker * (size_t)p->n_ctx,
-        .out = p->heads + at,
+        .sinks = a->sinks ? a->sinks + (size_t)kv_head * (size_t)(a->n_heads / a->n_kv_heads) : NULL,
+        .n_rows = row1 - row0,
+        .rows = rows,
+        .ld = s.ld,
     };
-    p->kernels->attention(&job);
 }
 
 void vb_attention_part(vb_pass *p) {
@@ -96,7 +112,7 @@ void vb_attention_part(vb_pass *p) {
     vb_pass_observe(p, "k", K, p->k);
     vb_pass_observe(p, "v", K, p->v);
 
-    p->run.each(p, p->n * a->n_heads, head_task); /* heads (n, Q) */
+    p->run.attend(p); /* heads (n, Q) */
     vb_pass_observe(p, "heads", Q, p->heads);
     vb_pass_input(p, p->heads, p->n, out);
     p->run.each(p, p->n, vb_pass_quantize);

@@ -13,6 +13,7 @@ typedef struct vb_cache {
     int n_layers, n_kv_heads, head_dim;
     int n_ctx; /* positions there is room for */
     void *k, *v;
+    void *own[2]; /* the memory that k and v lie in */
 } vb_cache;
 
 /* Bytes of one row. */

@@ -73,27 +73,57 @@ typedef struct vb_acts {
  */
 typedef void (*vb_matmul_fn)(const vb_matrix *w, const vb_acts *x, int row0, int row1, float *y, size_t ldy);
 
-/* One head of one token: q (head_dim) against keys and values at positions first..n-1. j below is always the
- * position itself, so that a window moves no number to another lane.
- * k, v: position j starts at k + j*stride (elements of kv_type). scores: scratch for n floats.
+/* Attention of one key head: the query heads that share it, times the rows (tokens) of a call. Row t sees the
+ * positions first <= j < n of its own sequence. j below is always the position itself, so that a window moves
+ * no number to another lane, and never the slot of the cache where the position lies.
  *
  *   s_j   = tree16(q, k_j) * scale            the 16-lane dot above, lane = dimension mod 16
- *   m     = max_j s_j                            over first <= j < n, as everywhere
+ *   m     = max_j s_j                         and of the head's sink, if it has one
  *   e_j   = vb_expf(s_j - m)
  *   sum   = tree over 16 lanes, lane[j mod 16] = lane[j mod 16] + e_j, j ascending
- *   out_d = acc_d / sum,  acc_d = fmaf(e_j, v_j[d], acc_d) for j = first, first + 1, ...
- */
+ *           and then, with a sink: sum = sum + vb_expf(sink - m)
+ *   out_d = acc_d / sum,  acc_d = fmaf(e_j, v_j[d], acc_d) for j = first, first + 1, ...; acc_d = +0 at first
+ *
+ * No sum runs over rows, heads or dimensions, and no score needs another one. So the work may be split by
+ * positions (scores), by rows and heads (everything) and by dimensions (values): three functions, to be
+ * called one after the other. What a row does not see takes no part in any sum, whatever it is. */
+typedef struct vb_attention_row {
+    const float *q; /* (heads, head_dim) */
+    float *scores;  /* (heads, ld): s_j, later e_j, at [j]. Where a row does not see j: anything */
+    float *sums;    /* (heads) */
+    float *out;     /* (heads, head_dim) */
+    int first, n;   /* 0 <= first < n <= ld */
+    /* Where the positions from `base` on lie: j in slot path[j - base]. NULL: j in slot j. Rows with the same
+     * path give the same pointer, so that what they share is read once. */
+    const int32_t *path;
+} vb_attention_row;
+
 typedef struct vb_attention {
-    const float *q;
-    const void *k, *v;
-    size_t stride; /* elements between two positions */
-    vb_type kv_type;
-    int first, n; /* 0 <= first < n */
+    const void *k, *v;         /* slot s starts at k + s*k_stride, v + s*v_stride bytes */
+    size_t k_stride, v_stride; /* bytes between two slots */
+    vb_type k_type, v_type;
+    int heads; /* query heads that share the key head */
     int head_dim;
     float scale;
-    float *scores;
-    float *out; /* (head_dim) */
+    const float *sinks; /* (heads) or NULL */
+    int base;           /* positions below it lie in the slot of the same number, for all rows */
+    int n_rows;
+    const vb_attention_row *rows;
+    size_t ld; /* a multiple of VB_ATTEND_BLOCK */
 } vb_attention;
+
+/* Positions that are read together. */
+enum { VB_ATTEND_BLOCK = 32 };
+/* Floats of scratch memory that a call of attend_scores or attend_values needs. */
+static inline size_t vb_attend_room(int head_dim) {
+    return (size_t)VB_ATTEND_BLOCK * (((size_t)head_dim + 15) / 16 * 16);
+}
+
+/* The slot of row t's position j. */
+static inline size_t vb_attention_slot(const vb_attention *a, int t, int j) {
+    const int32_t *path = a->rows[t].path;
+    return (size_t)(path && j >= a->base ? path[j - a->base] : j);
+}
 
 typedef struct vb_kernels {
     const char *name;
@@ -115,7 +145,14 @@ typedef struct vb_kernels {
      * pairs (2j, 2j+1) or, with `halves`, (j, j + rot/2), j < rot/2; cos, sin: (rot/2) for this position. */
     void (*rope)(float *x, int heads, int head_dim, int rot, bool halves, const float *cos, const float *sin);
 
-    void (*attention)(const vb_attention *a);
+    /* s_j of all rows and heads for j0 <= j < j1; j0 is a multiple of VB_ATTEND_BLOCK, j1 too or nothing is
+     * seen from there on. The scores between j1 and the next multiple become anything. */
+    void (*attend_scores)(const vb_attention *a, int j0, int j1, float *room);
+    /* e_j and sum of one head of one row. */
+    void (*attend_softmax)(const vb_attention *a, int row, int head);
+    /* out_d of all rows for heads h0 <= h < h1 and dimensions d0 <= d < d1; d0 is a multiple of 16, d1 too or
+     * head_dim. */
+    void (*attend_values)(const vb_attention *a, int h0, int h1, int d0, int d1, float *room);
 
     /* h_i = (g_i / (1 + vb_expf(-g_i))) * u_i */
     void (*swiglu)(const float *g, const float *u, int n, float *h);

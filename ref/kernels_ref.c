@@ -183,41 +183,71 @@ static void rope(float *x, int heads, int head_dim, int rot, bool halves, const 
     }
 }
 
-/* In pieces of 16 dimensions, so that float16 rows need no buffer of head_dim. */
-static float dot_key(const vb_attention *a, size_t position) {
+/* Dimensions i..i+len-1 of a cached key or value, in pieces of 16 at most. */
+static const float *cached(const void *rows, size_t stride, vb_type type, size_t slot, int i, int len,
+                           float *buffer) {
+    return as_floats(type, (const char *)rows + slot * stride, (size_t)i, len, buffer);
+}
+
+static float dot_key(const vb_attention *a, const float *q, size_t slot) {
     float lane[LANES] = {0}, buffer[LANES];
     for (int i = 0; i < a->head_dim; i += LANES) {
         const int len = a->head_dim - i < LANES ? a->head_dim - i : LANES;
-        const float *k = as_floats(a->kv_type, a->k, position * a->stride + (size_t)i, len, buffer);
-        dot_lanes(a->q + i, k, len, lane);
+        dot_lanes(q + i, cached(a->k, a->k_stride, a->k_type, slot, i, len, buffer), len, lane);
     }
     return tree(lane);
 }
 
-static void add_value(const vb_attention *a, size_t position, float e) {
-    float buffer[LANES];
-    for (int i = 0; i < a->head_dim; i += LANES) {
-        const int len = a->head_dim - i < LANES ? a->head_dim - i : LANES;
-        const float *v = as_floats(a->kv_type, a->v, position * a->stride + (size_t)i, len, buffer);
-        for (int l = 0; l < len; l++) a->out[i + l] = fmaf(e, v[l], a->out[i + l]);
+static void attend_scores(const vb_attention *a, int j0, int j1, float *room) {
+    (void)room;
+    for (int t = 0; t < a->n_rows; t++) {
+        const vb_attention_row *row = &a->rows[t];
+        for (int j = j0 > row->first ? j0 : row->first; j < j1 && j < row->n; j++) {
+            const size_t slot = vb_attention_slot(a, t, j);
+            for (int h = 0; h < a->heads; h++)
+                row->scores[(size_t)h * a->ld + (size_t)j] =
+                    dot_key(a, row->q + (size_t)h * (size_t)a->head_dim, slot) * a->scale;
+        }
     }
 }
 
-static void attention(const vb_attention *a) {
-    float max = -INFINITY;
-    for (int j = a->first; j < a->n; j++) {
-        a->scores[j] = dot_key(a, (size_t)j) * a->scale;
-        if (a->scores[j] > max) max = a->scores[j];
+static void attend_softmax(const vb_attention *a, int t, int h) {
+    const vb_attention_row *row = &a->rows[t];
+    float *s = row->scores + (size_t)h * a->ld, lane[LANES] = {0};
+    float max = a->sinks ? a->sinks[h] : -INFINITY;
+    for (int j = row->first; j < row->n; j++) {
+        if (s[j] > max) max = s[j];
     }
-    float lane[LANES] = {0};
-    memset(a->out, 0, (size_t)a->head_dim * sizeof *a->out);
-    for (int j = a->first; j < a->n; j++) {
-        const float e = vb_expf(a->scores[j] - max);
-        lane[j % LANES] = lane[j % LANES] + e;
-        add_value(a, (size_t)j, e);
+    for (int j = row->first; j < row->n; j++) {
+        s[j] = vb_expf(s[j] - max);
+        lane[j % LANES] = lane[j % LANES] + s[j];
     }
-    const float sum = tree(lane);
-    for (int d = 0; d < a->head_dim; d++) a->out[d] = a->out[d] / sum;
+    row->sums[h] = tree(lane);
+    if (a->sinks) row->sums[h] = row->sums[h] + vb_expf(a->sinks[h] - max);
+}
+
+/* out_d of one head of one row. */
+static void sum_values(const vb_attention *a, int t, int h, int d0, int d1) {
+    const vb_attention_row *row = &a->rows[t];
+    const float *e = row->scores + (size_t)h * a->ld;
+    float *out = row->out + (size_t)h * (size_t)a->head_dim, buffer[LANES];
+    for (int d = d0; d < d1; d++) out[d] = 0.0f;
+    for (int j = row->first; j < row->n; j++) {
+        const size_t slot = vb_attention_slot(a, t, j);
+        for (int i = d0; i < d1; i += LANES) {
+            const int len = d1 - i < LANES ? d1 - i : LANES;
+            const float *v = cached(a->v, a->v_stride, a->v_type, slot, i, len, buffer);
+            for (int l = 0; l < len; l++) out[i + l] = fmaf(e[j], v[l], out[i + l]);
+        }
+    }
+    for (int d = d0; d < d1; d++) out[d] = out[d] / row->sums[h];
+}
+
+static void attend_values(const vb_attention *a, int h0, int h1, int d0, int d1, float *room) {
+    (void)room;
+    for (int t = 0; t < a->n_rows; t++) {
+        for (int h = h0; h < h1; h++) sum_values(a, t, h, d0, d1);
+    }
 }
 
 static void swiglu(const float *g, const float *u, int n, float *h) {
@@ -279,7 +309,9 @@ const vb_kernels vb_kernels_ref = {
         },
     .rmsnorm = rmsnorm,
     .rope = rope,
-    .attention = attention,
+    .attend_scores = attend_scores,
+    .attend_softmax = attend_softmax,
+    .attend_values = attend_values,
     .swiglu = swiglu,
     .geglu = geglu,
     .softcap = softcap,

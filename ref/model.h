@@ -43,6 +43,7 @@ typedef struct vb_attn {
     int window;                   /* a position sees itself and the window - 1 before it; 0: all before it */
     int rope;                     /* which of the model's tables */
     float scale;                  /* of the scores: 1/sqrt(head_dim) */
+    const float *sinks;           /* (n_heads) a score without a value for each head, or NULL */
     vb_matrix wq, wk, wv;         /* (n_heads*head_dim, dim), (n_kv_heads*head_dim, dim) twice */
     const float *bq, *bk, *bv;    /* (n_heads*head_dim), (n_kv_heads*head_dim) twice, or NULL */
     const float *q_norm, *k_norm; /* (head_dim) RMSNorm over each head before RoPE, or NULL */

@@ -3,8 +3,8 @@
  *
  * ref/ says what is computed and in which order; who computes it is behind vb_run: the engine spreads tasks
  * over threads, asks the memory for the next weights, offloads products (engine/workspace.c). Work may be
- * split by row of the batch, by output row of a matrix and by (row, head), never inside a sum, so that
- * neither the number of threads nor the number of rows in a call shows in the result (P1). */
+ * split by row of the batch, by output row of a matrix, and attention as ref/kernels.h says, never inside a
+ * sum, so that neither the number of threads nor the number of rows in a call shows in the result (P1). */
 #ifndef VB_PASS_H
 #define VB_PASS_H
 
@@ -31,6 +31,9 @@ typedef struct vb_run {
     void (*each)(vb_pass *p, int n, vb_pass_task task);
     /* y[i] (p->acts.rows, rows of the matrix) = stage->w[i] times each vector of p->acts. */
     void (*multiply)(vb_pass *p, const vb_stage *stage, float *const y[]);
+    /* heads (n, Q) = what the heads of the present layer find: the kernels attend_scores, attend_softmax and
+     * attend_values for every row and key head, each job as vb_pass_attention describes it. */
+    void (*attend)(vb_pass *p);
     /* Tasks report what went wrong; the first failure is the one that explains. */
     void (*fail)(vb_pass *p, vb_failure what);
     /* What tasks reported; or an error of the run itself, which is returned. */
@@ -63,8 +66,6 @@ struct vb_pass {
     float *sine;   /* (n_ropes, R, T) */
     int max_rows;  /* R */
     int max_pairs; /* T */
-    float *scores; /* (workers, n_ctx) */
-    int n_ctx;     /* of the longest cache */
 
     int8_t *acts_q;      /* (planes, R, W), W = max(D, Q, F): the longest vector that meets a matrix */
     float *acts_d;       /* (R, W/32) */
@@ -104,6 +105,17 @@ bool vb_all_below(const float *x, size_t n, uint32_t limit);
 #define VB_BITS_INFINITE 0x7f800000u
 /* 2^53. The squares of 2^20 such numbers add up to less than 2^127, so RMSNorm cannot overflow below. */
 #define VB_BITS_NORM_LIMIT 0x5a000000u
+
+/* Scratch memory for the scores of some rows and one key head: (rows, heads that share it, ld), and
+ * (rows, heads). */
+typedef struct vb_pass_scores {
+    float *scores, *sums;
+    size_t ld;
+} vb_pass_scores;
+/* The attention of rows row0..row1-1, which share a cache, to a key head of the present layer. rows:
+ * (row1 - row0), filled in. */
+vb_attention vb_pass_attention(const vb_pass *p, int row0, int row1, int kv_head, vb_pass_scores s,
+                               vb_attention_row *rows);
 
 /* ---------------------------------------------------------------------- the parts */
 

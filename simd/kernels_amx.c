@@ -29,6 +29,7 @@
 #include "simd/matmul_body.h"
 #include "simd/float_body.h"
 #include "simd/ops_body.h"
+#include "simd/attention_body.h"
 #include "simd/table_body.h"
 
 void vb_pack_amx(const vb_matrix *w, int row, size_t block0, size_t blocks, uint8_t *out) {

@@ -79,8 +79,12 @@ VB_WORD(void, prefetch, (const void *p)); /* into the L2 cache */
 VB_NUMBER(v16, sizeof(v16) == 16 * sizeof(float));
 VB_NUMBER(TILE_ROWS, TILE_ROWS >= 1 && TILE_ROWS <= 4); /* rows and tokens of float matrices in registers */
 VB_NUMBER(TILE_COLS, TILE_COLS >= 1 && TILE_COLS <= 4);
-VB_NUMBER(KEYS, 16 % KEYS == 0);          /* attention: keys side by side, */
-VB_NUMBER(DIMS, DIMS >= 1 && DIMS <= 16); /* and vectors of 16 dimensions */
+/* attention: queries x keys in registers, heads x vectors of 16 dimensions, and vectors of transposed keys
+ * times so many of the contract's lanes */
+VB_NUMBER(TREE_TILE, TREE_TILE == 4 || TREE_TILE == 16);
+VB_NUMBER(VALUE_TILE, VALUE_TILE == 4 || VALUE_TILE == 8 || VALUE_TILE == 16);
+VB_NUMBER(VECTORS, VECTORS == 1 || VECTORS == 2);
+VB_NUMBER(LANES, LANES == 1 || LANES == 2);
 
 VB_WORD(v16, v16_zero, (void));
 VB_WORD(v16, v16_set, (float x));
@@ -108,6 +112,7 @@ VB_WORD(v16, v16_add_exponent, (v16 e, v16 t)); /* the bits of e + (the bits of 
 VB_WORD(float, v16_largest, (v16 a));
 VB_WORD(float, v16_tree, (v16 a));          /* the contract's sum of 16 lanes */
 VB_WORD(v16, v16_trees, (const v16 a[16])); /* lane k: v16_tree(a[k]) */
+VB_WORD(void, v16_transpose, (v16 a[16]));  /* a[i][k] <-> a[k][i] */
 
 /* ---------------------------------------------------------------------- activations to integers */
 

@@ -211,9 +211,11 @@ typedef struct v16 {
 } v16;
 enum {
     TILE_ROWS = 2,
-    TILE_COLS = 2, /* rows x tokens of float matrices in registers */
-    KEYS = 4,      /* attention: keys side by side */
-    DIMS = 4       /* and vectors of 16 dimensions */
+    TILE_COLS = 2,  /* rows x tokens of float matrices in registers */
+    TREE_TILE = 4,  /* attention: queries x keys in registers, at most 2 queries */
+    VALUE_TILE = 4, /* query heads x vectors of 16 dimensions */
+    VECTORS = 1,    /* of 16 transposed keys, times 4 queries, */
+    LANES = 1       /* times so many of the contract's lanes */
 };
 
 INLINE v16 v16_zero(void) {
@@ -347,6 +349,42 @@ INLINE __m256 trees8(const v16 *a) {
 /* 16 trees at once: lane k of the result is v16_tree(a[k]). */
 INLINE v16 v16_trees(const v16 a[16]) {
     return (v16){trees8(a), trees8(a + 8)};
+}
+
+/* a[i][k] <-> a[k][i] for 8 x 8 of them. */
+INLINE void transpose8(__m256 a[8]) {
+    __m256 b[8], c[8];
+    VB_UNROLL
+    for (int i = 0; i < 4; i++) {
+        b[2 * i] = _mm256_unpacklo_ps(a[2 * i], a[2 * i + 1]);
+        b[2 * i + 1] = _mm256_unpackhi_ps(a[2 * i], a[2 * i + 1]);
+    }
+    VB_UNROLL
+    for (int i = 0; i < 4; i++) { /* half m of c[4g + k]: column 4m + k of rows 4g..4g+3 */
+        const int from = i / 2 * 4 + i % 2;
+        c[i / 2 * 4 + i % 2 * 2] = _mm256_shuffle_ps(b[from], b[from + 2], 0x44);
+        c[i / 2 * 4 + i % 2 * 2 + 1] = _mm256_shuffle_ps(b[from], b[from + 2], 0xee);
+    }
+    VB_UNROLL
+    for (int i = 0; i < 4; i++) {
+        a[i] = _mm256_permute2f128_ps(c[i], c[4 + i], 0x20);
+        a[4 + i] = _mm256_permute2f128_ps(c[i], c[4 + i], 0x31);
+    }
+}
+/* a[i][k] <-> a[k][i] */
+INLINE void v16_transpose(v16 a[16]) {
+    __m256 part[4][8];
+    for (int i = 0; i < 8; i++) {
+        part[0][i] = a[i].a;
+        part[1][i] = a[i].b;
+        part[2][i] = a[8 + i].a;
+        part[3][i] = a[8 + i].b;
+    }
+    for (int p = 0; p < 4; p++) transpose8(part[p]);
+    for (int i = 0; i < 8; i++) {
+        a[i] = (v16){part[0][i], part[2][i]};
+        a[8 + i] = (v16){part[1][i], part[3][i]};
+    }
 }
 
 /* ------------------------------------------------------------------- activations to integers */

@@ -191,9 +191,11 @@ INLINE void prefetch(const void *p) {
 typedef __m512 v16;
 enum {
     TILE_ROWS = 4,
-    TILE_COLS = 4, /* rows x tokens of float matrices in registers */
-    KEYS = 16,     /* attention: keys side by side */
-    DIMS = 4       /* and vectors of 16 dimensions */
+    TILE_COLS = 4,   /* rows x tokens of float matrices in registers */
+    TREE_TILE = 16,  /* attention: queries x keys in registers, at most 4 queries */
+    VALUE_TILE = 16, /* query heads x vectors of 16 dimensions */
+    VECTORS = 2,     /* of 16 transposed keys, times 4 queries, */
+    LANES = 2        /* times so many of the contract's lanes */
 };
 
 INLINE v16 v16_zero(void) {
@@ -303,6 +305,34 @@ INLINE v16 v16_trees(const v16 a[16]) {
     const v16 e = _mm512_add_ps(_mm512_shuffle_ps(d[0], d[1], 0x88), _mm512_shuffle_ps(d[0], d[1], 0xdd));
     /* Lane 4m + i holds the tree of a[4i + m]. */
     return _mm512_permutexvar_ps(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), e);
+}
+
+/* a[i][k] <-> a[k][i] */
+INLINE void v16_transpose(v16 a[16]) {
+    v16 b[16], c[16];
+    VB_UNROLL
+    for (int i = 0; i < 8; i++) {
+        b[2 * i] = _mm512_unpacklo_ps(a[2 * i], a[2 * i + 1]);
+        b[2 * i + 1] = _mm512_unpackhi_ps(a[2 * i], a[2 * i + 1]);
+    }
+    VB_UNROLL
+    for (int i = 0; i < 8; i++) { /* lane m of 4 in c[4g + k]: column 4m + k of rows 4g..4g+3 */
+        const int from = i / 2 * 4 + i % 2;
+        const __m512d x = _mm512_castps_pd(b[from]), y = _mm512_castps_pd(b[from + 2]);
+        c[i / 2 * 4 + i % 2 * 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(x, y));
+        c[i / 2 * 4 + i % 2 * 2 + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(x, y));
+    }
+    VB_UNROLL
+    for (int i = 0; i < 4; i++) {
+        const v16 even = _mm512_shuffle_f32x4(c[i], c[4 + i], 0x88),
+                  odd = _mm512_shuffle_f32x4(c[i], c[4 + i], 0xdd),
+                  even2 = _mm512_shuffle_f32x4(c[8 + i], c[12 + i], 0x88),
+                  odd2 = _mm512_shuffle_f32x4(c[8 + i], c[12 + i], 0xdd);
+        a[i] = _mm512_shuffle_f32x4(even, even2, 0x88);
+        a[4 + i] = _mm512_shuffle_f32x4(odd, odd2, 0x88);
+        a[8 + i] = _mm512_shuffle_f32x4(even, even2, 0xdd);
+        a[12 + i] = _mm512_shuffle_f32x4(odd, odd2, 0xdd);
+    }
 }
 
 /* ------------------------------------------------------------------- activations to integers */

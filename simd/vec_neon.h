@@ -268,9 +268,11 @@ typedef struct v16 {
 } v16;
 enum {
     TILE_ROWS = 2,
-    TILE_COLS = 2, /* rows x tokens of float matrices in registers */
-    KEYS = 4,      /* attention: keys side by side */
-    DIMS = 4       /* and vectors of 16 dimensions */
+    TILE_COLS = 2,  /* rows x tokens of float matrices in registers */
+    TREE_TILE = 4,  /* attention: queries x keys in registers, at most 2 queries */
+    VALUE_TILE = 4, /* query heads x vectors of 16 dimensions */
+    VECTORS = 1,    /* of 16 transposed keys, times 4 queries, */
+    LANES = 1       /* times so many of the contract's lanes */
 };
 
 #define FOUR(expression)                                                                                     \
@@ -384,6 +386,26 @@ INLINE float32x4_t two_trees(v16 x, v16 y) {
 /* 16 trees at once: lane k of the result is v16_tree(a[k]). */
 INLINE v16 v16_trees(const v16 a[16]) {
     FOUR(vpaddq_f32(two_trees(a[4 * i], a[4 * i + 1]), two_trees(a[4 * i + 2], a[4 * i + 3])));
+}
+
+/* a[i][k] <-> a[k][i] */
+INLINE void v16_transpose(v16 a[16]) {
+    v16 t[16];
+    for (int i = 0; i < 4; i++) { /* 4 x 4 of them, at rows 4i and columns 4j */
+        for (int j = 0; j < 4; j++) {
+            const float32x4_t p = a[4 * i].v[j], q = a[4 * i + 1].v[j], r = a[4 * i + 2].v[j],
+                              s = a[4 * i + 3].v[j];
+            const float64x2_t b = vreinterpretq_f64_f32(vtrn1q_f32(p, q)),
+                              c = vreinterpretq_f64_f32(vtrn2q_f32(p, q)),
+                              d = vreinterpretq_f64_f32(vtrn1q_f32(r, s)),
+                              e = vreinterpretq_f64_f32(vtrn2q_f32(r, s));
+            t[4 * j].v[i] = vreinterpretq_f32_f64(vtrn1q_f64(b, d));
+            t[4 * j + 1].v[i] = vreinterpretq_f32_f64(vtrn1q_f64(c, e));
+            t[4 * j + 2].v[i] = vreinterpretq_f32_f64(vtrn2q_f64(b, d));
+            t[4 * j + 3].v[i] = vreinterpretq_f32_f64(vtrn2q_f64(c, e));
+        }
+    }
+    memcpy(a, t, sizeof t);
 }
 
 /* ------------------------------------------------------------------- activations to integers */

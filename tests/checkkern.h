@@ -42,6 +42,19 @@ void ck_floats(float *x, int n, ck_acts_style style, gw_rng *rng);
 /* Vectors in guarded memory; with planes = 1 or 2 also as integers, made by the reference. */
 vb_acts ck_acts(int rows, int n, int planes, ck_acts_style style, gw_rng *rng);
 
+/* A job of attention: `rows` rows that see up to n positions, the last one all of them. */
+typedef enum ck_layout { CK_CHAIN = 0, CK_PERMUTED, CK_TREE } ck_layout;
+typedef struct ck_attention_shape {
+    int rows, heads, head_dim;
+    int n, window;
+    vb_type k_type, v_type;
+    ck_layout layout;
+    bool sinks;
+    ck_acts_style style; /* of keys and values */
+} ck_attention_shape;
+/* NULL, or what differs between the reference and the set. */
+const char *ck_attention(const vb_kernels *set, const ck_attention_shape *s, gw_rng *rng);
+
 /* Prints speeds of every set beside the machine's read bandwidth. */
 int ck_bench(int argc, char **argv);
 

@@ -379,60 +379,50 @@ static void test_exp_sum(void **state) {
 
 /* ---------------------------------------------------------------------- attention */
 
-/* first: of the positions that are seen. */
-static void attention_case(const check *c, int first, int n, int head_dim, vb_type kv, ck_acts_style style,
-                           gw_rng *rng) {
-    const size_t stride = (size_t)head_dim + (size_t)below(rng, 5),
-                 values = (size_t)(n - 1) * stride + (size_t)head_dim;
-    const size_t size = kv == VB_F32 ? 4 : 2;
-    const twice scores = outputs((size_t)n * sizeof(float)), out = outputs((size_t)head_dim * sizeof(float));
-    void *cache[2];
-    for (int i = 0; i < 2; i++) {
-        float *f = malloc(values * sizeof *f);
-        cache[i] = ck_guarded(values * size);
-        ck_floats(f, (int)values, style, rng);
-        if (kv == VB_F32)
-            memcpy(cache[i], f, values * size);
-        else
-            vb_kernels_ref.to_half(f, (int)values, cache[i]);
-        free(f);
-    }
-    vb_attention a = {.q = floats(head_dim, CK_GAUSS, rng),
-                      .k = cache[0],
-                      .v = cache[1],
-                      .stride = stride,
-                      .kv_type = kv,
-                      .first = first,
-                      .n = n,
-                      .head_dim = head_dim,
-                      .scale = 0.125f,
-                      .scores = scores.want,
-                      .out = out.want};
-    vb_kernels_ref.attention(&a);
-    a.scores = scores.got;
-    a.out = out.got;
-    c->set->attention(&a);
-    same(c, &out, "positions %d to %d, head of %d, %s, style %d", first, n - 1, head_dim,
-         vb_type_name((int)kv), (int)style);
-    ck_release();
+static void attention_case(const check *c, const ck_attention_shape *s, gw_rng *rng) {
+    const char *differs = ck_attention(c->set, s, rng);
+    if (differs) fail_msg("%s: %s; again with --seed %llu", c->name, differs, (unsigned long long)seed);
+}
+
+/* All but `n` and `rows` at random: one to 17 heads of every size in use and odd ones. */
+static ck_attention_shape random_shape(int n, int rows, gw_rng *rng) {
+    static const int dims[] = {64, 128, 80, 96, 256, 1, 7, 16, 20, 40, 112};
+    static const int heads[] = {1, 2, 3, 4, 5, 7, 8, 16, 17};
+    static const vb_type types[] = {VB_F16, VB_F32};
+    static const ck_acts_style styles[] = {CK_GAUSS, CK_SIGNS, CK_ZEROS, CK_CONSTANT, CK_TINY};
+    ck_attention_shape s = {.n = n, .rows = rows};
+    s.head_dim = dims[below(rng, 11)];
+    s.heads = heads[below(rng, 9)];
+    s.k_type = types[below(rng, 2)];
+    s.v_type = types[below(rng, 2)];
+    s.layout = (ck_layout)below(rng, 3);
+    s.window = below(rng, 3) ? 0 : 1 + below(rng, n);
+    s.sinks = below(rng, 3) == 0;
+    s.style = styles[below(rng, 5)];
+    return s;
 }
 
 static void test_attention(void **state) {
     const check *c = *state;
-    static const int heads[] = {64, 128, 80, 96, 256, 1, 7, 16, 20, 40, 112};
-    static const ck_acts_style styles[] = {CK_GAUSS, CK_SIGNS, CK_ZEROS, CK_CONSTANT, CK_TINY};
     for (int round = 0; round < rounds; round++) {
         gw_rng rng = start(c, round);
-        for (int n = 1; n <= 70; n++) {
-            attention_case(c, 0, n, heads[n % 11], n % 2 ? VB_F16 : VB_F32, styles[n % 5], &rng);
-            attention_case(c, below(&rng, n), n, heads[n % 11], n % 2 ? VB_F32 : VB_F16, styles[n % 5], &rng);
+        for (int n = 1; n <= 100; n++) {
+            for (int i = 0; i < 3; i++) {
+                const ck_attention_shape s = random_shape(n, 1 + below(&rng, n < 9 ? n : 9), &rng);
+                attention_case(c, &s, &rng);
+            }
         }
-        for (int first = 0; first <= 52; first++) attention_case(c, first, 53, 64, VB_F16, CK_GAUSS, &rng);
-        for (int i = 0; i < 11; i++) {
-            attention_case(c, 0, 37, heads[i], VB_F16, CK_GAUSS, &rng);
-            attention_case(c, 20, 37, heads[i], VB_F32, CK_GAUSS, &rng);
+        for (int window = 1; window <= 53; window++) {
+            const ck_attention_shape s = {.rows = 3, .heads = 2, .head_dim = 64, .n = 53, .window = window};
+            ck_attention_shape f16 = s;
+            f16.k_type = f16.v_type = VB_F16;
+            attention_case(c, &s, &rng);
+            attention_case(c, &f16, &rng);
         }
-        attention_case(c, 0, 1000 + below(&rng, 64), 64, VB_F16, CK_GAUSS, &rng);
+        for (int i = 0; i < 6; i++) {
+            const ck_attention_shape s = random_shape(500 + below(&rng, 64), 1 + below(&rng, 40), &rng);
+            attention_case(c, &s, &rng);
+        }
     }
 }
 

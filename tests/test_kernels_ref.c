@@ -423,17 +423,24 @@ static void check_attention(int n, int dim, vb_type type, uint64_t *hash) {
     const void *k = type == VB_F16 ? (const void *)half[0] : kv[0],
                *v = type == VB_F16 ? (const void *)half[1] : kv[1];
     const float scale = 1.0f / sqrtf((float)dim);
-    const vb_attention a = {.q = q,
-                            .k = k,
+    float total_weight;
+    const size_t stride = STRIDE * (type == VB_F16 ? sizeof(uint16_t) : sizeof(float));
+    const vb_attention_row row = {.q = q, .scores = scores, .sums = &total_weight, .out = out, .n = n};
+    const vb_attention a = {.k = k,
                             .v = v,
-                            .stride = STRIDE,
-                            .kv_type = type,
-                            .n = n,
+                            .k_stride = stride,
+                            .v_stride = stride,
+                            .k_type = type,
+                            .v_type = type,
+                            .heads = 1,
                             .head_dim = dim,
                             .scale = scale,
-                            .scores = scores,
-                            .out = out};
-    vb_kernels_ref.attention(&a);
+                            .n_rows = 1,
+                            .rows = &row,
+                            .ld = MAX};
+    vb_kernels_ref.attend_scores(&a, 0, n, NULL);
+    vb_kernels_ref.attend_softmax(&a, 0, 0);
+    vb_kernels_ref.attend_values(&a, 0, 1, 0, dim, NULL);
     fold(hash, out, (size_t)dim * 4);
 
     float s[MAX], e[MAX], lane[16] = {0}, max = -INFINITY;
@@ -452,6 +459,7 @@ static void check_attention(int n, int dim, vb_type type, uint64_t *hash) {
     float ones[16];
     for (int i = 0; i < 16; i++) ones[i] = 1.0f;
     const float sum = lanes_dot(VB_F32, ones, lane, 16);
+    assert_true(total_weight == sum);
     for (int d = 0; d < dim; d++) {
         float acc = 0.0f;
         double real = 0.0;

@@ -51,7 +51,9 @@ int main(void) {
     FUNCTION(quantize);
     FUNCTION(rmsnorm);
     FUNCTION(rope);
-    FUNCTION(attention);
+    FUNCTION(attend_scores);
+    FUNCTION(attend_softmax);
+    FUNCTION(attend_values);
     FUNCTION(swiglu);
     FUNCTION(geglu);
     FUNCTION(softcap);
