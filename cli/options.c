@@ -159,7 +159,7 @@ const cli_option CLI_OPTIONS[] = {
      NULL},
     {"-c|--ctx|--ctx-size|--context", "N",
      "positions of the context; 0 (default): what the model was trained with, at most 4096 (inspect: all of "
-     "it)",
+     "it; serve: at most 16384, within the memory at hand)",
      COMPUTE | CMD_INSPECT | CMD_DOCTOR | CMD_SERVE, CLI_INT, AT(ctx), 0, MAX_CTX, NULL},
     {"-t|--threads|--n-threads", "N",
      "threads; 0 (default): one per physical core, fewer where a container's share of the CPUs is smaller. "

@@ -216,20 +216,33 @@ static int server_params(serve_state *s) {
 
 /* ------------------------------------------------------------------------------------------------ start */
 
+/* How far loading is: on a terminal one line that changes, in a log a line per quarter. */
+typedef struct loading {
+    bool terminal;
+    int said; /* quarters of the model under way that a log has; -1: none yet */
+} loading;
+
 static void progress(void *user, const char *what, double fraction) {
-    if (!*(bool *)user) return;
-    fprintf(stderr, "\rloading the %s: %.0f %%%s", what, 100 * fraction, fraction >= 1 ? "\r\033[K" : "");
+    loading *l = user;
+    if (l->terminal) {
+        fprintf(stderr, "\rloading the %s: %.0f %%%s", what, 100 * fraction, fraction >= 1 ? "\r\033[K" : "");
+        return;
+    }
+    const int quarters = (int)(4 * fraction);
+    if (quarters == l->said) return;
+    l->said = quarters;
+    fprintf(stderr, "loading the %s: %d %%\n", what, 25 * quarters);
 }
 
 static void note(void *user, const char *text) {
-    fprintf(stderr, "%sverbatim: note: %s\n", *(bool *)user ? "\r\033[K" : "", text);
+    fprintf(stderr, "%sverbatim: note: %s\n", ((loading *)user)->terminal ? "\r\033[K" : "", text);
 }
 
 static int open_engine(serve_state *s) {
     const cli_options *o = s->o;
     vb_error err = {0};
-    static bool terminal;
-    terminal = isatty(STDERR_FILENO) == 1;
+    static loading l;
+    l = (loading){.terminal = isatty(STDERR_FILENO) == 1, .said = -1};
     s->ep = (vbs_engine_params){.target = o->model,
                                 .draft = o->draft_model,
                                 .pre = o->pre,
@@ -244,7 +257,7 @@ static int open_engine(serve_state *s) {
                                 .repack = o->repack,
                                 .progress = progress,
                                 .note = note,
-                                .user = &terminal};
+                                .user = &l};
     if (!vbs_engine_open(&s->engine, &s->ep, &err)) return CLI_OK;
     cli_report(&err);
     if (err.code == VB_ERR_VOCAB)
@@ -272,14 +285,19 @@ static void say_hello(const serve_state *s) {
         fprintf(stderr, "  draft    %s\n",
                 s->sp.has_draft ? "prompt lookup (n-grams)" : "none: the target alone");
     if (s->sp.has_draft)
-        fprintf(stderr, "  preset   %s: %d tokens drafted per step, accept %s\n",
-                cli_given(o, "--gamma") ? "your own" : o->serve.preset, s->sp.gamma, o->accept);
+        fprintf(stderr,
+                "  preset   %s: %d tokens drafted per step, accept %s; model %s:fast drafts 3, :balanced 5, "
+                ":max 7, :off none\n",
+                cli_given(o, "--gamma") ? "your own" : o->serve.preset, s->sp.gamma, o->accept, s->name);
     if (vb_tokenizer_pre_overridden(vbs_tokenizer(s->engine)))
         fprintf(stderr, "  pre      %s: by --pre, not by the file\n",
                 vb_tokenizer_pre(vbs_tokenizer(s->engine)));
-    fprintf(stderr, "  memory   weights %s, contexts %s (%d slots of %d positions)\n",
+    fprintf(stderr, "  memory   weights %s, contexts %s when full (%d slot%s of %d positions",
             cli_bytes(m.weight_bytes, weights), cli_bytes(m.context_bytes, contexts), m.slots,
-            vbs_context_size(s->engine));
+            m.slots == 1 ? "" : "s", vbs_context_size(s->engine));
+    if (m.slots > 1)
+        fprintf(stderr, "; --slots 1: %s", cli_bytes(m.context_bytes / (uint64_t)m.slots, contexts));
+    fprintf(stderr, ")\n  computed kernels %s, threads %d\n", vbs_kernels(s->engine), vbs_threads(s->engine));
     if (chat) fprintf(stderr, "  chat     no: %s\n", chat);
     bool local = !strncmp(host, "127.", 4) || !strcmp(host, "localhost") || !strcmp(host, "::1");
     if ((!local || host != given) && !s->n_keys)
@@ -293,6 +311,7 @@ static void say_hello(const serve_state *s) {
             s->n_keys ? " -H \"Authorization: Bearer $VERBATIM_API_KEY\"" : "", s->name,
             chat ? "\"prompt\": \"Once upon a time\""
                  : "\"messages\": [{\"role\": \"user\", \"content\": \"Hello!\"}]");
+    fprintf(stderr, "ready; Ctrl-C ends\n");
 }
 
 /* ------------------------------------------------------------------------------------------------ end */

@@ -9,6 +9,8 @@
 #include <string.h>
 
 enum { DEFAULT_SLOTS = 4, DEFAULT_QUEUE = 32, MAX_QUEUE = 100000 };
+/* Positions of a slot where nobody says how many. */
+enum { AGENT_CONTEXT = 16384, LEAST_CONTEXT = 4096 };
 
 /* Bytes for threads, scratch and what else a process needs beside weights and caches. */
 #define ROOM ((uint64_t)64 << 20)
@@ -72,8 +74,25 @@ static int repack(vbs_file *f, const char *what, const vbs_engine_params *p, uin
     return VB_OK;
 }
 
-static int open_file(vbs_file *f, const char *path, const char *what, const vbs_engine_params *p,
-                     vb_error *err) {
+/* The positions of a slot where nobody says how many: agents send prompts of ten thousand tokens, so up to
+ * AGENT_CONTEXT as far as the model was trained for them and all slots together take at most half of the
+ * memory that is left beside the weights' copy; never less than the library's own default. */
+static int choose_context(const vbs_file *f, const vbs_engine_params *p) {
+    const vb_model_info *i = vb_model_describe(f->model);
+    const uint64_t there = vb_available_memory();
+    const uint64_t left = there > i->weight_bytes ? there - i->weight_bytes : 0;
+    const uint64_t slots = (uint64_t)(p->slots ? p->slots : DEFAULT_SLOTS);
+    vb_context_params cp;
+    context_params(p, &cp);
+    for (int n = AGENT_CONTEXT; n > LEAST_CONTEXT; n /= 2) {
+        uint64_t bytes = 0;
+        cp.n_ctx = n < i->n_ctx ? n : i->n_ctx;
+        if (!vb_context_check(f->model, &cp, &bytes, NULL) && bytes <= left / 2 / slots) return cp.n_ctx;
+    }
+    return 0;
+}
+
+static int open_file(vbs_file *f, const char *path, const char *what, vbs_engine_params *p, vb_error *err) {
     const vb_tokenizer_params tp = {.pre = p->pre};
     vb_context_params cp;
     uint64_t context;
@@ -84,6 +103,7 @@ static int open_file(vbs_file *f, const char *path, const char *what, const vbs_
         (rc = vb_tokenizer_open_with(&f->tokenizer, f->gguf, &tp, err)) ||
         (rc = vb_model_open(&f->model, f->gguf, err)))
         return rc;
+    if (path == p->target && !p->n_ctx) cp.n_ctx = p->n_ctx = choose_context(f, p);
     /* The drafter's context is as long as its training allows; the target's must be as long as was asked. */
     const int most = vb_model_describe(f->model)->n_ctx;
     if (path == p->draft && cp.n_ctx > most) cp.n_ctx = most;
@@ -127,7 +147,8 @@ static int open_slots(vbs_engine *e, const vbs_engine_params *p, vb_error *err) 
     return VB_OK;
 }
 
-static int load(vbs_engine *e, const vbs_engine_params *p, vb_error *err) {
+static int load(vbs_engine *e, const vbs_engine_params *given, vb_error *err) {
+    vbs_engine_params own = *given, *p = &own;
     int rc = open_file(&e->target, p->target, "target", p, err);
     if (rc) return rc;
     e->m.weight_bytes = vb_model_describe(e->target.model)->weight_bytes;
@@ -198,6 +219,14 @@ const vb_model *vbs_target(const vbs_engine *e) {
 const vb_model *vbs_draft(const vbs_engine *e) {
     return e->draft.model;
 }
+const char *vbs_kernels(const vbs_engine *e) {
+    return vb_context_kernels(e->slots[0].target);
+}
+
+int vbs_threads(const vbs_engine *e) {
+    return vb_context_threads(e->slots[0].target);
+}
+
 int vbs_context_size(const vbs_engine *e) {
     return e->n_ctx;
 }

@@ -27,7 +27,7 @@ typedef struct vbs_engine_params {
     bool ngram;
     int slots;           /* requests computed at the same time. 0: 4 */
     int queue;           /* requests that may wait for a slot. 0: 32 */
-    int n_ctx;           /* positions of each slot. 0: as in vb_context_params */
+    int n_ctx;           /* positions of each slot. 0: as trained, at most 16384, within the memory at hand */
     int n_threads;       /* as there */
     const char *kernels; /* as there */
     vb_activations activations;
@@ -133,6 +133,9 @@ const vb_gguf *vbs_target_file(const vbs_engine *e);
 const vb_model *vbs_target(const vbs_engine *e);
 const vb_model *vbs_draft(const vbs_engine *e); /* NULL: none */
 int vbs_context_size(const vbs_engine *e);      /* positions of a slot */
+/* The kernels and threads that compute. */
+const char *vbs_kernels(const vbs_engine *e);
+int vbs_threads(const vbs_engine *e);
 void vbs_metrics_read(vbs_engine *e, vbs_metrics *out);
 
 /* Accepts a request. On success *job names it until its on_end has returned. Errors: VB_ERR_ARGUMENT (a
