@@ -1,4 +1,5 @@
 /* chat.c - the public functions: a template opened, a conversation rendered. */
+#include "chat/calls.h"
 #include "chat/names.h"
 #include "chat/repr.h"
 #include "chat/run.h"
@@ -214,6 +215,7 @@ static vbt_val variables(vbt *t, const vb_tokenizer *tok, const vb_chat_request 
     for (size_t i = 0; more && more->type == VBT_DICT && i < more->u.dict->n; i++)
         vbt_dict_set(t, d.u.dict, more->u.dict->keys[i], more->u.dict->values[i]);
     if (r->messages) set(t, d, "messages", messages(t, r));
+    if (r->calls) vbc_input(t, r->calls, d);
     own_roles(t, vbt_dict_name(t, d.u.dict, "messages"));
     return d;
 }

@@ -15,6 +15,7 @@ typedef struct reader {
     vbt *t;
     const char *s;
     size_t n, at;
+    bool exact; /* numbers keep their text */
 } reader;
 
 _Noreturn static void wrong(reader *r, const char *what) {
@@ -84,6 +85,16 @@ static vbt_val read_string(reader *r) {
     }
 }
 
+/* A float whose text Python would print otherwise (1.50, 1e3) is kept as an integer beyond 64 bits is: as its
+ * text, not to be computed with. */
+static vbt_val exact_float(vbt *t, vbt_val v, const char *s, size_t n) {
+    char text[40];
+    if (!isinf(v.u.f) && vbt_float_text(v.u.f, text) == n && memcmp(text, s, n) == 0) return v;
+    v.type = VBT_BIG;
+    v.u.s = vbt_text(t, s, n, true).u.s;
+    return v;
+}
+
 static vbt_val read_number(reader *r) {
     size_t from = r->at, digits;
     bool real = false;
@@ -109,7 +120,7 @@ static vbt_val read_number(reader *r) {
     if (!real) return vbt_int_text(r->t, r->s + from, r->at - from, true);
     vbt_val v = vbt_float(vbt_strtod(r->t, r->s + from, r->at - from));
     v.given = true;
-    return v;
+    return r->exact ? exact_float(r->t, v, r->s + from, r->at - from) : v;
 }
 
 static vbt_val read_value(reader *r);
@@ -174,11 +185,19 @@ static vbt_val read_value(reader *r) {
     return v;
 }
 
-vbt_val vbt_read_json(vbt *t, const char *s, size_t n) {
-    reader r = {t, s, n, 0};
+static vbt_val read_all(vbt *t, const char *s, size_t n, bool exact) {
+    reader r = {t, s, n, 0, exact};
     vbt_val v = read_value(&r);
     if (r.at < n) wrong(&r, "more text behind the value");
     return v;
+}
+
+vbt_val vbt_read_json(vbt *t, const char *s, size_t n) {
+    return read_all(t, s, n, false);
+}
+
+vbt_val vbt_read_exact_json(vbt *t, const char *s, size_t n) {
+    return read_all(t, s, n, true);
 }
 
 /* ---------------------------------------------------------------------------------------------- writing */

@@ -21,5 +21,7 @@ typedef struct vbt_json {
 void vbt_put_json(vbt_buf *b, vbt_val v, const vbt_json *how);
 /* A JSON text as a value, whose strings and numbers are given. */
 vbt_val vbt_read_json(vbt *t, const char *s, size_t n);
+/* The same; a float is printed as it was written. */
+vbt_val vbt_read_exact_json(vbt *t, const char *s, size_t n);
 
 #endif

@@ -307,6 +307,10 @@ typedef struct vb_chat_request {
     bool
         continue_last; /* the text ends where the last message's content does, for the model to go on with it;
                          * open_turn is not looked at */
+    /* Not NULL: the messages in `variables` are as clients of the OpenAI API write them and reach the
+     * template as it wants them (docs/chat.md): arguments as objects, reasoning_content under the template's
+     * name for it, names of tools with their results. NULL: they are passed on as they are. */
+    const struct vb_calls *calls;
 } vb_chat_request;
 
 /* Bytes up to `end` that one side wrote: the template, or the conversation (`given`). */
@@ -339,6 +343,119 @@ int vb_chat_render(const vb_chat *c, const vb_tokenizer *t, const vb_chat_reques
  * wrote it; EOS is not added. *ids is allocated (vb_free). */
 int vb_chat_tokenize(const vb_tokenizer *t, const vb_prompt *p, size_t from, int32_t **ids, size_t *n,
                      vb_error *err);
+
+/* ------------------------------------------------------------------------------------- calls and reasoning
+ *
+ * What a model writes is more than text for its reader: thoughts come first, and calls of tools stand in it,
+ * written as the model's template writes them. vb_calls knows how a template writes both; vb_answer reads an
+ * answer while it is generated and says which byte is what (docs/chat.md). */
+
+/* How the arguments of a call are written. */
+typedef enum vb_call_style {
+    VB_CALLS_NONE = 0, /* the template shows no calls, and none is known for it */
+    VB_CALLS_MEMBERS, /* an object with name and arguments as members: {"name": "f", "arguments": {"a": 1}} */
+    VB_CALLS_NAMED,   /* the name as text, then a JSON object: f[ARGS]{"a": 1} */
+    VB_CALLS_TAGS,    /* the name as text, then each argument between tags: <parameter=a>1</parameter> */
+    VB_CALLS_PYTHON,  /* f(a=1, b="x"), Python's literals */
+    VB_CALLS_GEMMA    /* call:f{a:1,b:<|"|>x<|"|>} */
+} vb_call_style;
+
+/* The text around calls. An answer with two calls is
+ *
+ *   lead open begin NAME between ARGUMENTS end separator begin NAME between ARGUMENTS end close
+ *
+ * byte for byte as the template writes it (`lead` only behind content), and the arguments are
+ *
+ *   MEMBERS, NAMED  a JSON object
+ *   TAGS            for each: item KEY value TEXT item_end (other TEXT item_end where value_other is
+ *     used)
+ *   PYTHON          KEY=LITERAL, with ", " between
+ *   GEMMA           KEY:VALUE, with "," between; strings stand between <|"|>, keys without quotes
+ *
+ * All are NUL-terminated and never NULL; "" where there is nothing. They hold the texts of control tokens
+ * (vb_token_text with `special`). In begin, between and end the byte 1 stands for the call's id where a
+ * format writes one: nine letters or digits, or the call's number from 0 with id_counts. */
+typedef struct vb_call_format {
+    vb_call_style style;
+    const char *lead, *open, *begin, *between, *end, *separator, *close;
+    /* TAGS. value_other stands where the argument is no string; the same as value in most formats. */
+    const char *item, *value, *value_other, *item_end;
+    bool tools;          /* the template shows the request's tools to the model */
+    bool parallel;       /* it can write several calls in one answer */
+    bool id_counts;      /* ids are the call's number */
+    bool arguments_text; /* the template wants `arguments` as a string, not as an object */
+    bool probed;         /* found by rendering; false: from the table of those that do not show calls */
+    /* Around reasoning, with the white space that the template writes there; both "": it knows none. */
+    const char *think, *think_end;
+    const char *think_key; /* the message's member that the template shows as reasoning, "" if none */
+} vb_call_format;
+
+/* How a template writes calls and reasoning. Immutable. */
+typedef struct vb_calls vb_calls;
+
+/* Finds it by rendering conversations of its own through the template (a dozen renderings); where the
+ * template does not show calls, by what it tells the model about them. Never fails because a template has
+ * no calls: style is VB_CALLS_NONE then. `c` must outlive the object; t as in vb_chat_render. */
+int vb_calls_open(vb_calls **out, const vb_chat *c, const vb_tokenizer *t, vb_error *err);
+void vb_calls_close(vb_calls *k);
+const vb_call_format *vb_calls_format(const vb_calls *k);
+/* Whether a prompt of this template ends inside reasoning: its last marker, written by the template, opens
+ * it. The answer then begins with reasoning. */
+bool vb_calls_thinking(const vb_calls *k, const vb_prompt *p);
+
+/* One answer, read while it comes. Belongs to one thread at a time. */
+typedef struct vb_answer vb_answer;
+
+typedef enum vb_said_kind {
+    VB_SAID_CONTENT = 0,
+    VB_SAID_REASONING,
+    VB_SAID_CALL,      /* a call begins: index, name, id */
+    VB_SAID_ARGUMENTS, /* `text`: the next bytes of the JSON text of its arguments, whole characters */
+    VB_SAID_CALL_END,  /* it was well formed; `text`: all that the model wrote for it */
+    /* `early` only: it was not, or the answer ended in it; `text`: all that the model wrote for it, which is
+     * content unless arguments were passed on already. */
+    VB_SAID_CALL_CUT,
+    /* Text that is none of these: markers, the white space that belongs to them, control tokens that mean
+     * nothing here. */
+    VB_SAID_MARKS
+} vb_said_kind;
+
+typedef struct vb_said {
+    vb_said_kind kind;
+    const char *text; /* (len) bytes, not NUL-terminated, "" where there is none; valid until the next push */
+    size_t len;
+    int index;        /* of the call, from 0 */
+    const char *name; /* VB_SAID_CALL; NUL-terminated, valid until the next push */
+    const char *id;   /* VB_SAID_CALL: the model's own where it wrote one, else nine letters and digits */
+} vb_said;
+
+typedef struct vb_answer_params {
+    /* JSON: the request's list of tools; NULL: no call is recognised. Types of arguments are taken from their
+     * schemas where the format has none. */
+    const char *tools;
+    size_t n_tools;    /* bytes */
+    bool thinking;     /* it begins inside reasoning: vb_calls_thinking */
+    bool no_reasoning; /* reasoning is not set apart: it stays content, with its markers */
+    /* Events of a call as soon as its name and the beginning of its arguments are there. Without it when the
+     * whole call is, so that what turns out to be none stays content in its place. */
+    bool early;
+    /* A well-formed call of a tool that is not in `tools` is a call, too. Without it, it is content. */
+    bool any_name;
+    uint64_t seed; /* ids are made from it and the call's index */
+} vb_answer_params;
+
+/* `k` must outlive it. Errors: VB_ERR_ARGUMENT for tools that are no list of functions. */
+int vb_answer_open(vb_answer **out, const vb_calls *k, const vb_answer_params *p, vb_error *err);
+void vb_answer_close(vb_answer *a);
+/* The next bytes of the answer: a token's text with `special` (vb_token_text). `control`: the token is one
+ * whose text a reader is not shown (all but ordinary tokens); it can be a marker, and is no content if it is
+ * none. Not to be given: the token that ended the answer. Any cutting into pieces gives the same events once
+ * neighbours of a kind are joined. */
+int vb_answer_push(vb_answer *a, const char *text, size_t len, bool control, vb_error *err);
+/* The answer ended: what is still held comes out. Nothing may be pushed afterwards. */
+int vb_answer_end(vb_answer *a, vb_error *err);
+/* The next event; false: no more until the next push or the end. */
+bool vb_answer_next(vb_answer *a, vb_said *event);
 
 /* ----------------------------------------------------------------------------------------- model */
 

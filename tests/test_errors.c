@@ -161,6 +161,46 @@ static int chat_tokenize(int how, vb_error *err) {
     return chat_ids("x", how == SUCCEED ? 0 : (size_t)how + 2, err);
 }
 
+static int calls_open(int how, vb_error *err) {
+    vb_chat *c = NULL;
+    vb_calls *k = NULL;
+    if (how == SUCCEED) assert_int_equal(vb_chat_open_named(&c, "chatml", NULL), 0);
+    const int rc = vb_calls_open(&k, c, NULL, err);
+    vb_calls_close(k);
+    vb_chat_close(c);
+    return rc;
+}
+
+/* An answer opened, pushed to and ended; `what` says whose error is asked for. */
+static int answer_of(const char *tools, char what, bool ended, vb_error *err) {
+    const vb_answer_params p = {.tools = tools, .n_tools = strlen(tools)};
+    vb_chat *c = NULL;
+    vb_calls *k = NULL;
+    vb_answer *a = NULL;
+    assert_int_equal(vb_chat_open_named(&c, "chatml", NULL), 0);
+    assert_int_equal(vb_calls_open(&k, c, NULL, NULL), 0);
+    int rc = vb_answer_open(&a, k, &p, what == 'o' ? err : NULL);
+    if (!rc && ended) assert_int_equal(vb_answer_end(a, NULL), 0);
+    if (!rc && what == 'p') rc = vb_answer_push(a, "x", 1, false, err);
+    if (!rc && what == 'e') rc = vb_answer_end(a, err);
+    vb_answer_close(a);
+    vb_calls_close(k);
+    vb_chat_close(c);
+    return rc;
+}
+
+static int answer_open(int how, vb_error *err) {
+    return answer_of(how == SUCCEED ? "[]" : how ? "{}" : "[1]", 'o', false, err);
+}
+
+static int answer_push(int how, vb_error *err) {
+    return answer_of("[]", 'p', how != SUCCEED, err);
+}
+
+static int answer_end(int how, vb_error *err) {
+    return answer_of("[]", 'e', how != SUCCEED, err);
+}
+
 /* ----------------------------------------------------------------------------------------------- models */
 
 static int model_open(int how, vb_error *err) {
@@ -406,6 +446,10 @@ static const struct row {
     {"vb_chat_fits", chat_fits, false},
     {"vb_chat_render", chat_render, false},
     {"vb_chat_tokenize", chat_tokenize, false},
+    {"vb_calls_open", calls_open, true},
+    {"vb_answer_open", answer_open, false},
+    {"vb_answer_push", answer_push, true},
+    {"vb_answer_end", answer_end, true},
     {"vb_model_open", model_open, false},
     {"vb_model_repack", model_repack, false},
     {"vb_offload_open", offload_open, false},
