@@ -594,7 +594,7 @@ static void test_complete(void **state) {
     for (char *d = strtok_r(header, ";", &next); d; d = strtok_r(NULL, ";", &next)) {
         char *open = strchr(d, '(');
         if (strchr(d, '{') || !open || open[1] == '*') { /* a struct or a member of one */
-            items += strstr(d, "vb_error *err") != NULL;
+            items += !open && strstr(d, "vb_error *err");
             continue;
         }
         if (!takes_error(d)) continue;
