@@ -63,9 +63,9 @@ typedef struct cli_options {
     double timeout, logprob_tolerance;
     cli_list logit_bias, merge;
     const char *accept, *activations, *kv, *kernels, *repack, *color, *trace, *tokens, *out, *system,
-        *chat_template, *date, *pre, *texts, *name, *tolerance, *html, *junit, *shard, *prompts;
+        *chat_template, *tools, *date, *pre, *texts, *name, *tolerance, *html, *junit, *shard, *prompts;
     bool trace_full, json, brief, compare, verbose, ignore_eos, oracle, ids, pieces, no_special, add_bos,
-        pure, force, manifest, quick, help;
+        content_specials, continue_final, pure, force, manifest, quick, help;
     /* Arguments that are no options: FILE of `inspect`, IN OUT TYPE of `quantize`,
      * further files of --merge. */
     const char *words[CLI_MAX_WORDS];

@@ -1,8 +1,6 @@
 /* chat.c - `verbatim chat`: a conversation. The KV cache is kept from turn to turn: only what is new is
  * evaluated. */
-#include "cli/chat.h"
-
-#include "base/buf.h"
+#include "cli/chat_tools.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -28,14 +26,19 @@ static void drop_last_message(chat *c) {
 /* The conversation as its template writes it, up to where the assistant speaks. */
 static int render(const chat *c, vb_prompt *p) {
     vb_error err = {0};
-    json_t *variables = json_pack("{sO}", "messages", c->messages);
+    json_t *variables = json_pack("{sO sO*}", "messages", c->messages, "tools", c->tools.list);
     size_t n = 0;
     char *text = vb_json_write(variables, JSON_PRESERVE_ORDER, &n);
     json_decref(variables);
     if (!text) return cli_error("out of memory");
-    const vb_chat_request r = {.variables = text, .n_variables = n, .open_turn = true};
+    const vb_chat_request r = {.variables = text,
+                               .n_variables = n,
+                               .open_turn = true,
+                               .date = c->dated ? c->date : NULL,
+                               .calls = c->calls};
     const int rc = vb_chat_render(c->template, c->session.target.tokenizer, &r, p, &err);
     free(text);
+    if (!rc && c->session.o->content_specials) cli_forget_writers(p);
     return rc ? cli_report(&err) : CLI_OK;
 }
 
@@ -203,23 +206,36 @@ static int give_prompt(chat *c, const vb_prompt *p) {
 
 /* ------------------------------------------------------------------------------------------------ turns */
 
-/* Takes the prompt over. */
-static int answer(chat *c, vb_prompt *p) {
+/* Generates, shows, and appends what was said. */
+static int speak(chat *c, const vb_prompt *p, cli_result *r) {
     cli_stream stream;
-    cli_result r = {0};
+    chat_said said;
+    json_t *message = NULL;
     cli_stream_init(&stream, &c->session, true);
     if (!c->drafts) stream.color = false;
-    int rc = cli_generate(&c->session, c->spec, c->session.o->n_predict, cli_stream_step, &stream, &r);
+    int rc = chat_said_open(&said, c, &stream, p);
+    if (!rc) rc = cli_generate(&c->session, c->spec, c->session.o->n_predict, chat_said_step, &said, r);
+    if (!rc) rc = chat_said_end(&said, r->text, &message);
+    stream.text = true;
     cli_stream_end(&stream);
-    cli_out("\n", 1);
+    if (!said.answer || said.begun || rc) cli_out("\n", 1);
     cli_out_flush();
     if (cli_out_failed()) rc = cli_out_finish();
+    if (!rc && json_array_append(c->messages, message)) rc = cli_error("out of memory");
+    json_decref(message);
+    chat_said_close(&said);
+    return rc;
+}
+
+/* Takes the prompt over. */
+static int answer(chat *c, vb_prompt *p) {
+    cli_result r = {0};
+    int rc = speak(c, p, &r);
     if (!rc && r.context_full) fprintf(stderr, "(the context is full: /reset starts a new conversation)\n");
     if (!rc && !strcmp(r.reason, "cancelled")) fprintf(stderr, "(stopped)\n");
     c->turns++;
     c->generated += r.n;
     c->seconds += r.seconds;
-    if (!rc) rc = chat_add(c, "assistant", r.text);
     vb_prompt_free(&c->prompt);
     free(c->answer);
     c->prompt = *p;
@@ -230,14 +246,31 @@ static int answer(chat *c, vb_prompt *p) {
     return rc;
 }
 
-int chat_answer(chat *c, bool undo) {
+/* One answer, to a question or to results. *calls: what it calls, or NULL; the message's own. */
+static int answer_once(chat *c, bool undo, const json_t **calls) {
     vb_prompt p = {0};
+    *calls = NULL;
     int rc = render(c, &p);
     if (!rc) rc = give_prompt(c, &p);
-    if (!rc) return answer(c, &p);
+    if (!rc) {
+        rc = answer(c, &p);
+        *calls = json_object_get(json_array_get(c->messages, json_array_size(c->messages) - 1), "tool_calls");
+        return rc;
+    }
     vb_prompt_free(&p);
     if (undo) drop_last_message(c);
     return c->interactive ? CLI_OK : CLI_FAIL;
+}
+
+int chat_answer(chat *c, bool undo) {
+    const json_t *calls;
+    bool done = false;
+    int rc = answer_once(c, undo, &calls);
+    while (!rc && calls && !done) {
+        rc = chat_run_calls(c, calls, &done);
+        if (!rc && !done) rc = answer_once(c, false, &calls);
+    }
+    return rc;
 }
 
 void chat_print_stats(const chat *c) {
@@ -320,6 +353,19 @@ static void say_hello(const chat *c) {
             (unsigned long long)c->session.sampling.seed);
 }
 
+static int open_tools(chat *c) {
+    const char *path = c->session.o->tools;
+    vb_error err = {0};
+    if (vb_calls_open(&c->calls, c->template, c->session.target.tokenizer, &err)) return cli_report(&err);
+    if (!path) return CLI_OK;
+    const vb_call_format *f = vb_calls_format(c->calls);
+    if (!f->tools || f->style == VB_CALLS_NONE)
+        return cli_error("--tools: the chat template of this model %s",
+                         f->tools ? "writes calls in a way that is not known here"
+                                  : "does not show tools to the model");
+    return chat_tools_open(&c->tools, path);
+}
+
 int cli_chat(cli_options *o) {
     chat c;
     memset(&c, 0, sizeof c);
@@ -328,10 +374,12 @@ int cli_chat(cli_options *o) {
     c.drafts = !strcmp(o->color, "always");
     c.messages = json_array();
     c.line = cli_line_open(chat_command_names);
-    int rc = c.messages && c.line ? cli_session_open(&c.session, o) : cli_error("out of memory");
+    int rc = c.messages && c.line ? cli_template_date(o, c.date, &c.dated) : cli_error("out of memory");
+    if (!rc) rc = cli_session_open(&c.session, o);
     if (!rc)
         rc = cli_template_open(o->chat_template, c.session.target.gguf, c.session.target.tokenizer,
                                &c.template);
+    if (!rc) rc = open_tools(&c);
     if (!rc && o->system) rc = chat_add(&c, "system", o->system);
     if (!rc) rc = chat_reset(&c);
     if (!rc && c.interactive) say_hello(&c);
@@ -339,6 +387,8 @@ int cli_chat(cli_options *o) {
     vb_spec_close(c.spec);
     json_decref(c.messages);
     vb_prompt_free(&c.prompt);
+    vb_calls_close(c.calls);
+    chat_tools_close(&c.tools);
     vb_chat_close(c.template);
     free(c.answer);
     cli_line_close(c.line);

@@ -5,15 +5,27 @@
 #include "cli/cli.h"
 #include "cli/line.h"
 
+/* Tools of a file (--tools): a JSON list of {"type": "function", "function": {...}, "command": "..."}. */
+typedef struct chat_tools {
+    json_t *list;     /* as the model is shown them: without the commands. NULL: none */
+    json_t *commands; /* by name */
+    char *text;       /* `list` as JSON */
+    size_t len;
+} chat_tools;
+
 typedef struct chat {
     cli_session session;
     vb_chat *template;
+    vb_calls *calls; /* how it writes calls and reasoning */
+    chat_tools tools;
     json_t *messages; /* array of {"role", "content"}, as a request over HTTP has them */
     vb_spec *spec;    /* NULL before the first turn */
     vb_prompt prompt; /* what was rendered for the last answer */
     char *answer;     /* its text */
     cli_line *line;
     bool interactive;
+    bool dated; /* --date */
+    int date[6];
     bool drafts;            /* tokens are shown by their origin, refused drafts too */
     uint64_t turns, reused; /* turns; prompt tokens found in the cache */
     vb_stats before;        /* of vb_specs that were closed */

@@ -272,6 +272,8 @@ int cli_template_file(const char *path, char **text, size_t *n);
 int cli_template_open(const char *wanted, const vb_gguf *g, const vb_tokenizer *t, vb_chat **out);
 /* --date as six numbers, *given whether it is there. */
 int cli_template_date(const cli_options *o, int date[6], bool *given);
+/* --parse-content-specials: special tokens are recognised in all of a prompt's text. */
+void cli_forget_writers(vb_prompt *p);
 
 /* -------------------------------------------------------------------- memory (bandwidth.c) */
 
@@ -301,6 +303,8 @@ typedef struct cli_stream {
 
 void cli_stream_init(cli_stream *st, const cli_session *s, bool text);
 int cli_stream_step(void *stream, const vb_step *step);
+/* Text on standard output, in whole characters; within a colour's code unless that is NULL. */
+void cli_stream_put(cli_stream *st, const char *text, size_t n, const char *code);
 /* What is held back of an unfinished character. */
 void cli_stream_end(cli_stream *st);
 

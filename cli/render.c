@@ -11,6 +11,17 @@ static int open_template(const cli_options *o, vb_gguf **g, vb_tokenizer **t, vb
     return cli_template_open(o->chat_template, *g, *t, c);
 }
 
+static int print_ids(const vb_tokenizer *t, const vb_prompt *p) {
+    int32_t *ids = NULL;
+    size_t n = 0;
+    vb_error err = {0};
+    if (vb_chat_tokenize(t, p, 0, &ids, &n, &err)) return cli_report(&err);
+    for (size_t i = 0; i < n; i++) cli_outf("%s%d", i > 0 ? " " : "", ids[i]);
+    cli_out("\n", 1);
+    vb_free(ids);
+    return CLI_OK;
+}
+
 int cli_render(cli_options *o) {
     vb_gguf *g = NULL;
     vb_tokenizer *t = NULL;
@@ -23,19 +34,27 @@ int cli_render(cli_options *o) {
     bool dated;
     if (!o->model && !o->chat_template)
         return cli_usage("no template: give a model's with -m MODEL, or one with --template NAME|FILE");
+    if (o->ids && !o->model) return cli_usage("--ids: token ids are a model's: give one with -m MODEL");
     int rc = cli_template_date(o, date, &dated);
     if (rc) return rc;
     cli_interrupt_install();
     rc = open_template(o, &g, &t, &c);
     if (!rc) rc = cli_read_file("-", &request, &n);
     if (rc) goto cleanup;
-    const vb_chat_request r = {.variables = request, .n_variables = n, .date = dated ? date : NULL};
+    const vb_chat_request r = {.variables = request,
+                               .n_variables = n,
+                               .date = dated ? date : NULL,
+                               .continue_last = o->continue_final};
     if (vb_chat_render(c, t, &r, &p, &err)) {
         rc = cli_report(&err);
         goto cleanup;
     }
-    cli_out(p.text, p.len);
-    rc = cli_out_finish();
+    if (o->content_specials) cli_forget_writers(&p);
+    if (o->ids)
+        rc = print_ids(t, &p);
+    else
+        cli_out(p.text, p.len);
+    if (!rc) rc = cli_out_finish();
     if (!rc && p.dated)
         fprintf(
             stderr,

@@ -20,6 +20,8 @@ typedef struct serve_state {
     vbs_server *server;
     vbs_engine *engine;
     char name[200];
+    int date[6];
+    bool dated;   /* --date */
     char *system; /* file's text */
     char *template_text;
     char *key_text;
@@ -175,6 +177,7 @@ static int server_params(serve_state *s) {
     if (!rc) rc = read_system(s);
     if (!rc) rc = read_template(s);
     if (!rc) rc = model_name(s);
+    if (!rc) rc = cli_template_date(o, s->date, &s->dated);
     if (rc) return rc;
     p->host = w->host;
     p->port = !cli_given(o, "--port") ? 0 : w->port ? (int)w->port : -1;
@@ -192,6 +195,9 @@ static int server_params(serve_state *s) {
     p->has_draft = o->draft_model || (o->draft && !strcmp(o->draft, "ngram"));
     p->gamma = cli_given(o, "--gamma") ? (int)o->gamma : vbs_find_preset(w->preset, strlen(w->preset))->gamma;
     p->ignore_tools = w->ignore_tools;
+    p->continue_final = o->continue_final;
+    p->parse_content_specials = o->content_specials;
+    p->date = s->dated ? s->date : NULL;
     p->accept = accept_rule(o->accept);
     p->max_tokens = o->n_predict;
     p->max_body = (size_t)(w->max_body * 1048576);
@@ -267,6 +273,34 @@ static int open_engine(serve_state *s) {
     return CLI_FAIL;
 }
 
+static void quote(const char *text, char out[80]) {
+    cli_escape(text, strlen(text), out, 80);
+}
+
+/* What the chat template can do. */
+static void say_chat(const vbs_server *s) {
+    const vbs_chat_info i = vbs_server_chat(s);
+    const vb_call_format *f = i.format;
+    char begin[80], end[80];
+    if (!f) return;
+    fprintf(stderr, "  template %s\n", i.template);
+    snprintf(begin, sizeof begin, "%.40s%.39s", f->open, f->begin);
+    quote(begin, end);
+    if (f->tools && f->style != VB_CALLS_NONE)
+        fprintf(stderr, "  tools    yes: a call begins with %s%s\n", end,
+                f->parallel ? "" : "; one in an answer");
+    else
+        fprintf(stderr, "  tools    no: the template %s\n",
+                f->tools ? "writes calls in a way that is not known here"
+                         : "does not show them to the model");
+    quote(f->think, begin);
+    quote(f->think_end, end);
+    if (f->think[0] || f->think_end[0])
+        fprintf(stderr, "  thinking between %s and %s%s%s%s\n", begin, end,
+                i.thinking_switch ? ", switched by " : "", i.thinking_switch ? i.thinking_switch : "",
+                i.reads_effort ? ", with reasoning_effort" : "");
+}
+
 static void say_hello(const serve_state *s) {
     const cli_options *o = s->o;
     char weights[32], contexts[32], url[300];
@@ -299,6 +333,7 @@ static void say_hello(const serve_state *s) {
         fprintf(stderr, "; --slots 1: %s", cli_bytes(m.context_bytes / (uint64_t)m.slots, contexts));
     fprintf(stderr, ")\n  computed kernels %s, threads %d\n", vbs_kernels(s->engine), vbs_threads(s->engine));
     if (chat) fprintf(stderr, "  chat     no: %s\n", chat);
+    say_chat(s->server);
     bool local = !strncmp(host, "127.", 4) || !strcmp(host, "localhost") || !strcmp(host, "::1");
     if ((!local || host != given) && !s->n_keys)
         fprintf(

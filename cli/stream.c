@@ -32,19 +32,22 @@ static void put_text(const cli_stream *st, const char *text, size_t n) {
     }
 }
 
+void cli_stream_put(cli_stream *st, const char *text, size_t n, const char *code) {
+    char whole[256 + 3]; /* in pieces: with one come up to 3 bytes that were held back */
+    if (code && n) cli_outf("%s", code);
+    for (size_t i = 0; i < n; i += 256) {
+        const size_t piece = n - i < 256 ? n - i : 256;
+        put_text(st, whole, vb_utf8_push(&st->utf8, text + i, piece, whole));
+    }
+    if (code && n) cli_outf(PLAIN);
+}
+
 static void put_token(cli_stream *st, const vb_emitted *e) {
     const vb_tokenizer *t = st->session->target.tokenizer;
     size_t n = 0;
     const char *text = e->id < vb_tokenizer_size(t) ? vb_token_text(t, e->id, false, &n) : NULL;
-    /* In pieces: a token may be any number of bytes, the buffer holds 3 more than a piece. */
-    char whole[256 + 3];
-    bool green = st->color && e->origin == VB_FROM_DRAFT;
-    if (green) cli_outf(GREEN);
-    for (size_t i = 0; text && i < n; i += 256) {
-        size_t piece = n - i < 256 ? n - i : 256;
-        put_text(st, whole, vb_utf8_push(&st->utf8, text + i, piece, whole));
-    }
-    if (green) cli_outf(PLAIN);
+    const bool green = st->color && e->origin == VB_FROM_DRAFT;
+    cli_stream_put(st, text ? text : "", text ? n : 0, green ? GREEN : NULL);
 }
 
 /* The draft that was refused, struck out. Newlines stay on the line: it is not part of the text. */

@@ -51,3 +51,7 @@ int cli_template_date(const cli_options *o, int date[6], bool *given) {
     if (!o->date || vb_chat_date(o->date, date)) return CLI_OK;
     return cli_usage("--date %s: expected YYYY-MM-DD or \"YYYY-MM-DD HH:MM:SS\"", o->date);
 }
+
+void cli_forget_writers(vb_prompt *p) {
+    for (size_t i = 0; i < p->n_spans; i++) p->spans[i].given = false;
+}

@@ -346,7 +346,7 @@ static int read_fields(vbs_ask *a, const vbs_terms *t, vbs_problem *p) {
     if (vbs_ask_aliases(a, p) || read_model(a, t, p) || read_sampling(a, t, p) || read_rule(a, t, p) ||
         read_lengths(a, t, p) || read_stops(a, p) || vbs_ask_foreign(a, t, p) || read_reports(a, p))
         return -1;
-    if (a->chat ? vbs_ask_messages(a, t, p) : vbs_ask_prompts(a, t, p)) return -1;
+    if (a->chat ? vbs_ask_chat(a, t, p) : vbs_ask_prompts(a, t, p)) return -1;
     size_t prompts = a->chat ? 1 : a->n_prompts;
     if (prompts * (size_t)a->n > VBS_MAX_CHOICES)
         return VBS_BAD(p, "n", "n: %zu prompts of %d choices each are more than %d", prompts, a->n,
@@ -370,11 +370,10 @@ int vbs_ask_read(vbs_ask *a, bool chat, const char *body, size_t n, const vbs_te
 }
 
 void vbs_ask_close(vbs_ask *a) {
-    for (size_t i = 0; i < a->n_joined; i++) free(a->joined[i]);
     for (size_t i = 0; i < a->n_prompts; i++) free(a->prompts[i].ids);
-    free(a->joined);
     free(a->prompts);
-    free(a->messages);
+    free(a->variables);
+    free(a->tools);
     free(a->bias);
     json_decref(a->warnings);
     json_decref(a->root);

@@ -52,7 +52,26 @@ typedef struct vbs_terms {
     int32_t n_vocab, n_ctx; /* n_ctx: positions of a slot */
     bool ignore_tools;
     const char *system_prompt; /* for conversations without one; NULL or "": none */
+    /* Of the chat template. */
+    const vb_chat *template; /* NULL: there is none */
+    bool shows_tools;        /* to the model */
+    bool reads_calls;        /* how it writes calls is known: those of the model are told from text */
+    bool continue_final; /* an assistant's message at the end is gone on with where a request does not say */
 } vbs_terms;
+
+typedef enum vbs_tool_choice {
+    VBS_TOOLS_AUTO = 0,
+    VBS_TOOLS_NONE,     /* the model is not shown any */
+    VBS_TOOLS_REQUIRED, /* at least one call */
+    VBS_TOOLS_NAMED     /* a call of vbs_ask.tool_name */
+} vbs_tool_choice;
+
+/* Where an answer's reasoning goes. */
+typedef enum vbs_reasoning {
+    VBS_REASONING_APART = 0, /* reasoning_content */
+    VBS_REASONING_CONTENT,   /* it stays in the content, with its markers */
+    VBS_REASONING_HIDDEN     /* nowhere */
+} vbs_reasoning;
 
 /* Whether `id` is a model served here: NAME, then *preset is NULL, or NAME:PRESET. */
 bool vbs_find_model(const vbs_terms *t, const char *id, const vbs_preset **preset);
@@ -67,11 +86,20 @@ typedef struct vbs_prompt {
 typedef struct vbs_ask {
     json_t *root; /* owns the strings below */
     bool chat, stream, include_usage, verbatim, logprobs, token_ids, ignore_eos, has_seed;
-    char model[256];           /* the id as it is reported */
-    vb_chat_message *messages; /* chat: (n_messages) */
-    size_t n_messages;
-    char **joined; /* (n_joined) contents put together from parts */
-    size_t n_joined;
+    char model[256]; /* the id as it is reported */
+    /* Chat: JSON for the template, an object with messages, tools and whatever else it is given. */
+    char *variables;
+    size_t n_variables;
+    char *tools; /* JSON: the list of tools that may be called; NULL: none */
+    size_t n_tools;
+    vbs_tool_choice tool_choice;
+    char tool_name[128]; /* with VBS_TOOLS_NAMED */
+    bool one_call;       /* parallel_tool_calls: false */
+    bool continue_last;  /* the last message is gone on with */
+    bool open_turn;      /* add_generation_prompt */
+    vbs_reasoning reasoning;
+    bool has_date;
+    int date[6];
     vbs_prompt *prompts; /* completions: (n_prompts) */
     size_t n_prompts;
     int n; /* choices per prompt */
@@ -107,8 +135,23 @@ int vbs_get_int(const json_t *root, const char *key, int64_t min, int64_t max, i
 int vbs_get_real(const json_t *root, const char *key, double min, double max, double *out, bool *set,
                  vbs_problem *p);
 const json_t *vbs_get(const json_t *root, const char *key); /* NULL also for null */
-/* ask_prompt.c: messages, prompt. */
-int vbs_ask_messages(vbs_ask *a, const vbs_terms *t, vbs_problem *p);
+/* ask_chat.c: a->variables and what else a conversation comes with. */
+int vbs_ask_chat(vbs_ask *a, const vbs_terms *t, vbs_problem *p);
+/* ask_messages.c: the messages as a template takes them, a list to be released; NULL with *p. *last says
+ * what is asked of the last one: whether it may be gone on with, and whether that is asked for. */
+typedef struct vbs_last {
+    bool assistant, calls; /* it is the assistant's; it calls tools */
+    bool marked;           /* "prefix": true, "partial": true */
+} vbs_last;
+json_t *vbs_ask_messages(vbs_ask *a, const vbs_terms *t, vbs_last *last, vbs_problem *p);
+/* ask_tools.c: a->tools, tool_choice and so on; *shown is what the template is given (not to be released), or
+ * NULL. */
+int vbs_ask_tools(vbs_ask *a, const vbs_terms *t, const json_t **shown, vbs_problem *p);
+/* ask_reasoning.c: switches of reasoning, as variables of the template. */
+int vbs_ask_reasoning(vbs_ask *a, const vbs_terms *t, json_t *variables, vbs_problem *p);
+/* The template's variable that turns thinking on and off, or NULL. */
+const char *vbs_thinking_switch(const vb_chat *template);
+/* ask_prompt.c: prompts of a completion. */
 int vbs_ask_prompts(vbs_ask *a, const vbs_terms *t, vbs_problem *p);
 /* ask_fields.c. Fields under the names that they have here; what a problem says of them, under those the
  * client used. */

@@ -38,8 +38,27 @@ static const char *const COMMON[] = {"model",
                                      "suffix",
                                      "best_of",
                                      NULL};
-static const char *const CHAT[] = {"messages",  "top_logprobs",  "tools", "tool_choice",
-                                   "functions", "function_call", NULL};
+static const char *const CHAT[] = {"messages",
+                                   "top_logprobs",
+                                   "tools",
+                                   "tool_choice",
+                                   "parallel_tool_calls",
+                                   "functions",
+                                   "function_call",
+                                   "add_generation_prompt",
+                                   "continue_final_message",
+                                   "chat_template_kwargs",
+                                   "date",
+                                   "reasoning_effort",
+                                   "reasoning_format",
+                                   "reasoning",
+                                   "separate_reasoning",
+                                   "include_reasoning",
+                                   "enable_thinking",
+                                   "thinking",
+                                   "think",
+                                   "return_token_strs", /* of /tokenize, which reads a conversation, too */
+                                   NULL};
 static const char *const COMPLETION[] = {"prompt", NULL};
 static const char *const SAMPLERS[] = {"samplers", "sampler_priority", NULL};
 
@@ -223,30 +242,6 @@ static int check_format(const vbs_ask *a, vbs_problem *p) {
                    json_is_string(type) ? json_string_value(type) : "");
 }
 
-/* Tools are not rendered and not called: refused, unless they may not be called anyway. A request that
- * demands a call is refused also where tools are ignored: text would not be what it asks for. */
-static int check_tools(vbs_ask *a, const vbs_terms *t, vbs_problem *p) {
-    static const char *const pairs[][2] = {{"tools", "tool_choice"}, {"functions", "function_call"}};
-    for (int i = 0; i < 2; i++) {
-        const json_t *tools = vbs_get(a->root, pairs[i][0]), *choice = vbs_get(a->root, pairs[i][1]);
-        const char *word = json_is_string(choice) ? json_string_value(choice) : "";
-        bool none = !strcmp(word, "none"), any = tools && json_array_size(tools);
-        if (tools && !json_is_array(tools))
-            return VBS_BAD(p, pairs[i][0], "%s: expected a list", pairs[i][0]);
-        if (!none && choice && strcmp(word, "auto") != 0)
-            return VBS_BAD(p, pairs[i][1], "%s asks for a tool to be called; this server calls none",
-                           pairs[i][1]);
-        if (!none && any && !t->ignore_tools)
-            return VBS_BAD(
-                p, pairs[i][0],
-                "%s: this server calls no tools; set %s to \"none\", leave them out, or start it with "
-                "--ignore-tools",
-                pairs[i][0], pairs[i][1]);
-        if (any) vbs_ask_warn(a, "%s ignored: the model does not see them", pairs[i][0]);
-    }
-    return 0;
-}
-
 static int check_completion(const vbs_ask *a, vbs_problem *p) {
     const json_t *r = a->root;
     bool echo = false;
@@ -292,14 +287,12 @@ int vbs_ask_foreign(vbs_ask *a, const vbs_terms *t, vbs_problem *p) {
         if (vbs_listed(COMMON, key) || vbs_listed(a->chat ? CHAT : COMPLETION, key)) continue;
         if (check_field(a, t, key, v, p)) return -1;
     }
-    if (check_format(a, p) || check_completion(a, p) || (a->chat && check_tools(a, t, p))) return -1;
+    if (check_format(a, p) || check_completion(a, p)) return -1;
     /* What is not looked at again need not take memory while the answer is written. */
     json_object_foreach_safe(a->root, next, key, v) {
         if (!vbs_listed(COMMON, key) && !vbs_listed(a->chat ? CHAT : COMPLETION, key))
             json_object_del(a->root, key);
     }
-    json_object_del(a->root, "tools");
-    json_object_del(a->root, "functions");
     return 0;
 }
 

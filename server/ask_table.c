@@ -39,6 +39,8 @@ const vbs_alias VBS_ALIASES[] = {
     {"num_return_sequences", "n"},
     {"sampler_seed", "seed"},
     {"random_seed", "seed"},
+    {"continue_", "continue_final_message"},
+    {"chat_template_args", "chat_template_kwargs"},
     {NULL, NULL},
 };
 
@@ -198,7 +200,6 @@ const vbs_field VBS_REFUSED[] = {
     {"slot_id", "..-1", NULL, NULL},
     {"add_generation_prompt", "true", NULL, NULL},
     {"continue_final_message", "false", NULL, NULL},
-    {"continue_", "false", NULL, NULL},
     {"impersonate", "false", NULL, NULL},
     {"response_prefix", "", NULL, NULL},
     {"prefill", "", NULL, NULL},
@@ -208,7 +209,6 @@ const vbs_field VBS_REFUSED[] = {
     {"token_healing", "false", NULL, NULL},
     {"chat_template", "", NULL, "--chat-template at the server's start"},
     {"chat_template_kwargs", "", NULL, NULL},
-    {"chat_template_args", "", NULL, NULL},
     {"chat_template_str", "", NULL, "--chat-template at the server's start"},
     {"instruction_template", "", NULL, "--chat-template at the server's start"},
     {"instruction_template_str", "", NULL, "--chat-template at the server's start"},
@@ -243,12 +243,13 @@ const vbs_field VBS_REFUSED[] = {
     {"messages", "", NULL, USE_ENDPOINT_CHAT},
     {"prompt", "", NULL, "messages, or /v1/completions"},
 
-    /* Thinking. */
+    /* Thinking, where there is no conversation. */
     {"reasoning_effort", "\"none\"", NULL, NULL},
     {"reasoning", "{\"effort\":\"none\"} {\"enabled\":false} {\"effort\":null} false", NULL, NULL},
     {"include_reasoning", "true", NULL, NULL},
     {"reasoning_format", "\"none\" \"auto\"", NULL, NULL},
     {"separate_reasoning", "false", NULL, NULL},
+    {"stream_reasoning", "true", NULL, NULL},
     {"thinking", "{\"type\":\"disabled\"} false", NULL, NULL},
     {"thinking_mode", "\"disabled\"", NULL, NULL},
     {"enable_thinking", "", NULL, NULL},
@@ -273,7 +274,7 @@ const vbs_field VBS_REFUSED[] = {
     {"functions", "", NULL, USE_ENDPOINT_CHAT},
     {"tool_choice", "\"none\" \"auto\"", NULL, USE_ENDPOINT_CHAT},
     {"function_call", "\"none\" \"auto\"", NULL, USE_ENDPOINT_CHAT},
-    {"parse_tool_calls", "", "tools", NULL},
+    {"parse_tool_calls", "true", "tools", NULL},
 
     /* Weights. */
     {"lora", "", NULL, NULL},
@@ -300,18 +301,27 @@ const vbs_field VBS_REFUSED[] = {
 
 /* Fields of a message. */
 const vbs_field VBS_REFUSED_IN_MESSAGE[] = {
-    {"images", "", NULL, NULL},          {"image", "", NULL, NULL},
-    {"audio", "", NULL, NULL},           {"videos", "", NULL, NULL},
-    {"video", "", NULL, NULL},           {"image_url", "", NULL, NULL},
-    {"input_audio", "", NULL, NULL},     {"documents", "", NULL, NULL},
-    {"files", "", NULL, NULL},           {"attachments", "", NULL, NULL},
-    {"prefix", "false", NULL, NULL},     {"partial", "false", NULL, NULL},
-    {"continue", "false", NULL, NULL},   {"reasoning_content", "", NULL, NULL},
-    {"reasoning", "", NULL, NULL},       {"reasoning_details", "", NULL, NULL},
-    {"reasoning_text", "", NULL, NULL},  {"thinking", "", NULL, NULL},
-    {"thinking_blocks", "", NULL, NULL}, {"refusal", "", NULL, NULL},
-    {"tool_call_id", "", NULL, NULL},    {"tool_name", "", NULL, NULL},
-    {"tools", "", NULL, NULL},           {NULL, NULL, NULL, NULL},
+    {"images", "", NULL, NULL},
+    {"image", "", NULL, NULL},
+    {"audio", "", NULL, NULL},
+    {"videos", "", NULL, NULL},
+    {"video", "", NULL, NULL},
+    {"image_url", "", NULL, NULL},
+    {"input_audio", "", NULL, NULL},
+    {"documents", "", NULL, NULL},
+    {"files", "", NULL, NULL},
+    {"attachments", "", NULL, NULL},
+    {"prefix", "false", NULL, NULL},
+    {"partial", "false", NULL, NULL},
+    {"continue", "false", NULL, NULL},
+    {"reasoning_details", "", NULL, NULL},
+    {"reasoning_text", "", NULL, NULL},
+    {"thinking", "", NULL, NULL},
+    {"thinking_blocks", "", NULL, NULL},
+    {"refusal", "", NULL, NULL},
+    {"tool_name", "", NULL, NULL},
+    {"tools", "", NULL, NULL},
+    {NULL, NULL, NULL, NULL},
 };
 
 /* Fields of a part of a message's content. */

@@ -7,31 +7,28 @@
 #include <string.h>
 #include <time.h>
 
+#include <xxhash.h>
+
 /* ---------------------------------------------------------------------------------------------- boxes */
 
 #define WHAT "what a request produced"
 
-static int reserve_box(vbs_box *b, size_t tokens, size_t tops, size_t text, vb_error *err) {
+static int reserve_box(vbs_box *b, size_t tokens, size_t tops, vb_error *err) {
     int rc = vb_grow((void **)&b->tokens, &b->room, b->n + tokens, sizeof *b->tokens, WHAT, err);
     if (!rc) rc = vb_grow((void **)&b->tops, &b->tops_room, b->n_tops + tops, sizeof *b->tops, WHAT, err);
-    if (!rc) rc = vb_grow((void **)&b->text, &b->text_room, b->n_text + text, 1, WHAT, err);
     return rc;
 }
 
 void vbs_box_free(vbs_box *b) {
     free(b->tokens);
     free(b->tops);
-    free(b->text);
+    vbs_pieces_free(&b->pieces);
     memset(b, 0, sizeof *b);
 }
 
-static void add_text(vbs_box *b, const char *text, size_t n) {
-    if (n) memcpy(b->text + b->n_text, text, n);
-    b->n_text += n;
-}
-
 int vbs_box_append(vbs_box *to, const vbs_box *from, vb_error *err) {
-    int rc = reserve_box(to, from->n, from->n_tops, from->n_text, err);
+    int rc = reserve_box(to, from->n, from->n_tops, err);
+    if (!rc) rc = vbs_pieces_append(&to->pieces, &from->pieces, err);
     if (rc) return rc;
     for (size_t i = 0; i < from->n; i++) {
         to->tokens[to->n] = from->tokens[i];
@@ -39,7 +36,6 @@ int vbs_box_append(vbs_box *to, const vbs_box *from, vb_error *err) {
     }
     if (from->n_tops) memcpy(to->tops + to->n_tops, from->tops, from->n_tops * sizeof *from->tops);
     to->n_tops += from->n_tops;
-    add_text(to, from->text, from->n_text);
     return 0;
 }
 
@@ -47,14 +43,12 @@ int vbs_box_append(vbs_box *to, const vbs_box *from, vb_error *err) {
 
 /* One token into the box; the lock is held. */
 static int box_token(vbs_choice *c, const vbs_token *t, vb_error *err) {
-    size_t len = 0;
-    const char *bytes = vb_token_text(c->x->tokenizer, t->id, false, &len);
-    vbs_text *text = &c->assembler;
-    uint64_t from = text->taken;
-    int rc = vbs_text_push(text, bytes ? bytes : "", bytes ? len : 0, err);
-    if (!rc) rc = reserve_box(&c->box, 1, (size_t)t->n_top, text->n_out, err);
-    if (rc) return rc;
     vbs_box *b = &c->box;
+    const uint64_t from = c->splitter.fed;
+    const size_t before = b->pieces.n;
+    int rc = reserve_box(b, 1, (size_t)t->n_top, err);
+    if (!rc) rc = vbs_splitter_push(&c->splitter, c->x->tokenizer, t->id, &b->pieces, err);
+    if (rc) return rc;
     b->tokens[b->n++] = (vbs_out){.id = t->id,
                                   .origin = t->origin,
                                   .logprob = t->logprob,
@@ -62,13 +56,12 @@ static int box_token(vbs_choice *c, const vbs_token *t, vb_error *err) {
                                   .q = t->q,
                                   .top = b->n_tops,
                                   .n_top = t->n_top,
-                                  .text = text->n_out,
+                                  .n_pieces = b->pieces.n - before,
                                   .from = from,
                                   .rejected = -1,
                                   .drafted = -1};
     if (t->n_top > 0) memcpy(b->tops + b->n_tops, t->top, (size_t)t->n_top * sizeof *t->top);
     b->n_tops += (size_t)t->n_top;
-    add_text(b, text->out, text->n_out);
     return 0;
 }
 
@@ -97,13 +90,13 @@ static bool on_step(void *user, const struct vbs_step *step, size_t *kept) {
     vb_error err = {0};
     size_t boxed = 0;
     pthread_mutex_lock(&c->x->lock);
-    for (size_t i = 0; i < step->n && !step->tokens[i].stop && !c->assembler.stopped && !c->failed; i++) {
+    for (size_t i = 0; i < step->n && !step->tokens[i].stop && !c->splitter.stopped && !c->failed; i++) {
         c->failed = box_token(c, &step->tokens[i], &err) != 0;
         boxed += !c->failed;
     }
-    if (c->assembler.stopped) *kept = boxed;
+    if (c->splitter.stopped) *kept = boxed;
     box_step(c, step, boxed, *kept);
-    bool go_on = !c->assembler.stopped && !c->failed && !c->cancelled;
+    bool go_on = !c->splitter.stopped && !c->failed && !c->cancelled;
     announce(c->x);
     pthread_mutex_unlock(&c->x->lock);
     return go_on;
@@ -122,12 +115,11 @@ static void on_end(void *user, const struct vbs_result *result) {
     vbs_choice *c = user;
     vb_error err = {0};
     pthread_mutex_lock(&c->x->lock);
-    if (vbs_text_end(&c->assembler, &err) || reserve_box(&c->box, 0, 0, c->assembler.n_out, &err))
-        c->failed = true;
-    else
-        add_text(&c->box, c->assembler.out, c->assembler.n_out);
-    c->stopped = c->assembler.stopped;
-    c->cut = c->assembler.cut;
+    if (vbs_splitter_end(&c->splitter, &c->box.pieces, &err)) c->failed = true;
+    c->stopped = c->splitter.stopped;
+    c->cut = c->splitter.cut;
+    c->calls = c->splitter.calls;
+    c->reasoning_tokens = c->splitter.reasoning_tokens;
     c->result = *result;
     c->ended = true;
     announce(c->x);
@@ -150,8 +142,9 @@ static size_t find_stop_ids(const vbs_exchange *x, int32_t ids[VBS_MAX_STOPS]) {
     return n;
 }
 
-static int submit(vbs_choice *c, const vbs_prompt *prompt, vb_error *err) {
+static int submit(vbs_choice *c, const vbs_work *work, vb_error *err) {
     const vbs_ask *a = c->x->ask;
+    const vbs_prompt *prompt = &work->prompts[c->index / a->n];
     int32_t stop[VBS_MAX_STOPS];
     vbs_request r = {.prompt = prompt->ids,
                      .n_prompt = prompt->n,
@@ -172,14 +165,15 @@ static int submit(vbs_choice *c, const vbs_prompt *prompt, vb_error *err) {
                      .user = c};
     c->seed = vbs_choice_seed(a->sampling.seed, c->index % a->n);
     r.sampling.seed = c->seed;
-    vbs_text_open(&c->assembler, a->stops, a->n_stops);
-    return vbs_submit(c->x->engine, &r, &c->job, err);
+    const uint64_t key = XXH3_64bits_withSeed(prompt->ids, prompt->n * sizeof *prompt->ids, c->seed);
+    const int rc = vbs_splitter_open(&c->splitter, a, work->calls, work->thinking, key, err);
+    return rc ? rc : vbs_submit(c->x->engine, &r, &c->job, err);
 }
 
-int vbs_exchange_open(vbs_exchange **out, vbs_engine *e, const vbs_ask *ask, const vbs_prompt *prompts,
-                      size_t n_prompts, vb_error *err) {
+int vbs_exchange_open(vbs_exchange **out, vbs_engine *e, const vbs_ask *ask, const vbs_work *work,
+                      vb_error *err) {
     vbs_exchange *x = calloc(1, sizeof *x);
-    size_t n = n_prompts * (size_t)ask->n;
+    size_t n = work->n_prompts * (size_t)ask->n;
     if (!x || !(x->choices = calloc(n, sizeof *x->choices))) {
         free(x);
         return vb_fail(err, VB_ERR_MEMORY, "out of memory for %zu choices", n);
@@ -199,9 +193,9 @@ int vbs_exchange_open(vbs_exchange **out, vbs_engine *e, const vbs_ask *ask, con
         vbs_choice *c = &x->choices[i];
         c->x = x;
         c->index = (int)i;
-        rc = submit(c, &prompts[i / (size_t)ask->n], err);
+        rc = submit(c, work, err);
         if (rc)
-            vbs_text_close(&c->assembler);
+            vbs_splitter_close(&c->splitter);
         else
             x->n++;
     }
@@ -261,7 +255,7 @@ void vbs_exchange_close(vbs_exchange *x) {
     while (!vbs_exchange_ended(x)) vbs_exchange_wait(x, 1);
     for (int i = 0; i < x->n; i++) {
         vbs_box_free(&x->choices[i].box);
-        vbs_text_close(&x->choices[i].assembler);
+        vbs_splitter_close(&x->choices[i].splitter);
     }
     pthread_cond_destroy(&x->changed);
     pthread_mutex_destroy(&x->lock);
@@ -270,7 +264,8 @@ void vbs_exchange_close(vbs_exchange *x) {
 }
 
 bool vbs_choice_take(vbs_choice *c, vbs_box *into) {
-    into->n = into->n_tops = into->n_text = 0;
+    into->n = into->n_tops = 0;
+    vbs_pieces_clear(&into->pieces);
     pthread_mutex_lock(&c->x->lock);
     vbs_box old = *into;
     *into = c->box;
@@ -282,7 +277,7 @@ bool vbs_choice_take(vbs_choice *c, vbs_box *into) {
 
 const char *vbs_choice_reason(const vbs_choice *c) {
     if (c->failed || c->result.end == VBS_END_ERROR || c->result.end == VBS_END_SHUTDOWN) return "error";
-    if (c->stopped || c->result.end == VBS_END_STOP) return "stop";
+    if (c->stopped || c->result.end == VBS_END_STOP) return c->calls ? "tool_calls" : "stop";
     if (c->result.end == VBS_END_LENGTH || c->x->timed_out) return "length";
     return "error";
 }

@@ -1,14 +1,15 @@
 /* exchange.h - one request being answered: its choices as jobs of the engine, and what they have produced so
  * far.
  *
- * The engine's thread turns tokens into text (stop strings end a generation there, at the token that
- * completes them) and puts both into a box per choice; the connection's thread empties the boxes, as a stream
+ * The engine's thread turns tokens into text, told apart into content, reasoning and calls of tools where the
+ * request has any (splitter.h; stop strings end a generation there, at the token that completes them in the
+ * content), and puts both into a box per choice; the connection's thread empties the boxes, as a stream
  * or at the end. The engine's thread never waits for a client. */
 #ifndef VERBATIM_SERVER_EXCHANGE_H
 #define VERBATIM_SERVER_EXCHANGE_H
 
-#include "server/ask.h"
 #include "server/engine.h"
+#include "server/splitter.h"
 
 #include <pthread.h>
 
@@ -19,7 +20,7 @@ typedef struct vbs_out {
     vb_origin origin;
     double logprob, p, q;
     size_t top;       /* its alternatives start here in vbs_box.tops */
-    size_t text;      /* bytes of vbs_box.text that this token let out */
+    size_t n_pieces;  /* how many of vbs_box.pieces this token let out */
     uint64_t from;    /* where its own bytes start in all that was generated */
     int32_t rejected; /* the draft that this token replaced; -1: none */
     double rejected_p, rejected_q;
@@ -32,8 +33,7 @@ typedef struct vbs_box {
     size_t n, room;
     vbs_top *tops; /* (n_tops) */
     size_t n_tops, tops_room;
-    char *text; /* (n_text) */
-    size_t n_text, text_room;
+    vbs_pieces pieces;
 } vbs_box;
 
 typedef struct vbs_choice {
@@ -41,14 +41,15 @@ typedef struct vbs_choice {
     int index;
     uint64_t seed;
     vbs_job *job;
-    vbs_text assembler; /* the engine's thread */
+    vbs_splitter splitter; /* the engine's thread */
     /* Behind the exchange's lock. */
     vbs_box box;
     bool cancelled, ended;
     vbs_result result; /* once ended */
-    bool stopped;      /* by a stop string */
-    uint64_t cut;      /* where */
-    bool failed;       /* out of memory on the way */
+    bool stopped;      /* by a stop string, or because one call was enough */
+    uint64_t cut;      /* where: tokens from there on are not part of the answer */
+    size_t calls, reasoning_tokens;
+    bool failed; /* out of memory on the way */
 } vbs_choice;
 
 struct vbs_exchange {
@@ -65,10 +66,18 @@ struct vbs_exchange {
     double began;
 };
 
+/* What prompts are continued, and how the model writes what is no content. */
+typedef struct vbs_work {
+    const vbs_prompt *prompts; /* (n_prompts) */
+    size_t n_prompts;
+    const vb_calls *calls; /* NULL: all is content */
+    bool thinking;         /* the prompt ends inside reasoning */
+} vbs_work;
+
 /* Submits every choice: prompts[i] for the i-th prompt. All or none runs. Returns 0 or a VB_ERR_*:
  * VB_ERR_FULL when the queue is. The ask outlives the exchange. */
-int vbs_exchange_open(vbs_exchange **out, vbs_engine *e, const vbs_ask *ask, const vbs_prompt *prompts,
-                      size_t n_prompts, vb_error *err);
+int vbs_exchange_open(vbs_exchange **out, vbs_engine *e, const vbs_ask *ask, const vbs_work *work,
+                      vb_error *err);
 /* Cancels what still runs, waits for it, and frees everything. */
 void vbs_exchange_close(vbs_exchange *x);
 /* Waits for news, at most `seconds`. True if there are some, or all choices have ended. */
@@ -81,7 +90,7 @@ bool vbs_choice_take(vbs_choice *c, vbs_box *into);
 void vbs_box_free(vbs_box *b);
 /* Appends a box to another, offsets adjusted. */
 int vbs_box_append(vbs_box *to, const vbs_box *from, vb_error *err);
-/* "stop" or "length"; "error" if it ended otherwise. */
+/* "stop", "tool_calls" or "length"; "error" if it ended otherwise. */
 const char *vbs_choice_reason(const vbs_choice *c);
 
 #endif

@@ -16,6 +16,7 @@ void vbs_answer_close(vbs_answer *a) {
     for (size_t i = 0; i < a->n_prompts && a->prompt_ids; i++) vb_free(a->prompt_ids[i]);
     free(a->prompt_ids);
     free(a->prompts);
+    vb_prompt_free(&a->rendered);
     vbs_ask_close(&a->ask);
     free(a);
 }
@@ -36,7 +37,7 @@ static int make_prompts(vbs_answer *a, vbs_problem *p) {
             *out = *in;
         } else {
             rc = in ? vbs_prompt_text(a->s, in->text, in->len, &a->prompt_ids[i], &out->n, p)
-                    : vbs_prompt_chat(a->s, ask->messages, ask->n_messages, &a->prompt_ids[i], &out->n, p);
+                    : vbs_prompt_chat(a->s, ask, &a->rendered, &a->prompt_ids[i], &out->n, p);
             out->ids = a->prompt_ids[i];
         }
         if (rc) return rc;
@@ -78,7 +79,11 @@ static void warn_of_stops(vbs_answer *a) {
 static int start(vbs_answer *a, vbs_problem *p) {
     vb_error err = {0};
     warn_of_stops(a);
-    int rc = vbs_exchange_open(&a->x, a->s->engine, &a->ask, a->prompts, a->n_prompts, &err);
+    const vbs_work work = {.prompts = a->prompts,
+                           .n_prompts = a->n_prompts,
+                           .calls = a->ask.chat ? a->s->calls : NULL,
+                           .thinking = a->ask.chat && vb_calls_thinking(a->s->calls, &a->rendered)};
+    int rc = vbs_exchange_open(&a->x, a->s->engine, &a->ask, &work, &err);
     if (rc == VB_ERR_FULL) {
         vbs_metrics m;
         vbs_metrics_read(a->s->engine, &m);

@@ -342,6 +342,7 @@ void vbs_server_close(vbs_server *s) {
     pthread_cond_destroy(&s->fewer);
     pthread_mutex_destroy(&s->lock);
     pthread_mutex_destroy(&s->large);
+    vb_calls_close(s->calls);
     vb_chat_close(s->template);
     free(s);
 }

@@ -51,6 +51,7 @@ struct vbs_server {
     vbs_engine *_Atomic engine; /* NULL while loading */
     vbs_terms terms;
     vb_chat *template;         /* NULL: none */
+    vb_calls *calls;           /* how it writes calls and reasoning; NULL with it */
     const char *template_name; /* one of ours, a file, or the key of the model's own */
     char no_chat[512];
     char fingerprint[32];
@@ -127,11 +128,19 @@ json_t *vbs_json_bytes(const char *bytes, size_t n); /* a list of numbers */
 /* Compact JSON; free() it. NULL: out of memory, for this or for a part of the value (base/json.h). */
 char *vbs_json_dump(const json_t *value, size_t *n);
 
-/* prompt.c: the ids of a conversation or text. Returns 0 or -1. vb_free(*ids). */
-int vbs_prompt_chat(const vbs_server *s, const vb_chat_message *m, size_t n, int32_t **ids, size_t *n_ids,
+/* prompt.c: the ids of a conversation or text. Returns 0 or -1. vb_free(*ids); *prompt, zeroed before, is to
+ * be freed also where the call fails. */
+int vbs_prompt_chat(const vbs_server *s, const vbs_ask *a, vb_prompt *prompt, int32_t **ids, size_t *n_ids,
                     vbs_problem *p);
 int vbs_prompt_text(const vbs_server *s, const char *text, size_t len, int32_t **ids, size_t *n_ids,
                     vbs_problem *p);
+
+/* render.c */
+int vbs_answer_template(vbs_call *c);
+int vbs_answer_count(vbs_call *c);
+int vbs_answer_tokenize_chat(vbs_call *c, bool pieces); /* of a body that is held */
+/* "date": what the template was told when it asked; nothing if it did not. */
+void vbs_date_json(const vb_prompt *prompt, json_t *into);
 
 /* generate.c */
 typedef struct vbs_answer {
@@ -142,6 +151,7 @@ typedef struct vbs_answer {
     int32_t **prompt_ids; /* vb_free each; (n_prompts) */
     vbs_prompt *prompts;
     size_t n_prompts;
+    vb_prompt rendered; /* of a conversation */
     char id[48];
     int64_t created;
 } vbs_answer;
@@ -159,6 +169,8 @@ void vbs_report_json(const vbs_answer *a, json_t *into); /* timings, stats, seed
 json_t *vbs_logprobs_json(const vbs_answer *a, const vbs_box *b, size_t first, size_t n, size_t *offset);
 json_t *vbs_tokens_json(const vbs_answer *a, const vbs_box *b, size_t first, size_t n);
 json_t *vbs_ids_json(const vbs_box *b, size_t first, size_t n);
+/* A call of a tool: the text of a VBS_CALL piece, and its arguments. */
+json_t *vbs_call_json(const char *text, size_t len, const char *arguments, size_t n_arguments);
 json_t *vbs_answer_json(const vbs_answer *a, vbs_box *boxes); /* (x->n) */
 /* Tokens of a box that belong to the text of a choice that has ended: those after a stop string do not. */
 size_t vbs_box_kept(const vbs_choice *c, const vbs_box *b);

@@ -86,14 +86,29 @@ int vbs_server_ready(vbs_server *s, vbs_engine *e, vb_error *err) {
                            .n_vocab = vb_model_describe(vbs_target(e))->n_vocab,
                            .n_ctx = vbs_context_size(e),
                            .ignore_tools = s->p.ignore_tools,
+                           .continue_final = s->p.continue_final,
                            .system_prompt = s->p.system_prompt};
     int rc = make_fingerprint(s, e, err);
     if (!rc) rc = find_template(s, e, err);
     if (!rc) rc = try_system_prompt(s, e, err);
+    if (!rc && s->template) rc = vb_calls_open(&s->calls, s->template, vbs_tokenizer(e), err);
+    s->terms.template = s->template;
+    if (!rc && s->calls) {
+        s->terms.shows_tools = vb_calls_format(s->calls)->tools;
+        s->terms.reads_calls = vb_calls_format(s->calls)->style != VB_CALLS_NONE;
+    }
     if (!rc) s->engine = e;
     return rc;
 }
 
 const char *vbs_server_no_chat(const vbs_server *s) {
     return s->template ? NULL : s->no_chat;
+}
+
+vbs_chat_info vbs_server_chat(const vbs_server *s) {
+    if (!s->template) return (vbs_chat_info){NULL, NULL, NULL, false};
+    return (vbs_chat_info){.template = s->template_name,
+                           .format = vb_calls_format(s->calls),
+                           .thinking_switch = vbs_thinking_switch(s->template),
+                           .reads_effort = vb_chat_reads(s->template, "reasoning_effort")};
 }

@@ -1,7 +1,8 @@
 /* response.c - answers as JSON: choices, log-probabilities, usage, and what speculation did. */
 #include "server/httpd.h"
 
-#include "base/base.h"
+#include "base/buf.h"
+#include "base/json.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -26,7 +27,7 @@ static json_t *ms(double seconds) {
 /* ------------------------------------------------------------------------------------------ totals */
 
 typedef struct totals {
-    size_t prompt, cached, output;
+    size_t prompt, cached, output, reasoning;
     vb_stats t; /* summed; the per-position counts too */
     double queue_s, prompt_s, decode_s;
 } totals;
@@ -39,6 +40,7 @@ static void add_up(const vbs_answer *a, totals *o) {
         if (i % a->ask.n == 0) o->prompt += r->prompt_tokens;
         if (i % a->ask.n == 0) o->cached += r->cached_tokens;
         o->output += r->output_tokens;
+        o->reasoning += a->x->choices[i].reasoning_tokens;
         o->t.steps += r->stats.steps;
         o->t.target_calls += r->stats.target_calls;
         o->t.drafted += r->stats.drafted;
@@ -57,12 +59,12 @@ static void add_up(const vbs_answer *a, totals *o) {
 json_t *vbs_usage_json(const vbs_answer *a) {
     totals o;
     add_up(a, &o);
-    return json_pack("{sI sI sI s{sI} s{si sI sI}}", "prompt_tokens", (json_int_t)o.prompt,
+    return json_pack("{sI sI sI s{sI} s{sI sI sI}}", "prompt_tokens", (json_int_t)o.prompt,
                      "completion_tokens", (json_int_t)o.output, "total_tokens",
                      (json_int_t)o.prompt + (json_int_t)o.output, "prompt_tokens_details", "cached_tokens",
-                     (json_int_t)o.cached, "completion_tokens_details", "reasoning_tokens", 0,
-                     "accepted_prediction_tokens", (json_int_t)o.t.accepted, "rejected_prediction_tokens",
-                     (json_int_t)(o.t.drafted - o.t.accepted));
+                     (json_int_t)o.cached, "completion_tokens_details", "reasoning_tokens",
+                     (json_int_t)o.reasoning, "accepted_prediction_tokens", (json_int_t)o.t.accepted,
+                     "rejected_prediction_tokens", (json_int_t)(o.t.drafted - o.t.accepted));
 }
 
 static json_t *timings_json(const totals *o) {
@@ -96,6 +98,7 @@ void vbs_report_json(const vbs_answer *a, json_t *into) {
     json_object_set_new(into, "timings", timings_json(&o));
     json_object_set_new(into, "stats", stats_json(a, &o));
     json_object_set_new(into, "seed", json_integer((json_int_t)a->ask.sampling.seed));
+    vbs_date_json(&a->rendered, into);
     if (a->x->timed_out)
         json_array_append_new(a->ask.warnings, json_string("ended by the server's time limit for a request"));
     if (json_array_size(a->ask.warnings)) json_object_set(into, "warnings", a->ask.warnings);
@@ -205,14 +208,67 @@ json_t *vbs_ids_json(const vbs_box *b, size_t first, size_t n) {
 
 /* ------------------------------------------------------------------------------------------ whole answers */
 
+/* All pieces of one kind in one text. */
+static json_t *kind_json(const vbs_pieces *p, vbs_kind kind) {
+    vb_buf text = {0};
+    const char *at = p->text.s;
+    for (size_t i = 0; i < p->n; at += p->v[i++].len)
+        if (p->v[i].kind == kind) vb_buf_add(&text, at, p->v[i].len);
+    if (text.failed) vb_json_fail();
+    json_t *o = vbs_json_text(text.s ? text.s : "", text.n);
+    vb_buf_free(&text);
+    return o;
+}
+
+static bool has_kind(const vbs_pieces *p, vbs_kind kind) {
+    for (size_t i = 0; i < p->n; i++)
+        if (p->v[i].kind == kind) return true;
+    return false;
+}
+
+json_t *vbs_call_json(const char *text, size_t len, const char *arguments, size_t n_arguments) {
+    const char *name = text + strlen(text) + 1; /* behind the id and its NUL */
+    return json_pack("{ss ss s{so so}}", "id", text, "type", "function", "function", "name",
+                     vbs_json_text(name, len - (size_t)(name - text)), "arguments",
+                     vbs_json_text(arguments, n_arguments));
+}
+
+/* Each call with its arguments, the pieces of which follow it. */
+static json_t *calls_json(const vbs_pieces *p) {
+    json_t *list = json_array();
+    const char *at = p->text.s;
+    for (size_t i = 0; i < p->n; at += p->v[i++].len) {
+        if (p->v[i].kind != VBS_CALL) continue;
+        vb_buf arguments = {0};
+        const char *next = at + p->v[i].len;
+        for (size_t k = i + 1; k < p->n; next += p->v[k++].len)
+            if (p->v[k].kind == VBS_ARGUMENTS && p->v[k].call == p->v[i].call)
+                vb_buf_add(&arguments, next, p->v[k].len);
+        if (arguments.failed) vb_json_fail();
+        json_array_append_new(list,
+                              vbs_call_json(at, p->v[i].len, arguments.s ? arguments.s : "", arguments.n));
+        vb_buf_free(&arguments);
+    }
+    return list;
+}
+
+static json_t *message_json(const vbs_pieces *p) {
+    const bool calls = has_kind(p, VBS_CALL), content = has_kind(p, VBS_CONTENT);
+    json_t *o = json_pack("{ss so}", "role", "assistant", "content",
+                          calls && !content ? json_null() : kind_json(p, VBS_CONTENT));
+    if (has_kind(p, VBS_REASONING)) json_object_set_new(o, "reasoning_content", kind_json(p, VBS_REASONING));
+    if (calls) json_object_set_new(o, "tool_calls", calls_json(p));
+    json_object_set_new(o, "refusal", json_null());
+    return o;
+}
+
 static json_t *choice_json(const vbs_answer *a, const vbs_choice *c, const vbs_box *b) {
     size_t kept = vbs_box_kept(c, b), offset = 0;
-    json_t *o = json_pack("{si}", "index", c->index), *text = vbs_json_text(b->text, b->n_text);
+    json_t *o = json_pack("{si}", "index", c->index);
     if (a->ask.chat)
-        json_object_set_new(o, "message",
-                            json_pack("{ss so sn}", "role", "assistant", "content", text, "refusal"));
+        json_object_set_new(o, "message", message_json(&b->pieces));
     else
-        json_object_set_new(o, "text", text);
+        json_object_set_new(o, "text", kind_json(&b->pieces, VBS_CONTENT));
     json_object_set_new(o, "logprobs", vbs_logprobs_json(a, b, 0, kept, &offset));
     json_object_set_new(o, "finish_reason", json_string(vbs_choice_reason(c)));
     json_object_set_new(o, "seed", json_integer((json_int_t)c->seed));

@@ -84,6 +84,24 @@ static json_t *target_info(const vbs_server *s) {
     return o;
 }
 
+static const char *const STYLES[] = {"none", "members", "named", "tags", "python", "gemma"};
+
+/* What the chat template can do, as data for clients. */
+static void add_chat(const vbs_server *s, json_t *o) {
+    const vbs_chat_info i = vbs_server_chat(s);
+    const vb_call_format *f = i.format;
+    json_object_set_new(o, "chat_template", f ? json_string(i.template) : json_null());
+    if (!f) return;
+    json_object_set_new(o, "tools",
+                        json_pack("{sb ss sb so}", "shown", f->tools, "calls", STYLES[f->style], "parallel",
+                                  f->parallel, "begin", vbs_json_text(f->begin, strlen(f->begin))));
+    json_object_set_new(o, "reasoning",
+                        json_pack("{so so so sb}", "begin", vbs_json_text(f->think, strlen(f->think)), "end",
+                                  vbs_json_text(f->think_end, strlen(f->think_end)), "switch",
+                                  i.thinking_switch ? json_string(i.thinking_switch) : json_null(), "effort",
+                                  i.reads_effort));
+}
+
 static int props(vbs_call *c) {
     const vbs_server *s = c->s;
     const vb_sampling *d = &s->terms.sampling;
@@ -102,7 +120,7 @@ static int props(vbs_call *c) {
         "presets", presets, "accept", vb_accept_name(s->terms.accept), "n_ctx", vbs_context_size(s->engine),
         "slots", m.slots, "queue", m.queue, "context_bytes", (json_int_t)m.context_bytes, "draft_tokens",
         (json_int_t)(s->terms.has_draft ? s->terms.gamma : 0));
-    json_object_set_new(o, "chat_template", s->template ? json_string(s->template_name) : json_null());
+    add_chat(s, o);
     const char *system = s->terms.system_prompt ? s->terms.system_prompt : "";
     json_object_set_new(o, "system_prompt", vbs_json_text(system, strlen(system)));
     json_object_set_new(o, "default_generation_settings",
@@ -125,9 +143,13 @@ static int tokenize(vbs_call *c) {
     size_t n = 0;
     vbs_body_hold(c);
     json_t *root = vbs_json_read(c->body.n ? c->body.s : "", c->body.n, &p);
+    if (root && vbs_get(root, "messages") && !vbs_get_bool(root, "return_token_strs", &pieces, NULL, &p)) {
+        json_decref(root);
+        return vbs_answer_tokenize_chat(c, pieces);
+    }
     const json_t *text = root ? vbs_get(root, "content") : NULL;
     if (root && !text) text = vbs_get(root, "prompt");
-    if (root && !json_is_string(text)) VBS_BAD(&p, "content", "content: expected a string");
+    if (root && !p.status && !json_is_string(text)) VBS_BAD(&p, "content", "content: expected a string");
     /* vLLM and transformers call it add_special_tokens. */
     const char *const add_name = root && vbs_get(root, "add_special") ? "add_special" : "add_special_tokens";
     if (root && !p.status &&
@@ -258,7 +280,9 @@ const vbs_route VBS_ROUTES[] = {{"GET", "/health", true, false, health},
                                 {"GET", "/props", false, true, props},
                                 {"GET", "/v1/models", false, true, models},
                                 {"POST", "/v1/chat/completions", false, true, vbs_answer_chat},
+                                {"POST", "/v1/chat/completions/input_tokens", false, true, vbs_answer_count},
                                 {"POST", "/v1/completions", false, true, vbs_answer_completion},
+                                {"POST", "/apply-template", false, true, vbs_answer_template},
                                 {"POST", "/v1/embeddings", false, false, embeddings},
                                 {"POST", "/tokenize", false, true, tokenize},
                                 {"POST", "/detokenize", false, true, detokenize},

@@ -12,6 +12,7 @@
  *   response.c    JSON of answers
  *   routes.c      everything else
  *   prompt.c      chat templates and tokens
+ *   render.c      conversations as prompts, without generating
  *   metrics.c     /metrics
  *   text.c        stop strings
  *   engine.h      what computes
@@ -47,7 +48,10 @@ typedef struct vbs_server_params {
     const char *system_prompt; /* text, or NULL */
     int gamma;                 /* of the default preset */
     bool has_draft, ignore_tools;
-    vb_sampling sampling; /* where a request says nothing */
+    bool continue_final;         /* as in vbs_terms */
+    bool parse_content_specials; /* special tokens that messages spell become tokens */
+    const int *date;             /* as in vb_chat_request; NULL: each request's own */
+    vb_sampling sampling;        /* where a request says nothing */
     vb_accept accept;
     int64_t max_tokens;  /* as in vbs_terms */
     size_t max_body;     /* bytes of a request body. 0: 8 MiB */
@@ -70,6 +74,14 @@ bool vbs_server_fell_back(const vbs_server *s); /* 8000 was taken */
 int vbs_server_ready(vbs_server *s, vbs_engine *e, vb_error *err);
 /* Why there is no chat, or NULL if there is. */
 const char *vbs_server_no_chat(const vbs_server *s);
+/* What the chat template can do; all zero where there is no chat. */
+typedef struct vbs_chat_info {
+    const char *template;         /* what it is called */
+    const vb_call_format *format; /* how it writes calls and reasoning */
+    const char *thinking_switch;  /* its variable that turns thinking on and off, or NULL */
+    bool reads_effort;            /* it reads reasoning_effort */
+} vbs_chat_info;
+vbs_chat_info vbs_server_chat(const vbs_server *s);
 /* No new connections and requests. */
 void vbs_server_drain(vbs_server *s);
 /* Requests that are being answered. */

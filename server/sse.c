@@ -51,15 +51,35 @@ static json_t *chunk(const stream *s, json_t *choice) {
     return o;
 }
 
-/* Text and the tokens [first, end) of a box. */
-static void put_text(stream *s, int i, const vbs_box *b, size_t first, size_t end, const char *text,
-                     size_t n) {
+/* What a piece adds to the message. */
+static json_t *delta(const vbs_piece *p, const char *text) {
+    json_t *call;
+    switch (p->kind) {
+    case VBS_CONTENT: return json_pack("{so}", "content", vbs_json_text(text, p->len));
+    case VBS_REASONING: return json_pack("{so}", "reasoning_content", vbs_json_text(text, p->len));
+    case VBS_CALL:
+        call = vbs_call_json(text, p->len, "", 0);
+        json_object_set_new(call, "index", json_integer(p->call));
+        break;
+    default:
+        call =
+            json_pack("{si s{so}}", "index", p->call, "function", "arguments", vbs_json_text(text, p->len));
+        break;
+    }
+    return json_pack("{s[o]}", "tool_calls", call);
+}
+
+/* A piece (NULL: none is left) and the tokens [first, end) of a box. */
+static void put_piece(stream *s, int i, const vbs_box *b, size_t first, size_t end, const vbs_piece *p,
+                      const char *text) {
+    static const vbs_piece nothing = {VBS_CONTENT, 0, 0};
     const vbs_answer *a = s->a;
-    json_t *content = vbs_json_text(text, n), *choice = json_pack("{si}", "index", i);
+    json_t *choice = json_pack("{si}", "index", i);
+    if (!p) p = &nothing;
     if (a->ask.chat)
-        json_object_set_new(choice, "delta", json_pack("{so}", "content", content));
+        json_object_set_new(choice, "delta", delta(p, text));
     else
-        json_object_set_new(choice, "text", content);
+        json_object_set_new(choice, "text", vbs_json_text(text, p->len));
     json_object_set_new(choice, "logprobs", vbs_logprobs_json(a, b, first, end, &s->parts[i].offset));
     json_object_set_new(choice, "finish_reason", json_null());
     if (a->ask.token_ids) json_object_set_new(choice, "token_ids", vbs_ids_json(b, first, end));
@@ -93,35 +113,40 @@ static void finish(stream *s, int i, bool last) {
     put_event(s, o);
 }
 
-/* Takes the tokens [0, n) and their text out of a box. */
-static void drop(vbs_box *b, size_t n, size_t text) {
-    /* What is empty may be NULL, which memmove does not take even for no bytes. */
+/* Takes the tokens [0, n) and so many pieces out of a box. */
+static void drop(vbs_box *b, size_t n, size_t pieces) {
     b->n -= n;
     if (b->n) memmove(b->tokens, b->tokens + n, b->n * sizeof *b->tokens);
     if (!b->n) b->n_tops = 0;
-    b->n_text -= text;
-    if (b->n_text) memmove(b->text, b->text + text, b->n_text);
+    vbs_pieces_drop(&b->pieces, pieces);
 }
 
-/* Everything of choice i that has text to it; with `ended` also the rest. */
+/* Whether the client hears of tokens besides their text. */
+static bool tells_tokens(const vbs_ask *a) {
+    return a->logprobs || a->token_ids || a->verbatim;
+}
+
+/* Everything of choice i that has text to it; with `ended` also the rest. Tokens stand in the chunk of the
+ * first piece that they let out. */
 static void put_choice(stream *s, int i, bool ended) {
     part *p = &s->parts[i];
     vbs_box *b = &p->pending;
-    size_t first = 0, at = 0;
+    const char *text = b->pieces.text.s ? b->pieces.text.s : "";
+    size_t first = 0, piece = 0;
     if (ended) b->n = vbs_box_kept(&s->a->x->choices[i], b);
-    for (size_t k = 0; k < b->n; k++) {
-        size_t n = b->tokens[k].text;
-        if (!n) continue;
-        put_text(s, i, b, first, k + 1, b->text + at, n);
-        at += n;
-        first = k + 1;
+    for (size_t k = 0; k < b->n; k++)
+        for (size_t n = b->tokens[k].n_pieces; n > 0; n--) {
+            put_piece(s, i, b, first, k + 1, &b->pieces.v[piece], text);
+            text += b->pieces.v[piece++].len;
+            first = k + 1;
+        }
+    for (; ended && piece < b->pieces.n; first = b->n) {
+        put_piece(s, i, b, first, b->n, &b->pieces.v[piece], text);
+        text += b->pieces.v[piece++].len;
     }
-    if (ended && (first < b->n || at < b->n_text)) {
-        put_text(s, i, b, first, b->n, b->text + at, b->n_text - at);
-        first = b->n;
-        at = b->n_text;
-    }
-    if (first || at) drop(b, first, at);
+    if (ended && first < b->n && tells_tokens(&s->a->ask)) put_piece(s, i, b, first, b->n, NULL, "");
+    if (ended) first = b->n;
+    if (first || piece) drop(b, first, piece);
 }
 
 static void log_stream(const stream *s, const char *how) {

@@ -147,13 +147,8 @@ static void test_refused_fields(void **state) {
         {"\"model\":3", 400, "string"},
         {"\"response_format\":{\"type\":\"json_object\"}", 400, "response_format"},
         {"\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{}}", 400, "json_schema"},
-        {"\"tools\":[{\"type\":\"function\"}]", 400, "calls no tools"},
-        {"\"tools\":[{\"type\":\"function\"}],\"tool_choice\":\"auto\"", 400, "calls no tools"},
-        {"\"tool_choice\":\"required\"", 400, "calls none"},
-        {"\"functions\":[{}]", 400, "calls no tools"},
         {"\"grammar\":\"root\"", 400, "not supported"},
         {"\"mirostat\":2", 400, "not supported"},
-        {"\"reasoning_effort\":\"high\"", 400, "not supported"},
         {"\"min_tokens\":3", 400, "not supported"},
         {"\"repeat_penalty\":1.1,\"repetition_penalty\":1.2", 400, "give one"},
         {"\"stop\":\"a\",\"stop\":\"b\"", 400, "duplicate"},
@@ -176,28 +171,33 @@ static void test_messages(void **state) {
          "\"text\":\"a\"},{\"type\":\"text\",\"text\":\"b\"}]},{\"role\":\"assistant\",\"content\":null},"
          "{\"role\":\"user\",\"content\":\"c\",\"name\":\"n\"}]}",
          &a);
-    assert_int_equal(a.n_messages, 4);
-    assert_string_equal(a.messages[0].role, "system");
-    assert_string_equal(a.messages[1].content, "a\nb");
-    assert_string_equal(a.messages[2].content, "");
+    assert_string_equal(
+        a.variables,
+        "{\"messages\":[{\"role\":\"system\",\"content\":\"d\"},{\"role\":\"user\",\"content\":"
+        "\"a\\nb\"},{\"role\":\"assistant\",\"content\":\"\"},{\"role\":\"user\",\"content\":\"c\","
+        "\"name\":\"n\"}]}");
+    assert_true(a.open_turn && !a.continue_last);
+    assert_int_equal(a.n_variables, strlen(a.variables));
+    assert_int_equal(json_array_size(a.warnings), 0);
     vbs_ask_close(&a);
     t.system_prompt = "be brief";
     assert_int_equal(ask_with(&a, true, "{" HI "}", &t, &p), 0);
-    assert_int_equal(a.n_messages, 2);
-    assert_string_equal(a.messages[0].content, "be brief");
+    assert_string_equal(a.variables,
+                        "{\"messages\":[{\"role\":\"system\",\"content\":\"be brief\"},{\"role\":"
+                        "\"user\",\"content\":\"hi\"}]}");
     vbs_ask_close(&a);
     assert_int_equal(ask_with(&a, true,
                               "{\"messages\":[{\"role\":\"system\",\"content\":\"own\"},{\"role\":\"user\","
                               "\"content\":\"x\"}]}",
                               &t, &p),
                      0);
-    assert_int_equal(a.n_messages, 2);
-    assert_string_equal(a.messages[0].content, "own");
+    assert_null(strstr(a.variables, "be brief"));
     vbs_ask_close(&a);
     bad(true, "{}", 400, "expected a list");
     bad(true, "{\"messages\":[]}", 400, "empty");
     bad(true, "{\"messages\":[1]}", 400, "messages[0]");
-    bad(true, "{\"messages\":[{\"role\":\"tool\",\"content\":\"x\"}]}", 400, "\"tool\"");
+    bad(true, "{\"messages\":[{\"role\":\"function\",\"content\":\"x\"}]}", 400, "\"function\"");
+    bad(true, "{\"messages\":[{\"role\":\"tool\",\"tool_call_id\":\"1\"}]}", 400, "content is missing");
     bad(true, "{\"messages\":[{\"role\":\"user\"}]}", 400, "missing");
     bad(true, "{\"messages\":[{\"role\":\"user\",\"content\":3}]}", 400, "string or a list");
     bad(true, "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\"}]}]}", 400,
@@ -253,18 +253,14 @@ static void test_warnings(void **state) {
     assert_int_equal(json_array_size(a.warnings), 2);
     assert_non_null(strstr(json_string_value(json_array_get(a.warnings, 0)), "frobnicate"));
     vbs_ask_close(&a);
-    good(true, "{\"tools\":[{\"type\":\"function\"}],\"tool_choice\":\"none\"," HI "}", &a);
-    assert_int_equal(json_array_size(a.warnings), 1);
-    vbs_ask_close(&a);
-    good(true, "{\"tools\":[],\"tool_choice\":\"auto\"," HI "}", &a);
-    assert_int_equal(json_array_size(a.warnings), 0);
-    vbs_ask_close(&a);
     t.ignore_tools = true;
     assert_int_equal(ask_with(&a, true, "{\"tools\":[{}],\"tool_choice\":\"auto\"," HI "}", &t, &p), 0);
     assert_int_equal(json_array_size(a.warnings), 1);
+    assert_null(a.tools);
     vbs_ask_close(&a);
-    bad_with(true, "{\"tools\":[{}],\"tool_choice\":\"required\"," HI "}", 400, "calls none", &t);
-    bad_with(true, "{\"tools\":[{}],\"tool_choice\":{\"type\":\"function\"}," HI "}", 400, "calls none", &t);
+    bad_with(true, "{\"tools\":[{}],\"tool_choice\":\"required\"," HI "}", 400, "ignores tools", &t);
+    bad_with(true, "{\"tools\":[{}],\"tool_choice\":{\"type\":\"function\"}," HI "}", 400, "expected none",
+             &t);
 }
 
 static void test_without_draft(void **state) {

@@ -50,13 +50,14 @@ static told ask(vbs_engine *e, const char *body) {
     vb_error err = {0};
     vbs_answer a = {0};
     vbs_prompt prompt = {0};
+    const vbs_work work = {.prompts = &prompt, .n_prompts = 1};
     told t = {0};
     vb_sampling_defaults(&terms.sampling);
     terms.n_vocab = vb_model_describe(vbs_target(e))->n_vocab;
     if (vbs_ask_read(&a.ask, false, body, strlen(body), &terms, &p)) fail_msg("%s: %s", body, p.message);
     if (vb_tokenize_prompt(vbs_tokenizer(e), a.ask.prompts[0].text, a.ask.prompts[0].len, true, &prompt.ids,
                            &prompt.n, &err) ||
-        vbs_exchange_open(&a.x, e, &a.ask, &prompt, 1, &err))
+        vbs_exchange_open(&a.x, e, &a.ask, &work, &err))
         fail_msg("%s", err.message);
     while (!vbs_exchange_ended(a.x)) vbs_exchange_wait(a.x, 1);
     vbs_choice_take(&a.x->choices[0], &t.box);
@@ -133,8 +134,8 @@ static void expect_cut(const told *whole, const written *w, const char *stop, co
     long long accepted = 0;
     for (size_t i = 0; i <= last; i++) accepted += whole->box.tokens[i].origin == VB_FROM_DRAFT;
     assert_string_equal(got->reason, "stop");
-    assert_int_equal(got->box.n_text, at);
-    assert_memory_equal(got->box.text, w->text, at);
+    assert_int_equal(got->box.pieces.text.n, at);
+    assert_memory_equal(got->box.pieces.text.s ? got->box.pieces.text.s : "", w->text, at);
     assert_int_equal(got->completion, last + 1);
     assert_int_equal(got->kept, kept);
     assert_int_equal(got->accepted, accepted);
