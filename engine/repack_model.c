@@ -5,6 +5,7 @@
 
 #include "base/allowance.h"
 #include "base/pool.h"
+#include "engine/experts.h"
 #include "gguf/gguf.h"
 #include "ref/model.h"
 
@@ -84,6 +85,12 @@ static int check_room(uint64_t bytes, uint64_t reserve, vb_error *err) {
                    mb * (double)bytes, besides, mb * (double)left);
 }
 
+/* What is left for copies of experts beside these and the rest: what does not fit stays as mapped. */
+static uint64_t room_beside(uint64_t bytes, uint64_t reserve) {
+    const uint64_t left = vb_memory_left("");
+    return left - bytes - reserve; /* check_room */
+}
+
 /* Pages of 2 MiB where the system has them: fewer misses of the TLB. */
 static int reserve(vb_model *m, uint64_t bytes, vb_error *err) {
     void *p = mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -117,9 +124,11 @@ static int pack_all(repack *r, vb_error *err) {
 static void forget(vb_model *m) {
     vb_matrix *w;
     for (int i = 0; (w = vb_model_matrix(m, i)) != NULL; i++) w->packed = NULL;
-    m->free_packed(m->packed, m->packed_bytes);
+    if (m->packed) m->free_packed(m->packed, m->packed_bytes);
     m->packed = NULL;
     m->packed_bytes = 0;
+    if (m->expert_copies) m->free_expert_copies(m->expert_copies);
+    m->expert_copies = NULL;
 }
 
 int vb_model_repack(vb_model *m, const vb_repack_params *p, vb_error *err) {
@@ -131,20 +140,21 @@ int vb_model_repack(vb_model *m, const vb_repack_params *p, vb_error *err) {
     if (rc) return rc;
     if (r.p->threads < 0)
         return vb_fail(err, VB_ERR_ARGUMENT, "threads is %d, must be 0 or more", r.p->threads);
-    if (m->packed) return vb_fail(err, VB_ERR_ARGUMENT, "the weights of this model are interleaved already");
+    if (m->packed || m->expert_copies)
+        return vb_fail(err, VB_ERR_ARGUMENT, "the weights of this model are interleaved already");
     r.pack = vb_packer(kernels);
     uint64_t bytes = 0;
     const vb_matrix *w;
     for (int i = 0; (w = vb_model_matrix(m, i)) != NULL; i++) bytes += aligned(vb_packed_bytes(w));
-    if (!r.pack || !bytes) return VB_OK;
+    if (!r.pack || !(bytes | vb_experts_packed_bytes(m))) return VB_OK;
     if ((rc = check_room(bytes, r.p->reserve, err)) != 0) return rc;
+    if ((rc = vb_experts_pack_by_use(m, r.pack, room_beside(bytes, r.p->reserve), err)) != 0) return rc;
+    if (!bytes) return finish(&r, err);
     const int threads = r.p->threads ? r.p->threads : vb_physical_cores();
-    if (threads > 1 && (rc = vb_pool_open(&r.pool, threads, err)) != 0) return rc;
-    rc = reserve(m, bytes, err);
-    if (rc) goto cleanup;
-    rc = pack_all(&r, err);
+    if (threads > 1) rc = vb_pool_open(&r.pool, threads, err);
+    if (rc == VB_OK) rc = reserve(m, bytes, err);
+    if (rc == VB_OK) rc = pack_all(&r, err);
     if (rc) forget(m);
-cleanup:
     vb_pool_close(r.pool);
     return rc;
 }

@@ -462,17 +462,22 @@ bool vb_answer_next(vb_answer *a, vb_said *event);
 typedef struct vb_model vb_model;
 
 typedef struct vb_model_info {
-    const char *architecture; /* "llama", "qwen2", "qwen3", "gemma3", "phi3" */
+    const char *architecture; /* "llama", "qwen3moe", ...: general.architecture */
     const char *name;         /* general.name, or "" */
     int n_vocab;              /* rows of the output matrix */
     int n_ctx;                /* context length of training */
     int n_layers, n_heads, n_kv_heads, head_dim, dim, ffn_dim;
     uint64_t parameters;
     uint64_t weight_bytes;
+    /* Mixtures of experts; 0 in other models. */
+    int n_experts, n_experts_used; /* of a layer; those that each token goes through */
+    uint64_t expert_parameters;    /* of all experts: each token meets n_experts_used/n_experts of them */
+    uint64_t expert_bytes;
 } vb_model_info;
 
 /* Checks architecture, shapes, types and the weights' own scales, and binds the tensors. Nothing is copied:
- * the weights stay where the file is mapped. */
+ * the weights stay where the file is mapped. Experts are checked when a token first chooses them, in the
+ * evaluation that does: what no token has chosen is never read. */
 int vb_model_open(vb_model **out, const vb_gguf *g, vb_error *err);
 void vb_model_close(vb_model *m);
 const vb_model_info *vb_model_describe(const vb_model *m);
@@ -494,7 +499,8 @@ typedef struct vb_repack_params {
  * control groups and its limits leave; VB_ERR_UNSUPPORTED (kernels), VB_ERR_CANCELLED; the model then is as
  * before and can be used as mapped. */
 int vb_model_repack(vb_model *m, const vb_repack_params *p, vb_error *err);
-/* Bytes of the interleaved copies; 0 without them. */
+/* Bytes of the interleaved copies; 0 without them. Those of experts are made when a token first chooses them
+ * and as long as there is room; they do not count here. */
 uint64_t vb_model_packed_bytes(const vb_model *m);
 
 /* ----------------------------------------------------------------------------------------- offloading */

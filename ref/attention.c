@@ -103,7 +103,7 @@ void vb_attention_part(vb_pass *p) {
     const int D = p->m->info.dim, Q = a->n_heads * a->head_dim, K = a->n_kv_heads * a->head_dim;
     const vb_stage *qkv = vb_pass_stage(p, 0), *out = vb_pass_stage(p, 1);
 
-    vb_pass_input(p, p->h, p->n, qkv);
+    vb_pass_input(p, p->h, p->n, D, qkv);
     p->run.each(p, p->n, norm_row); /* h (n, D) = norm(x) */
     vb_pass_observe(p, "attn_norm", D, p->h);
     p->run.multiply(p, qkv, (float *const[]){p->q, p->k, p->v}); /* q (n, Q), k (n, K), v (n, K) */
@@ -114,7 +114,7 @@ void vb_attention_part(vb_pass *p) {
 
     p->run.attend(p); /* heads (n, Q) */
     vb_pass_observe(p, "heads", Q, p->heads);
-    vb_pass_input(p, p->heads, p->n, out);
+    vb_pass_input(p, p->heads, p->n, Q, out);
     p->run.each(p, p->n, vb_pass_quantize);
     p->run.multiply(p, out, &p->delta); /* delta (n, D) */
 }

@@ -75,7 +75,7 @@ static int output(vb_pass *p, float *logits, vb_error *err) {
     int wanted = 0, i = 0;
     for (int row = 0; row < p->n; row++) wanted += p->rows[row].want;
     if (wanted == 0) return VB_OK;
-    vb_pass_input(p, p->h, wanted, stage);
+    vb_pass_input(p, p->h, wanted, m->info.dim, stage);
     for (int row = 0; row < p->n; row++) {
         if (p->rows[row].want) vb_pass_normalize(p, p->x + (size_t)row * D, m->output_norm, i++);
     }

@@ -98,6 +98,14 @@ double vb_hparams_float(vb_hparams *h, const char *key, double fallback, double 
     return v;
 }
 
+bool vb_hparams_bool(vb_hparams *h, const char *key, bool fallback) {
+    bool v = fallback;
+    const vb_meta *meta = h->rc ? NULL : vb_hparams_find(h, key);
+    if (meta && (meta->type == VB_VALUE_ARRAY || !vb_meta_bool(meta, 0, &v)))
+        vb_hparams_refuse(h, VB_ERR_FORMAT, key, "is not a truth value");
+    return v;
+}
+
 bool vb_hparams_is(vb_hparams *h, const char *key, const char *text) {
     const vb_meta *meta = vb_hparams_find(h, key);
     const char *s;

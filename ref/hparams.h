@@ -35,6 +35,8 @@ void vb_hparams_refuse(vb_hparams *h, int code, const char *key, const char *why
 int64_t vb_hparams_int(vb_hparams *h, const char *key, int64_t fallback, int64_t min, int64_t max);
 /* A finite float in [min, max]. Absent: `fallback`, or an error if that is NaN. */
 double vb_hparams_float(vb_hparams *h, const char *key, double fallback, double min, double max);
+/* A truth value. Absent: `fallback`. */
+bool vb_hparams_bool(vb_hparams *h, const char *key, bool fallback);
 /* True when the key is there and is this string. */
 bool vb_hparams_is(vb_hparams *h, const char *key, const char *text);
 

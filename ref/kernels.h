@@ -161,11 +161,18 @@ typedef struct vb_kernels {
      * with a = 0x1.988454p-1 (sqrt(2/pi)) and b = 0x1.6e4e26p-5 (0.044715): GELU in its tanh form */
     void (*geglu)(const float *g, const float *u, int n, float *h);
 
+    /* g_i = min(g_i, 7), u_i = max(min(u_i, 7), -7); h_i = (g_i / (1 + vb_expf(-(a*g_i)))) * (u_i + 1) with
+     * a = 0x1.b3b646p+0 (1.702): gpt-oss's gate. h may be g. */
+    void (*swiglu_clamped)(const float *g, const float *u, int n, float *h);
+
     /* x_i = c * vb_tanhf(x_i / c) */
     void (*softcap)(float *x, int n, float c);
 
     /* y_i = y_i + x_i */
     void (*add)(const float *x, int n, float *y);
+
+    /* y_i = fmaf(a, x_i, y_i) */
+    void (*add_scaled)(const float *x, int n, float a, float *y);
 
     /* n floats to float16, round to nearest even (the F16 KV cache). */
     void (*to_half)(const float *x, int n, uint16_t *y);

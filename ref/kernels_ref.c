@@ -262,12 +262,24 @@ static void geglu(const float *g, const float *u, int n, float *h) {
     }
 }
 
+static void swiglu_clamped(const float *g, const float *u, int n, float *h) {
+    for (int i = 0; i < n; i++) {
+        const float gate = g[i] > 7.0f ? 7.0f : g[i], below = u[i] > 7.0f ? 7.0f : u[i];
+        const float up = below < -7.0f ? -7.0f : below;
+        h[i] = (gate / (1.0f + vb_expf(-(0x1.b3b646p+0f * gate)))) * (up + 1.0f);
+    }
+}
+
 static void softcap(float *x, int n, float c) {
     for (int i = 0; i < n; i++) x[i] = c * vb_tanhf(x[i] / c);
 }
 
 static void add(const float *x, int n, float *y) {
     for (int i = 0; i < n; i++) y[i] = y[i] + x[i];
+}
+
+static void add_scaled(const float *x, int n, float a, float *y) {
+    for (int i = 0; i < n; i++) y[i] = fmaf(a, x[i], y[i]);
 }
 
 static void to_half(const float *x, int n, uint16_t *y) {
@@ -314,8 +326,10 @@ const vb_kernels vb_kernels_ref = {
     .attend_values = attend_values,
     .swiglu = swiglu,
     .geglu = geglu,
+    .swiglu_clamped = swiglu_clamped,
     .softcap = softcap,
     .add = add,
+    .add_scaled = add_scaled,
     .to_half = to_half,
     .exp_weights = exp_weights,
     .exp_sum = exp_sum,

@@ -149,6 +149,28 @@ float vb_tanhf(float x) {
     return x < 0.0f ? -y : y;
 }
 
+/* ---------------------------------------------------------------------- sigmoid and softplus, float32
+ *
+ *   softplus x = log(1 + e^x) = max(x, 0) + log(1 + z),  z = e^-|x|, 0 <= z <= 1
+ *   log(1 + z) = z - s*(z - R),  s = z/(2 + z),  R = s^2*p(s^2)        p of degree 4, error 2^-32
+ *
+ * as in the logarithms below: 2s = z - s*z, and log(1 + z) = 2s + s*R. */
+float vb_sigmoidf(float x) {
+    return 1.0f / (1.0f + vb_expf(-x));
+}
+
+float vb_softplusf(float x) {
+    const float z = vb_expf(x < 0.0f ? x : -x);
+    const float s = z / (2.0f + z), w = s * s;
+    float p = 0x1.f04950p-3f;
+    p = fmaf(p, w, 0x1.b73bdap-3f);
+    p = fmaf(p, w, 0x1.25046ep-2f);
+    p = fmaf(p, w, 0x1.9996dcp-2f);
+    p = fmaf(p, w, 0x1.555558p-1f);
+    const float y = fmaf(-s, z - w * p, z);
+    return x > 0.0f ? x + y : y;
+}
+
 /* ---------------------------------------------------------------------- logarithms
  *
  *   x = 2^k * (1 + f),  1 + f in [sqrt(1/2), sqrt(2)),  s = f/(2 + f),  z = s^2

@@ -11,6 +11,12 @@ float vb_expf(float x);
 /* tanh in float32, for activations and softcaps: error below 1.5 ulp. */
 float vb_tanhf(float x);
 
+/* 1/(1 + e^-x) in float32, for routers and gates: error below 2.5 ulp; +0 where e^-x overflows. */
+float vb_sigmoidf(float x);
+/* log(1 + e^x) in float32: error below 2 ulp. +inf gives +inf, NaN gives NaN; results below 2^-126 are
+ * +0. */
+float vb_softplusf(float x);
+
 /* float64 */
 
 /* Error below 1 ulp. x < -0x1.6232bdd7abcd2p+9 (about -708.396) gives +0, x > 0x1.62e42fefa39efp+9 (about

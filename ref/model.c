@@ -1,176 +1,18 @@
 /* model.c - opens a model: its architecture reads the metadata and plans the layers (ref/arch/), then the
- * file's tensors are bound to the plan. Every tensor that the architecture needs must be there in its exact
- * shape, every tensor that is there must be known (one that is not would change the output, P6), and every
- * block of weights must have finite scales. Nothing is copied.
+ * file's tensors are bound to the plan (bind.c).
  *
  * References: the names of the tensors are those of the GGUF specification (ggml, docs/gguf.md). */
 #include "ref/arch/arch.h"
 
-#include "gguf/unpack.h"
-
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* ---------------------------------------------------------------------- what tensors there are */
-
-/* l: the layer whose tensor it is; NULL outside the layers. */
-static int extent_of(const vb_model *m, const vb_layer *l, vb_extent e) {
-    switch (e) {
-    case VB_DIM: return m->info.dim;
-    case VB_QUERY: return l ? l->attn.n_heads * l->attn.head_dim : 0;
-    case VB_KEY: return l ? l->attn.n_kv_heads * l->attn.head_dim : 0;
-    case VB_HEAD: return l ? l->attn.head_dim : 0;
-    case VB_FFN: return l ? l->ffn.dim : 0;
-    case VB_VOCAB: return m->info.n_vocab;
-    case VB_HALF_ROT: return m->ropes[0].rot / 2;
-    case VB_ONE: break;
-    }
-    return 1;
-}
-
-static const vb_slot *find_slot(const vb_slot *const *tables, const char *name) {
-    for (; *tables; tables++) {
-        for (const vb_slot *s = *tables; s->name; s++)
-            if (!strcmp(s->name, name)) return s;
-    }
-    return NULL;
-}
-
-/* ---------------------------------------------------------------------- binding */
-
-/* "blk.12.attn_q.weight" is layer 12, rest "attn_q.weight"; false for other names and for odd spellings of
- * numbers. */
-static bool parse_layer(const char *name, int n_layers, int *layer, const char **rest) {
-    if (strncmp(name, "blk.", 4) != 0) return false;
-    const char *s = name + 4;
-    int v = 0;
-    if (*s == '0' && s[1] != '.') return false;
-    for (; *s >= '0' && *s <= '9'; s++) {
-        v = 10 * v + (*s - '0');
-        if (v >= n_layers) return false;
-    }
-    if (s == name + 4 || *s != '.') return false;
-    *layer = v;
-    *rest = s + 1;
-    return true;
-}
-
-/* The slot behind s, if it shares the tensor. */
-static const vb_slot *next_part(const vb_slot *s) {
-    return s[1].name && !strcmp(s[1].name, s->name) ? s + 1 : NULL;
-}
-
-static int check_shape(const vb_model *m, const vb_layer *l, const vb_slot *s, const vb_tensor *t,
-                       vb_error *err) {
-    const uint64_t cols = (uint64_t)extent_of(m, l, s->cols);
-    uint64_t rows = 0;
-    for (const vb_slot *part = s; part; part = next_part(part)) rows += (uint64_t)extent_of(m, l, part->rows);
-    if (t->dims[0] == cols && t->dims[1] == rows && t->dims[2] == 1 && t->dims[3] == 1) return VB_OK;
-    return vb_fail(
-        err, VB_ERR_FORMAT,
-        "%s: tensor %s has the shape [%llu, %llu, %llu, %llu], expected [%llu, %llu] from the metadata",
-        vb_gguf_path(m->gguf), t->name, (unsigned long long)t->dims[0], (unsigned long long)t->dims[1],
-        (unsigned long long)t->dims[2], (unsigned long long)t->dims[3], (unsigned long long)cols,
-        (unsigned long long)rows);
-}
-
-static int check_weights(const vb_model *m, const vb_tensor *t, vb_error *err) {
-    const uint64_t values = (uint64_t)vb_type_block_values((int)t->type);
-    const uint64_t bytes = (uint64_t)vb_type_block_bytes((int)t->type);
-    const char *what = NULL;
-    if (values == 0 || t->dims[0] % values != 0 || t->bytes != t->dims[0] / values * t->dims[1] * bytes)
-        return vb_fail(err, VB_ERR_FORMAT, "%s: tensor %s does not consist of whole rows",
-                       vb_gguf_path(m->gguf), t->name);
-    const int64_t bad = vb_validate_blocks(t->type, t->data, t->bytes / bytes, &what);
-    if (bad < 0) return VB_OK;
-    return vb_fail(err, VB_ERR_FORMAT, "%s: tensor %s, block %lld (offset %llu): %s is not finite",
-                   vb_gguf_path(m->gguf), t->name, (long long)bad,
-                   (unsigned long long)t->offset + (unsigned long long)bad * bytes, what ? what : "a value");
-}
-
-/* Puts tensor t where `s` says in `base`, which is the layer l or, with l NULL, the globals. */
-static int bind_tensor(vb_model *m, const vb_layer *l, const vb_slot *s, void *base, const vb_tensor *t,
-                       vb_error *err) {
-    int rc = check_shape(m, l, s, t, err);
-    if (rc) return rc;
-    if (s->rows == VB_ONE && t->type != VB_F32)
-        return vb_fail(err, VB_ERR_UNSUPPORTED, "%s: tensor %s is %s; norms and biases must be F32",
-                       vb_gguf_path(m->gguf), t->name, vb_type_name((int)t->type));
-    rc = check_weights(m, t, err);
-    if (rc) return rc;
-    m->info.parameters += t->dims[0] * t->dims[1];
-    m->info.weight_bytes += t->bytes;
-    if (s->rows == VB_ONE) {
-        /* Aligned: general.alignment is at least 8. */
-        const float *data = (const float *)(const void *)t->data;
-        memcpy((char *)base + s->offset, &data, sizeof data);
-        return VB_OK;
-    }
-    const size_t row_bytes = (size_t)(t->bytes / t->dims[1]);
-    const uint8_t *data = t->data;
-    for (; s; s = next_part(s)) {
-        const vb_matrix w = {.type = t->type,
-                             .rows = extent_of(m, l, s->rows),
-                             .cols = (int)t->dims[0],
-                             .data = data,
-                             .row_bytes = row_bytes};
-        memcpy((char *)base + s->offset, &w, sizeof w);
-        data += (size_t)w.rows * row_bytes;
-    }
-    return VB_OK;
-}
-
-static int bind_all(vb_model *m, vb_globals *g, vb_error *err) {
-    for (size_t i = 0; i < vb_gguf_tensor_count(m->gguf); i++) {
-        const vb_tensor *t = vb_gguf_tensor(m->gguf, i);
-        int layer = 0;
-        const char *rest = NULL;
-        const bool in_layer = parse_layer(t->name, m->info.n_layers, &layer, &rest);
-        vb_layer *l = in_layer ? &m->layers[layer] : NULL;
-        const vb_slot *s = l ? find_slot(m->arch->layer, rest) : find_slot(m->arch->globals, t->name);
-        if (!s)
-            return vb_fail(
-                err, VB_ERR_UNSUPPORTED,
-                "%s: tensor %s is not known for the architecture %s with %d layers, and would change "
-                "the output if it were used",
-                vb_gguf_path(m->gguf), t->name, m->arch->name, m->info.n_layers);
-        int rc = bind_tensor(m, l, s, l ? (void *)l : (void *)g, t, err);
-        if (rc) return rc;
-    }
-    return VB_OK;
-}
-
-static bool is_bound(const vb_slot *s, const void *base) {
-    const char *field = (const char *)base + s->offset;
-    if (s->rows != VB_ONE) return ((const vb_matrix *)(const void *)field)->data != NULL;
-    const float *data;
-    memcpy(&data, field, sizeof data);
-    return data != NULL;
-}
-
-/* The first required slot that nothing in `base` fills; NULL: none. */
-static const vb_slot *missing(const vb_slot *const *tables, const void *base) {
-    for (; *tables; tables++) {
-        for (const vb_slot *s = *tables; s->name; s++)
-            if (s->required && !is_bound(s, base)) return s;
-    }
-    return NULL;
-}
-
-static int check_complete(const vb_model *m, const vb_globals *g, vb_error *err) {
-    const vb_slot *s = missing(m->arch->globals, g);
-    if (s) return vb_fail(err, VB_ERR_FORMAT, "%s: tensor %s is missing", vb_gguf_path(m->gguf), s->name);
-    for (int layer = 0; layer < m->info.n_layers; layer++) {
-        s = missing(m->arch->layer, &m->layers[layer]);
-        if (s)
-            return vb_fail(err, VB_ERR_FORMAT, "%s: tensor blk.%d.%s is missing", vb_gguf_path(m->gguf),
-                           layer, s->name);
-    }
-    return VB_OK;
-}
-
 /* ---------------------------------------------------------------------- the order of the matrices */
+
+static vb_stage *add(vb_stage *s, vb_matrix *w) {
+    if (w->data) s->w[s->n++] = w;
+    return s;
+}
 
 static int list_stages(vb_model *m, vb_error *err) {
     const int n = VB_STAGES_PER_LAYER * m->info.n_layers + 1;
@@ -180,13 +22,22 @@ static int list_stages(vb_model *m, vb_error *err) {
     for (int layer = 0; layer < m->info.n_layers; layer++) {
         vb_layer *l = &m->layers[layer];
         vb_stage *s = &m->stages[VB_STAGES_PER_LAYER * layer];
-        s[0] = (vb_stage){{&l->attn.wq, &l->attn.wk, &l->attn.wv}, 3};
-        s[1] = (vb_stage){{&l->attn.wo}, 1};
-        s[2] = (vb_stage){{&l->ffn.w_gate, &l->ffn.w_up}, 2};
-        s[3] = (vb_stage){{&l->ffn.w_down}, 1};
+        add(add(add(&s[0], &l->attn.wq), &l->attn.wk), &l->attn.wv);
+        add(&s[1], &l->attn.wo);
+        add(add(add(&s[2], &l->ffn.w_gate), &l->ffn.w_up), &l->ffn.experts.router);
+        add(&s[3], &l->ffn.w_down);
     }
     m->stages[n - 1] = (vb_stage){{&m->output}, 1};
     return VB_OK;
+}
+
+/* Gives each expert of each layer its number, and a place to say that it is ready. */
+static int number_experts(vb_model *m, vb_error *err) {
+    for (int layer = 0; layer < m->info.n_layers; layer++) {
+        m->layers[layer].ffn.experts.first = m->n_experts;
+        m->n_experts += (size_t)m->layers[layer].ffn.experts.n;
+    }
+    return m->n_experts ? vb_once_open(&m->experts_ready, m->n_experts, err) : VB_OK;
 }
 
 vb_matrix *vb_model_matrix(const vb_model *m, int i) {
@@ -268,8 +119,8 @@ int vb_model_open(vb_model **out, const vb_gguf *g, vb_error *err) {
     if ((rc = read_plan(m, err)) != 0) goto cleanup;
     if ((rc = read_vocab(m, err)) != 0) goto cleanup;
     if ((rc = copy_name(m, err)) != 0) goto cleanup;
-    if ((rc = bind_all(m, &tensors, err)) != 0) goto cleanup;
-    if ((rc = check_complete(m, &tensors, err)) != 0) goto cleanup;
+    if ((rc = vb_bind(m, &tensors, err)) != 0) goto cleanup;
+    if ((rc = number_experts(m, err)) != 0) goto cleanup;
     if ((rc = fill_ropes(m, &tensors, err)) != 0) goto cleanup;
     m->embd = tensors.embd;
     m->output = tensors.output.data ? tensors.output : tensors.embd;
@@ -285,6 +136,13 @@ cleanup:
 void vb_model_close(vb_model *m) {
     if (!m) return;
     if (m->packed) m->free_packed(m->packed, m->packed_bytes);
+    if (m->expert_copies) m->free_expert_copies(m->expert_copies);
+    for (int i = 0; m->layers && i < m->info.n_layers; i++) {
+        free(m->layers[i].ffn.experts.w_gate);
+        free(m->layers[i].ffn.experts.w_up);
+        free(m->layers[i].ffn.experts.w_down);
+    }
+    vb_once_close(m->experts_ready);
     free(m->stages);
     free(m->layers);
     for (int i = 0; i < m->n_ropes; i++) {

@@ -9,6 +9,7 @@
 #ifndef VB_MODEL_H
 #define VB_MODEL_H
 
+#include "base/once.h"
 #include "ref/kernels.h"
 
 /* Limits, far above the models in use, that keep every product of two of these in range. */
@@ -18,6 +19,9 @@ enum {
     VB_MAX_HEADS = 1 << 16,
     VB_MAX_CONTEXT = 1 << 24,
     VB_MAX_VOCAB = 1 << 24,
+    VB_MAX_EXPERTS = 4096,
+    VB_MAX_EXPERTS_USED = 256,
+    VB_MAX_EXPERT_GROUPS = 256,
 };
 
 /* A table of rotary position embeddings [Su 2104.09864]: pair j of a head is turned by the angle
@@ -52,13 +56,46 @@ typedef struct vb_attn {
 } vb_attn;
 
 /* The gated feed-forward part [Shazeer 2002.05202]: w_down (act(w_gate x) * w_up x). */
-typedef enum vb_gate { VB_SWIGLU, VB_GEGLU } vb_gate; /* act: x/(1 + e^-x), or GELU in its tanh form */
+typedef enum vb_gate {
+    VB_SWIGLU,        /* act(g) = g/(1 + e^-g) */
+    VB_GEGLU,         /* GELU in its tanh form */
+    VB_SWIGLU_CLAMPED /* gpt-oss: both sides clamped, and up + 1 for up (kernels.h) */
+} vb_gate;
 
+/* How a router's logits become the experts of a token and their weights. */
+typedef enum vb_router_kind {
+    VB_ROUTER_SOFTMAX,       /* probabilities over all experts; those of the chosen are their weights */
+    VB_ROUTER_SIGMOID,       /* each expert's own */
+    VB_ROUTER_SOFTMAX_CHOSEN /* the logits choose, a softmax over those of the chosen weighs them */
+} vb_router_kind;
+
+/* A mixture of experts [Shazeer 1701.06538]: each token goes through the `used` best of n small networks, and
+ * the sum of what they give, each times its weight, is the layer's (router.c). n = 0: no mixture. */
+typedef struct vb_experts {
+    int n, used;
+    int dim; /* of an expert's hidden vector */
+    vb_router_kind kind;
+    bool normalise;           /* the weights of the chosen are divided by their sum */
+    float scale;              /* and multiplied by this */
+    int groups, groups_used;  /* the best experts of the best groups only; 1 of 1: of all */
+    vb_matrix router;         /* (n, dim of the model) */
+    const float *router_bias; /* (n) is added to its logits, or NULL */
+    const float *choice_bias; /* (n) is added to the probabilities that choose, not to the weights, or NULL */
+    vb_matrix *w_gate, *w_up, *w_down;   /* (n) matrices each; shapes as in vb_ffn, with experts.dim */
+    const float *b_gate, *b_up, *b_down; /* (n, experts.dim) twice, (n, dim of the model), or NULL */
+    size_t first;                        /* of its experts among all of the model's (experts_ready) */
+} vb_experts;
+
+/* Dense, or a mixture of experts, or a mixture and beside it a dense part that all tokens go through (the
+ * shared expert). */
 typedef struct vb_ffn {
     vb_gate gate;
-    int dim;                             /* of the hidden vector */
+    int dim;                             /* of the dense part's hidden vector; 0: there is no dense part */
     vb_matrix w_gate, w_up, w_down;      /* (ffn.dim, dim) twice, (dim, ffn.dim) */
     const float *b_gate, *b_up, *b_down; /* (ffn.dim) twice, (dim), or NULL */
+    vb_experts experts;
+    const float *shared_gate; /* (dim): the shared expert's part is multiplied by sigmoid(shared_gate x), or
+                               * NULL */
 } vb_ffn;
 
 /* x += post_norm(attention(norm(x))); x += post_norm(ffn(norm(x))) */
@@ -72,12 +109,14 @@ typedef struct vb_layer {
 } vb_layer;
 
 /* Matrices that read the same vectors, and so are multiplied together. */
+enum { VB_STAGE_MATRICES = 3 };
 typedef struct vb_stage {
-    vb_matrix *w[3];
-    int n;
+    vb_matrix *w[VB_STAGE_MATRICES];
+    int n; /* 0: nothing to multiply here */
 } vb_stage;
 
-enum { VB_STAGES_PER_LAYER = 4 }; /* queries, keys and values; heads' output; gate and up; down */
+/* queries, keys and values; heads' output; gate and up of the dense part, and the router; down */
+enum { VB_STAGES_PER_LAYER = 4 };
 
 typedef struct vb_arch vb_arch; /* arch.h */
 
@@ -97,21 +136,34 @@ struct vb_model {
     vb_matrix output;         /* (n_vocab, dim); embd where the file ties them */
     float logit_softcap;      /* logits become c*tanh(logits/c); 0: they stay */
 
-    /* All matrices that vectors are multiplied by, in the order of a pass: stages[0] is the first layer's wq,
-     * wk, wv; the last one is output alone. The one list of a model's matrices: whoever interleaves, offloads
-     * or fetches weights ahead goes by it. token_embd is read row by row and is not in it, unless it is the
-     * output matrix too (`output` is then a copy of its description). */
+    /* All matrices that every vector is multiplied by, in the order of a pass: stages[0] is the first layer's
+     * wq, wk, wv; the last one is output alone. With the experts of the layers' plans, this is the list of a
+     * model's matrices: whoever interleaves, offloads or fetches weights ahead goes by it. token_embd is
+     * read row by row and is not in it, unless it is the output matrix too (`output` is then a copy of its
+     * description). */
     vb_stage *stages;
     int n_stages;
+
+    /* Experts are read when a token first chooses them: until then nobody looks at their pages. Item
+     * experts.first + e: the matrices of expert e of a layer are checked and, where there is room,
+     * interleaved (engine/experts.c). NULL: no layer has experts. */
+    size_t n_experts; /* of all layers together */
+    vb_once *experts_ready;
 
     /* The interleaved copies that the matrices' `packed` point into (engine/repack_model.c), or NULL. */
     void *packed;
     uint64_t packed_bytes;
     void (*free_packed)(void *packed, uint64_t bytes);
+    /* Those of experts, made when they are first used (engine/experts.h), or NULL. */
+    struct vb_expert_copies *expert_copies;
+    void (*free_expert_copies)(struct vb_expert_copies *copies);
 };
 
-/* The i-th matrix of the stages, NULL behind the last. */
+/* The i-th matrix of the stages, NULL behind the last. Experts are not among them. */
 vb_matrix *vb_model_matrix(const vb_model *m, int i);
+
+/* bind.c. Blocks of weights within a tensor of the file: VB_ERR_FORMAT names the first that is not finite. */
+int vb_check_weights(const vb_model *m, const uint8_t *data, uint64_t bytes, vb_error *err);
 
 /* The frequencies for a sequence whose context has room for n_ctx positions. */
 static inline const double *vb_rope_freq(const vb_rope *rope, int n_ctx) {

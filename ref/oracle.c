@@ -13,6 +13,7 @@
 
 #include "gguf/unpack.h"
 #include "ref/mathf.h"
+#include "ref/oracle_router.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -29,6 +30,9 @@ typedef struct scratch {
     double *gate, *up; /* (T, F) */
     double *row;       /* (max columns) one row of a matrix */
     double *scores;    /* (T) */
+    double *weights;   /* (T, E) of the experts of the present layer, E the most that a layer has */
+    double *in, *out;  /* (T, D) of the tokens that chose an expert */
+    double *inner;     /* (T, X) twice, X the longest hidden vector of an expert */
 } scratch;
 
 static double *row_of(double *base, size_t row, size_t cols) {
@@ -149,17 +153,71 @@ static void attention_part(const vb_model *m, const vb_layer *l, scratch *s, siz
     add_delta(m, l->post_attn_norm, s, T);
 }
 
+static double sigmoid(double x) {
+    return 1.0 / (1.0 + vb_exp(-x));
+}
+
+/* What the gate g makes of u. */
+static double gated(vb_gate kind, double g, double u) {
+    switch (kind) {
+    case VB_SWIGLU: break;
+    case VB_GEGLU: return gelu(g) * u;
+    case VB_SWIGLU_CLAMPED:
+        g = g > 7.0 ? 7.0 : g;
+        u = u > 7.0 ? 7.0 : u < -7.0 ? -7.0 : u;
+        return g * sigmoid(1.702 * g) * (u + 1.0);
+    }
+    return g * sigmoid(g) * u;
+}
+
+/* delta += weight * expert(h) for the tokens that chose expert e. */
+static void add_expert(const vb_model *m, const vb_ffn *f, size_t e, scratch *s, size_t T) {
+    const vb_experts *x = &f->experts;
+    const size_t D = (size_t)m->info.dim, X = (size_t)x->dim, E = (size_t)x->n;
+    double *gate = s->inner, *up = s->inner + T * X;
+    size_t n = 0;
+    for (size_t t = 0; t < T; t++) {
+        if (s->weights[t * E + e] != 0.0) memcpy(s->in + D * n++, s->h + t * D, D * sizeof *s->in);
+    }
+    multiply(&x->w_gate[e], x->b_gate ? x->b_gate + e * X : NULL, s->in, n, s->row, gate);
+    multiply(&x->w_up[e], x->b_up ? x->b_up + e * X : NULL, s->in, n, s->row, up);
+    for (size_t i = 0; i < n * X; i++) gate[i] = gated(f->gate, gate[i], up[i]);
+    multiply(&x->w_down[e], x->b_down ? x->b_down + e * D : NULL, gate, n, s->row, s->out);
+    const double *out = s->out;
+    for (size_t t = 0; t < T; t++) {
+        const double weight = s->weights[t * E + e];
+        if (weight == 0.0) continue;
+        for (size_t i = 0; i < D; i++) s->delta[t * D + i] += weight * out[i];
+        out += D;
+    }
+}
+
+/* delta += the experts' sum; what delta holds at first is the shared expert's, times its gate. */
+static void experts_part(const vb_model *m, const vb_ffn *f, scratch *s, size_t T) {
+    const vb_experts *x = &f->experts;
+    const size_t D = (size_t)m->info.dim, E = (size_t)x->n;
+    for (size_t t = 0; t < T; t++) {
+        double dot = 0.0;
+        for (size_t i = 0; i < D && f->shared_gate; i++) dot += (double)f->shared_gate[i] * s->h[t * D + i];
+        const double share = f->dim == 0 ? 0.0 : f->shared_gate ? sigmoid(dot) : 1.0;
+        for (size_t i = 0; i < D; i++) s->delta[t * D + i] = share == 0.0 ? 0.0 : s->delta[t * D + i] * share;
+    }
+    multiply(&x->router, x->router_bias, s->h, T, s->row, s->weights);
+    for (size_t t = 0; t < T; t++) vb_oracle_route(x, s->weights + t * E);
+    for (size_t e = 0; e < E; e++) add_expert(m, f, e, s, T);
+}
+
 static void ffn_part(const vb_model *m, const vb_layer *l, scratch *s, size_t T) {
     const vb_ffn *f = &l->ffn;
     const size_t D = (size_t)m->info.dim, F = (size_t)f->dim;
     for (size_t t = 0; t < T; t++) rms_norm(s->x + t * D, l->ffn_norm, D, (double)m->eps, s->h + t * D);
-    multiply(&f->w_gate, f->b_gate, s->h, T, s->row, s->gate);
-    multiply(&f->w_up, f->b_up, s->h, T, s->row, s->up);
-    for (size_t i = 0; i < T * F; i++) {
-        const double g = s->gate[i];
-        s->gate[i] = (f->gate == VB_GEGLU ? gelu(g) : g / (1.0 + vb_exp(-g))) * s->up[i];
+    if (f->dim > 0) {
+        multiply(&f->w_gate, f->b_gate, s->h, T, s->row, s->gate);
+        multiply(&f->w_up, f->b_up, s->h, T, s->row, s->up);
+        for (size_t i = 0; i < T * F; i++) s->gate[i] = gated(f->gate, s->gate[i], s->up[i]);
+        multiply(&f->w_down, f->b_down, s->gate, T, s->row, s->delta);
     }
-    multiply(&f->w_down, f->b_down, s->gate, T, s->row, s->delta);
+    if (f->experts.n > 0) experts_part(m, f, s, T);
     add_delta(m, l->post_ffn_norm, s, T);
 }
 
@@ -173,21 +231,33 @@ static int grab(double **out, size_t rows, size_t cols, vb_error *err) {
 }
 
 static void release(scratch *s) {
-    double *const all[] = {s->x,     s->h,    s->q,  s->k,   s->v,     s->heads,
-                           s->delta, s->gate, s->up, s->row, s->scores};
+    double *const all[] = {s->x,  s->h,   s->q,      s->k,       s->v,  s->heads, s->delta, s->gate,
+                           s->up, s->row, s->scores, s->weights, s->in, s->out,   s->inner};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) free(all[i]);
+}
+
+static size_t larger(size_t a, int b) {
+    return a > (size_t)b ? a : (size_t)b;
 }
 
 static int reserve(const vb_model *m, scratch *s, size_t T, vb_error *err) {
     const vb_model_info *i = &m->info;
-    const size_t D = (size_t)i->dim, F = (size_t)i->ffn_dim;
+    const size_t D = (size_t)i->dim;
+    size_t F = 1, E = 1, X = 1; /* of the largest layer */
+    for (int layer = 0; layer < i->n_layers; layer++) {
+        F = larger(F, m->layers[layer].ffn.dim);
+        E = larger(E, m->layers[layer].ffn.experts.n);
+        X = larger(X, m->layers[layer].ffn.experts.dim);
+    }
     const size_t n = (size_t)i->head_dim, Q = (size_t)i->n_heads * n, K = (size_t)i->n_kv_heads * n;
     int rc;
     if ((rc = grab(&s->x, T, D, err)) || (rc = grab(&s->h, T, D, err)) || (rc = grab(&s->q, T, Q, err)) ||
         (rc = grab(&s->k, T, K, err)) || (rc = grab(&s->v, T, K, err)) || (rc = grab(&s->heads, T, Q, err)) ||
         (rc = grab(&s->delta, T, D, err)) || (rc = grab(&s->gate, T, F, err)) ||
-        (rc = grab(&s->up, T, F, err)) || (rc = grab(&s->row, 1, D + Q + F, err)) ||
-        (rc = grab(&s->scores, T, 1, err)))
+        (rc = grab(&s->up, T, F, err)) || (rc = grab(&s->row, 1, D + Q + F + X, err)) ||
+        (rc = grab(&s->scores, T, 1, err)) || (rc = grab(&s->weights, T, E, err)) ||
+        (rc = grab(&s->in, T, D, err)) || (rc = grab(&s->out, T, D, err)) ||
+        (rc = grab(&s->inner, T, 2 * X, err)))
         return rc;
     return VB_OK;
 }

@@ -13,12 +13,12 @@ bool vb_all_below(const float *x, size_t n, uint32_t limit) {
     return max < limit;
 }
 
-void vb_pass_input(vb_pass *p, const float *v, int n, const vb_stage *stage) {
+void vb_pass_input(vb_pass *p, const float *v, int n, int cols, const vb_stage *stage) {
     p->quantize = false;
     for (int i = 0; i < stage->n; i++)
         p->quantize = p->quantize || vb_type_is_quantized((int)stage->w[i]->type);
     p->acts = (vb_acts){.rows = n,
-                        .n = stage->w[0]->cols,
+                        .n = cols,
                         .planes = p->quantize ? p->planes : 0,
                         .f = v,
                         .q = p->acts_q,

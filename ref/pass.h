@@ -25,6 +25,13 @@ typedef struct vb_pass vb_pass;
 /* `worker` tells tasks that run at the same time apart: scratch memory of its own. */
 typedef void (*vb_pass_task)(vb_pass *p, int index, int worker);
 
+/* One matrix and the vectors that it meets: y (acts.rows, rows of w). */
+typedef struct vb_product {
+    const vb_matrix *w;
+    vb_acts acts;
+    float *y;
+} vb_product;
+
 typedef struct vb_run {
     void *self;
     /* task(p, 0 .. n-1), in any order, at once or one after another; returns when all are done. */
@@ -34,11 +41,50 @@ typedef struct vb_run {
     /* heads (n, Q) = what the heads of the present layer find: the kernels attend_scores, attend_softmax and
      * attend_values for every row and key head, each job as vb_pass_attention describes it. */
     void (*attend)(vb_pass *p);
+    /* The experts of the present layer that the coming products read: ids[0 .. n-1], ascending. */
+    void (*experts)(vb_pass *p, const int32_t *ids, int n);
+    /* Products that do not depend on one another; each of the matrices is read once. */
+    void (*multiply_each)(vb_pass *p, const vb_product *products, int n);
     /* Tasks report what went wrong; the first failure is the one that explains. */
     void (*fail)(vb_pass *p, vb_failure what);
     /* What tasks reported; or an error of the run itself, which is returned. */
     int (*check)(vb_pass *p, vb_failure *what, vb_error *err);
 } vb_run;
+
+/* The rows of a call that chose the same expert: pairs (row, expert) lie expert by expert, and within one by
+ * row. */
+typedef struct vb_expert_group {
+    int32_t expert;
+    int first, rows; /* pairs [first, first + rows) */
+} vb_expert_group;
+
+/* Working memory of mixtures of experts. Shapes: R rows, E experts of a layer, U used by a row, P = R*U
+ * pairs of a row and an expert, D dim, X experts.dim, V = max(D, X): the longest vector an expert's matrix
+ * meets; all of the largest layer. */
+typedef struct vb_mixture {
+    float *logits;           /* (R, E) of the router */
+    float *weights;          /* (R, E) 0 where an expert is not chosen */
+    float *order;            /* (R, E) what chooses */
+    int32_t *chosen;         /* (R, U) ascending */
+    int32_t *pair;           /* (R, U) where the pair of a row and its u-th expert lies */
+    int32_t *row;            /* (P) whose pair it is */
+    int32_t *group_of;       /* (P) which group a pair is in */
+    vb_expert_group *groups; /* (E) of the call */
+    vb_product *products;    /* (2*E) */
+    int32_t *ids;            /* (E) of the experts in use */
+    int n_groups;
+    float *in;           /* (P, D) the rows' vectors, pair by pair */
+    float *gate, *up;    /* (P, X) */
+    float *out;          /* (P, D) */
+    float *sum;          /* (R, D) */
+    int8_t *q;           /* (planes, P, V) the integers of the pairs' vectors, group by group */
+    float *d;            /* (P, V/32) */
+    int32_t *sum16;      /* (P, V/16) */
+    float *shared;       /* (R) sigmoid(shared_gate h), or 1 */
+    uint64_t rows, used; /* counters since the workspace was opened: rows of mixture layers, and for each
+                               * call and layer the number of experts in use */
+    uint64_t calls;      /* calls times mixture layers */
+} vb_mixture;
 
 /* Shapes: R rows at most, D dim, Q n_heads*head_dim, K n_kv_heads*head_dim, F ffn.dim. */
 struct vb_pass {
@@ -67,6 +113,8 @@ struct vb_pass {
     int max_rows;  /* R */
     int max_pairs; /* T */
 
+    vb_mixture moe;
+
     int8_t *acts_q;      /* (planes, R, W), W = max(D, Q, F): the longest vector that meets a matrix */
     float *acts_d;       /* (R, W/32) */
     int32_t *acts_sum16; /* (R, W/16) */
@@ -81,9 +129,9 @@ struct vb_pass {
 
 /* ---------------------------------------------------------------------- words of the parts (pass.c) */
 
-/* Sets up the vectors v (n rows) as input for the matrices of a stage. Their integers are filled in row by
- * row with vb_pass_quantize, and only if one of the matrices reads them. */
-void vb_pass_input(vb_pass *p, const float *v, int n, const vb_stage *stage);
+/* Sets up the vectors v (n rows of `cols` values) as input for the matrices of a stage. Their integers are
+ * filled in row by row with vb_pass_quantize, and only if one of the matrices reads them. */
+void vb_pass_input(vb_pass *p, const float *v, int n, int cols, const vb_stage *stage);
 /* A vb_pass_task. */
 void vb_pass_quantize(vb_pass *p, int row, int worker);
 /* h[row] = norm(from), and its integers. */
@@ -121,6 +169,17 @@ vb_attention vb_pass_attention(const vb_pass *p, int row0, int row1, int kv_head
 
 void vb_attention_part(vb_pass *p); /* attention.c: delta = attention(norm(x)) without its last bias */
 void vb_ffn_part(vb_pass *p);       /* ffn.c: x += the bias and delta of attention; delta = ffn(norm(x)) */
+/* experts.c, in the order of a layer. The input of the layer's first products is that of its experts, too: */
+void vb_experts_input(vb_pass *p);
+/* Each row's experts and weights, from moe.logits; takes what experts need of h and of its integers. */
+void vb_experts_choose(vb_pass *p);
+/* delta = the experts' sum; plus what delta holds, times moe.shared, where the layer has a dense part. */
+void vb_experts_part(vb_pass *p);
+/* ffn.c: h = act(g)*u. */
+void vb_apply_gate(const vb_kernels *kernels, vb_gate gate, const float *g, const float *u, int n, float *h);
+/* router.c. Reads logits (x->n) of one row, with the router's bias added; writes chosen (x->used, ascending)
+ * and weights (x->n), 0 for those that are not chosen. order: (x->n) scratch. */
+void vb_route(const vb_experts *x, const float *logits, float *order, int32_t *chosen, float *weights);
 
 /* forward.c. Evaluates rows[0..n), n <= R: writes their keys and values into their caches and, for each
  * wanted row in order, its logits: logits is (wanted rows, n_vocab). Which rows share a call does not change

@@ -122,6 +122,17 @@ static void geglu(const float *g, const float *u, int n, float *h) {
     }
 }
 
+static void swiglu_clamped(const float *g, const float *u, int n, float *h) {
+    const v16 one = v16_set(1.0f), high = v16_set(7.0f), low = v16_set(-7.0f);
+    for (int i = 0; i < n; i += 16) {
+        const v16 a = load_upto(g + i, n - i), b = load_upto(u + i, n - i);
+        const v16 gate = v16_if_less(high, a, high, a), below = v16_if_less(high, b, high, b);
+        const v16 up = v16_if_less(below, low, low, below);
+        const v16 e = exp16(v16_neg(v16_mul(v16_set(0x1.b3b646p+0f), gate)));
+        store_upto(h + i, v16_mul(v16_div(gate, v16_add(one, e)), v16_add(up, one)), n - i);
+    }
+}
+
 static void softcap(float *x, int n, float c) {
     const v16 cap = v16_set(c);
     for (int i = 0; i < n; i += 16)
@@ -131,6 +142,12 @@ static void softcap(float *x, int n, float c) {
 static void add(const float *x, int n, float *y) {
     for (int i = 0; i < n; i += 16)
         store_upto(y + i, v16_add(load_upto(y + i, n - i), load_upto(x + i, n - i)), n - i);
+}
+
+static void add_scaled(const float *x, int n, float a, float *y) {
+    const v16 scale = v16_set(a);
+    for (int i = 0; i < n; i += 16)
+        store_upto(y + i, v16_fma(scale, load_upto(x + i, n - i), load_upto(y + i, n - i)), n - i);
 }
 
 static void to_half(const float *x, int n, uint16_t *y) {

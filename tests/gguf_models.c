@@ -227,9 +227,11 @@ static void add_vector(gw *w, const gw_model_spec *s, const char *name, int n, f
     free(x);
 }
 
-/* A matrix (rows, cols) of the model's type, standard deviation std. */
-static bool add_matrix(gw *w, const gw_model_spec *s, const char *name, int rows, int cols, float std) {
-    const size_t values = (size_t)vb_type_block_values((int)s->type), n = (size_t)rows * (size_t)cols;
+/* `depth` matrices (rows, cols) of the model's type, standard deviation std. */
+static bool add_matrices(gw *w, const gw_model_spec *s, const char *name, int depth, int rows, int cols,
+                         float std) {
+    const size_t values = (size_t)vb_type_block_values((int)s->type),
+                 n = (size_t)depth * (size_t)rows * (size_t)cols;
     if (!values || (size_t)cols % values) return false;
     const size_t bytes = n / values * (size_t)vb_type_block_bytes((int)s->type);
     float *x = must(calloc(n ? n : 1, sizeof *x));
@@ -241,14 +243,35 @@ static bool add_matrix(gw *w, const gw_model_spec *s, const char *name, int rows
     }
     bool ok = gw_quantize(s->type, x, n, data);
     if (!ok && s->noise <= 0) ok = gw_random_blocks(s->type, &r, std, n, data);
-    if (ok) gw_tensor(w, name, s->type, 2, (uint64_t[]){(uint64_t)cols, (uint64_t)rows}, data, bytes);
+    const uint64_t dims[3] = {(uint64_t)cols, (uint64_t)rows, (uint64_t)depth};
+    if (ok) gw_tensor(w, name, s->type, depth > 1 ? 3 : 2, dims, data, bytes);
     free(x);
     free(data);
     return ok;
 }
 
+static bool add_matrix(gw *w, const gw_model_spec *s, const char *name, int rows, int cols, float std) {
+    return add_matrices(w, s, name, 1, rows, cols, std);
+}
+
 static float inverse_sqrt(int n) {
     return 1.0f / sqrtf((float)n);
+}
+
+/* The router in float32, as files have it, and the experts. */
+static bool add_experts(gw *w, const gw_model_spec *s, int layer) {
+    gw_model_spec f32 = *s;
+    const float in = inverse_sqrt(s->dim), out = s->branch * inverse_sqrt(s->ffn);
+    char name[64];
+    bool ok = true;
+    f32.type = VB_F32;
+#define NAME(suffix) (snprintf(name, sizeof name, "blk.%d." suffix, layer), name)
+    ok = add_matrix(w, &f32, NAME("ffn_gate_inp.weight"), s->experts, s->dim, in) && ok;
+    ok = add_matrices(w, s, NAME("ffn_gate_exps.weight"), s->experts, s->ffn, s->dim, in) && ok;
+    ok = add_matrices(w, s, NAME("ffn_up_exps.weight"), s->experts, s->ffn, s->dim, in) && ok;
+    ok = add_matrices(w, s, NAME("ffn_down_exps.weight"), s->experts, s->dim, s->ffn, out) && ok;
+#undef NAME
+    return ok;
 }
 
 static bool add_layer(gw *w, const gw_model_spec *s, int layer) {
@@ -271,13 +294,14 @@ static bool add_layer(gw *w, const gw_model_spec *s, int layer) {
         add_vector(w, s, NAME("attn_k.bias"), kv, 0.0f, 0.1f);
         add_vector(w, s, NAME("attn_v.bias"), kv, 0.0f, 0.1f);
     }
-    if (!strcmp(s->arch, "qwen3") || gemma3) {
+    if (!strncmp(s->arch, "qwen3", 5) || gemma3) {
         add_vector(w, s, NAME("attn_q_norm.weight"), s->head_dim, 1.0f, 0.1f);
         add_vector(w, s, NAME("attn_k_norm.weight"), s->head_dim, 1.0f, 0.1f);
     }
     ok = add_matrix(w, s, NAME("attn_output.weight"), s->dim, q, s->branch * inverse_sqrt(q)) && ok;
     if (gemma3) add_vector(w, s, NAME("post_attention_norm.weight"), s->dim, s->branch, 0.1f);
     add_vector(w, s, NAME("ffn_norm.weight"), s->dim, 1.0f, 0.1f);
+    if (s->experts) return add_experts(w, s, layer) && ok;
     if (!phi3) ok = add_matrix(w, s, NAME("ffn_gate.weight"), s->ffn, s->dim, in) && ok;
     ok = add_matrix(w, s, NAME("ffn_up.weight"), phi3 ? 2 * s->ffn : s->ffn, s->dim, in) && ok;
     ok = add_matrix(w, s, NAME("ffn_down.weight"), s->dim, s->ffn, s->branch * inverse_sqrt(s->ffn)) && ok;
@@ -298,6 +322,7 @@ static gw_model_spec with_defaults(const gw_model_spec *spec) {
     if (!s.head_dim) s.head_dim = s.dim / s.heads;
     if (!s.ffn) s.ffn = 2 * s.dim;
     if (!s.n_ctx) s.n_ctx = 512;
+    if (s.experts && !s.experts_used) s.experts_used = 2;
     if (!s.rot) s.rot = s.head_dim;
     if (!s.vocab) s.vocab = !strncmp(s.arch, "qwen", 4) ? "bpe" : "spm";
     if (!s.pre) s.pre = "qwen2";
@@ -334,7 +359,12 @@ static void write_hyperparameters(gw *w, const gw_model_spec *s) {
         gw_u32(w, KEY("rope.scaling.original_context_length"), (uint32_t)s->long_from);
         gw_f32(w, KEY("rope.scaling.attn_factor"), 1.2f);
     }
-    if (s->head_dim * s->heads != s->dim || !strcmp(s->arch, "qwen3")) {
+    if (s->experts) {
+        gw_u32(w, KEY("expert_count"), (uint32_t)s->experts);
+        gw_u32(w, KEY("expert_used_count"), (uint32_t)s->experts_used);
+        gw_u32(w, KEY("expert_feed_forward_length"), (uint32_t)s->ffn);
+    }
+    if (s->head_dim * s->heads != s->dim || !strncmp(s->arch, "qwen3", 5)) {
         gw_u32(w, KEY("attention.key_length"), (uint32_t)s->head_dim);
         gw_u32(w, KEY("attention.value_length"), (uint32_t)s->head_dim);
     }

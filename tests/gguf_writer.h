@@ -134,6 +134,8 @@ typedef struct gw_model_spec {
     int window;         /* attention.sliding_window: none */
     int window_pattern; /* attention.sliding_window_pattern: none */
     float softcap;      /* final_logit_softcapping: none */
+    int experts;        /* of each layer, in architectures that have them; their hidden size is `ffn` */
+    int experts_used;   /* 2 */
     int long_from;      /* phi3: longrope, with the long table for contexts of more positions */
     float logit_scale;  /* standard deviation of the logits, about: 4 */
     float branch; /* size of what a layer adds, relative to the embedding: 1. Smaller: layers matter less */

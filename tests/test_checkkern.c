@@ -257,6 +257,44 @@ static void test_geglu(void **state) {
     }
 }
 
+/* Around both clamps, beyond them, and where the exponential leaves its range; in place, too. */
+static void test_swiglu_clamped(void **state) {
+    const check *c = *state;
+    gw_rng rng = start(c, 0);
+    for (int n = 1; n <= 200 * rounds; n++) {
+        float *g = floats(n, n % 5 ? CK_GAUSS : CK_MIXED, &rng), *u = floats(n, CK_GAUSS, &rng);
+        for (int i = 0; i < n; i++) {
+            g[i] *= n % 3 == 0 ? 60.0f : 4.0f;
+            u[i] *= n % 2 ? 6.0f : 1.0f;
+            if (n % 7 == 0) g[i] = vb_bits_float(vb_float_bits(7.0f) + (uint32_t)i - 3);
+            if (n % 11 == 0) u[i] = vb_bits_float(vb_float_bits(i % 2 ? -7.0f : 7.0f) + (uint32_t)i - 3);
+        }
+        const twice h = outputs((size_t)n * sizeof(float));
+        vb_kernels_ref.swiglu_clamped(g, u, n, h.want);
+        memcpy(h.got, g, h.n);
+        c->set->swiglu_clamped(n % 2 ? g : h.got, u, n, h.got);
+        same(c, &h, "%d values", n);
+        ck_release();
+    }
+}
+
+static void test_add_scaled(void **state) {
+    const check *c = *state;
+    gw_rng rng = start(c, 0);
+    for (int n = 1; n <= 200 * rounds; n++) {
+        const float *x = floats(n, (ck_acts_style)(n % CK_ACTS_STYLES), &rng);
+        float a;
+        ck_floats(&a, 1, n % 4 ? CK_GAUSS : CK_MIXED, &rng);
+        const twice y = outputs((size_t)n * sizeof(float));
+        ck_floats(y.want, n, CK_MIXED, &rng);
+        memcpy(y.got, y.want, y.n);
+        vb_kernels_ref.add_scaled(x, n, a, y.want);
+        c->set->add_scaled(x, n, a, y.got);
+        same(c, &y, "%d values times %a", n, (double)a);
+        ck_release();
+    }
+}
+
 /* The same around the point where its two forms meet, around zero, and where the result becomes 1. */
 static void test_softcap(void **state) {
     const check *c = *state;
@@ -445,6 +483,8 @@ static const entry entries[] = {
     {"exp_sum", test_exp_sum},
     {"attention", test_attention},
     {"geglu", test_geglu},
+    {"swiglu_clamped", test_swiglu_clamped},
+    {"add_scaled", test_add_scaled},
     {"softcap", test_softcap},
 };
 enum { N_ENTRIES = sizeof entries / sizeof entries[0], MAX_TESTS = 8 * (N_ENTRIES + VB_TYPE_LIMIT) };

@@ -512,6 +512,30 @@ static void test_elementwise(void **state) {
     expect_bits(hash, 0xfbd000730101e6feu);
 }
 
+/* gpt-oss's gate, and the sum of experts. */
+static void test_experts(void **state) {
+    (void)state;
+    enum { N = 1000 };
+    float g[N], u[N], h[N], y[N], old[N];
+    uint64_t hash = 0;
+    gw_rng r = {650};
+    for (int i = 0; i < N; i++) {
+        g[i] = i % 10 ? 20.0f * uniform(&r) : 200.0f * uniform(&r);
+        u[i] = 20.0f * uniform(&r);
+        y[i] = old[i] = uniform(&r);
+    }
+    vb_kernels_ref.swiglu_clamped(g, u, N, h);
+    vb_kernels_ref.add_scaled(u, N, 0.375f, y);
+    fold(&hash, h, sizeof h);
+    for (int i = 0; i < N; i++) {
+        const double gate = fmin((double)g[i], 7.0), up = fmax(fmin((double)u[i], 7.0), -7.0);
+        const double real = gate / (1.0 + exp(-1.702 * gate)) * (up + 1.0);
+        assert_true(fabs((double)h[i] - real) <= 2e-5 * fabs(real) + 1e-35); /* 1.702*200 is rounded */
+        assert_true(y[i] == fmaf(0.375f, u[i], old[i]));
+    }
+    expect_bits(hash, 0xc679eaa58e284b1bu);
+}
+
 static void test_exp_weights(void **state) {
     (void)state;
     enum { N = 2000 };
@@ -543,7 +567,8 @@ int main(void) {
         cmocka_unit_test(test_blocks),      cmocka_unit_test(test_extremes),
         cmocka_unit_test(test_floats),      cmocka_unit_test(test_rmsnorm),
         cmocka_unit_test(test_rope),        cmocka_unit_test(test_attention),
-        cmocka_unit_test(test_elementwise), cmocka_unit_test(test_exp_weights),
+        cmocka_unit_test(test_elementwise), cmocka_unit_test(test_experts),
+        cmocka_unit_test(test_exp_weights),
     };
     return cmocka_run_group_tests_name("kernels, scalar", tests, NULL, NULL);
 }

@@ -129,6 +129,36 @@ static void test_tanhf(void **state) {
     assert_true(vb_tanhf(INFINITY) == 1.0f && vb_tanhf(-INFINITY) == -1.0f);
 }
 
+static void test_sigmoidf(void **state) {
+    (void)state;
+    double worst = 0.0, worst_plus = 0.0;
+    uint64_t hash = 0;
+    for (uint64_t u = 0; u < 0x100000000u; u += 4001) {
+        const float x = float_of((uint32_t)u), y = vb_sigmoidf(x), z = vb_softplusf(x);
+        if (x != x) {
+            assert_true(y != y && z != z);
+            continue;
+        }
+        hash = XXH3_64bits_withSeed(&y, sizeof y, hash);
+        hash = XXH3_64bits_withSeed(&z, sizeof z, hash);
+        /* Below about -87.3 e^x is no normal number: softplus is 0 there, and sigmoid from -88.7 on. */
+        if (x < -87.3f) {
+            assert_true(z >= 0.0f && z < 0x1.8p-126f && y >= 0.0f && y < 0x1.8p-126f);
+            continue;
+        }
+        const double e = ulp_error_f(y, 1 / (1 + exp(-(double)x)));
+        const double f =
+            x == INFINITY ? 0.0 : ulp_error_f(z, fmax((double)x, 0) + log1p(exp(-fabs((double)x))));
+        if (e > worst) worst = e;
+        if (f > worst_plus) worst_plus = f;
+    }
+    expect_below("sigmoidf", worst, 2.5);
+    expect_below("softplusf", worst_plus, 2.0);
+    assert_true(vb_sigmoidf(0.0f) == 0.5f && vb_sigmoidf(INFINITY) == 1.0f && vb_sigmoidf(-INFINITY) == 0.0f);
+    assert_true(vb_softplusf(INFINITY) == INFINITY && vb_softplusf(-INFINITY) == 0.0f);
+    expect_bits(hash, 0xec1785821a333da3u);
+}
+
 static void test_exp(void **state) {
     (void)state;
     rng_state = 1;
@@ -244,10 +274,10 @@ static void test_sincos(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_expf),   cmocka_unit_test(test_expf_every_float),
-        cmocka_unit_test(test_tanhf),  cmocka_unit_test(test_exp),
-        cmocka_unit_test(test_log),    cmocka_unit_test(test_pow),
-        cmocka_unit_test(test_sincos),
+        cmocka_unit_test(test_expf),  cmocka_unit_test(test_expf_every_float),
+        cmocka_unit_test(test_tanhf), cmocka_unit_test(test_sigmoidf),
+        cmocka_unit_test(test_exp),   cmocka_unit_test(test_log),
+        cmocka_unit_test(test_pow),   cmocka_unit_test(test_sincos),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static const vb_arch *const architectures[] = {&vb_arch_llama, &vb_arch_qwen2, &vb_arch_qwen3,
-                                               &vb_arch_gemma3, &vb_arch_phi3};
+static const vb_arch *const architectures[] = {&vb_arch_llama,    &vb_arch_qwen2,  &vb_arch_qwen3,
+                                               &vb_arch_qwen3moe, &vb_arch_gemma3, &vb_arch_phi3};
 enum { N_ARCHITECTURES = sizeof architectures / sizeof architectures[0] };
 
 int vb_arch_find(const vb_gguf *g, const vb_arch **out, vb_error *err) {

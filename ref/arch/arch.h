@@ -13,22 +13,31 @@
 typedef enum vb_extent {
     VB_ONE,
     VB_DIM,
-    VB_QUERY,   /* n_heads*head_dim */
-    VB_KEY,     /* n_kv_heads*head_dim */
-    VB_HEAD,    /* head_dim */
-    VB_FFN,     /* ffn.dim */
-    VB_VOCAB,   /* n_vocab */
-    VB_HALF_ROT /* rot/2 of the first RoPE table */
+    VB_QUERY,      /* n_heads*head_dim */
+    VB_KEY,        /* n_kv_heads*head_dim */
+    VB_HEAD,       /* head_dim */
+    VB_FFN,        /* ffn.dim of a layer without experts */
+    VB_VOCAB,      /* n_vocab */
+    VB_HALF_ROT,   /* rot/2 of the first RoPE table */
+    VB_HEADS,      /* n_heads */
+    VB_DENSE_DIM,  /* dim, in a layer without experts */
+    VB_EXPERTS,    /* experts.n */
+    VB_EXPERT_FFN, /* experts.dim */
+    VB_SHARED_FFN  /* ffn.dim of a layer with experts: of the shared one */
 } vb_extent;
 
 /* One tensor of a layer ("blk.N." stands before its name) or of the model. Slots of one name that follow one
  * another share a tensor: the first takes its first rows, the next one those behind, and together they take
- * all (fused queries, keys and values). */
+ * all (fused queries, keys and values). A slot one of whose extents is 0 in a layer's plan is none of that
+ * layer: there its tensor is neither required nor known. */
 typedef struct vb_slot {
     const char *name;
     size_t offset; /* of a vb_matrix, or with rows = VB_ONE of a const float *, in vb_layer or vb_globals */
     vb_extent rows, cols;
     bool required;
+    /* VB_EXPERTS: the tensor has one more dimension, and `offset` is that of a vb_matrix *, for as many
+     * matrices one behind the other (with rows = VB_ONE still a const float *). */
+    vb_extent depth;
 } vb_slot;
 
 /* The tensors outside the layers, while a model is opened. */
@@ -51,27 +60,41 @@ struct vb_arch {
 /* The architecture that the file names. VB_ERR_UNSUPPORTED lists those that are known. */
 int vb_arch_find(const vb_gguf *g, const vb_arch **out, vb_error *err);
 
+/* bind.c: the file's tensors to their places in m's layers and in *g. */
+int vb_bind(vb_model *m, vb_globals *g, vb_error *err);
+
 /* clang-format off */
 #define VB_LAYER_SLOT(name, field, rows, cols, required) \
-    {name, offsetof(vb_layer, field), rows, cols, required}
+    {name, offsetof(vb_layer, field), rows, cols, required, VB_ONE}
+#define VB_EXPERT_SLOT(name, field, rows, cols, required) \
+    {name, offsetof(vb_layer, ffn.experts.field), rows, cols, required, VB_EXPERTS}
 #define VB_GLOBAL_SLOT(name, field, rows, cols, required) \
-    {name, offsetof(vb_globals, field), rows, cols, required}
+    {name, offsetof(vb_globals, field), rows, cols, required, VB_ONE}
 /* clang-format on */
 
 /* decoder.c: what pre-norm decoders share. */
-extern const vb_slot vb_decoder_attention[];  /* norm, queries, keys and values apart, output */
-extern const vb_slot vb_decoder_ffn[];        /* norm, gate, up, down */
-extern const vb_slot vb_decoder_head_norms[]; /* of queries and keys */
-extern const vb_slot vb_decoder_biases[];     /* of every matrix, each optional */
-extern const vb_slot vb_decoder_globals[];    /* embedding, output norm, output matrix where it is not tied */
+extern const vb_slot vb_decoder_attention[];     /* norm, queries, keys and values apart, output */
+extern const vb_slot vb_decoder_ffn[];           /* norm, gate, up, down */
+extern const vb_slot vb_decoder_experts[];       /* router, gate, up, down of all experts of a layer */
+extern const vb_slot vb_decoder_shared_expert[]; /* gate, up, down */
+extern const vb_slot vb_decoder_head_norms[];    /* of queries and keys */
+extern const vb_slot vb_decoder_biases[];        /* of every matrix, each optional */
+extern const vb_slot vb_decoder_globals[]; /* embedding, output norm, output matrix where it is not tied */
 /* The sizes; allocates the layers and gives each the same plan: SwiGLU, the first RoPE table, no window. */
 void vb_decoder_sizes(vb_hparams *h, vb_model *m);
+/* The same for a mixture of experts in every layer, whose router is of this kind if the file does not say. */
+void vb_decoder_mixture(vb_hparams *h, vb_model *m, vb_router_kind kind, bool normalise);
+/* After it: the first layers are dense, as many as leading_dense_block_count says. */
+void vb_decoder_leading_dense(vb_hparams *h, vb_model *m);
+/* After both: layers with experts have a shared one of this length; 0: none. */
+void vb_decoder_share(vb_hparams *h, vb_model *m, int64_t length);
 /* The next RoPE table, with the base of this key and, if `scaled`, linear scaling. */
 vb_rope *vb_decoder_rope(vb_hparams *h, vb_model *m, bool halves, const char *base_key, double base,
                          bool scaled);
 /* The window that the file gives, or 0. */
 int vb_decoder_window(vb_hparams *h, const vb_model *m);
 
-extern const vb_arch vb_arch_llama, vb_arch_qwen2, vb_arch_qwen3, vb_arch_gemma3, vb_arch_phi3;
+extern const vb_arch vb_arch_llama, vb_arch_qwen2, vb_arch_qwen3, vb_arch_qwen3moe, vb_arch_gemma3,
+    vb_arch_phi3;
 
 #endif

@@ -23,6 +23,21 @@ const vb_slot vb_decoder_ffn[] = {
     {0},
 };
 
+const vb_slot vb_decoder_experts[] = {
+    VB_LAYER_SLOT("ffn_gate_inp.weight", ffn.experts.router, VB_EXPERTS, VB_DIM, true),
+    VB_EXPERT_SLOT("ffn_gate_exps.weight", w_gate, VB_EXPERT_FFN, VB_DIM, true),
+    VB_EXPERT_SLOT("ffn_up_exps.weight", w_up, VB_EXPERT_FFN, VB_DIM, true),
+    VB_EXPERT_SLOT("ffn_down_exps.weight", w_down, VB_DIM, VB_EXPERT_FFN, true),
+    {0},
+};
+
+const vb_slot vb_decoder_shared_expert[] = {
+    VB_LAYER_SLOT("ffn_gate_shexp.weight", ffn.w_gate, VB_SHARED_FFN, VB_DIM, true),
+    VB_LAYER_SLOT("ffn_up_shexp.weight", ffn.w_up, VB_SHARED_FFN, VB_DIM, true),
+    VB_LAYER_SLOT("ffn_down_shexp.weight", ffn.w_down, VB_DIM, VB_SHARED_FFN, true),
+    {0},
+};
+
 const vb_slot vb_decoder_head_norms[] = {
     VB_LAYER_SLOT("attn_q_norm.weight", attn.q_norm, VB_ONE, VB_HEAD, true),
     VB_LAYER_SLOT("attn_k_norm.weight", attn.k_norm, VB_ONE, VB_HEAD, true),
@@ -36,7 +51,7 @@ const vb_slot vb_decoder_biases[] = {
     VB_LAYER_SLOT("attn_output.bias", attn.bo, VB_ONE, VB_DIM, false),
     VB_LAYER_SLOT("ffn_gate.bias", ffn.b_gate, VB_ONE, VB_FFN, false),
     VB_LAYER_SLOT("ffn_up.bias", ffn.b_up, VB_ONE, VB_FFN, false),
-    VB_LAYER_SLOT("ffn_down.bias", ffn.b_down, VB_ONE, VB_DIM, false),
+    VB_LAYER_SLOT("ffn_down.bias", ffn.b_down, VB_ONE, VB_DENSE_DIM, false),
     {0},
 };
 
@@ -105,15 +120,11 @@ static void refuse_variants(vb_hparams *h) {
     bool is_causal;
     if (causal && !(vb_meta_bool(causal, 0, &is_causal) && is_causal))
         vb_hparams_refuse(h, VB_ERR_UNSUPPORTED, "attention.causal", "other than true is not supported");
-    if (vb_hparams_int(h, "expert_count", 0, 0, INT32_MAX) != 0)
-        vb_hparams_refuse(h, VB_ERR_UNSUPPORTED, "expert_count",
-                          "other than 0 (mixtures of experts) is not supported");
 }
 
 static void ignore_keys(vb_hparams *h) {
     vb_hparams_ignore(h, "vocab_size");         /* the output matrix has that many rows, or more */
     vb_hparams_ignore(h, "tensor_data_layout"); /* says how the file was converted */
-    vb_hparams_ignore(h, "expert_used_count");  /* of no experts */
     vb_hparams_ignore(h, "pooling_type");       /* for embeddings, taken after the logits' input */
     vb_hparams_ignore(h, "rope.scaling.original_context_length"); /* used by types that are refused */
     vb_hparams_ignore(h, "rope.scaling.finetuned");               /* says how the model was trained */
@@ -127,12 +138,13 @@ static void plan_layer(const vb_model_info *i, vb_layer *l) {
     l->ffn.dim = i->ffn_dim;
 }
 
-void vb_decoder_sizes(vb_hparams *h, vb_model *m) {
+/* ffn_dim: where the file may leave feed_forward_length out, what it then is; else -1. */
+static void read_sizes(vb_hparams *h, vb_model *m, int ffn_dim) {
     vb_model_info *i = &m->info;
     i->n_ctx = (int)vb_hparams_int(h, "context_length", -1, 1, VB_MAX_CONTEXT);
     i->dim = (int)vb_hparams_int(h, "embedding_length", -1, 1, VB_MAX_WIDTH);
     i->n_layers = (int)vb_hparams_int(h, "block_count", -1, 1, VB_MAX_LAYERS);
-    i->ffn_dim = (int)vb_hparams_int(h, "feed_forward_length", -1, 1, VB_MAX_WIDTH);
+    i->ffn_dim = (int)vb_hparams_int(h, "feed_forward_length", ffn_dim, 1, VB_MAX_WIDTH);
     read_heads(h, i);
     m->eps = (float)vb_hparams_float(h, "attention.layer_norm_rms_epsilon", (double)NAN, 1e-12, 1.0);
     m->embd_scale = 1.0f;
@@ -141,4 +153,81 @@ void vb_decoder_sizes(vb_hparams *h, vb_model *m) {
     if (h->rc == VB_OK)
         h->rc = vb_alloc((void **)&m->layers, (size_t)i->n_layers, sizeof *m->layers, "the layers", h->err);
     for (int layer = 0; layer < i->n_layers && h->rc == VB_OK; layer++) plan_layer(i, &m->layers[layer]);
+}
+
+void vb_decoder_sizes(vb_hparams *h, vb_model *m) {
+    read_sizes(h, m, -1);
+    if (vb_hparams_int(h, "expert_count", 0, 0, INT32_MAX) != 0)
+        vb_hparams_refuse(h, VB_ERR_UNSUPPORTED, "expert_count",
+                          "other than 0 (a mixture of experts) is not supported for this architecture");
+    vb_hparams_ignore(h, "expert_used_count"); /* of no experts */
+}
+
+/* ---------------------------------------------------------------------- mixtures of experts */
+
+/* The numbers that files use for the kinds of routers. */
+static vb_router_kind read_router_kind(vb_hparams *h, vb_router_kind otherwise) {
+    switch (vb_hparams_int(h, "expert_gating_func", 0, 0, INT32_MAX)) {
+    case 0: return otherwise; /* not said */
+    case 1: return VB_ROUTER_SOFTMAX;
+    case 2: return VB_ROUTER_SIGMOID;
+    case 3: return VB_ROUTER_SOFTMAX_CHOSEN;
+    }
+    vb_hparams_refuse(h, VB_ERR_UNSUPPORTED, "expert_gating_func",
+                      "other than 1 (softmax), 2 (sigmoid) and 3 (softmax of the chosen) is not supported");
+    return otherwise;
+}
+
+static void read_groups(vb_hparams *h, vb_experts *x) {
+    /* 0 stands for "no groups" in some files. */
+    x->groups = (int)vb_hparams_int(h, "expert_group_count", 1, 0, VB_MAX_EXPERT_GROUPS);
+    if (x->groups == 0) x->groups = 1;
+    x->groups_used = (int)vb_hparams_int(h, "expert_group_used_count", x->groups, 0, x->groups);
+    if (x->groups_used == 0) x->groups_used = x->groups;
+    if (h->rc || x->groups == 1) return;
+    const int size = x->n / x->groups;
+    if (x->n % x->groups || size < 2 || x->groups_used * size < x->used)
+        vb_hparams_refuse(h, VB_ERR_FORMAT, "expert_group_count",
+                          "does not divide expert_count into groups of two or more that hold "
+                          "expert_used_count experts");
+}
+
+void vb_decoder_mixture(vb_hparams *h, vb_model *m, vb_router_kind kind, bool normalise) {
+    vb_experts x = {.kind = kind, .normalise = normalise};
+    x.n = (int)vb_hparams_int(h, "expert_count", -1, 1, VB_MAX_EXPERTS);
+    x.used = (int)vb_hparams_int(h, "expert_used_count", -1, 1, VB_MAX_EXPERTS_USED);
+    if (h->rc == VB_OK && x.used > x.n)
+        vb_hparams_refuse(h, VB_ERR_FORMAT, "expert_used_count", "is larger than expert_count");
+    /* Without a length of their own experts have the layer's. */
+    const int64_t length = vb_hparams_find(h, "expert_feed_forward_length") ? 1 : -1;
+    read_sizes(h, m, (int)length);
+    x.dim = (int)vb_hparams_int(h, "expert_feed_forward_length", m->info.ffn_dim, 1, VB_MAX_WIDTH);
+    x.kind = read_router_kind(h, kind);
+    x.normalise = vb_hparams_bool(h, "expert_weights_norm", normalise);
+    x.scale = (float)vb_hparams_float(h, "expert_weights_scale", 1.0, 0.0, 1e6);
+    if (x.scale == 0.0f) x.scale = 1.0f; /* "none" in some files */
+    read_groups(h, &x);
+    m->info.n_experts = x.n;
+    m->info.n_experts_used = x.used;
+    for (int layer = 0; layer < m->info.n_layers && h->rc == VB_OK; layer++) {
+        m->layers[layer].ffn.dim = 0;
+        m->layers[layer].ffn.experts = x;
+    }
+}
+
+void vb_decoder_leading_dense(vb_hparams *h, vb_model *m) {
+    const int64_t dense = vb_hparams_int(h, "leading_dense_block_count", 0, 0, m->info.n_layers);
+    for (int layer = 0; layer < dense && h->rc == VB_OK; layer++) {
+        m->layers[layer].ffn.experts = (vb_experts){.n = 0};
+        m->layers[layer].ffn.dim = m->info.ffn_dim;
+    }
+}
+
+void vb_decoder_share(vb_hparams *h, vb_model *m, int64_t length) {
+    if (length < 0 || length > VB_MAX_WIDTH)
+        vb_hparams_refuse(h, VB_ERR_FORMAT, "expert_shared_feed_forward_length", "is too large");
+    for (int layer = 0; layer < m->info.n_layers && h->rc == VB_OK; layer++) {
+        vb_ffn *f = &m->layers[layer].ffn;
+        if (f->experts.n > 0) f->dim = (int)length;
+    }
 }

@@ -56,8 +56,10 @@ int main(void) {
     FUNCTION(attend_values);
     FUNCTION(swiglu);
     FUNCTION(geglu);
+    FUNCTION(swiglu_clamped);
     FUNCTION(softcap);
     FUNCTION(add);
+    FUNCTION(add_scaled);
     FUNCTION(to_half);
     FUNCTION(exp_weights);
     FUNCTION(exp_sum);
