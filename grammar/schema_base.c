@@ -481,7 +481,8 @@ static int read_values(vbj_compiler *c, const json_t *schema, vbj_expr *x, bool 
 
 /* What type is asked for, per type; numbers by schema_numbers.c. */
 static int typed_shape(vbj_compiler *c, const json_t *schema, int types, vbj_shape *out) {
-    int rc = vbj_shape_none(c, out);
+    int rc = 0;
+    vbj_shape_none(out);
     out->null = types & T_NULL;
     out->no = out->yes = types & T_BOOLEAN;
     vbj_string *s = vbj_take(&c->arena, 1, sizeof *s);
@@ -533,8 +534,8 @@ int vbj_base_complement(vbj_compiler *c, const json_t *schema, vbj_shape *out) {
     int rc = read_types(c, schema, &types);
     if (!rc) rc = read_values(c, schema, &values, &listed);
     if (!rc) rc = typed_shape(c, schema, types, &typed);
-    if (!rc) rc = vbj_shape_none(c, &wrong);
     if (rc) return rc;
+    vbj_shape_none(&wrong);
     vbj_string *s = (vbj_string *)(uintptr_t)typed.strings;
     if (types & T_STRING) rc = string_complement(c, s, &wrong);
     if (!rc && types & T_ARRAY) rc = array_complement(&f, typed.arrays);
@@ -544,11 +545,11 @@ int vbj_base_complement(vbj_compiler *c, const json_t *schema, vbj_shape *out) {
     wrong.objects = f.objects;
     wrong.n_objects = f.n_objects;
     if (types & (T_NUMBER | T_INTEGER)) wrong.numbers = (vbj_numbers){typed.numbers.no, typed.numbers.yes};
-    if (!rc) rc = vbj_shape_all(c, &others);
     if (rc) return rc;
+    vbj_shape_all(&others);
     others.null = !(types & T_NULL);
     others.no = others.yes = !(types & T_BOOLEAN);
-    if (types & (T_NUMBER | T_INTEGER)) rc = vbj_numbers_none(c, &others.numbers);
+    if (types & (T_NUMBER | T_INTEGER)) vbj_numbers_none(&others.numbers);
     if (types & T_STRING) others.n_strings = 0;
     if (types & T_ARRAY) others.n_arrays = 0;
     if (types & T_OBJECT) others.n_objects = 0;
@@ -598,8 +599,8 @@ static int value_object(vbj_compiler *c, const json_t *value, vbj_object *out) {
 }
 
 int vbj_value_shape(vbj_compiler *c, const json_t *value, vbj_shape *out) {
-    int rc = vbj_shape_none(c, out);
-    if (rc) return rc;
+    int rc = 0;
+    vbj_shape_none(out);
     vbj_string *s = vbj_take(&c->arena, 1, sizeof *s);
     vbj_array *a = vbj_take(&c->arena, 1, sizeof *a);
     vbj_object *o = vbj_take(&c->arena, 1, sizeof *o);
@@ -625,8 +626,8 @@ int vbj_value_complement(vbj_compiler *c, const json_t *value, vbj_shape *out) {
     vbj_shape one, all;
     failures f = {.c = c, .schema = c->at};
     int rc = vbj_value_shape(c, value, &one);
-    if (!rc) rc = vbj_shape_all(c, &all);
     if (rc) return rc;
+    vbj_shape_all(&all);
     if (one.null) all.null = false;
     if (one.no) all.no = false;
     if (one.yes) all.yes = false;
@@ -654,8 +655,11 @@ int vbj_value_complement(vbj_compiler *c, const json_t *value, vbj_shape *out) {
 
 int vbj_has_shape(vbj_compiler *c, const char *name, bool has, vbj_shape *out) {
     failures f = {.c = c, .schema = c->at};
-    int rc = has ? vbj_shape_all(c, out) : vbj_shape_none(c, out);
-    if (!rc) rc = with_property(&f, name, has ? VBJ_EXPR_TRUE : VBJ_EXPR_FALSE, has);
+    if (has)
+        vbj_shape_all(out);
+    else
+        vbj_shape_none(out);
+    int rc = with_property(&f, name, has ? VBJ_EXPR_TRUE : VBJ_EXPR_FALSE, has);
     out->objects = f.objects;
     out->n_objects = f.n_objects;
     return rc;

@@ -92,37 +92,37 @@ const vbj_dfa *vbj_build_end(vbj_build *b) {
     int32_t n = number_states(b, alive, number, order), n_edges = 0;
     vbj_dfa *d = vbj_take(a, 1, sizeof *d);
     if (!d) return NULL;
-    d->n_states = n;
-    d->first = vbj_take(a, (size_t)n + 1, sizeof *d->first);
-    d->accept = vbj_take(a, (size_t)n, sizeof *d->accept);
-    d->edges = vbj_take(a, (size_t)b->n_edges + 1, sizeof *d->edges);
-    if (!d->first || !d->accept || !d->edges) return NULL;
+    int32_t *first = vbj_take(a, (size_t)n + 1, sizeof *first);
+    bool *accept = vbj_take(a, (size_t)n, sizeof *accept);
+    vbj_edge *edges = vbj_take(a, (size_t)b->n_edges + 1, sizeof *edges);
+    if (!first || !accept || !edges) return NULL;
+    *d = (vbj_dfa){.n_states = n, .first = first, .edges = edges, .accept = accept};
     for (int32_t i = 0; i < n; i++) {
-        d->first[i] = n_edges;
-        d->accept[i] = b->accept[order[i]];
+        first[i] = n_edges;
+        accept[i] = b->accept[order[i]];
         for (int32_t e = b->first[order[i]]; e < b->first[order[i] + 1]; e++) {
             vbj_edge edge = b->edges[e];
             if (!alive[edge.to]) continue;
             edge.to = number[edge.to];
-            d->edges[n_edges++] = edge;
+            edges[n_edges++] = edge;
         }
     }
-    d->first[n] = n_edges;
+    first[n] = n_edges;
     return d;
 }
 
 const vbj_dfa *vbj_dfa_keep(vbj_arena *a, vbj_arena *part, const vbj_dfa *d) {
     vbj_dfa *copy = d ? vbj_take(a, 1, sizeof *copy) : NULL;
     if (copy) {
-        size_t n = (size_t)d->n_states, edges = (size_t)d->first[n];
-        copy->n_states = d->n_states;
-        copy->first = vbj_take(a, n + 1, sizeof *copy->first);
-        copy->accept = vbj_take(a, n, sizeof *copy->accept);
-        copy->edges = vbj_take(a, edges, sizeof *copy->edges);
-        if (copy->first && copy->accept && copy->edges) {
-            memcpy(copy->first, d->first, (n + 1) * sizeof *copy->first);
-            memcpy(copy->accept, d->accept, n * sizeof *copy->accept);
-            if (edges) memcpy(copy->edges, d->edges, edges * sizeof *copy->edges);
+        size_t n = (size_t)d->n_states, n_edges = (size_t)d->first[n];
+        int32_t *first = vbj_take(a, n + 1, sizeof *first);
+        bool *accept = vbj_take(a, n, sizeof *accept);
+        vbj_edge *edges = vbj_take(a, n_edges, sizeof *edges);
+        if (first && accept && edges) {
+            memcpy(first, d->first, (n + 1) * sizeof *first);
+            memcpy(accept, d->accept, n * sizeof *accept);
+            if (n_edges) memcpy(edges, d->edges, n_edges * sizeof *edges);
+            *copy = (vbj_dfa){.n_states = d->n_states, .first = first, .edges = edges, .accept = accept};
         } else {
             copy = NULL;
         }

@@ -28,9 +28,9 @@ typedef struct {
  * Immutable once made, and lives in an arena. */
 typedef struct {
     int32_t n_states;
-    int32_t *first;
-    vbj_edge *edges;
-    bool *accept;
+    const int32_t *first;
+    const vbj_edge *edges;
+    const bool *accept;
 } vbj_dfa;
 
 /* All functions that make an automaton return NULL where the arena is full. */

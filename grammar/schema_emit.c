@@ -42,6 +42,8 @@ vbg_node vbj_bracket(vbj_compiler *c, char open, vbg_node inner, bool empty, cha
 
 /* A rule of its own for each automaton: its share of a mask is computed once. */
 static int rule_of(vbj_compiler *c, const vbj_dfa *d, bool number, vbg_node *out) {
+    if (number) d = vbj_numbers_written(c, d);
+    if (!d) return vbj_full(c);
     const uint32_t *known = vbj_map_get(&c->spelt, d);
     if (!known) {
         uint32_t *rule = vbj_take(&c->arena, 1, sizeof *rule);

@@ -191,8 +191,8 @@ enum { VBJ_LATER = 1 };
 int vbj_shape_of(vbj_compiler *c, vbj_expr x, const vbj_shape **out);
 int vbj_shape_and(vbj_compiler *c, const vbj_shape *x, const vbj_shape *y, vbj_shape *out);
 int vbj_shape_or(vbj_compiler *c, const vbj_shape *x, const vbj_shape *y, vbj_shape *out);
-int vbj_shape_all(vbj_compiler *c, vbj_shape *out);
-int vbj_shape_none(vbj_compiler *c, vbj_shape *out);
+void vbj_shape_all(vbj_shape *out);
+void vbj_shape_none(vbj_shape *out);
 bool vbj_shape_empty(const vbj_shape *s);
 /* Is there a value? Three answers: what recursion or depth leaves open is MAYBE. */
 typedef enum { VBJ_NO, VBJ_YES, VBJ_MAYBE } vbj_answer;
@@ -213,8 +213,10 @@ int vbj_value_complement(vbj_compiler *c, const json_t *value, vbj_shape *out);
 int vbj_has_shape(vbj_compiler *c, const char *name, bool has, vbj_shape *out);
 
 /* schema_numbers.c: NULL dfa after an error, which is set. */
-int vbj_numbers_all(vbj_compiler *c, vbj_numbers *out);
-int vbj_numbers_none(vbj_compiler *c, vbj_numbers *out);
+void vbj_numbers_all(vbj_numbers *out);
+void vbj_numbers_none(vbj_numbers *out);
+/* The automaton itself, where d stands for all numbers. */
+const vbj_dfa *vbj_numbers_written(vbj_compiler *c, const vbj_dfa *d);
 /* The set that a schema's type (integer, if it says so alone), minimum, maximum, ... describe. */
 int vbj_numbers_base(vbj_compiler *c, const json_t *schema, bool integer, vbj_numbers *out);
 int vbj_numbers_value(vbj_compiler *c, const json_t *value, vbj_numbers *out);
@@ -305,7 +307,7 @@ struct vbj_compiler {
     } * bodies; /* strings with lengths */
     size_t n_bodies, bodies_room;
     vbg_node any_character, space, comma, colon;
-    const vbj_dfa *all_strings, *all_numbers, *no_numbers;
+    const vbj_dfa *all_strings;
 };
 
 #endif

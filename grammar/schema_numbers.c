@@ -305,36 +305,39 @@ static const vbj_dfa *set_of(vbj_compiler *c, const char *name, const machine *m
 
 /* ----------------------------------------------------------------------------------------- the sets */
 
-int vbj_numbers_all(vbj_compiler *c, vbj_numbers *out) {
-    if (!c->all_numbers) {
-        machine m = {.kind = COMPARE};
-        c->all_numbers = set_of(c, "number", &m, LESS | EQUAL | GREATER);
-        c->no_numbers = vbj_dfa_none(&c->arena);
-    }
-    *out = (vbj_numbers){c->all_numbers, c->no_numbers};
-    return c->all_numbers && c->no_numbers ? 0 : vbj_full(c);
+/* Of all numbers and of none only the identity counts until one is written out, which few schemas need. */
+static const int32_t no_edges[2] = {0, 0};
+static const bool accepts[1] = {true}, refuses[1] = {false};
+static const vbj_dfa every_number = {.n_states = 1, .first = no_edges, .accept = accepts};
+static const vbj_dfa no_number = {.n_states = 1, .first = no_edges, .accept = refuses};
+
+void vbj_numbers_all(vbj_numbers *out) {
+    *out = (vbj_numbers){&every_number, &no_number};
 }
 
-int vbj_numbers_none(vbj_compiler *c, vbj_numbers *out) {
-    vbj_numbers all;
-    int rc = vbj_numbers_all(c, &all);
-    *out = (vbj_numbers){all.no, all.yes};
-    return rc;
+void vbj_numbers_none(vbj_numbers *out) {
+    *out = (vbj_numbers){&no_number, &every_number};
+}
+
+const vbj_dfa *vbj_numbers_written(vbj_compiler *c, const vbj_dfa *d) {
+    static const char syntax[] =
+        "^-?(?:(?:0|[1-9][0-9]{0,19})(?:\\.[0-9]{1,20})?|"
+        "[1-9](?:\\.[0-9]{1,20})?[eE][+-]?(?:[0-9]{1,2}|0[0-9]{2}|[12][0-9]{2}|30[0-7]))$";
+    return d == &every_number ? vbj_pattern(c, NULL, "number", syntax, sizeof syntax - 1) : d;
 }
 
 static const vbj_dfa *product(vbj_compiler *c, const vbj_dfa *x, const vbj_dfa *y, vbj_product_kind kind) {
     char name[64];
     if (x == y) return x;
-    if (kind == VBJ_BOTH && (x == c->all_numbers || y == c->no_numbers)) return y;
-    if (kind == VBJ_BOTH && (y == c->all_numbers || x == c->no_numbers)) return x;
-    if (kind == VBJ_EITHER && (x == c->no_numbers || y == c->all_numbers)) return y;
-    if (kind == VBJ_EITHER && (y == c->no_numbers || x == c->all_numbers)) return x;
+    if (kind == VBJ_BOTH && (x == &every_number || y == &no_number)) return y;
+    if (kind == VBJ_BOTH && (y == &every_number || x == &no_number)) return x;
+    if (kind == VBJ_EITHER && (x == &no_number || y == &every_number)) return y;
+    if (kind == VBJ_EITHER && (y == &no_number || x == &every_number)) return x;
     snprintf(name, sizeof name, "%d %p %p", (int)kind, (const void *)x, (const void *)y);
     const vbj_dfa *d = vbj_cache_get(c, name);
     if (d) return d;
     d = vbj_dfa_product(&c->arena, x, y, kind);
-    if (d && vbj_dfa_empty(d)) d = c->no_numbers;
-    if (d && vbj_dfa_same(d, c->all_numbers)) d = c->all_numbers;
+    if (d && vbj_dfa_empty(d)) d = &no_number;
     return d && vbj_cache_put(c, name, d) ? d : NULL;
 }
 
@@ -411,7 +414,8 @@ static int one_end(vbj_compiler *c, const json_t *schema, const char *closed, co
 }
 
 int vbj_numbers_base(vbj_compiler *c, const json_t *schema, bool integer, vbj_numbers *out) {
-    int rc = vbj_numbers_all(c, out);
+    int rc = 0;
+    vbj_numbers_all(out);
     const json_t *divisor = json_object_get(schema, "multipleOf");
     if (!rc && integer) rc = whole(c, out);
     if (!rc) rc = one_end(c, schema, "minimum", "exclusiveMinimum", GREATER, out);
@@ -456,8 +460,8 @@ int vbj_numbers_value(vbj_compiler *c, const json_t *value, vbj_numbers *out) {
     const char *list[5];
     size_t lengths[5], n = spell_value(value, texts);
     for (size_t i = 0; i < n; i++) list[i] = texts[i], lengths[i] = strlen(texts[i]);
-    int rc = vbj_numbers_all(c, out);
-    if (!rc) rc = compared(c, value, LESS | GREATER, out);
+    vbj_numbers_all(out);
+    int rc = compared(c, value, LESS | GREATER, out);
     if (rc) return rc;
     const vbj_dfa *others = out->yes;
     snprintf(name, sizeof name, "value %s", texts[0]);

@@ -213,10 +213,7 @@ static int emit_needed(lowered *l) {
     vbj_compiler *c = l->c;
     const vbj_key_class *some = l->o->some;
     l->needed = VBG_NONE;
-    if (l->o->n_some > 1 || l->o->hi != VBJ_NO_LIMIT || l->o->lo > l->n_required + 1)
-        return vbj_refuse(c, VB_ERR_UNSUPPORTED, l->o->blame, "not",
-                          "of patternProperties, additionalProperties or propertyNames is not supported "
-                          "together with this");
+    bool simple = l->o->n_some == 1 && l->o->hi == VBJ_NO_LIMIT && l->o->lo <= l->n_required + 1;
     for (size_t i = 0; i < l->n_classes; i++) {
         const vbj_dfa *keys = vbj_dfa_product(&c->arena, l->classes[i].keys, some->keys, VBJ_BOTH);
         vbj_expr value = vbj_expr_and(c, l->classes[i].value, some->value);
@@ -224,6 +221,10 @@ static int emit_needed(lowered *l) {
         if (!keys) return vbj_full(c);
         if (value < 0) return value;
         if (vbj_dfa_empty(keys) || vbj_possible(c, value) == VBJ_NO) continue;
+        if (!simple)
+            return vbj_refuse(c, VB_ERR_UNSUPPORTED, l->o->blame, "not",
+                              "of patternProperties, additionalProperties or propertyNames is not supported "
+                              "together with this");
         if (vbj_dfa_count(&c->arena, keys, VBJ_NO_LIMIT) < VBJ_NO_LIMIT)
             return vbj_refuse(c, VB_ERR_UNSUPPORTED, l->o->blame, "not",
                               "of finitely many keys is not supported");
@@ -349,6 +350,7 @@ static int emit_simple(vbj_compiler *c, const vbj_object *o, vbg_node *out) {
     if (rc || l.impossible || l.n_required > o->hi) return rc;
     rc = emit_classes(&l);
     if (!rc && o->n_some) rc = emit_needed(&l);
+    if (!rc && o->n_some && l.needed == VBG_NONE) return 0;
     return rc ? rc : emit_lowered(&l, out);
 }
 

@@ -16,10 +16,11 @@ typedef struct {
 static int add_atom(vbj_compiler *c, atom_list *l, const void *atom) {
     for (size_t i = 0; i < l->n; i++)
         if (memcmp(l->items + i * l->size, atom, l->size) == 0) return 0;
-    if (l->n >= VBJ_MAX_ATOMS || !vbj_steps(&c->arena, 1 + l->n)) {
-        c->arena.full = true;
-        return vbj_full(c);
-    }
+    if (l->n >= VBJ_MAX_ATOMS)
+        return vbj_refuse(c, VB_ERR_UNSUPPORTED, c->at, "schema",
+                          "anyOf, oneOf, if, not and dependencies have more than %d combinations here",
+                          VBJ_MAX_ATOMS);
+    if (!vbj_steps(&c->arena, 1 + l->n)) return vbj_full(c);
     if (!vbj_grow(&c->arena, &l->items, l->n, &l->room, l->size)) return vbj_full(c);
     memcpy(l->items + l->n++ * l->size, atom, l->size);
     return 0;
@@ -53,7 +54,7 @@ static const vbj_string any_string = {NULL, 0, VBJ_NO_LIMIT};
 static const vbj_array any_array = {.hi = VBJ_NO_LIMIT};
 static const vbj_object any_object = {.hi = VBJ_NO_LIMIT};
 
-int vbj_shape_all(vbj_compiler *c, vbj_shape *out) {
+void vbj_shape_all(vbj_shape *out) {
     *out = (vbj_shape){.null = true,
                        .no = true,
                        .yes = true,
@@ -63,12 +64,12 @@ int vbj_shape_all(vbj_compiler *c, vbj_shape *out) {
                        .n_arrays = 1,
                        .objects = &any_object,
                        .n_objects = 1};
-    return vbj_numbers_all(c, &out->numbers);
+    vbj_numbers_all(&out->numbers);
 }
 
-int vbj_shape_none(vbj_compiler *c, vbj_shape *out) {
+void vbj_shape_none(vbj_shape *out) {
     memset(out, 0, sizeof *out);
-    return vbj_numbers_none(c, &out->numbers);
+    vbj_numbers_none(&out->numbers);
 }
 
 bool vbj_shape_empty(const vbj_shape *s) {
@@ -252,7 +253,8 @@ static int one_shape(vbj_compiler *c, const vbj_node *one, const vbj_shape *cont
     size_t n = one->n_kids;
     vbj_shape *inside = vbj_take(&c->arena, n, sizeof *inside);
     if (!inside) return vbj_full(c);
-    int rc = vbj_shape_none(c, out);
+    int rc = 0;
+    vbj_shape_none(out);
     for (size_t i = 0; i < n && !rc; i++) {
         const vbj_shape *s;
         rc = vbj_shape_of(c, one->kids[i], &s);
@@ -281,7 +283,8 @@ static int one_shape(vbj_compiler *c, const vbj_node *one, const vbj_shape *cont
 
 static int and_shape(vbj_compiler *c, const vbj_expr *kids, size_t n, vbj_shape *out) {
     vbj_shape context;
-    int rc = vbj_shape_all(c, &context);
+    int rc = 0;
+    vbj_shape_all(&context);
     bool choices = false;
     for (size_t i = 0; i < n && !rc; i++) {
         const vbj_shape *s;
@@ -297,7 +300,7 @@ static int and_shape(vbj_compiler *c, const vbj_expr *kids, size_t n, vbj_shape 
         return rc;
     }
     /* Once more in order, which is the order of keys. */
-    rc = vbj_shape_all(c, out);
+    vbj_shape_all(out);
     for (size_t i = 0; i < n && !rc; i++) {
         const vbj_shape *s = NULL;
         vbj_shape one;
@@ -351,8 +354,8 @@ static int compute(vbj_compiler *c, vbj_expr x, vbj_shape *out) {
     const vbj_node n = c->nodes[x];
     const vbj_shape *s;
     switch (n.kind) {
-    case VBJ_TRUE: return vbj_shape_all(c, out);
-    case VBJ_FALSE: return vbj_shape_none(c, out);
+    case VBJ_TRUE: vbj_shape_all(out); return 0;
+    case VBJ_FALSE: vbj_shape_none(out); return 0;
     case VBJ_BASE: return vbj_base_shape(c, n.value, out);
     case VBJ_VALUE: return vbj_value_shape(c, n.value, out);
     case VBJ_HAS: return vbj_has_shape(c, n.name, true, out);

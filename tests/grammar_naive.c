@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+bool grammar_naive_forgets;
+
 /* Texts that the nearest scope has recorded, the newest first. */
 typedef struct used {
     const char *s;
@@ -50,7 +52,7 @@ static bool resume(reader *r, size_t pos, const used *scope, const after *k) {
     case THEN: return match(r, k->node, pos, scope, k->next);
     case END_SCOPE: return resume(r, pos, k->scope, k->next);
     case END_FRESH:
-        for (const used *u = scope; u; u = u->next)
+        for (const used *u = grammar_naive_forgets ? NULL : scope; u; u = u->next)
             if (same_text(u->s, u->n, r->text + k->from, pos - k->from)) return false;
         return resume(r, pos, &(used){r->text + k->from, pos - k->from, scope}, k->next);
     case AGAIN:

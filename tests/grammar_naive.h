@@ -6,6 +6,9 @@
 
 #include "grammar/ir.h"
 
+/* A mistake to plant: fresh texts may come again. */
+extern bool grammar_naive_forgets;
+
 bool grammar_naive_match(const vbg_ir *ir, vbg_node root, const char *text, size_t n);
 
 #endif
