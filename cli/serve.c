@@ -224,12 +224,16 @@ static int server_params(serve_state *s) {
 
 /* How far loading is: on a terminal one line that changes, in a log a line per quarter. */
 typedef struct loading {
-    bool terminal;
-    int said; /* quarters of the model under way that a log has; -1: none yet */
+    vbs_server *server;
+    bool terminal, pair; /* pair: a draft model comes behind the target */
+    int said;            /* quarters of the model under way that a log has; -1: none yet */
 } loading;
 
 static void progress(void *user, const char *what, double fraction) {
     loading *l = user;
+    /* Of a pair the target is by far the larger part. */
+    const bool draft = !strcmp(what, "draft");
+    vbs_server_loading(l->server, !l->pair ? fraction : draft ? 0.85 + 0.15 * fraction : 0.85 * fraction);
     if (l->terminal) {
         fprintf(stderr, "\rloading the %s: %.0f %%%s", what, 100 * fraction, fraction >= 1 ? "\r\033[K" : "");
         return;
@@ -248,7 +252,10 @@ static int open_engine(serve_state *s) {
     const cli_options *o = s->o;
     vb_error err = {0};
     static loading l;
-    l = (loading){.terminal = isatty(STDERR_FILENO) == 1, .said = -1};
+    l = (loading){.server = s->server,
+                  .terminal = isatty(STDERR_FILENO) == 1,
+                  .pair = o->draft_model != NULL,
+                  .said = -1};
     s->ep = (vbs_engine_params){.target = o->model,
                                 .draft = o->draft_model,
                                 .pre = o->pre,

@@ -49,6 +49,7 @@ struct vbs_server {
     int wake[2]; /* a pipe: a byte tells the accepting thread to look at `draining` */
     bool fell_back;
     vbs_engine *_Atomic engine; /* NULL while loading */
+    atomic_int loaded;          /* meanwhile: per cent of all */
     vbs_terms terms;
     vb_chat *template;         /* NULL: none */
     vb_calls *calls;           /* how it writes calls and reasoning; NULL with it */

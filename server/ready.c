@@ -101,6 +101,10 @@ int vbs_server_ready(vbs_server *s, vbs_engine *e, vb_error *err) {
     return rc;
 }
 
+void vbs_server_loading(vbs_server *s, double fraction) {
+    atomic_store(&s->loaded, (int)(100 * fraction));
+}
+
 const char *vbs_server_no_chat(const vbs_server *s) {
     return s->template ? NULL : s->no_chat;
 }

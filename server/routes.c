@@ -52,7 +52,8 @@ static int health(vbs_call *c) {
     if (c->s->draining)
         vbs_refuse(&p, 503, "server_error", "shutting_down", NULL, "the server is shutting down");
     else if (!c->s->engine)
-        vbs_refuse(&p, 503, "server_error", "loading", NULL, "the models are being loaded");
+        vbs_refuse(&p, 503, "server_error", "loading", NULL, "the models are being loaded: %d %%",
+                   atomic_load(&c->s->loaded));
     else
         return vbs_reply_json(c, 200, json_pack("{ss}", "status", "ok"));
     return vbs_reply_problem(c, &p);
@@ -102,6 +103,22 @@ static void add_chat(const vbs_server *s, json_t *o) {
                                   i.reads_effort));
 }
 
+/* The texts that --system-prompt knows by name. */
+static json_t *system_prompts(void) {
+    json_t *o = json_object();
+    for (const vbs_asset *a = VBS_ASSETS; a->name; a++) {
+        static const char folder[] = "prompts/";
+        char name[40];
+        size_t n = a->n;
+        if (strncmp(a->name, folder, strlen(folder)) != 0) continue;
+        snprintf(name, sizeof name, "%s", a->name + strlen(folder));
+        name[strcspn(name, ".")] = 0;
+        while (n && ((const char *)a->bytes)[n - 1] == '\n') n--;
+        json_object_set_new(o, name, vbs_json_text((const char *)a->bytes, n));
+    }
+    return o;
+}
+
 static int props(vbs_call *c) {
     const vbs_server *s = c->s;
     const vb_sampling *d = &s->terms.sampling;
@@ -123,6 +140,7 @@ static int props(vbs_call *c) {
     add_chat(s, o);
     const char *system = s->terms.system_prompt ? s->terms.system_prompt : "";
     json_object_set_new(o, "system_prompt", vbs_json_text(system, strlen(system)));
+    json_object_set_new(o, "system_prompts", system_prompts());
     json_object_set_new(o, "default_generation_settings",
                         json_pack("{so si so so so so so si}", "temperature", vbs_json_real(d->temperature),
                                   "top_k", d->top_k, "top_p", vbs_json_real(d->top_p), "min_p",

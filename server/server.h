@@ -70,6 +70,8 @@ typedef struct vbs_server_params {
 int vbs_server_open(vbs_server **out, const vbs_server_params *p, vb_error *err);
 int vbs_server_port(const vbs_server *s);       /* the one that it got */
 bool vbs_server_fell_back(const vbs_server *s); /* 8000 was taken */
+/* How much of the models is loaded, 0 to 1: /health says it. */
+void vbs_server_loading(vbs_server *s, double fraction);
 /* From now on requests are answered. Errors: a system prompt that the model's chat template does not take. */
 int vbs_server_ready(vbs_server *s, vbs_engine *e, vb_error *err);
 /* Why there is no chat, or NULL if there is. */

@@ -69,7 +69,8 @@ function randomSeed() {
   return String((high & 0xffff) * 2 ** 32 + low);
 }
 
-// Sends a request and hands over what comes: on.piece(text, tokens), on.progress(sentence), on.end(reason), on.report(json).
+// Sends a request and hands over what comes: on.piece(text, tokens), on.reasoning(text, tokens), on.call(delta),
+// on.progress(sentence), on.end(reason), on.report(json).
 async function generate(path, body, key, signal, on) {
   const response = await ask(path, key, {
     method: "POST", signal, body, headers: { "Content-Type": "application/json" },
@@ -83,9 +84,11 @@ async function generate(path, body, key, signal, on) {
     const chunk = JSON.parse(data);
     if (chunk.error) throw new ServerError(500, chunk.error.message);
     for (const choice of chunk.choices) {
-      const text = choice.delta ? choice.delta.content : choice.text;
+      const delta = choice.delta || { content: choice.text };
       const tokens = choice.verbatim ? choice.verbatim.tokens : [];
-      if (text || tokens.length) on.piece(text || "", tokens);
+      if (delta.reasoning_content) on.reasoning(delta.reasoning_content, tokens);
+      else if (delta.content || tokens.length) on.piece(delta.content || "", tokens);
+      for (const call of delta.tool_calls || []) on.call(call);
       if (choice.finish_reason) on.end(choice.finish_reason);
     }
     if (chunk.stats) on.report(chunk);

@@ -35,7 +35,7 @@ const sums = page => page.evaluate(() => {
 
 async function key(page) {
   await page.waitForSelector("#error:not([hidden])");
-  ok("without a key: the 401 as text", (await text(page, "#error")).includes("401"));
+  ok("without a key: what to do, in words", /asks for an API key.*401/.test(await text(page, "#error")), await text(page, "#error"));
   ok("and the key's field has the focus", await page.evaluate(() => document.activeElement.id === "key"));
   await page.keyboard.type("wrong");
   await page.keyboard.press("Tab");
@@ -65,7 +65,7 @@ async function write(page) {
   ok("most of 96 tokens are pieces of their own", s.pieces > 60 && s.pieces <= 96, s);
   ok("accepted drafts and the target's own", s.kinds.includes("draft") && (s.kinds.includes("residual") || s.kinds.includes("bonus")), s.kinds);
   ok("in different colours", new Set(Object.values(s.colours)).size === s.kinds.length, s.colours);
-  ok("tokens per second and acceptance", /96 tokens, [\d.]+ tokens\/s, \d+ of \d+ drafts accepted/.test(await text(page, ".numbers")), await text(page, ".numbers"));
+  ok("tokens per second and acceptance", /96 tokens, [\d.]+ tokens\/s, \d+ of \d+ guesses right/.test(await text(page, ".numbers")), await text(page, ".numbers"));
   ok("acceptance over the steps", (await page.locator(".chart rect.accepted").count()) > 3);
   ok("the seed, all its digits", (await page.locator("article").innerText()).includes(SEED));
   return s;
@@ -152,7 +152,7 @@ async function stopMidway(page) {
   await page.focus("#prompt");
   await page.keyboard.press("Control+Enter");
   await page.waitForSelector("article:nth-of-type(2) button.again:enabled");
-  ok("stopped midway: the state says so", (await text(page, "#state")).startsWith("Stopped: "), [await text(page, "#state"), await text(page, "#error")]);
+  ok("stopped midway: the state says so", (await text(page, "article:nth-of-type(2) .row")).includes("Stopped."), [await text(page, "#state"), await text(page, "#error")]);
   const pieces = await page.locator("article:nth-of-type(2) .text .token").count();
   ok("stopped midway: the tokens so far stay", pieces > 0 && pieces < 300, pieces);
   await page.getByRole("button", { name: "Run the target alone" }).nth(1).click();
@@ -199,17 +199,27 @@ async function inScheme(browser, colorScheme) {
     await page.screenshot({ path: SCREENSHOT, clip: { x: 0, y: 0, width: 1180, height: 690 } });
     ok("the screenshot has less than 200 KB", require("fs").statSync(SCREENSHOT).size < 200000);
   }
-  if (SHOTS) await page.screenshot({ path: `${SHOTS}/${colorScheme}.png` });
-  await page.setViewportSize({ width: 360, height: 740 });
-  ok(`${colorScheme}: nothing is wider than a phone`, await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth));
+  for (const [width, height] of [[1680, 1050], [1180, 760], [820, 1180], [360, 740]]) {
+    await page.setViewportSize({ width, height });
+    await page.evaluate(() => { document.getElementById("settings").open = innerWidth >= 960; scrollTo(0, 0); });
+    ok(`${colorScheme}, ${width}: nothing is wider than the window`, await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth));
+    ok(`${colorScheme}, ${width}: the field stays in view`, await inView(page, "#prompt"));
+    ok(`${colorScheme}, ${width}: nothing scrolls inside the page`, await page.evaluate(() =>
+      [...document.querySelectorAll("body *")].every(e => e.matches("textarea, pre") || e.scrollHeight <= e.clientHeight + 1 ||
+        !/auto|scroll/.test(getComputedStyle(e).overflowY))));
+    if (SHOTS) await page.screenshot({ path: `${SHOTS}/${colorScheme}-${width}.png` });
+  }
+  ok(`${colorScheme}: on a phone the colours are explained above the text`, await page.evaluate(() =>
+    document.getElementById("bar").getBoundingClientRect().bottom <= document.querySelector("article").getBoundingClientRect().top));
   await page.locator(".text .token.draft").nth(4).click();
   ok(`${colorScheme}: on a phone the token's panel is in view`, await page.evaluate(() => {
     const box = document.getElementById("token").getBoundingClientRect();
     return box.height > 20 && box.top >= 0 && box.bottom <= innerHeight + 1;
   }));
-  if (SHOTS) await page.screenshot({ path: `${SHOTS}/${colorScheme}-phone.png` });
+  if (SHOTS) await page.screenshot({ path: `${SHOTS}/${colorScheme}-phone-token.png` });
   await page.keyboard.press("Escape");
   await page.setViewportSize({ width: 1180, height: 760 });
+  await page.evaluate(() => { document.getElementById("settings").open = true; });
   await planted(page);
   await refusals(page);
   await stopMidway(page);
@@ -217,6 +227,116 @@ async function inScheme(browser, colorScheme) {
   ok(`${colorScheme}: nothing was asked from outside`, outside.length === 0, outside);
   ok(`${colorScheme}: no errors in the console`, problems.length === 0, problems);
   await context.close();
+}
+
+const inView = (page, selector) => page.locator(selector).first().evaluate(e => {
+  const box = e.getBoundingClientRect();
+  return box.top >= 0 && box.bottom <= innerHeight + 1;
+});
+
+// What a chat request is answered with, as the server would stream it.
+const stream = (...deltas) => deltas.map(d => `data: ${JSON.stringify({ choices: [{ index: 0, ...d }] })}\n\n`).join("") + "data: [DONE]\n\n";
+const answerWith = (page, body) => page.route("**/v1/chat/completions", route => route.fulfill({ contentType: "text/event-stream", body }));
+
+// The first minute: the page waits for the models, says what it is, has examples, and follows the text.
+async function newcomer(browser) {
+  const context = await browser.newContext({ viewport: { width: 1180, height: 620 }, permissions: ["clipboard-read", "clipboard-write"] });
+  const page = await context.newPage();
+  let polls = 0;
+  await page.route("**/health", route => (++polls > 2 ? route.continue() : route.fulfill({
+    status: 503, contentType: "application/json", body: '{"error":{"message":"the models are being loaded: 40 %"}}',
+  })));
+  await page.goto(CHAT_URL);
+  await page.waitForFunction(() => document.getElementById("state").textContent.includes("40 %"));
+  ok("while models load, how far", true);
+  await page.waitForFunction(() => document.getElementById("about").textContent !== "");
+  ok("and then by itself", polls > 2, polls);
+  await page.waitForFunction(() => document.activeElement.id === "prompt");
+  ok("the cursor stands in the field", true);
+  ok("a sentence says what this is", (await text(page, "#what")).includes("guesses ahead"));
+  if (SHOTS) await page.screenshot({ path: `${SHOTS}/first.png` });
+  ok("three examples", (await page.locator(".example").count()) === 3);
+  await page.fill("#max_tokens", "300");
+  await page.fill("#temperature", "0,7");
+  const asked = page.waitForRequest(r => r.method() === "POST");
+  await page.locator(".example").first().click();
+  ok("a decimal comma is a number", JSON.parse((await asked).postData()).temperature === 0.7);
+  await waitDone(page);
+  ok("a click is an answer", (await page.locator("article .formatted").first().innerText()).length > 50);
+  await page.waitForFunction(() => innerHeight + scrollY >= document.documentElement.scrollHeight - 2);
+  ok("the page has followed the text", true);
+  if (SHOTS) await page.screenshot({ path: `${SHOTS}/chat.png` });
+  ok("and the examples are gone", await page.locator("#examples").isHidden());
+  await page.getByRole("button", { name: "Copy", exact: true }).click();
+  const copied = await page.evaluate(() => navigator.clipboard.readText());
+  const shown = await page.evaluate(() => turns[0].text);
+  ok("Copy: the text", copied === shown, [copied, shown]);
+  await page.keyboard.press("Control+a");
+  const selected = await page.evaluate(() => getSelection().toString());
+  ok("selected, the text is there once", selected.split(shown.trim().split("\n")[0]).length === 2, selected);
+  await page.locator("#view-tokens").check();
+  ok("tokens on demand", await page.locator("article .text .token.draft").first().isVisible());
+  ok("with their colours explained", await page.locator("#bar").isVisible());
+  if (await page.getByRole("button", { name: "Go on" }).count()) {
+    const more = page.waitForRequest(r => r.method() === "POST");
+    await page.getByRole("button", { name: "Go on" }).click();
+    const body = JSON.parse((await more).postData());
+    await waitDone(page);
+    ok("Go on: the answer itself is continued", body.messages.at(-1).role === "assistant" && body.messages.at(-1).content === shown, body.messages);
+    ok("in the same turn", (await page.locator("article").count()) === 1 && (await page.evaluate(() => turns[0].text.length)) >= shown.length);
+  }
+  await page.fill("#max_tokens", "12");
+  await page.locator("#prompt").fill("And then?");
+  await page.keyboard.press("Enter");
+  await waitDone(page);
+  const before = await page.evaluate(() => turns.map(t => [t.prompt, t.text, t.ids]));
+  await page.reload();
+  await page.waitForFunction(() => document.querySelectorAll("article").length === 2);
+  ok("a reload keeps the conversation", JSON.stringify(await page.evaluate(() => turns.map(t => [t.prompt, t.text, t.ids]))) === JSON.stringify(before));
+  await context.close();
+}
+
+// What models write that is no plain text: formatted safely; reasoning folded; calls and their results.
+async function structures(browser) {
+  const page = await browser.newPage({ viewport: { width: 1180, height: 760 } });
+  await page.goto(CHAT_URL);
+  await page.waitForFunction(() => document.getElementById("about").textContent !== "");
+  const markdown = "# Title\n\n**bold** and `code`, <img src=x onerror=alert(1)> [bad](javascript:alert(1)) [good](https://example.org)\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n```c\nint x;\n```\n- one\n- two";
+  await answerWith(page, stream({ delta: { role: "assistant", reasoning_content: "Let me " } }, { delta: { reasoning_content: "think." } }, { delta: { content: markdown } }, { delta: {}, finish_reason: "stop" }));
+  await page.locator("#prompt").fill("Show it");
+  await page.keyboard.press("Enter");
+  await waitDone(page);
+  await page.waitForSelector(".formatted table");
+  ok("Markdown is formatted", (await page.locator(".formatted strong, .formatted li, .formatted pre, .formatted th").count()) === 6, await page.locator(".formatted").innerHTML());
+  ok("HTML of a model stays text", (await page.locator(".formatted img").count()) === 0 && (await text(page, ".formatted")).includes("<img src=x"));
+  ok("links lead to the web only", JSON.stringify(await page.locator(".formatted a").evaluateAll(l => l.map(a => a.getAttribute("href")))) === '["https://example.org"]');
+  ok("reasoning is folded", !(await page.locator(".reasoning").evaluate(e => e.open)) && (await page.locator(".thoughts").textContent()) === "Let me think.");
+  await page.unroute("**/v1/chat/completions");
+  await answerWith(page, stream({ delta: { tool_calls: [{ index: 0, id: "c1", type: "function", function: { name: "weather", arguments: "" } }] } },
+    { delta: { tool_calls: [{ index: 0, function: { arguments: '{"city":' } }] } }, { delta: { tool_calls: [{ index: 0, function: { arguments: '"Oslo"}' } }] } }, { delta: {}, finish_reason: "tool_calls" }));
+  await page.fill("#tools", '[{"type":"function","function":{"name":"weather","parameters":{"type":"object"}}}]');
+  const asked = page.waitForRequest(r => r.method() === "POST");
+  await page.locator("#prompt").fill("Weather?");
+  await page.keyboard.press("Enter");
+  ok("tools are sent", JSON.parse((await asked).postData()).tools[0].function.name === "weather");
+  await waitDone(page);
+  await page.waitForFunction(() => document.querySelector(".call") && document.querySelector(".call").textContent.includes("Oslo"));
+  ok("a call is shown", (await text(page, ".call")).startsWith("calls weather"));
+  await page.unroute("**/v1/chat/completions");
+  await answerWith(page, stream({ delta: { content: "Rain." } }, { delta: {}, finish_reason: "stop" }));
+  const results = page.waitForRequest(r => r.method() === "POST");
+  await page.locator(".results textarea").fill('{"rain":true}');
+  await page.getByRole("button", { name: "Send results" }).click();
+  const sent = JSON.parse((await results).postData()).messages.slice(-2);
+  await waitDone(page);
+  ok("its result goes back under its id", sent[0].tool_calls[0].id === "c1" && sent[0].tool_calls[0].function.arguments === '{"city":"Oslo"}' && sent[1].tool_call_id === "c1" && sent[1].content === '{"rain":true}', sent);
+  await page.fill("#tools", "[{");
+  await page.locator("#prompt").fill("x");
+  await page.keyboard.press("Enter");
+  await page.waitForSelector("#error:not([hidden])");
+  ok("tools that are no JSON: said so", (await text(page, "#error")).startsWith("Tools: this is no JSON"));
+  if (SHOTS) await page.screenshot({ path: `${SHOTS}/structures.png` });
+  await page.close();
 }
 
 // Turns of a conversation, sent with Enter; the second one carries the first.
@@ -250,6 +370,8 @@ async function chat(browser) {
   try {
     for (const scheme of ["light", "dark"]) await inScheme(browser, scheme);
     await chat(browser);
+    await newcomer(browser);
+    await structures(browser);
   } catch (error) {
     ok("the page does what is waited for: " + String(error.message).split("\n")[0], false, error.stack);
   }
