@@ -11,7 +11,7 @@ const MOST = { chat: "1024", text: "160" };
 const KEPT = "verbatim.turns"; // in the tab's own storage: a reload finds the conversation again, a new tab does not
 const server = { name: "", chat: false, preset: "", room: 0, prompts: {} };
 const turns = [];
-let control = null, following = true, lastScroll = 0;
+let control = null, following = true;
 
 // ---------------------------------------------------------------------------------------------------- state and errors
 
@@ -472,10 +472,13 @@ document.addEventListener("keydown", event => {
   $("token").classList.remove("shown");
 });
 // Whoever scrolls up reads there; at the bottom the page follows the text again.
+// (What only changes the page's height scrolls too, so hands and keys are looked at, not the position.)
+for (const kind of ["wheel", "touchmove"]) document.addEventListener(kind, () => { following = false; }, { passive: true });
+document.addEventListener("keydown", event => {
+  if (["PageUp", "Home", "ArrowUp"].includes(event.key) && event.target.tagName !== "TEXTAREA") following = false;
+});
 document.addEventListener("scroll", () => {
-  if (scrollY < lastScroll - 2) following = false;
-  if (innerHeight + scrollY > document.documentElement.scrollHeight - 20) following = true;
-  lastScroll = scrollY;
+  following ||= innerHeight + scrollY > document.documentElement.scrollHeight - 20;
 }, { passive: true });
 // On narrow screens the token's panel lies over the page's foot while it is wanted.
 document.addEventListener("pointerdown", event => {
