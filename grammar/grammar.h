@@ -6,7 +6,14 @@
 #include "grammar/node.h"
 
 struct vb_grammar {
-    vbg_ir *ir; /* never changes any more */
+    vbg_ir *ir;       /* never changes any more */
+    uint8_t hash[16]; /* XXH3-128 of kind, parameters and source text; zeros if it was built otherwise */
 };
+
+/* Reads GBNF into the builder. */
+int vbg_gbnf_read(vbg_ir *ir, const char *text, size_t n, vbg_node *root, vb_error *err);
+
+/* Writes out small regular rules where they are named (inline.c). Rules that are used must be set. */
+int vbg_inline_small(vbg_ir *ir, vbg_node *root, vb_error *err);
 
 #endif

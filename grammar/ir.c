@@ -192,25 +192,40 @@ vbg_node vbg_text(vbg_ir *ir, const char *bytes, size_t n) {
 
 /* ----------------------------------------------------------------------------------------- sequences */
 
+/* What is run as one lexeme: regular, and no counted repetition in it. */
+static bool lexical(const vbg_ir *ir, vbg_node n) {
+    return (ir->nodes[n].flags & (VBG_F_REGULAR | VBG_F_COUNTED)) == VBG_F_REGULAR;
+}
+
+/* The sequence of a, which is none or is lexical in front of what is not, and b. */
+static vbg_node pair(vbg_ir *ir, vbg_node a, vbg_node b) {
+    const vbg_item behind = ir->nodes[b];
+    if (behind.kind == VBG_K_SEQ && lexical(ir, a) && !lexical(ir, b) && lexical(ir, behind.a))
+        return pair(ir, vbg_seq(ir, a, behind.a), behind.b); /* two lexemes side by side are one */
+    const unsigned x = ir->nodes[a].flags, y = ir->nodes[b].flags;
+    const unsigned both = VBG_F_REGULAR | VBG_F_NULLABLE | VBG_F_PURE | VBG_F_TEXT;
+    return intern(ir, (vbg_item){.kind = VBG_K_SEQ,
+                                 .flags = (uint8_t)((x & y & both) | ((x | y) & VBG_F_COUNTED)),
+                                 .a = a,
+                                 .b = b});
+}
+
 vbg_node vbg_seq(vbg_ir *ir, vbg_node a, vbg_node b) {
     if (ir->error.code || a == VBG_NONE || b == VBG_NONE) return VBG_NONE;
     if (a == VBG_EMPTY) return b;
     if (b == VBG_EMPTY) return a;
-    /* (x y) b = x (y b): the sequences on a's right spine, innermost first. */
+    if (lexical(ir, a) && !lexical(ir, b)) return pair(ir, a, b);
+    /* (x y) b = x (y b): what stands on a's right spine, the last one first. */
     vbg_node *spine = NULL;
     size_t n = 0, room = 0;
     for (; ir->nodes[a].kind == VBG_K_SEQ; a = ir->nodes[a].b) {
         if (vb_grow((void **)&spine, &room, n + 1, sizeof *spine, "a grammar", &ir->error)) break;
         spine[n++] = ir->nodes[a].a;
     }
-    for (vbg_node left = a;; left = spine[--n]) {
-        const unsigned x = ir->nodes[left].flags, y = ir->nodes[b].flags;
-        const unsigned both = VBG_F_REGULAR | VBG_F_NULLABLE | VBG_F_PURE | VBG_F_TEXT;
-        b = intern(ir, (vbg_item){.kind = VBG_K_SEQ,
-                                  .flags = (uint8_t)((x & y & both) | ((x | y) & VBG_F_COUNTED)),
-                                  .a = left,
-                                  .b = b});
-        if (n == 0 || ir->error.code) break;
+    for (vbg_node left = a; !ir->error.code; left = spine[--n]) {
+        /* Only a lexeme in front of what is none can be a sequence itself. */
+        b = ir->nodes[left].kind == VBG_K_SEQ && lexical(ir, b) ? vbg_seq(ir, left, b) : pair(ir, left, b);
+        if (n == 0) break;
     }
     free(spine);
     return ir->error.code ? VBG_NONE : b;

@@ -8,7 +8,7 @@ typedef enum vbg_kind {
     VBG_K_NONE,
     VBG_K_EMPTY,
     VBG_K_BYTES,  /* a: index of the set */
-    VBG_K_SEQ,    /* a, b; a is never itself a sequence */
+    VBG_K_SEQ,    /* a, b; a is no sequence, or a lexeme that is one, in front of a b that is none */
     VBG_K_ALT,    /* b members from lists[a], ascending, each once, none an alternation */
     VBG_K_AND,    /* likewise */
     VBG_K_NOT,    /* a */
@@ -93,6 +93,9 @@ vbg_node vbg_repeat_as(vbg_ir *ir, vbg_node a, uint32_t min, uint32_t max, bool 
  * counts, rounds that begin with many bytes, and no round the beginning of another, so that a text has one
  * count. */
 bool vbg_is_counted(vbg_ir *ir, vbg_node a, uint32_t min, uint32_t max);
+/* All ways to write the JSON string that a text is, quotation marks included; the text itself if it is
+ * none. */
+vbg_node vbg_spellings(vbg_ir *ir, const char *s, size_t n);
 /* The derivative of a regular node by a byte. */
 vbg_node vbg_derive(vbg_ir *ir, vbg_node n, uint8_t c);
 /* One byte of each class of bytes that no set and no DFA of the builder tells apart. */

@@ -648,14 +648,6 @@ int vb_kernels_resolve(const char *name, const char **out, vb_error *err);
 /* What this CPU has that kernels use, in words: "AVX2 with FMA and F16C, AVX-512 with VNNI". */
 const char *vb_cpu_describe(void);
 
-/* ----------------------------------------------------------------------------------------- grammars */
-
-/* A language over bytes: which texts are complete, and so which are beginnings of one (docs/grammar.md).
- * Immutable. */
-typedef struct vb_grammar vb_grammar;
-
-void vb_grammar_close(vb_grammar *g);
-
 /* ----------------------------------------------------------------------------------------- sampling */
 
 typedef struct vb_logit_bias {
@@ -708,6 +700,115 @@ typedef struct vb_dist {
     const uint64_t *w;
     uint64_t total;
 } vb_dist;
+
+/* ----------------------------------------------------------------------------------------- grammars */
+
+/* A language over bytes: which texts are complete, and so which are beginnings of one (docs/grammar.md).
+ * Immutable. */
+typedef struct vb_grammar vb_grammar;
+
+typedef enum vb_grammar_kind {
+    VB_GRAMMAR_GBNF = 0,    /* rules, as llama.cpp's programs take them; the text is one of `root` */
+    VB_GRAMMAR_REGEX,       /* a regular expression, which the whole text matches */
+    VB_GRAMMAR_JSON_SCHEMA, /* JSON texts that are valid under a JSON schema */
+    VB_GRAMMAR_JSON_OBJECT  /* any JSON object; the source text is not looked at */
+} vb_grammar_kind;
+
+/* Zeros are defaults. */
+typedef struct vb_grammar_params {
+    bool any_whitespace; /* schemas: white space wherever RFC 8259 allows it, in bounded runs */
+    bool strict;         /* schemas: the subset that other servers call strict, where they differ */
+} vb_grammar_params;
+
+/* Reads a grammar. VB_ERR_FORMAT if it is none (names line or place), VB_ERR_UNSUPPORTED for what is not
+ * supported, by name, and for what would take too much memory or time, VB_ERR_ARGUMENT if no text at all is
+ * complete under it. p = NULL: defaults. */
+int vb_grammar_open(vb_grammar **out, vb_grammar_kind kind, const char *text, size_t len,
+                    const vb_grammar_params *p, vb_error *err);
+void vb_grammar_close(vb_grammar *g);
+
+/* What the ids of a tokenizer stand for, as a tree that masks are made with. Made once for a tokenizer
+ * (a tenth of a second for 150,000 ids), shared by any number of constraints. Immutable. */
+typedef struct vb_vocabulary vb_vocabulary;
+
+/* n_vocab: ids of the model, the rows of its output matrix; 0: those of the tokenizer.
+ * VB_ERR_UNSUPPORTED for a text of more than 2,048 bytes. The tokenizer must outlive it. */
+int vb_vocabulary_open(vb_vocabulary **out, const vb_tokenizer *t, int32_t n_vocab, vb_error *err);
+void vb_vocabulary_close(vb_vocabulary *v);
+
+/* A grammar under a vocabulary: its states, and the masks of ids that follow from them, made as they
+ * are needed and kept within a bound. Any number of guides share one, from any threads: it locks itself. */
+typedef struct vb_constraint vb_constraint;
+
+typedef struct vb_constraint_params {
+    const int32_t *end; /* ids that end the text; NULL: all stops of the tokenizer (vb_stop_ids) */
+    size_t n_end;
+    const int32_t *banned; /* ids that are never generated (a bias of -infinity). Default: none */
+    size_t n_banned;
+    size_t max_bytes; /* of states and masks. 0: 64 MiB. What does not fit is forgotten and made again */
+} vb_constraint_params;
+
+/* VB_ERR_ARGUMENT if no text of the grammar can be spelled with these ids, or there is no end id. The grammar
+ * and the vocabulary must outlive it. p = NULL: defaults. */
+int vb_constraint_open(vb_constraint **out, const vb_grammar *g, const vb_vocabulary *v,
+                       const vb_constraint_params *p, vb_error *err);
+void vb_constraint_close(vb_constraint *c);
+
+typedef struct vb_constraint_stats {
+    uint64_t masks, kept;      /* masks asked for; those of them that were there already */
+    double mask_s, slowest_s;  /* time that making them took, in all and the slowest one */
+    uint64_t states, lexemes;  /* that exist now */
+    size_t bytes, vocab_bytes; /* of states and masks; of the vocabulary's tries */
+    uint64_t forgotten;        /* how often the bound was met */
+} vb_constraint_stats;
+void vb_constraint_stats_get(vb_constraint *c, vb_constraint_stats *out);
+
+/* What may follow a text, in bytes, whatever ids may spell: bit c % 64 of word c / 64 of `next` is set
+ * iff byte c may come. *complete: the text may end here. No
+ * bit and not complete: it is no beginning of a text of the grammar; *valid (may be NULL) is then the
+ * length of the longest beginning of it that is one, else `len`. */
+int vb_constraint_text(vb_constraint *c, const char *text, size_t len, uint64_t next[4], bool *complete,
+                       size_t *valid, vb_error *err);
+
+/* One generation under a constraint. Belongs to one thread at a time. */
+typedef struct vb_guide vb_guide;
+
+typedef struct vb_guide_params {
+    /* The grammar begins after the first of these ids; until then all ids are allowed, end ids too if
+     * `end_before`. None: it begins at once. */
+    const int32_t *after;
+    size_t n_after;
+    bool end_before;
+    const char *prefix; /* text that was given already and belongs to the grammar's: the ids go on from it */
+    size_t n_prefix;
+} vb_guide_params;
+
+/* The constraint must outlive it. p = NULL: defaults. */
+int vb_guide_open(vb_guide **out, vb_constraint *c, const vb_guide_params *p, vb_error *err);
+void vb_guide_close(vb_guide *g);
+
+typedef struct vb_guide_state {
+    size_t valid;  /* so many of the ids are allowed one after the other; n: all */
+    bool complete; /* the text may end here */
+    bool only_end; /* and nothing else may follow */
+    bool ended;    /* an end id came */
+    bool begun;    /* the grammar has begun (vb_guide_params.after) */
+} vb_guide_state;
+
+/* ids[0..n): all tokens since the generation began. Each is a pure function of them; the guide keeps what it
+ * knows of the last ones, so that going on by one id, or back, costs one step.
+ * allowed: (n_vocab + 63)/64 words as in vb_mask.at. */
+int vb_guide_allowed(vb_guide *g, const int32_t *ids, size_t n, uint64_t *allowed, vb_error *err);
+/* Where only one text can follow: as vb_mask.forced. The last of its ids is left out where another id could
+ * hold its text and more. */
+int vb_guide_forced(vb_guide *g, const int32_t *ids, size_t n, int32_t *out, int max, int *n_out,
+                    vb_error *err);
+/* The text that must follow, as bytes: at most `room`. */
+int vb_guide_forced_text(vb_guide *g, const int32_t *ids, size_t n, char *out, size_t room, size_t *len,
+                         vb_error *err);
+int vb_guide_at(vb_guide *g, const int32_t *ids, size_t n, vb_guide_state *out, vb_error *err);
+/* The guide as a mask for vb_spec_params; valid as long as the guide. */
+vb_mask vb_guide_mask(vb_guide *g);
 
 /* ----------------------------------------------------------------------------------------- speculation */
 

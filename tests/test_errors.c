@@ -378,6 +378,81 @@ static int spec_step_many(int how, vb_error *err) {
     return spec_step_by(how, true, err);
 }
 
+/* --------------------------------------------------------------------------------------------- grammars */
+
+static int grammar_open(int how, vb_error *err) {
+    vb_grammar *g = NULL;
+    const char *text = how == SUCCEED ? "[a-z]+" : how ? "[a-z" : "a)";
+    const int rc = vb_grammar_open(&g, VB_GRAMMAR_REGEX, text, strlen(text), NULL, err);
+    vb_grammar_close(g);
+    return rc;
+}
+
+static int vocabulary_open(int how, vb_error *err) {
+    vb_vocabulary *v = NULL;
+    const int rc = vb_vocabulary_open(&v, rig.tokenizer, how == SUCCEED ? 0 : how ? -1 : -2, err);
+    vb_vocabulary_close(v);
+    return rc;
+}
+
+/* A call on a grammar of letters: 'c' opens the constraint, 'g' the guide, and what a guide is asked. */
+static int with_guide(char what, int how, vb_error *err) {
+    vb_grammar *g = NULL;
+    vb_vocabulary *v = NULL;
+    vb_constraint *c = NULL;
+    vb_guide *u = NULL;
+    vb_guide_state at;
+    uint64_t next[4], *allowed = calloc(((size_t)vb_tokenizer_size(rig.tokenizer) + 63) / 64, 8);
+    char text[8];
+    int32_t out[4];
+    int n_out;
+    size_t len;
+    bool complete;
+    const int32_t end = vb_token_eos(rig.tokenizer), nobody = how ? -1 : -2;
+    const size_t n = how == SUCCEED ? 0 : SIZE_MAX - (size_t)how;
+    vb_constraint_params cp = {.end = &end, .n_end = 1, .banned = &nobody};
+    vb_guide_params gp = {.after = &nobody};
+    if (vb_grammar_open(&g, VB_GRAMMAR_REGEX, "[a-z]+", 6, NULL, NULL) ||
+        vb_vocabulary_open(&v, rig.tokenizer, 0, NULL))
+        fail_msg("a grammar");
+    cp.n_banned = what == 'c' && how != SUCCEED;
+    int rc = vb_constraint_open(&c, g, v, &cp, what == 'c' ? err : NULL);
+    gp.n_after = what == 'g' && how != SUCCEED;
+    if (c && what != 'c') rc = vb_guide_open(&u, c, &gp, what == 'g' ? err : NULL);
+    if (u && what == 'a') rc = vb_guide_allowed(u, NULL, n, allowed, err);
+    if (u && what == 'f') rc = vb_guide_forced(u, NULL, n, out, 4, &n_out, err);
+    if (u && what == 't') rc = vb_guide_forced_text(u, NULL, n, text, sizeof text, &len, err);
+    if (u && what == 's') rc = vb_guide_at(u, NULL, n, &at, err);
+    if (c && what == 'b') rc = vb_constraint_text(c, "a", how == SUCCEED ? 1 : n, next, &complete, NULL, err);
+    vb_guide_close(u);
+    vb_constraint_close(c);
+    vb_vocabulary_close(v);
+    vb_grammar_close(g);
+    free(allowed);
+    return rc;
+}
+static int constraint_open(int how, vb_error *err) {
+    return with_guide('c', how, err);
+}
+static int constraint_text(int how, vb_error *err) {
+    return with_guide('b', how, err);
+}
+static int guide_open(int how, vb_error *err) {
+    return with_guide('g', how, err);
+}
+static int guide_allowed(int how, vb_error *err) {
+    return with_guide('a', how, err);
+}
+static int guide_forced(int how, vb_error *err) {
+    return with_guide('f', how, err);
+}
+static int guide_forced_text(int how, vb_error *err) {
+    return with_guide('t', how, err);
+}
+static int guide_at(int how, vb_error *err) {
+    return with_guide('s', how, err);
+}
+
 /* --------------------------------------------------------------------------------------------- traces */
 
 typedef struct sink {
@@ -462,6 +537,15 @@ static const struct row {
     {"vb_oracle", oracle, false},
     {"vb_kernels_resolve", kernels_resolve, false},
     {"vb_sampling_check", sampling_check, false},
+    {"vb_grammar_open", grammar_open, false},
+    {"vb_vocabulary_open", vocabulary_open, false},
+    {"vb_constraint_open", constraint_open, false},
+    {"vb_constraint_text", constraint_text, false},
+    {"vb_guide_open", guide_open, false},
+    {"vb_guide_allowed", guide_allowed, false},
+    {"vb_guide_forced", guide_forced, false},
+    {"vb_guide_forced_text", guide_forced_text, false},
+    {"vb_guide_at", guide_at, false},
     {"vb_spec_open", spec_open, false},
     {"vb_spec_prompt", spec_prompt, false},
     {"vb_spec_give", spec_give, false},
