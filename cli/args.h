@@ -28,7 +28,8 @@ enum {
     CMD_BENCH = 4096,
     CMD_COMPARE = 8192,
     CMD_SERVE = 16384,
-    CMD_RENDER = 32768
+    CMD_RENDER = 32768,
+    CMD_GRAMMAR = 65536
 };
 
 enum { CLI_MAX_WORDS = 1024 };
@@ -63,7 +64,8 @@ typedef struct cli_options {
     double timeout, logprob_tolerance;
     cli_list logit_bias, merge;
     const char *accept, *activations, *kv, *kernels, *repack, *color, *trace, *tokens, *out, *system,
-        *chat_template, *tools, *date, *pre, *texts, *name, *tolerance, *html, *junit, *shard, *prompts;
+        *chat_template, *tools, *date, *pre, *kind, *texts, *name, *tolerance, *html, *junit, *shard,
+        *prompts;
     bool trace_full, json, brief, compare, verbose, ignore_eos, oracle, ids, pieces, no_special, add_bos,
         content_specials, continue_final, pure, force, manifest, quick, help;
     /* Arguments that are no options: FILE of `inspect`, IN OUT TYPE of `quantize`,

@@ -32,6 +32,7 @@ int cli_record(cli_options *o);
 int cli_check(cli_options *o);
 int cli_compare(cli_options *o);
 int cli_serve(cli_options *o);
+int cli_grammar(cli_options *o);
 
 /* -------------------------------------------------------------------- output (output.c) */
 

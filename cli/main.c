@@ -24,6 +24,13 @@ static const cli_command COMMANDS[] = {
      0, cli_serve},
     {"tokenize", CMD_TOKENIZE, "-m MODEL [options] < TEXT",
      "Turn standard input, byte for byte, into token ids.", NULL, 0, cli_tokenize},
+    {"grammar", CMD_GRAMMAR, "FILE [--kind KIND] [-m MODEL] [-p TEXT|-f FILE] [--json]",
+     "Read a grammar, test a text with it, and print what may come next: bytes, and with -m token ids.",
+     "docs/grammar.md describes the kinds. The exit status is 0 if the text given with -p or -f is a whole "
+     "one "
+     "of the\ngrammar, 1 if not; without a text, 0 if the grammar is read.\n"
+     "Example: verbatim grammar schema.json -m target.gguf -p '{\"name\":'",
+     1, cli_grammar},
     {"render", CMD_RENDER, "[-m MODEL | --template NAME|FILE] [options] < REQUEST.json",
      "Print a conversation as a chat template writes it, byte for byte.",
      "The request is a JSON object: messages, tools, add_generation_prompt, bos_token, eos_token, date, "

@@ -14,8 +14,8 @@
 #define BIG       1e9
 
 const cli_option CLI_OPTIONS[] = {
-    {"-m|--model", "FILE", "the target model, a GGUF file (of a split model: the first part)", MODEL,
-     CLI_STRING, AT(model), 0, 0, NULL},
+    {"-m|--model", "FILE", "the target model, a GGUF file (of a split model: the first part)",
+     MODEL | CMD_GRAMMAR, CLI_STRING, AT(model), 0, 0, NULL},
     {"-md|--draft-model|--model-draft", "FILE",
      "a smaller model of the same vocabulary that drafts for the target",
      GENERATE | CMD_DOCTOR | CMD_RECORD | CMD_BENCH | CMD_SERVE, CLI_STRING, AT(draft_model), 0, 0, NULL},
@@ -28,11 +28,19 @@ const cli_option CLI_OPTIONS[] = {
      "the pre-tokenizer of target and draft, where tokenizer.ggml.pre is absent, \"default\", not known or "
      "wrong: "
      "llama-bpe, qwen2, ... (docs/tokenizers.md)",
-     MODEL & ~CMD_INSPECT, CLI_STRING, AT(pre), 0, 0, NULL},
+     (MODEL & ~CMD_INSPECT) | CMD_GRAMMAR, CLI_STRING, AT(pre), 0, 0, NULL},
     {"-p|--prompt", "TEXT", "the text to continue", CMD_RUN | CMD_PROVE | CMD_RECORD | CMD_BENCH, CLI_STRING,
      AT(prompt), 0, 0, NULL},
     {"-f|--file", "FILE", "read the text to continue from a file, byte for byte; - is standard input",
      CMD_RUN | CMD_BENCH, CLI_STRING, AT(file), 0, 0, NULL},
+    {"-p|--prefix|--text", "TEXT", "the text to test, and to go on from", CMD_GRAMMAR, CLI_STRING, AT(prompt),
+     0, 0, NULL},
+    {"-f|--file", "FILE", "the same from a file, byte for byte; - is standard input", CMD_GRAMMAR, CLI_STRING,
+     AT(file), 0, 0, NULL},
+    {"--kind", "KIND",
+     "what FILE is: gbnf, regex, json-schema or json-object. Default: .json a schema, .regex a regular "
+     "expression, else gbnf",
+     CMD_GRAMMAR, CLI_CHOICE, AT(kind), 0, 0, "gbnf|regex|json-schema|json-object"},
     {"--system|--system-prompt", "TEXT", "the system message of the conversation", CMD_CHAT, CLI_STRING,
      AT(system), 0, 0, NULL},
     {"--chat-template", "NAME|FILE",
@@ -205,7 +213,8 @@ const cli_option CLI_OPTIONS[] = {
      "together. Default 128",
      CMD_BENCH, CLI_STRING, AT(positions), 0, 0, NULL},
     {"--json", NULL, "print one JSON object instead of text",
-     CMD_RUN | CMD_INSPECT | CMD_DOCTOR | CMD_TRACE_CHECK | CMD_PROVE | CMD_BENCH | CMD_COMPARE | CMD_CHECK,
+     CMD_RUN | CMD_GRAMMAR | CMD_INSPECT | CMD_DOCTOR | CMD_TRACE_CHECK | CMD_PROVE | CMD_BENCH |
+         CMD_COMPARE | CMD_CHECK,
      CLI_FLAG, AT(json), 0, 0, NULL},
     {"--short", NULL, "the summary only: size, types, memory", CMD_INSPECT, CLI_FLAG, AT(brief), 0, 0, NULL},
     {"--html", "FILE", "also write a report as one HTML file that needs nothing from outside",
@@ -311,9 +320,9 @@ const cli_option CLI_OPTIONS[] = {
     {"-q|--quiet", NULL, "no line per request on standard error", CMD_SERVE, CLI_FLAG, AT(serve.quiet), 0, 0,
      NULL},
     {"-h|--help", NULL, "show this help",
-     CMD_RUN | CMD_CHAT | CMD_LOGITS | CMD_TOKENIZE | CMD_RENDER | CMD_INSPECT | CMD_DOCTOR | CMD_CPU |
-         CMD_QUANTIZE | CMD_TRACE_CHECK | CMD_PROVE | CMD_RECORD | CMD_CHECK | CMD_COMPARE | CMD_BENCH |
-         CMD_SERVE,
+     CMD_RUN | CMD_CHAT | CMD_LOGITS | CMD_TOKENIZE | CMD_RENDER | CMD_GRAMMAR | CMD_INSPECT | CMD_DOCTOR |
+         CMD_CPU | CMD_QUANTIZE | CMD_TRACE_CHECK | CMD_PROVE | CMD_RECORD | CMD_CHECK | CMD_COMPARE |
+         CMD_BENCH | CMD_SERVE,
      CLI_FLAG, AT(help), 0, 0, NULL},
 };
 const size_t CLI_N_OPTIONS = sizeof CLI_OPTIONS / sizeof CLI_OPTIONS[0];

@@ -97,7 +97,7 @@ int vbg_forget(vb_constraint *c, vb_error *err) {
     int rc = vbg_ir_copy(&ir, c->grammar->ir, err);
     if (!rc) rc = vbg_machine_new(&c->m, ir, err);
     if (!rc) c->m->max_bytes = c->max_bytes;
-    if (!rc) rc = vbg_spell_new(&c->spell, c->m, &c->v, err);
+    if (!rc) rc = vbg_spell_new(&c->spell, c->m, &c->v, c->no_text, err);
     if (!rc) rc = vbg_masker_new(&c->k, c->m, &c->v, c->spell, err);
     if (rc) forget_all(c);
     return rc;
@@ -135,6 +135,26 @@ static int take_ids(vb_constraint *c, const int32_t *ids, size_t n, const char *
     return VB_OK;
 }
 
+/* Control ids that count as text get a vocabulary of their own. */
+static int take_written(vb_constraint *c, const vb_constraint_params *p, vb_error *err) {
+    if (p->n_written == 0) return VB_OK;
+    int rc = vb_alloc((void **)&c->text, (size_t)c->v.n_vocab + 1, sizeof *c->text, "a constraint", err);
+    if (rc) return rc;
+    memcpy(c->text, c->v.text, (size_t)c->v.n_vocab * sizeof *c->text);
+    for (size_t i = 0; i < p->n_written; i++) {
+        const int32_t id = p->written[i];
+        size_t n = 0;
+        const bool there = id >= 0 && id < c->v.n_vocab && id < vb_tokenizer_size(c->vocabulary->tokenizer);
+        const char *s = there ? vb_token_text(c->vocabulary->tokenizer, id, true, &n) : NULL;
+        if (!s || n == 0 || n > VBG_LONGEST_WORD)
+            return vb_fail(err, VB_ERR_ARGUMENT, "id %d, which shall be written as text, has none", id);
+        c->text[id] = (vbg_word){s, n, id};
+    }
+    rc = vbg_vocab_build(&c->own, c->text, c->v.n_vocab, err);
+    if (!rc) c->v = c->own;
+    return rc;
+}
+
 /* End and banned ids are no text here: bytes that only they stood for are missing. */
 static int take_params(vb_constraint *c, const vb_constraint_params *p, vb_error *err) {
     size_t n_end = p->n_end;
@@ -157,16 +177,19 @@ static int take_params(vb_constraint *c, const vb_constraint_params *p, vb_error
             err, VB_ERR_ARGUMENT,
             "no id ends a text (the model has no end-of-text token, or it is banned): a text under a grammar "
             "could never end");
-    rc = vb_alloc((void **)&c->text, (size_t)c->v.n_vocab + 1, sizeof *c->text, "a constraint", err);
-    if (rc) return rc;
-    memset(c->v.bytes, 0, sizeof c->v.bytes);
-    for (int32_t id = 0; id < c->v.n_vocab; id++) {
-        c->text[id] = c->vocabulary->text[id];
-        if (c->no_text[id / 64] >> (id % 64) & 1) c->text[id].s = NULL;
-        if (c->text[id].s && c->text[id].n == 1) c->v.bytes[(uint8_t)c->text[id].s[0]] = true;
+    if ((rc = take_written(c, p, err))) return rc;
+    for (size_t i = 0; i < p->n_banned + c->n_end; i++) {
+        const int32_t id = i < p->n_banned ? p->banned[i] : c->end[i - p->n_banned];
+        bool again = false;
+        for (size_t k = 0; k < i && k < p->n_banned; k++) again |= p->banned[k] == id;
+        if (!again && c->v.text[id].s && c->v.text[id].n == 1) c->v.bytes[(uint8_t)c->v.text[id].s[0]]--;
     }
-    c->v.text = c->text;
     return VB_OK;
+}
+
+vbg_word vbg_word_of(const vb_constraint *c, int32_t id) {
+    const bool none = id < 0 || id >= c->v.n_vocab || c->no_text[id / 64] >> (id % 64) & 1;
+    return none ? (vbg_word){NULL, 0, id} : c->v.text[id];
 }
 
 static int hash_constraint(vb_constraint *c, const vb_constraint_params *p, vb_error *err) {
@@ -178,6 +201,8 @@ static int hash_constraint(vb_constraint *c, const vb_constraint_params *p, vb_e
     XXH3_128bits_update(s, c->end, c->n_end * sizeof *c->end);
     XXH3_128bits_update(s, "banned", 6);
     if (p->n_banned) XXH3_128bits_update(s, p->banned, p->n_banned * sizeof *p->banned);
+    XXH3_128bits_update(s, "written", 7);
+    if (p->n_written) XXH3_128bits_update(s, p->written, p->n_written * sizeof *p->written);
     hash128(s, c->hash);
     XXH3_freeState(s);
     return VB_OK;
@@ -218,6 +243,7 @@ void vb_constraint_close(vb_constraint *c) {
     if (!c) return;
     forget_all(c);
     pthread_mutex_destroy(&c->lock);
+    vbg_vocab_free(&c->own);
     free(c->text);
     free(c->no_text);
     free(c->end);
@@ -233,8 +259,9 @@ bool vbg_is_end(const vb_constraint *c, int32_t id) {
 }
 
 uint32_t vbg_after_id(vb_constraint *c, uint32_t state, int32_t id) {
-    if (id < 0 || id >= c->v.n_vocab || !c->text[id].s) return VBG_DEAD_STATE;
-    const uint32_t next = vbg_advance(c->m, state, c->text[id].s, c->text[id].n);
+    const vbg_word w = vbg_word_of(c, id);
+    if (!w.s) return VBG_DEAD_STATE;
+    const uint32_t next = vbg_advance(c->m, state, w.s, w.n);
     return c->spell && !vbg_spell_state(c->spell, next) ? VBG_DEAD_STATE : next;
 }
 
@@ -290,34 +317,13 @@ int vbg_state_mask(vb_constraint *c, uint32_t state, uint64_t *allowed, vb_error
     return VB_OK;
 }
 
-void vbg_next_bytes(vb_constraint *c, uint32_t state, uint64_t next[4]) {
-    const vbg_state s = c->m->states[state];
-    memset(next, 0, 4 * sizeof *next);
-    for (uint32_t i = 0; i < s.n; i++)
-        for (unsigned b = 0; b < 256; b++)
-            if (vbg_step(c->m, c->m->heads[s.first + i].lexeme, (uint8_t)b) != VBG_NONE)
-                next[b >> 6] |= UINT64_C(1) << (b & 63);
-}
-
 static int text_locked(vb_constraint *c, const char *text, size_t len, uint64_t next[4], bool *complete,
                        size_t *valid, vb_error *err) {
     if (len > PTRDIFF_MAX) return vb_fail(err, VB_ERR_ARGUMENT, "a text of %zu bytes", len);
     int rc = vbg_make_room(c, err);
     if (rc) return rc;
-    uint32_t state = c->m->start;
-    size_t i = 0;
-    for (; i < len; i++) {
-        const uint32_t to = vbg_advance(c->m, state, text + i, 1);
-        if (to == VBG_DEAD_STATE) break;
-        state = to;
-    }
-    uint64_t set[4] = {0};
-    if (i == len) vbg_next_bytes(c, state, set);
-    if ((rc = vbg_failed(c, err))) return rc;
-    memcpy(next, set, sizeof set);
-    *complete = i == len && c->m->states[state].accept;
-    if (valid) *valid = i;
-    return VB_OK;
+    if (vbg_follow_text(c->m, text, len, next, complete, valid)) return VB_OK;
+    return vbg_failed(c, err);
 }
 
 int vb_constraint_text(vb_constraint *c, const char *text, size_t len, uint64_t next[4], bool *complete,
@@ -334,6 +340,7 @@ void vb_constraint_stats_get(vb_constraint *c, vb_constraint_stats *out) {
     *out = c->stats;
     if (c->m) {
         out->states = c->m->n_states;
+        out->bytes_missing = c->spell != NULL;
         out->lexemes = c->k->n_lexemes;
         out->bytes = bytes_now(c);
     }

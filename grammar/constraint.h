@@ -24,9 +24,10 @@ struct vb_constraint {
     pthread_mutex_t lock;
     const vb_grammar *grammar;
     const vb_vocabulary *vocabulary;
-    vbg_vocab v;       /* the vocabulary's, with bytes and texts of this constraint */
-    vbg_word *text;    /* (n_vocab) without end and banned ids; NULL: the vocabulary's */
-    uint64_t *no_text; /* end and banned ids */
+    vbg_vocab v;       /* the vocabulary's, with bytes and texts of this constraint, */
+    vbg_vocab own;     /* or one of its own: vb_constraint_params.written */
+    vbg_word *text;    /* (n_vocab) of `own`; NULL: the vocabulary's */
+    uint64_t *no_text; /* end and banned ids: no text here, whatever they stand for */
     int32_t *end;
     size_t n_end, words, max_bytes;
     uint8_t hash[16];
@@ -46,9 +47,9 @@ int vbg_forget(vb_constraint *c, vb_error *err);
 int vbg_state_mask(vb_constraint *c, uint32_t state, uint64_t *allowed, vb_error *err);
 /* The state after an id that stands for text; VBG_DEAD_STATE. */
 uint32_t vbg_after_id(vb_constraint *c, uint32_t state, int32_t id);
+/* What an id stands for; s = NULL: no text. */
+vbg_word vbg_word_of(const vb_constraint *c, int32_t id);
 int vbg_failed(vb_constraint *c, vb_error *err);
 bool vbg_is_end(const vb_constraint *c, int32_t id);
-/* Bytes that may follow the state. */
-void vbg_next_bytes(vb_constraint *c, uint32_t state, uint64_t next[4]);
 
 #endif

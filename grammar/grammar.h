@@ -10,6 +10,9 @@ struct vb_grammar {
     uint8_t hash[16]; /* XXH3-128 of kind, parameters and source text; zeros if it was built otherwise */
 };
 
+/* Sets g->hash. */
+void vbg_hash_source(vb_grammar *g, vb_grammar_kind kind, const char *text, size_t n,
+                     const vb_grammar_params *p);
 /* Reads GBNF into the builder. */
 int vbg_gbnf_read(vbg_ir *ir, const char *text, size_t n, vbg_node *root, vb_error *err);
 

@@ -8,12 +8,15 @@
 #include "grammar/constraint.h"
 
 /* States of a guide that are none of the machine's. */
-enum { FREE = UINT32_MAX - 1, ENDED = UINT32_MAX - 2 };
+enum { FREE = UINT32_MAX - 1, ENDED = UINT32_MAX - 2, FIRST = UINT32_MAX - 3 };
+static bool is_machine(uint32_t state) {
+    return state < FIRST && state != VBG_DEAD_STATE;
+}
 
 struct vb_guide {
     vb_constraint *c;
-    int32_t *after;
-    size_t n_after;
+    int32_t *after, *opens;
+    size_t n_after, n_opens;
     bool end_before;
     char *prefix;
     size_t n_prefix;
@@ -37,6 +40,10 @@ static bool one_of(const int32_t *ids, size_t n, int32_t id) {
 
 static uint32_t advance(vb_guide *g, uint32_t state, int32_t id) {
     if (state == ENDED) return VBG_DEAD_STATE;
+    if (state == FIRST) {
+        if (one_of(g->opens, g->n_opens, id)) return FREE;
+        state = begin(g);
+    }
     if (state == FREE) {
         if (one_of(g->after, g->n_after, id)) return begin(g);
         if (!vbg_is_end(g->c, id)) return id >= 0 && id < g->c->v.n_vocab ? FREE : VBG_DEAD_STATE;
@@ -55,7 +62,7 @@ static int follow(vb_guide *g, const int32_t *ids, size_t n, vb_error *err) {
     if (g->epoch != g->c->epoch) {
         g->epoch = g->c->epoch;
         g->n = 0;
-        g->states[0] = g->n_after ? FREE : begin(g);
+        g->states[0] = g->n_opens ? FIRST : g->n_after ? FREE : begin(g);
     }
     while (same < n && same < g->n && g->ids[same] == ids[same]) same++;
     for (g->n = same; g->n < n; g->n++) {
@@ -96,7 +103,11 @@ static int allowed_at(vb_guide *g, uint32_t state, uint64_t *allowed, vb_error *
         memset(allowed, 0, g->c->words * 8);
         return VB_OK;
     }
-    return vbg_state_mask(g->c, state, allowed, err);
+    if (state != FIRST) return vbg_state_mask(g->c, state, allowed, err);
+    const int rc = vbg_state_mask(g->c, begin(g), allowed, err);
+    for (size_t i = 0; i < g->n_opens && !rc; i++)
+        allowed[g->opens[i] / 64] |= UINT64_C(1) << (g->opens[i] % 64);
+    return rc;
 }
 
 int vb_guide_allowed(vb_guide *g, const int32_t *ids, size_t n, uint64_t *allowed, vb_error *err) {
@@ -119,10 +130,10 @@ int vb_guide_allowed(vb_guide *g, const int32_t *ids, size_t n, uint64_t *allowe
 static size_t forced_text(vb_guide *g, uint32_t state, char *out, size_t room, bool *open) {
     size_t n = 0;
     *open = true;
-    while (n < room && state < ENDED && state != VBG_DEAD_STATE && !g->c->m->states[state].accept) {
+    while (n < room && is_machine(state) && !g->c->m->states[state].accept) {
         uint64_t next[4];
         int bytes = 0, c = 0;
-        vbg_next_bytes(g->c, state, next);
+        vbg_next_bytes(g->c->m, state, next);
         for (int i = 0; i < 4; i++) {
             bytes += __builtin_popcountll(next[i]);
             if (next[i]) c = i * 64 + __builtin_ctzll(next[i]);
@@ -132,7 +143,7 @@ static size_t forced_text(vb_guide *g, uint32_t state, char *out, size_t room, b
         state = vbg_advance(g->c->m, state, out + n, 1);
         n++;
     }
-    if (state < ENDED && g->c->m->states[state].accept) *open = g->c->m->states[state].n > 0;
+    if (is_machine(state) && g->c->m->states[state].accept) *open = g->c->m->states[state].n > 0;
     return n;
 }
 
@@ -157,9 +168,9 @@ static size_t spell_exactly(const vb_constraint *c, const int32_t *ids, size_t n
     for (size_t skip = 0; skip < n && skip < 4; skip++) {
         size_t at = 0, i = skip;
         for (; i < n; i++) {
-            const vbg_word *w = ids[i] < c->v.n_vocab ? &c->text[ids[i]] : NULL;
-            if (!w || !w->s || w->n > len - at || memcmp(w->s, text + at, w->n) != 0) break;
-            at += w->n;
+            const vbg_word w = vbg_word_of(c, ids[i]);
+            if (!w.s || w.n > len - at || memcmp(w.s, text + at, w.n) != 0) break;
+            at += w.n;
         }
         if (i == n && at == len) return skip;
     }
@@ -221,10 +232,11 @@ int vb_guide_at(vb_guide *g, const int32_t *ids, size_t n, vb_guide_state *out, 
     const int rc = locked_follow(g, ids, n, err);
     if (!rc) {
         const uint32_t s = g->states[n];
-        vb_guide_state r = {.valid = n, .ended = s == ENDED, .begun = s != FREE};
+        vb_guide_state r = {.valid = n, .ended = s == ENDED, .begun = s != FREE && s != FIRST};
         while (r.valid && g->states[r.valid] == VBG_DEAD_STATE) r.valid--;
         if (s == FREE) r.complete = g->end_before;
-        if (s < ENDED) {
+        if (s == FIRST) r.complete = g->c->m->states[begin(g)].accept;
+        if (is_machine(s)) {
             r.complete = g->c->m->states[s].accept;
             r.only_end = r.complete && g->c->m->states[s].n == 0;
         }
@@ -243,6 +255,8 @@ static void name_guide(vb_guide *g) {
         XXH3_128bits_reset(s);
         XXH3_128bits_update(s, g->c->hash, 16);
         if (g->n_after) XXH3_128bits_update(s, g->after, g->n_after * sizeof *g->after);
+        XXH3_128bits_update(s, &g->n_opens, sizeof g->n_opens);
+        if (g->n_opens) XXH3_128bits_update(s, g->opens, g->n_opens * sizeof *g->opens);
         XXH3_128bits_update(s, g->end_before ? "e" : "g", 1);
         if (g->n_prefix) XXH3_128bits_update(s, g->prefix, g->n_prefix);
         XXH128_canonicalFromHash(&c, XXH3_128bits_digest(s));
@@ -251,17 +265,28 @@ static void name_guide(vb_guide *g) {
     for (int i = 0; i < 16; i++) snprintf(g->name + 2 * i, 3, "%02x", c.digest[i]);
 }
 
-static int take_params(vb_guide *g, const vb_guide_params *p, vb_error *err) {
-    for (size_t i = 0; i < p->n_after; i++)
-        if (p->after[i] < 0 || p->after[i] >= g->c->v.n_vocab)
+static int take_ids(vb_guide *g, int32_t **to, const int32_t *ids, size_t n, vb_error *err) {
+    for (size_t i = 0; i < n; i++)
+        if (ids[i] < 0 || ids[i] >= g->c->v.n_vocab)
             return vb_fail(err, VB_ERR_ARGUMENT,
-                           "id %d, after which the grammar begins, is not in the vocabulary", p->after[i]);
-    int rc = vb_alloc((void **)&g->after, p->n_after + 1, sizeof *g->after, "a guide", err);
+                           "id %d, which begins a grammar or a text before it, is not in the vocabulary",
+                           ids[i]);
+    const int rc = vb_alloc((void **)to, n + 1, sizeof **to, "a guide", err);
+    if (!rc && n) memcpy(*to, ids, n * sizeof **to);
+    return rc;
+}
+
+static int take_params(vb_guide *g, const vb_guide_params *p, vb_error *err) {
+    if (p->n_opens && !p->n_after)
+        return vb_fail(err, VB_ERR_ARGUMENT,
+                       "ids open a free text, and none is named after which the grammar begins");
+    int rc = take_ids(g, &g->after, p->after, p->n_after, err);
+    if (!rc) rc = take_ids(g, &g->opens, p->opens, p->n_opens, err);
     if (!rc) rc = vb_alloc((void **)&g->prefix, p->n_prefix + 1, 1, "a guide", err);
     if (rc) return rc;
-    if (p->n_after) memcpy(g->after, p->after, p->n_after * sizeof *g->after);
     if (p->n_prefix) memcpy(g->prefix, p->prefix, p->n_prefix);
-    g->n_after = p->n_after, g->n_prefix = p->n_prefix, g->end_before = p->end_before;
+    g->n_after = p->n_after, g->n_opens = p->n_opens, g->n_prefix = p->n_prefix,
+    g->end_before = p->end_before;
     return VB_OK;
 }
 
@@ -295,6 +320,7 @@ int vb_guide_open(vb_guide **out, vb_constraint *c, const vb_guide_params *p, vb
 void vb_guide_close(vb_guide *g) {
     if (!g) return;
     free(g->after);
+    free(g->opens);
     free(g->prefix);
     free(g->ids);
     free(g->states);

@@ -470,7 +470,10 @@ static bool copy_table(vbg_ir *ir, vbg_dfa_entry *to, const vbg_dfa_table *d) {
 
 vbg_node vbg_dfa_state(vbg_ir *ir, uint32_t dfa, uint32_t state) {
     const vbg_dfa_entry *d = &ir->dfas[dfa];
+    bool on = false;
     if (!d->alive[state]) return VBG_NONE;
+    for (uint32_t e = d->first[state]; e < d->first[state + 1]; e++) on |= d->alive[d->edges[e].to];
+    if (!on) return VBG_EMPTY; /* accepting, and nothing follows */
     return intern(ir, (vbg_item){.kind = VBG_K_DFA,
                                  .flags = (uint8_t)(VBG_F_REGULAR | VBG_F_PURE | VBG_F_TEXT |
                                                     (d->accept[state] ? VBG_F_NULLABLE : 0)),

@@ -86,8 +86,9 @@ static uint32_t tail_of(vbg_machine *m, const uint32_t *c, size_t n) {
         if (t->n == n && memcmp(m->members + t->first, c, n * sizeof *c) == 0) return i - 1;
     }
     /* c may point into the members. */
-    const size_t inside =
-        c >= m->members && c < m->members + m->n_members ? (size_t)(c - m->members) : SIZE_MAX;
+    const size_t inside = m->n_members && c >= m->members && c < m->members + m->n_members
+                              ? (size_t)(c - m->members)
+                              : SIZE_MAX;
     if (!GROW(m, members, m->n_members + n) || !GROW(m, tails, m->n_tails + 1)) return 0;
     memcpy(m->members + m->n_members, inside == SIZE_MAX ? c : m->members + inside, n * sizeof *c);
     m->tails[m->n_tails] = (struct vbg_tail){(uint32_t)m->n_members, (uint32_t)n, VBG_UNKNOWN};
@@ -188,10 +189,6 @@ static uint32_t state_of(vbg_machine *m, const vbg_heads *s) {
     m->state_index.n++;
     m->state_index.slot[at] = (uint32_t)++m->n_states;
     return (uint32_t)m->n_states - 1;
-}
-
-uint32_t vbg_single(vbg_machine *m, vbg_head head) {
-    return state_of(m, &(vbg_heads){.h = &head, .n = 1});
 }
 
 /* ----------------------------------------------------------------------------------------- lexemes */
@@ -464,6 +461,33 @@ uint32_t vbg_advance(vbg_machine *m, uint32_t state, const char *bytes, size_t n
         if (a->n == 0 && i + 1 < n) return VBG_DEAD_STATE;
     }
     return m->error.code ? VBG_DEAD_STATE : state_of(m, a);
+}
+
+void vbg_next_bytes(vbg_machine *m, uint32_t state, uint64_t next[4]) {
+    const vbg_state s = m->states[state];
+    memset(next, 0, 4 * sizeof *next);
+    for (uint32_t i = 0; i < s.n; i++)
+        for (unsigned b = 0; b < 256; b++)
+            if (vbg_step(m, m->heads[s.first + i].lexeme, (uint8_t)b) != VBG_NONE)
+                next[b >> 6] |= UINT64_C(1) << (b & 63);
+}
+
+bool vbg_follow_text(vbg_machine *m, const char *text, size_t len, uint64_t next[4], bool *complete,
+                     size_t *valid) {
+    uint32_t state = m->start;
+    uint64_t set[4] = {0};
+    size_t i = 0;
+    for (; i < len; i++) {
+        const uint32_t to = vbg_advance(m, state, text + i, 1);
+        if (to == VBG_DEAD_STATE) break;
+        state = to;
+    }
+    if (i == len) vbg_next_bytes(m, state, set);
+    if (m->error.code) return false;
+    memcpy(next, set, sizeof set);
+    *complete = i == len && m->states[state].accept;
+    if (valid) *valid = i;
+    return true;
 }
 
 /* ----------------------------------------------------------------------------------------- the machine */

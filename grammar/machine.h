@@ -102,7 +102,10 @@ static inline vbg_node vbg_step(vbg_machine *m, vbg_node n, uint8_t c) {
 uint32_t vbg_advance(vbg_machine *m, uint32_t state, const char *bytes, size_t n);
 /* The state when what is above the tail is done. */
 uint32_t vbg_after(vbg_machine *m, uint32_t tail);
-/* A state of one head of another. */
-uint32_t vbg_single(vbg_machine *m, vbg_head head);
+/* Bytes that may follow the state. */
+void vbg_next_bytes(vbg_machine *m, uint32_t state, uint64_t next[4]);
+/* vb_grammar_text; false, and nothing written, if the machine has failed. */
+bool vbg_follow_text(vbg_machine *m, const char *text, size_t len, uint64_t next[4], bool *complete,
+                     size_t *valid);
 
 #endif

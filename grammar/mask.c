@@ -153,6 +153,16 @@ static bool plain_leads(vbg_machine *m, vbg_node n, vbg_node want) {
     return true;
 }
 
+/* Whether every plain character leads from the lexeme back to it, and it is complete nowhere between:
+ * then all plain texts are allowed, and none of them leaves it. */
+static bool is_closed(vbg_masker *k, vbg_node n) {
+    const size_t had = k->room_closed;
+    if (vb_grow((void **)&k->closed, &k->room_closed, (size_t)n + 1, 1, "a mask", &k->error)) return false;
+    if (k->room_closed > had) memset(k->closed + had, 0, k->room_closed - had);
+    if (!k->closed[n]) k->closed[n] = !vbg_nullable(k->m->ir, n) && plain_leads(k->m, n, n) ? 1 : 2;
+    return k->closed[n] == 1;
+}
+
 /* No head of the state can begin with a plain character. */
 static bool quiet(vbg_machine *m, uint32_t state) {
     const vbg_state s = m->states[state];
@@ -166,11 +176,17 @@ static bool quiet(vbg_machine *m, uint32_t state) {
 
 /* ----------------------------------------------------------------------------------------- lexemes */
 
-static bool add_ids(vbg_masker *k, vbg_lexeme *x, uint32_t node, uint16_t rounds) {
-    const uint32_t first = x->trie->first_id[node], n = x->trie->first_id[node + 1] - first;
+static bool add_ids(vbg_masker *k, vbg_lexeme *x, const vbg_trie *t, uint32_t node, uint16_t rounds) {
+    const uint32_t first = t->first_id[node], n = t->first_id[node + 1] - first;
+    if (n == 0) return true;
+    if (x->bits) {
+        for (uint32_t i = 0; i < n; i++)
+            x->bits[t->ids[first + i] / 64] |= UINT64_C(1) << (t->ids[first + i] % 64);
+        return true;
+    }
     if (vb_grow((void **)&x->ids, &x->room_ids, x->n_ids + n, sizeof *x->ids, "a mask", &k->error))
         return false;
-    memcpy(x->ids + x->n_ids, x->trie->ids + first, n * sizeof *x->ids);
+    memcpy(x->ids + x->n_ids, t->ids + first, n * sizeof *x->ids);
     if (x->round != VBG_NONE) {
         if (vb_grow((void **)&x->rounds, &x->room_rounds, x->n_ids + n, sizeof *x->rounds, "a mask",
                     &k->error))
@@ -181,29 +197,66 @@ static bool add_ids(vbg_masker *k, vbg_lexeme *x, uint32_t node, uint16_t rounds
     return true;
 }
 
-static bool add_exits(vbg_masker *k, vbg_lexeme *x, uint32_t node, uint16_t rounds) {
-    const vbg_trie *t = x->trie;
+static bool add_exits(vbg_masker *k, vbg_lexeme *x, const vbg_trie *t, uint32_t node, uint16_t rounds) {
+    const uint32_t which = t == &k->v->rest ? VBG_OF_REST : 0;
     for (uint32_t i = node + 1; i < t->skip[node]; i = t->skip[i]) {
         if (vb_grow((void **)&x->exits, &x->room_exits, x->n_exits + 1, sizeof *x->exits, "a mask",
                     &k->error))
             return false;
-        x->exits[x->n_exits++] = (vbg_exit){i, rounds, t->byte[i]};
+        x->exits[x->n_exits++] = (vbg_exit){i | which, rounds, t->byte[i]};
     }
     return true;
 }
 
-/* The walk of a lexeme alone, or of rounds: one is done at VBG_EMPTY, and the next begins. */
-static void walk_lexeme(vbg_masker *k, vbg_lexeme *x) {
-    const vbg_trie *t = x->trie;
-    const bool counted = x->round != VBG_NONE;
-    k->stack[0] = x->lexeme;
-    k->count[0] = 0;
-    for (uint32_t i = 1; i < t->n && !k->error.code && !k->m->error.code;) {
+/* Many ids are better kept as a set. Not with rounds, by which they are ordered. */
+static bool make_bits(vbg_masker *k, vbg_lexeme *x) {
+    const size_t words = ((size_t)k->v->n_vocab + 63) / 64;
+    if (x->bits) return true;
+    if (vb_alloc((void **)&x->bits, words, 8, "a mask", &k->error)) return false;
+    memset(x->bits, 0, words * 8);
+    for (size_t i = 0; i < x->n_ids; i++) x->bits[x->ids[i] / 64] |= UINT64_C(1) << (x->ids[i] % 64);
+    free(x->ids);
+    x->ids = NULL;
+    x->n_ids = x->room_ids = 0;
+    return true;
+}
+
+/* The walk of a lexeme below a node that its text so far, k->stack[depth], leads to. */
+static void walk_below(vbg_masker *k, vbg_lexeme *x, const vbg_trie *t, uint32_t node);
+
+/* All below a node where the lexeme is closed: the plain texts at once, the others along the other trie. */
+static void take_plain(vbg_masker *k, vbg_lexeme *x, uint32_t node, vbg_node d) {
+    const vbg_trie *t = &k->v->all;
+    const uint64_t *plain = k->v->plain[k->v->most_points];
+    const uint32_t rest = k->v->rest_of[node];
+    if (!make_bits(k, x)) return;
+    for (uint32_t i = t->first_id[node]; i < t->first_id[t->skip[node]]; i++) {
+        const int32_t id = t->ids[i];
+        x->bits[id / 64] |= plain[id / 64] & UINT64_C(1) << (id % 64);
+    }
+    if (rest == UINT32_MAX) return;
+    k->stack[t->depth[node]] = d;
+    add_ids(k, x, &k->v->rest, rest, 0);
+    walk_below(k, x, &k->v->rest, rest);
+}
+
+/* How many continuation bytes are to come after a byte, when `before` were: -1 where no character can be. */
+static int to_come(int before, uint8_t c) {
+    if (before > 0) return (c & 0xC0) == 0x80 ? before - 1 : -1;
+    if (before < 0) return -1;
+    return c < 0x80 ? 0 : c < 0xC2 ? -1 : c < 0xE0 ? 1 : c < 0xF0 ? 2 : c < 0xF5 ? 3 : -1;
+}
+
+static void walk_below(vbg_masker *k, vbg_lexeme *x, const vbg_trie *t, uint32_t node) {
+    const bool counted = x->round != VBG_NONE,
+               shortcut = !counted && t == &k->v->all && k->v->most_points > 0;
+    const uint32_t end = t->skip[node];
+    for (uint32_t i = node + 1; i < end && !k->error.code && !k->m->error.code;) {
         const uint16_t depth = t->depth[i];
         const vbg_node before = k->stack[depth - 1];
         const bool next = counted && before == VBG_EMPTY;
         const vbg_node d = vbg_step(k->m, next ? x->round : before, t->byte[i]);
-        const uint16_t rounds = (uint16_t)(k->count[depth - 1] + next);
+        const uint16_t rounds = counted ? (uint16_t)(k->count[depth - 1] + next) : 0;
         k->walked++;
         if (d == VBG_NONE) {
             i = t->skip[i];
@@ -216,9 +269,24 @@ static void walk_lexeme(vbg_masker *k, vbg_lexeme *x) {
         }
         k->stack[depth] = d;
         k->count[depth] = rounds;
-        if (!add_ids(k, x, i, rounds) || (done && !add_exits(k, x, i, rounds))) return;
+        if (shortcut) k->wide[depth] = (int8_t)to_come(k->wide[depth - 1], t->byte[i]);
+        if (shortcut && k->wide[depth] == 0 && t->skip[i] > i + 8 && is_closed(k, d)) {
+            take_plain(k, x, i, d);
+            i = t->skip[i];
+            continue;
+        }
+        if (!add_ids(k, x, t, i, rounds) || (done && !add_exits(k, x, t, i, rounds))) return;
         i = d == VBG_EMPTY && !counted ? t->skip[i] : i + 1;
     }
+}
+
+/* The walk of a lexeme alone, or of rounds: one is done at VBG_EMPTY, and the next begins. */
+static void walk_lexeme(vbg_masker *k, vbg_lexeme *x) {
+    k->stack[0] = x->lexeme;
+    k->count[0] = 0;
+    k->wide[0] = 0;
+    walk_below(k, x, x->trie, 0);
+    if (x->round == VBG_NONE && x->n_ids > (size_t)k->v->n_vocab / 32) make_bits(k, x);
 }
 
 /* Orders by byte, and counted ids by rounds: both by counting. */
@@ -227,7 +295,7 @@ static int order(vbg_masker *k, vbg_lexeme *x) {
     int32_t *ids = NULL;
     uint16_t *rounds = NULL;
     uint32_t at[257] = {0}, *first = NULL;
-    const size_t most = (size_t)x->trie->deepest + 2;
+    const size_t most = (size_t)k->v->all.deepest + 2;
     int rc = vb_alloc((void **)&e, x->n_exits + 1, sizeof *e, "a mask", &k->error);
     for (size_t i = 0; i < x->n_exits; i++) at[x->exits[i].byte + 1]++;
     for (int c = 0; c < 256; c++) at[c + 1] += at[c];
@@ -264,6 +332,7 @@ static int order(vbg_masker *k, vbg_lexeme *x) {
 static void free_lexeme(vbg_lexeme *x) {
     if (!x) return;
     free(x->ids);
+    free(x->bits);
     free(x->rounds);
     free(x->exits);
     free(x);
@@ -293,7 +362,7 @@ static const vbg_lexeme *lexeme(vbg_masker *k, vbg_node n, vbg_node round, bool 
         free(x->slot);
         x->slot = slot, x->size = size;
     }
-    const bool plain = round == VBG_NONE ? !vbg_nullable(k->m->ir, n) && plain_leads(k->m, n, n)
+    const bool plain = round == VBG_NONE ? is_closed(k, n)
                                          : is_quiet && plain_leads(k->m, n, VBG_EMPTY) &&
                                                plain_leads(k->m, round, VBG_EMPTY);
     size_t at = hash_key(n, round, round != VBG_NONE && plain) & (x->size - 1);
@@ -314,7 +383,7 @@ static const vbg_lexeme *lexeme(vbg_masker *k, vbg_node n, vbg_node round, bool 
         return NULL;
     }
     k->bytes += sizeof *y + y->room_ids * sizeof *y->ids + y->room_rounds * sizeof *y->rounds +
-                y->room_exits * sizeof *y->exits;
+                y->room_exits * sizeof *y->exits + (y->bits ? ((size_t)k->v->n_vocab + 63) / 64 * 8 : 0);
     k->lexemes[k->n_lexemes++] = y;
     x->slot[at] = (uint32_t)k->n_lexemes;
     x->n++;
@@ -333,6 +402,7 @@ static void apply(vbg_masker *k, const vbg_lexeme *x, uint32_t tail, bool stale,
     if (x->plain) add_plain(k, x->round == VBG_NONE || most == UINT32_MAX ? UINT32_MAX : most + 1);
     for (size_t i = 0; i < x->n_ids && (!x->rounds || x->rounds[i] <= most); i++)
         k->bits[x->ids[i] / 64] |= UINT64_C(1) << (x->ids[i] % 64);
+    for (size_t i = 0; x->bits && i < ((size_t)k->v->n_vocab + 63) / 64; i++) k->bits[i] |= x->bits[i];
     if (x->n_exits == 0) return;
     const uint32_t state = vbg_after(k->m, tail);
     const vbg_state s = k->m->states[state];
@@ -344,11 +414,12 @@ static void apply(vbg_masker *k, const vbg_lexeme *x, uint32_t tail, bool stale,
             if (h.lexeme == VBG_NONE) continue;
             for (uint32_t e = x->by_byte[c]; e < x->by_byte[c + 1]; e++) {
                 const vbg_exit *exit = &x->exits[e];
+                const vbg_trie *t = exit->node & VBG_OF_REST ? &k->v->rest : &k->v->all;
                 if (exit->rounds < least || exit->rounds > most) continue;
                 if (h.text && stale)
-                    walk_exactly(k, x->trie, exit->node);
+                    walk_exactly(k, t, exit->node & ~VBG_OF_REST);
                 else
-                    walk(k, x->trie, exit->node, h, stale);
+                    walk(k, t, exit->node & ~VBG_OF_REST, h, stale);
             }
         }
 }
@@ -416,6 +487,7 @@ int vbg_masker_new(vbg_masker **out, vbg_machine *m, const vbg_vocab *v, vbg_spe
     k->m = m, k->v = v, k->spell = spell;
     rc = vb_alloc((void **)&k->stack, (size_t)v->all.deepest + 2, sizeof *k->stack, "a mask", err);
     if (!rc) rc = vb_alloc((void **)&k->count, (size_t)v->all.deepest + 2, sizeof *k->count, "a mask", err);
+    if (!rc) rc = vb_alloc((void **)&k->wide, (size_t)v->all.deepest + 2, sizeof *k->wide, "a mask", err);
     if (rc) {
         vbg_masker_free(k);
         return rc;
@@ -431,6 +503,8 @@ void vbg_masker_free(vbg_masker *k) {
     free(k->index.slot);
     free(k->stack);
     free(k->count);
+    free(k->wide);
+    free(k->closed);
     free(k->seen);
     free(k);
 }

@@ -11,6 +11,7 @@
 #include "grammar/trie.h"
 
 /* Where a lexeme can be complete in the middle of a token: the node behind, by the byte that leads there. */
+#define VBG_OF_REST (UINT32_C(1) << 30) /* in vbg_exit.node: of vbg_vocab.rest, else of `all` */
 typedef struct vbg_exit {
     uint32_t node;
     uint16_t rounds; /* of a counted repetition that were done: else 0 */
@@ -21,10 +22,11 @@ typedef struct vbg_exit {
 typedef struct vbg_lexeme {
     vbg_node lexeme, round; /* round: x, or VBG_NONE */
     bool usable;            /* a repetition whose rounds turn out not to be told apart is walked as others */
-    const vbg_trie *trie;   /* that the exits are of */
+    const vbg_trie *trie;   /* that is walked */
     int32_t *ids;           /* (n_ids) taken as a whole, beside the plain ones; by rounds if counted */
     uint16_t *rounds;       /* (n_ids) that the token begins beyond the present one, if counted; else NULL */
     size_t n_ids, room_ids, room_rounds;
+    uint64_t *bits;  /* or all of them as a set, if they are many; NULL */
     bool plain;      /* all plain texts as well: k characters begin k - 1 rounds if counted */
     vbg_exit *exits; /* ascending by byte */
     size_t n_exits, room_exits;
@@ -40,8 +42,12 @@ typedef struct vbg_masker {
     vbg_index index;
     size_t bytes;
     uint64_t walked; /* nodes of tries, for statistics */
+    uint8_t
+        *closed; /* (room_closed) of lexemes: every plain character leads back, 1 yes, 2 no, 0 not known */
+    size_t room_closed;
     vbg_node *stack; /* (deepest + 2) lexemes along a path */
     uint16_t *count; /* (deepest + 2) rounds along it */
+    int8_t *wide;    /* (deepest + 2) continuation bytes to come along it; -1: no character can be */
     vb_error error;
     /* Of the mask under construction. */
     uint64_t *bits;

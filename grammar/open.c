@@ -4,6 +4,7 @@
 #include <xxhash.h>
 
 #include "grammar/grammar.h"
+#include "grammar/machine.h"
 #include "grammar/regex.h"
 #include "grammar/schema.h"
 
@@ -16,8 +17,8 @@ static int read_regex(vbg_ir *ir, const char *text, size_t n, vbg_node *root, vb
     return vbg_ir_error(ir, err);
 }
 
-static void hash_source(vb_grammar *g, vb_grammar_kind kind, const char *text, size_t n,
-                        const vb_grammar_params *p) {
+void vbg_hash_source(vb_grammar *g, vb_grammar_kind kind, const char *text, size_t n,
+                     const vb_grammar_params *p) {
     const uint8_t head[4] = {(uint8_t)kind, p->any_whitespace, p->strict, 1};
     XXH3_state_t *s = XXH3_createState();
     if (!s) return; /* then the name says less: zeros */
@@ -53,7 +54,27 @@ int vb_grammar_open(vb_grammar **out, vb_grammar_kind kind, const char *text, si
         vbg_ir_free(ir);
         return rc;
     }
-    hash_source(g, kind, text, len, p);
+    vbg_hash_source(g, kind, text, len, p);
     *out = g;
     return VB_OK;
+}
+
+void vb_grammar_describe(const vb_grammar *g, vb_grammar_facts *out) {
+    *out = (vb_grammar_facts){g->ir->n_rules, g->ir->n_nodes, g->ir->bytes};
+}
+
+int vb_grammar_text(const vb_grammar *g, const char *text, size_t len, uint64_t next[4], bool *complete,
+                    size_t *valid, vb_error *err) {
+    vbg_ir *ir;
+    vbg_machine *m;
+    vb_begin(err);
+    if (len > PTRDIFF_MAX) return vb_fail(err, VB_ERR_ARGUMENT, "a text of %zu bytes", len);
+    int rc = vbg_ir_copy(&ir, g->ir, err);
+    if (!rc) rc = vbg_machine_new(&m, ir, err);
+    if (rc) return rc;
+    m->max_bytes = VBG_MAX_BYTES;
+    if (!vbg_follow_text(m, text, len, next, complete, valid))
+        rc = vb_fail(err, m->error.code, "%s", m->error.message);
+    vbg_machine_free(m);
+    return rc;
 }

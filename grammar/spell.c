@@ -406,7 +406,8 @@ static int by_length(const void *x, const void *y) {
 
 /* The texts that others do not spell. Shortest first; the trie of those found is made anew for each
  * length. */
-static int irreducible(vbg_spell *s, const vbg_vocab *v, const bool *used, vb_error *err) {
+static int irreducible(vbg_spell *s, const vbg_vocab *v, const uint64_t *no_text, const bool *used,
+                       vb_error *err) {
     vbg_word *w, *kept = NULL, *copy = NULL;
     bool *reach = NULL;
     size_t n = 0, n_kept = 0;
@@ -415,7 +416,7 @@ static int irreducible(vbg_spell *s, const vbg_vocab *v, const bool *used, vb_er
     if (!rc) rc = vb_alloc((void **)&copy, (size_t)v->n_vocab + 1, sizeof *copy, "a vocabulary", err);
     if (!rc) rc = vb_alloc((void **)&reach, VBG_LONGEST_WORD + 1, 1, "a vocabulary", err);
     for (int32_t id = 0; id < v->n_vocab && !rc; id++) {
-        bool all = v->text[id].s != NULL;
+        bool all = v->text[id].s != NULL && !(no_text && no_text[id / 64] >> (id % 64) & 1);
         for (size_t i = 0; all && i < v->text[id].n; i++) all = used[(uint8_t)v->text[id].s[i]];
         if (all) w[n++] = v->text[id];
     }
@@ -466,7 +467,8 @@ static void used_bytes(const vbg_ir *ir, bool *used) {
     if (all) memset(used, 1, 256);
 }
 
-int vbg_spell_new(vbg_spell **out, vbg_machine *m, const vbg_vocab *v, vb_error *err) {
+int vbg_spell_new(vbg_spell **out, vbg_machine *m, const vbg_vocab *v, const uint64_t *no_text,
+                  vb_error *err) {
     bool used[256], all = true;
     vbg_spell *s;
     used_bytes(m->ir, used);
@@ -478,7 +480,7 @@ int vbg_spell_new(vbg_spell **out, vbg_machine *m, const vbg_vocab *v, vb_error 
     memset(s, 0, sizeof *s);
     s->m = m;
     rc = vbg_trie_build(&s->t, NULL, 0, err);
-    if (!rc) rc = irreducible(s, v, used, err);
+    if (!rc) rc = irreducible(s, v, no_text, used, err);
     if (!rc) {
         uint64_t w[MAX_TRIE / 64 + 1] = {0};
         s->words = ((size_t)s->t.n + 63) / 64;

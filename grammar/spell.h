@@ -26,8 +26,10 @@
 
 typedef struct vbg_spell vbg_spell;
 
-/* *out = NULL if the vocabulary has every byte that the grammar uses: then all can be spelled. */
-int vbg_spell_new(vbg_spell **out, vbg_machine *m, const vbg_vocab *v, vb_error *err);
+/* no_text: ids that are not to be used, as a set; may be NULL. *out = NULL if the vocabulary has every
+ * byte that the grammar uses: then all can be spelled. */
+int vbg_spell_new(vbg_spell **out, vbg_machine *m, const vbg_vocab *v, const uint64_t *no_text,
+                  vb_error *err);
 void vbg_spell_free(vbg_spell *s);
 size_t vbg_spell_bytes(const vbg_spell *s);
 /* At the end of a token. */

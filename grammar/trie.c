@@ -118,6 +118,26 @@ static int count_plain(vbg_vocab *v, const int *points, vb_error *err) {
     return VB_OK;
 }
 
+/* Both tries at once, in the order of a walk: path[d] is the node of `rest` at depth d, or none. */
+static int map_rest(vbg_vocab *v, vb_error *err) {
+    uint32_t *path;
+    int rc = vb_alloc((void **)&v->rest_of, v->all.n, sizeof *v->rest_of, "a vocabulary", err);
+    if (!rc) rc = vb_alloc((void **)&path, (size_t)v->all.deepest + 2, sizeof *path, "a vocabulary", err);
+    if (rc) return rc;
+    path[0] = 0;
+    v->rest_of[0] = 0;
+    for (uint32_t i = 1; i < v->all.n; i++) {
+        const uint32_t above = path[v->all.depth[i] - 1];
+        uint32_t c = above == UINT32_MAX ? UINT32_MAX : above + 1;
+        while (c != UINT32_MAX && c < v->rest.skip[above] && v->rest.byte[c] != v->all.byte[i])
+            c = v->rest.skip[c];
+        if (c != UINT32_MAX && c >= v->rest.skip[above]) c = UINT32_MAX;
+        v->rest_of[i] = path[v->all.depth[i]] = c;
+    }
+    free(path);
+    return VB_OK;
+}
+
 int vbg_vocab_build(vbg_vocab *out, const vbg_word *text, int32_t n_vocab, vb_error *err) {
     vbg_vocab v = {.n_vocab = n_vocab, .text = text};
     vbg_word *some = NULL;
@@ -131,14 +151,15 @@ int vbg_vocab_build(vbg_vocab *out, const vbg_word *text, int32_t n_vocab, vb_er
         some[n++] = text[id];
         points[id] = plain_points(&text[id]);
         if (points[id] > v.most_points) v.most_points = points[id];
-        if (text[id].n == 1) v.bytes[(uint8_t)text[id].s[0]] = true;
+        if (text[id].n == 1) v.bytes[(uint8_t)text[id].s[0]]++;
     }
     if (!rc) rc = vbg_trie_build(&v.all, some, n, err);
     for (int32_t id = 0; id < n_vocab && !rc; id++)
         if (text[id].s && points[id] == 0) some[n_rest++] = text[id];
     if (!rc) rc = vbg_trie_build(&v.rest, some, n_rest, err);
+    if (!rc) rc = map_rest(&v, err);
     if (!rc) rc = count_plain(&v, points, err);
-    v.memory += ((size_t)v.all.n + v.rest.n) * 15 + n * 8;
+    v.memory += (size_t)v.all.n * 19 + (size_t)v.rest.n * 15 + n * 8;
     free(some);
     free(points);
     if (rc)
@@ -152,6 +173,7 @@ void vbg_vocab_free(vbg_vocab *v) {
     for (int k = v->plain ? v->most_points : -1; k >= 0; k--)
         if (k == 0 || v->plain[k] != v->plain[k - 1]) free(v->plain[k]);
     free(v->plain);
+    free(v->rest_of);
     vbg_trie_free(&v->all);
     vbg_trie_free(&v->rest);
     memset(v, 0, sizeof *v);

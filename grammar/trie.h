@@ -40,10 +40,11 @@ void vbg_trie_free(vbg_trie *t);
 typedef struct vbg_vocab {
     int32_t n_vocab;
     vbg_trie all, rest;   /* rest: of texts that are not plain */
+    uint32_t *rest_of;    /* (all.n) the node of `rest` with the same bytes; UINT32_MAX: none */
     uint64_t **plain;     /* (most_points + 1) plain[k]: ids of plain texts of 1 .. k characters */
     int most_points;      /* longest plain text; plain[most_points] are all */
     const vbg_word *text; /* (n_vocab) of each id; s = NULL: stands for no text here */
-    bool bytes[256];      /* the byte is a text of its own */
+    uint32_t bytes[256];  /* so many ids stand for this byte alone */
     size_t memory;
 } vbg_vocab;
 

@@ -727,6 +727,18 @@ int vb_grammar_open(vb_grammar **out, vb_grammar_kind kind, const char *text, si
                     const vb_grammar_params *p, vb_error *err);
 void vb_grammar_close(vb_grammar *g);
 
+typedef struct vb_grammar_facts {
+    size_t rules, expressions, bytes;
+} vb_grammar_facts;
+void vb_grammar_describe(const vb_grammar *g, vb_grammar_facts *out);
+
+/* What may follow a text, in bytes, whatever ids may spell: bit c % 64 of word c / 64 of `next` is set
+ * iff byte c may come. *complete: the text may end here. No bit and not complete: it is no beginning
+ * of a text of the grammar; *valid (may be NULL) is then the length of the longest beginning of it
+ * that is one, else `len`. */
+int vb_grammar_text(const vb_grammar *g, const char *text, size_t len, uint64_t next[4], bool *complete,
+                    size_t *valid, vb_error *err);
+
 /* What the ids of a tokenizer stand for, as a tree that masks are made with. Made once for a tokenizer
  * (a tenth of a second for 150,000 ids), shared by any number of constraints. Immutable. */
 typedef struct vb_vocabulary vb_vocabulary;
@@ -745,6 +757,10 @@ typedef struct vb_constraint_params {
     size_t n_end;
     const int32_t *banned; /* ids that are never generated (a bias of -infinity). Default: none */
     size_t n_banned;
+    const int32_t
+        *written; /* control ids that stand for their names, "[TOOL_CALLS]", where the grammar has them
+                               as text. Default: none. A tree of its own is made then */
+    size_t n_written;
     size_t max_bytes; /* of states and masks. 0: 64 MiB. What does not fit is forgotten and made again */
 } vb_constraint_params;
 
@@ -760,13 +776,11 @@ typedef struct vb_constraint_stats {
     uint64_t states, lexemes;  /* that exist now */
     size_t bytes, vocab_bytes; /* of states and masks; of the vocabulary's tries */
     uint64_t forgotten;        /* how often the bound was met */
+    bool bytes_missing;        /* no id stands for some byte that the grammar uses */
 } vb_constraint_stats;
 void vb_constraint_stats_get(vb_constraint *c, vb_constraint_stats *out);
 
-/* What may follow a text, in bytes, whatever ids may spell: bit c % 64 of word c / 64 of `next` is set
- * iff byte c may come. *complete: the text may end here. No
- * bit and not complete: it is no beginning of a text of the grammar; *valid (may be NULL) is then the
- * length of the longest beginning of it that is one, else `len`. */
+/* vb_grammar_text with the constraint's states, which it keeps. */
 int vb_constraint_text(vb_constraint *c, const char *text, size_t len, uint64_t next[4], bool *complete,
                        size_t *valid, vb_error *err);
 
@@ -779,6 +793,10 @@ typedef struct vb_guide_params {
     const int32_t *after;
     size_t n_after;
     bool end_before;
+    /* With these, `after` counts only if the first id of the generation is one of them (a model that
+     * opens its reasoning itself); else the grammar begins at once. */
+    const int32_t *opens;
+    size_t n_opens;
     const char *prefix; /* text that was given already and belongs to the grammar's: the ids go on from it */
     size_t n_prefix;
 } vb_guide_params;

@@ -388,6 +388,17 @@ static int grammar_open(int how, vb_error *err) {
     return rc;
 }
 
+static int grammar_text(int how, vb_error *err) {
+    vb_grammar *g = NULL;
+    uint64_t next[4];
+    bool complete;
+    if (vb_grammar_open(&g, VB_GRAMMAR_REGEX, "[a-z]+", 6, NULL, NULL)) fail_msg("a grammar");
+    const int rc =
+        vb_grammar_text(g, "a", how == SUCCEED ? 1 : SIZE_MAX - (size_t)how, next, &complete, NULL, err);
+    vb_grammar_close(g);
+    return rc;
+}
+
 static int vocabulary_open(int how, vb_error *err) {
     vb_vocabulary *v = NULL;
     const int rc = vb_vocabulary_open(&v, rig.tokenizer, how == SUCCEED ? 0 : how ? -1 : -2, err);
@@ -538,6 +549,7 @@ static const struct row {
     {"vb_kernels_resolve", kernels_resolve, false},
     {"vb_sampling_check", sampling_check, false},
     {"vb_grammar_open", grammar_open, false},
+    {"vb_grammar_text", grammar_text, false},
     {"vb_vocabulary_open", vocabulary_open, false},
     {"vb_constraint_open", constraint_open, false},
     {"vb_constraint_text", constraint_text, false},

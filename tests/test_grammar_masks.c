@@ -231,7 +231,7 @@ static bool open_rig(rig *r, uint64_t seed, bool memory) {
     assert_int_equal(vbg_vocab_build(&r->v, r->word, r->n_words, NULL), 0);
     assert_int_equal(vbg_ir_copy(&ir, r->grammar->ir, NULL), 0);
     assert_int_equal(vbg_machine_new(&r->m, ir, NULL), 0);
-    if (vbg_spell_new(&r->spell, r->m, &r->v, &err)) fail_msg("%s", err.message);
+    if (vbg_spell_new(&r->spell, r->m, &r->v, NULL, &err)) fail_msg("%s", err.message);
     assert_int_equal(vbg_masker_new(&r->k, r->m, &r->v, r->spell, NULL), 0);
     if (r->spell && !vbg_spell_state(r->spell, r->m->start)) {
         if (r->viable[0] && !r->sound_only)
@@ -338,7 +338,7 @@ static void dead_ends(void **state) {
         assert_int_equal(vbg_vocab_build(&r.v, w, n, NULL), 0);
         assert_int_equal(vbg_ir_copy(&ir, r.grammar->ir, NULL), 0);
         assert_int_equal(vbg_machine_new(&r.m, ir, NULL), 0);
-        assert_int_equal(vbg_spell_new(&r.spell, r.m, &r.v, NULL), 0);
+        assert_int_equal(vbg_spell_new(&r.spell, r.m, &r.v, NULL, NULL), 0);
         assert_int_equal(vbg_masker_new(&r.k, r.m, &r.v, r.spell, NULL), 0);
         ask(&r, r.m->start, bits);
         if (bits[0] != t[i].start) fail_msg("%s: mask %llx", t[i].why, (unsigned long long)bits[0]);
