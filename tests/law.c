@@ -1,6 +1,8 @@
 /* law.c - coins that try every answer, tables as models, and the sums over all paths as rationals (law.h). */
 #include "tests/law.h"
 
+#include "ref/mathf.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +45,10 @@ void law_table_weights(const law_table *t, int n_vocab, const int32_t *prefix, s
 /* The law of the target after a prefix, penalties included. */
 static void final_weights(const law_case *c, const law_table *t, const int32_t *prefix, size_t n,
                           uint64_t *w) {
+    if (c->masked) {
+        law_masked_weights(c, t, prefix, n, w);
+        return;
+    }
     law_table_weights(t, c->n_vocab, prefix, n, w);
     if (!c->penalties) return;
     for (int i = 0; i < c->n_vocab; i++) {
@@ -179,6 +185,8 @@ typedef struct law_env {
     vb_drafter real;
     size_t step_n; /* path length at the start of the step */
     size_t told;   /* positions whose hidden rows were shown */
+    vb_law *law;   /* of a masked case, and the same without the mask */
+    vb_law *bare;
 } law_env;
 
 /* Logits are weights already; penalties come on top, by the prefix that the loop names. */
@@ -186,13 +194,36 @@ typedef struct law_source {
     const law_case *c;
     law_env *env;
     bool without_drafts;
+    bool target;
 } law_source;
+
+/* The real law under the mask, and what the mistakes make of it. The drafter's law under MASK_P_ONLY is
+ * the masked one in what it says; masked_pick draws from the other. */
+static int masked_at(const law_source *s, const float *logits, const int32_t *prefix, size_t n_prefix,
+                     const vb_dist_space *space, vb_dist *out, vb_error *err) {
+    const law_mask_bug bug = s->c->bug;
+    int32_t kept = 0;
+    const bool bare =
+        bug == MASK_AFTER || (bug == MASK_Q_ONLY && s->target) || (bug == MASK_P_ONLY && !s->target);
+    int rc = vb_law_distribution(bare ? s->env->bare : s->env->law, logits, LAW_VOCAB, prefix, n_prefix,
+                                 space, out, err);
+    if (rc || bug != MASK_AFTER) return rc;
+    out->total = 0;
+    for (int32_t i = 0; i < out->n; i++) {
+        if (!law_mask_allows(prefix + 1, n_prefix - 1, space->id[i])) continue;
+        space->id[kept] = space->id[i];
+        space->w[kept++] = space->w[i];
+        out->total += space->w[i];
+    }
+    out->n = kept;
+    return VB_OK;
+}
 
 static int source_at(void *self, const float *logits, int32_t limit, const int32_t *prefix, size_t n_prefix,
                      const vb_dist_space *space, vb_dist *out, vb_error *err) {
     const law_source *s = self;
     uint64_t w[LAW_VOCAB];
-    (void)err;
+    if (s->c->masked) return masked_at(s, logits, prefix, n_prefix, space, out, err);
     size_t n = s->without_drafts ? s->env->step_n : n_prefix;
     for (int i = 0; i < limit; i++) {
         w[i] = (uint64_t)logits[i];
@@ -202,6 +233,23 @@ static int source_at(void *self, const float *logits, int32_t limit, const int32
     }
     to_dist(w, limit, space, out);
     return VB_OK;
+}
+
+static int source_empty(const void *self, vb_error *err) {
+    const law_source *s = self;
+    if (s->c->masked && s->c->bug != MASK_AFTER) return vb_law_why_empty(s->env->law, err);
+    return vb_fail(err, VB_ERR_MASK, "nothing is left");
+}
+
+static int source_forced(void *self, const int32_t *prefix, size_t n_prefix, int32_t *out, int max,
+                         int *n_out, vb_error *err) {
+    const law_source *s = self;
+    const vb_mask m = law_mask_of(s->c, &s->env->step_n);
+    return m.forced(m.self, prefix + 1, n_prefix - 1, out, max, n_out, err);
+}
+
+static void exp_weights(const double *z, int n, uint64_t *w) {
+    for (int i = 0; i < n; i++) w[i] = (uint64_t)(0x1p40 * vb_exp(z[i]));
 }
 
 /* ---------------------------------------------------------------------- coins */
@@ -372,12 +420,72 @@ static int tree_draft(law_env *env, int32_t *path, size_t n, vb_proposal *out) {
     return VB_OK;
 }
 
+/* MASK_P_ONLY: the drafts were drawn from the law without the mask; what is said of them is the one with
+ * it. */
+static void say_masked(law_env *env, const int32_t *path, size_t n, vb_proposal *out) {
+    static int32_t id[TAPE][LAW_VOCAB];
+    static uint64_t w[TAPE][LAW_VOCAB];
+    for (int i = 0; i < out->n; i++) {
+        uint64_t table[LAW_VOCAB];
+        float logits[LAW_VOCAB];
+        const vb_dist_space space = {LAW_VOCAB, id[i], w[i]};
+        const size_t end = n + (size_t)i;
+        law_table_weights(&env->c->q, LAW_VOCAB, path, end, table);
+        for (int j = 0; j < LAW_VOCAB; j++) logits[j] = (float)table[j];
+        if (out->drafted[i].forced ||
+            vb_law_distribution(env->law, logits, LAW_VOCAB, path, end, &space, &out->q[i], NULL))
+            continue;
+        if (env->c->choice == VB_CHOOSE_GRID && out->q[i].n)
+            vb_dist_rescale(&out->q[i], &space, VB_BLOCK_Q_BITS);
+    }
+}
+
+/* Text that must follow is taken as it is. */
+static int insert_forced(vb_verify *v, vb_error *err) {
+    const vb_dist *p;
+    vb_residual walk;
+    vb_weights w;
+    int k = 0;
+    while (k < v->n && v->drafted[k].forced) k++;
+    if (k == 0) return vb_rule_rejection(v, err);
+    v->n_accepted = k;
+    v->final = -1;
+    v->has_final_coin = false;
+    for (int i = 0; i < k; i++) {
+        v->drafted[i].tested = v->drafted[i].accepted = true;
+        v->kept[i] = i;
+    }
+    if (v->ends[k - 1]) return VB_OK;
+    int rc = v->p(v->arg, k, &p, err);
+    if (rc) return rc;
+    vb_dist_weights(&walk, p, &w);
+    v->final = p->id[v->coins->pick(v->coins->self, (vb_coin_key){v->position, (uint32_t)k, VB_PURPOSE_BONUS},
+                                    &w, &v->final_coin)];
+    return VB_OK;
+}
+
+/* As it is: the loop itself goes on with it, and puts forced text in between. */
+static int env_begin(void *self, int32_t *path, size_t n, vb_proposal *out, vb_error *err) {
+    law_env *env = self;
+    env->step_n = n;
+    return env->real.draft(env->real.self, path, n, out, err);
+}
+static bool env_wants(void *self, const vb_lm **lm, vb_eval_item *item) {
+    law_env *env = self;
+    return env->real.wants(env->real.self, lm, item);
+}
+static int env_resume(void *self, vb_error *err) {
+    law_env *env = self;
+    return env->real.resume(env->real.self, err);
+}
+
 static int env_draft(void *self, int32_t *path, size_t n, vb_proposal *out, vb_error *err) {
     law_env *env = self;
     env->step_n = n;
     if (env->c->tree) return tree_draft(env, path, n, out);
     int rc = vb_drafter_draft(&env->real, path, n, out, err);
     if (env->c->wrong && !rc) vb_wrong_trim(env->c->wrong, out);
+    if (env->c->bug == MASK_P_ONLY && !rc) say_masked(env, path, n, out);
     if (rc || !env->c->stop_early) return rc;
     for (int i = 0; i < out->n; i++) { /* a rule that looks at nothing but what it keeps */
         uint32_t h = 5;
@@ -435,6 +543,7 @@ static int cell(const law_case *c, const int32_t *tokens, int n) {
 typedef struct one_run {
     int n, accepted, emitted; /* the latter two of the first step */
     int seen;
+    bool stuck; /* a mask let nothing through */
     int32_t tokens[LAW_TOKENS + VB_MAX_GAMMA + 1];
 } one_run;
 
@@ -442,44 +551,66 @@ typedef struct one_run {
 static bool run(const law_case *c, const vb_coins *right, one_run *o) {
     table_lm target, draft;
     law_env env = {.c = c};
-    law_source source = {c, &env, c->prefix_without_drafts}, draft_source = {c, &env, false};
+    law_source source = {c, &env, c->prefix_without_drafts, true}, draft_source = {c, &env, false, false};
+    const vb_mask mask = law_mask_of(c, &env.step_n);
     vb_error err = {0};
     vb_spec *s = NULL;
     vb_step step;
+    bool done = false;
 
     vb_wrong_coins space;
     const vb_coins planted = c->wrong ? vb_wrong_coins_on(&space, c->wrong, right) : *right,
                    *coins = &planted;
     const vb_drafter_model_params dp = {
         .lm = lm_of(&draft, c, &c->q, c->draft_n_ctx ? c->draft_n_ctx : TAPE, 0),
-        .law = {&draft_source, LAW_VOCAB, source_at},
+        .law = {.self = &draft_source, .capacity = LAW_VOCAB, .at = source_at},
         .limit = c->limit ? c->limit : c->n_vocab,
         .choice = c->wrong ? c->wrong->choice : c->choice,
         .coins = coins,
         .stop = &c->stop,
         .n_stop = c->stop >= 0};
+    const bool whole = c->masked && c->bug != MASK_P_ONLY;
     const vb_drafter drafter = {.self = &env,
                                 .sync = env_sync,
-                                .draft = env_draft,
+                                .draft = whole ? env_begin : env_draft,
+                                .wants = whole ? env_wants : NULL,
+                                .resume = whole ? env_resume : NULL,
                                 .settle = env_settle,
                                 .close = env_close,
                                 .see = c->sees ? env_see : NULL};
     const vb_spec_parts parts = {.target = lm_of(&target, c, &c->p, TAPE, c->wrong ? c->wrong->row_shift : 0),
-                                 .law = {&source, LAW_VOCAB, source_at},
+                                 .law = {.self = &source,
+                                         .capacity = LAW_VOCAB,
+                                         .at = source_at,
+                                         .why_empty = source_empty,
+                                         .forced = c->masked ? source_forced : NULL},
                                  .drafter = c->alone ? NULL : &drafter,
                                  .coins = coins,
-                                 .rule = c->wrong ? c->wrong->rule : c->rule,
+                                 .rule = c->bug == MASK_FORCED_INSERTED ? insert_forced
+                                         : c->wrong                     ? c->wrong->rule
+                                                                        : c->rule,
+                                 .one = vb_one_hot(c->choice),
                                  .gamma = c->gamma,
                                  .stop = &c->stop,
                                  .n_stop = c->stop >= 0};
     const int32_t prompt = 0;
     *o = (one_run){.accepted = -1};
+    if (c->masked && (vb_law_open(&env.law, &c->sampling, LAW_VOCAB, exp_weights, &err) ||
+                      vb_law_open(&env.bare, &c->sampling, LAW_VOCAB, exp_weights, &err) ||
+                      vb_law_set_mask(env.law, &mask, &err)))
+        goto fail;
+    if (c->masked) vb_law_begin(env.law, 1);
     if (vb_drafter_model(&env.real, &dp, &err) || vb_spec_assemble(&s, &parts, &err) ||
         vb_spec_prompt(s, &prompt, 1, &err))
         goto fail;
     for (bool stopped = false; o->n < c->n_tokens && !stopped;) {
         const int missing = c->n_tokens - o->n;
-        if (vb_spec_step(s, c->trim ? (size_t)missing : TAPE, &step, &err)) goto fail;
+        const int rc = vb_spec_step(s, c->trim ? (size_t)missing : TAPE, &step, &err);
+        if (rc == VB_ERR_MASK && c->bug) { /* the text ends where nothing may follow */
+            o->stuck = true;
+            break;
+        }
+        if (rc) goto fail;
         const int taken = c->after ? c->after(&step) : step.n_emitted;
         if (o->accepted < 0) o->accepted = step.n_accepted, o->emitted = taken;
         for (int i = 0; i < taken && !stopped; i++) {
@@ -489,17 +620,14 @@ static bool run(const law_case *c, const vb_coins *right, one_run *o) {
     }
     if (o->n > c->n_tokens) o->n = c->n_tokens;
     o->seen = (int)env.told;
-    if (c->sees && env.told != (size_t)target.n) {
-        printf("%s: %zu hidden rows of %d positions\n", c->name, env.told, target.n);
-        vb_spec_close(s);
-        return false;
-    }
-    vb_spec_close(s);
-    return true;
+    done = !c->sees || env.told == (size_t)target.n;
+    if (!done) printf("%s: %zu hidden rows of %d positions\n", c->name, env.told, target.n);
 fail:
-    printf("%s: %s\n", c->name, err.message);
+    if (err.code && !o->stuck) printf("%s: %s\n", c->name, err.message);
     vb_spec_close(s);
-    return false;
+    vb_law_close(env.law);
+    vb_law_close(env.bare);
+    return done;
 }
 
 int law_sample(const law_case *c, uint64_t seed) {
@@ -527,6 +655,7 @@ static bool add_path(const law_case *c, explorer *e, law_result *r) {
     mpq_add(r->emitted, r->emitted, x);
     r->paths++;
     r->seen += (uint64_t)o.seen;
+    r->stuck += o.stuck;
     mpq_clears(one, x, NULL);
     return true;
 }
@@ -550,6 +679,7 @@ static void compare(const law_case *c, law_result *r, int32_t *path, int n, cons
     final_weights(c, &c->p, path, (size_t)n + 1, w);
     for (int i = 0; i < c->n_vocab; i++) total += w[i];
     for (int i = 0; i < c->n_vocab; i++) {
+        if (w[i] == 0) continue; /* what comes out there nevertheless is left in `rest` */
         set_ratio(x, w[i], total);
         mpq_mul(x, x, p);
         path[n + 1] = i;

@@ -14,9 +14,9 @@
 
 #include <gmp.h>
 
-#define LAW_VOCAB  4
-#define LAW_TOKENS 4   /* longest output whose law is taken */
-#define LAW_CELLS  625 /* (LAW_VOCAB + 1)^LAW_TOKENS: tokens, or nothing after a stop token */
+#define LAW_VOCAB  8
+#define LAW_TOKENS 4    /* longest output whose law is taken */
+#define LAW_CELLS  6561 /* (LAW_VOCAB + 1)^LAW_TOKENS: tokens, or nothing after a stop token */
 
 /* The weights after a prefix, as a pure function of it; not all 0. */
 typedef enum law_style {
@@ -36,6 +36,18 @@ typedef struct law_table {
 
 void law_table_weights(const law_table *t, int n_vocab, const int32_t *prefix, size_t n, uint64_t *w);
 
+/* Planted mistakes in the use of a mask. */
+typedef enum law_mask_bug {
+    MASK_RIGHT,
+    MASK_P_ONLY, /* drafts are drawn from the drafter's law without the mask, judged by the one with it */
+    MASK_Q_ONLY, /* the target's law has no mask */
+    MASK_WRONG_PREFIX,   /* the mask does not see the drafts */
+    MASK_EARLY_END,      /* the end is allowed as soon as anything was generated */
+    MASK_DEAD_END,       /* an id is allowed if its bytes fit, though no id can follow */
+    MASK_AFTER,          /* the mask is laid over the truncated law, and what is left is renormalised */
+    MASK_FORCED_INSERTED /* forced text is not verified */
+} law_mask_bug;
+
 typedef struct law_case {
     const char *name;
     int n_vocab, gamma;
@@ -52,6 +64,11 @@ typedef struct law_case {
     bool alone;      /* no drafter at all */
     bool tree;       /* drafts are a tree made by hand (rule vb_rule_coupled) */
     bool sees;       /* the drafter reads the target's hidden rows and checks every one */
+    /* The law is the real one (distribution.h) of logits that the tables give, under the mask of the
+     * language of law_mask.c over its eight ids. Id 0 ends the text. */
+    bool masked;
+    law_mask_bug bug;
+    vb_sampling sampling;
     /* What planted bugs change; NULL: the real thing. */
     const vb_wrong *wrong;       /* goes before rule and choice */
     bool prefix_without_drafts;  /* penalties see the path up to the step only */
@@ -66,7 +83,29 @@ typedef struct law_result {
     mpq_t emitted;          /* expected n_emitted of the first step */
     uint64_t paths, reused; /* coins met again with the same key; noise of a position is meant to be */
     uint64_t seen;          /* hidden rows that the drafter checked */
+    uint64_t stuck;         /* paths that end because a mask lets nothing through */
 } law_result;
+
+/* law_mask.c: a language of a few texts and a vocabulary whose ids overlap and cut characters. */
+vb_mask law_mask_of(const law_case *c, const size_t *step_n);
+/* By definition, from the list of texts: may id follow ids[0..n)? */
+bool law_mask_allows(const int32_t *ids, size_t n, int32_t id);
+/* The law after a prefix (prompt: its first id) in a second writing. */
+void law_masked_weights(const law_case *c, const law_table *t, const int32_t *prefix, size_t n, uint64_t *w);
+
+/* The same without the mask. */
+void law_bare_weights(const law_case *c, const law_table *t, const int32_t *prefix, size_t n, uint64_t *w);
+
+/* Over whole texts, in all their spellings: the law under the mask, and the target's own law given that
+ * the text is one of the language. */
+#define LAW_TEXT_IDS 8
+typedef struct law_text_laws {
+    int n;
+    const char *const *text;
+    double masked[8], conditional[8];
+    double valid; /* how likely the target alone writes one of them */
+} law_text_laws;
+void law_of_texts(const law_case *c, law_text_laws *out);
 
 void law_init(law_result *r);
 void law_clear(law_result *r);
