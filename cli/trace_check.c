@@ -39,7 +39,7 @@ int cli_trace_check(cli_options *o) {
         return cli_usage("one trace is checked: verbatim trace-check FILE (- is standard input)");
     int rc = cli_read_file(o->words[0], &text, &len);
     if (rc) return rc;
-    const bool ok = vb_trace_check(text, len, &r);
+    const bool ok = vb_trace_check(text, len, NULL, &r);
     free(text);
     if (o->json)
         rc = cli_out_json(as_json(&r));

@@ -44,6 +44,9 @@ static bool read_drafts(checker *c) {
         if (!vb_tc_id(c, json_object_get(d, "id"), &s->id[i]) ||
             !vb_tc_ratio(c, json_object_get(d, "q"), s->q[i]))
             return false;
+        if (json_object_get(d, "parent")) FAIL("draft %d: trees of drafts are not checked", i);
+        s->forced[i] = json_is_true(json_object_get(d, "forced"));
+        if (s->forced[i] && !*c->mask_name) FAIL("draft %d: forced text without a mask", i);
         s->has_p[i] = json_is_array(p);
         if (s->has_p[i] && !vb_tc_ratio(c, p, s->p[i])) return false;
         if (json_is_true(json_object_get(d, "accepted")) != (i < s->accepted))
@@ -99,7 +102,7 @@ static bool check_step(checker *c, const json_t *line) {
     if (!read_drafts(c) || !check_emitted(c)) return false;
     if (c->r->full && !read_laws(c, line)) return false;
     if (s->ends && !is_stop(c, s->id[s->accepted - 1])) FAIL("the last token is missing");
-    if (!vb_tc_drafts(c)) return false;
+    if (!vb_tc_drafts(c) || !vb_tc_masks(c, line) || !vb_tc_remember(c)) return false;
     c->position += s->n_emitted;
     c->r->steps++;
     c->r->tokens += s->n_emitted;
@@ -119,7 +122,7 @@ static bool one_of(const char *word, const char *const *list) {
 
 static bool check_header(checker *c, const json_t *line) {
     static const char *const rules[] = {"coupled", "greedy", "rejection", "block", NULL};
-    static const char *const drafts[] = {"none", "model", "ngram", NULL};
+    static const char *const drafts[] = {"none", "model", "ngram", "forced", NULL};
     const char *trace = json_string_value(json_object_get(line, "trace"));
     const char *rule = json_string_value(json_object_get(line, "accept"));
     const char *draft = json_string_value(json_object_get(line, "draft"));
@@ -128,7 +131,7 @@ static bool check_header(checker *c, const json_t *line) {
     if (!trace || !is(trace, "verbatim") || json_integer_value(json_object_get(line, "version")) != 1)
         FAIL("not a trace of version 1");
     if (!one_of(rule, rules)) FAIL("\"accept\" is none of coupled, greedy, rejection, block");
-    if (!one_of(draft, drafts)) FAIL("\"draft\" is none of none, model, ngram");
+    if (!one_of(draft, drafts)) FAIL("\"draft\" is none of none, model, ngram, forced");
     if (!vb_tc_integer(c, line, "n_vocab", 1, LAW_IDS, &c->n_vocab) ||
         !vb_tc_integer(c, line, "gamma", 0, MAX_DRAFTS, &c->gamma) ||
         !vb_tc_integer(c, sampling, "top_k", 0, INT32_MAX, &c->top_k) ||
@@ -141,6 +144,19 @@ static bool check_header(checker *c, const json_t *line) {
     if (c->n_stop && !(c->stop = malloc(c->n_stop * sizeof *c->stop))) FAIL("out of memory");
     for (size_t i = 0; i < c->n_stop; i++)
         if (!vb_tc_id(c, json_array_get(stop, i), &c->stop[i])) return false;
+    const json_t *mask = json_object_get(line, "mask");
+    const char *name = json_string_value(mask);
+    if (mask && (!name || strlen(name) != 32)) FAIL("\"mask\" is not 32 hex digits");
+    if (c->mask && !name) FAIL("the generation had no mask");
+    if (c->mask && !is(name, c->mask->name))
+        FAIL("the generation had another mask: %s, not %s (grammar, its options, vocabulary and end ids "
+             "count)",
+             name, c->mask->name);
+    if (c->mask && c->mask->n_vocab > c->n_vocab) FAIL("the mask is for %d ids", (int)c->mask->n_vocab);
+    if (c->mask && !(c->allowed = calloc(((size_t)c->n_vocab + 63) / 64, sizeof *c->allowed)))
+        FAIL("out of memory");
+    snprintf(c->mask_name, sizeof c->mask_name, "%s", name ? name : "");
+    c->r->masked = name != NULL;
     c->r->full = json_is_true(json_object_get(line, "full"));
     c->seed = (uint64_t)seed;
     snprintf(c->draft, sizeof c->draft, "%s", draft);
@@ -158,6 +174,7 @@ static bool check_prompt(checker *c, const json_t *line) {
     for (size_t i = 0; i < n; i++)
         if (!vb_tc_id(c, json_array_get(tokens, i), &id)) return false;
     c->position += (json_int_t)n;
+    c->n_ids = 0; /* a mask sees what is generated behind it */
     c->r->prompts++;
     return true;
 }
@@ -241,7 +258,7 @@ static bool check_text(checker *c, const char *text, size_t len) {
     return true;
 }
 
-bool vb_trace_check(const char *text, size_t len, vb_trace_report *r) {
+bool vb_trace_check(const char *text, size_t len, const vb_mask *mask, vb_trace_report *r) {
     memset(r, 0, sizeof *r);
     checker *c = calloc(1, sizeof *c);
     if (!c) {
@@ -249,12 +266,15 @@ bool vb_trace_check(const char *text, size_t len, vb_trace_report *r) {
         return false;
     }
     c->r = r;
+    c->mask = mask;
     memset(c->chain, '0', 32);
     r->ok = check_text(c, text, len);
     for (int i = 0; i <= MAX_DRAFTS; i++) free(c->p[i].id), free(c->p[i].w);
     for (int i = 0; i < MAX_DRAFTS; i++) free(c->q[i].id), free(c->q[i].w);
     free(c->w);
     free(c->stop);
+    free(c->ids);
+    free(c->allowed);
     free(c);
     return r->ok;
 }

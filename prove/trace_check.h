@@ -24,10 +24,14 @@ typedef struct vb_trace_report {
     int finals;    /* residual and bonus tokens derived */
     int races;     /* races run again: the target's and the drafter's */
     int coins;     /* coins whose value was derived from seed and counter */
+    int masks;     /* what a mask said, derived from the mask and the ids before */
+    bool masked;   /* the generation had a mask */
 } vb_trace_report;
 
-/* `text`: a whole trace. Returns r->ok. */
-bool vb_trace_check(const char *text, size_t len, vb_trace_report *r);
+/* `text`: a whole trace. `mask` (may be NULL): the one that the generation had, made again from its
+ * grammar and the model's vocabulary; it must have the name in the trace's header, and every hash of what
+ * it said is derived. Returns r->ok. */
+bool vb_trace_check(const char *text, size_t len, const vb_mask *mask, vb_trace_report *r);
 
 /* Makes the hashes of a changed trace right again, in place, up to a line that has none: for tests of the
  * check. */

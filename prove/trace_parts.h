@@ -31,7 +31,8 @@ typedef struct step {
     int32_t id[MAX_DRAFTS];
     wide p[MAX_DRAFTS][2], q[MAX_DRAFTS][2]; /* weight and total of the drafted id */
     bool has_p[MAX_DRAFTS];
-    bool ends; /* nothing follows the last draft */
+    bool forced[MAX_DRAFTS]; /* text that must follow */
+    bool ends;               /* nothing follows the last draft */
 } step;
 
 typedef struct checker {
@@ -49,6 +50,11 @@ typedef struct checker {
     law p[MAX_DRAFTS + 1], q[MAX_DRAFTS];
     wide *w; /* (w_room) weights of a residual */
     int w_room;
+    const vb_mask *mask; /* NULL: what it said is taken as it is */
+    char mask_name[33];  /* "": the generation had none */
+    int32_t *ids; /* (ids_room) those generated since text was given, with room for the drafts of a step */
+    size_t n_ids, ids_room;
+    uint64_t *allowed; /* (n_vocab bits) */
 } checker;
 
 #define FAIL(...)                                                                                            \
@@ -80,6 +86,11 @@ bool vb_tc_coin(checker *c, const json_t *v, int offset, int purpose, wide bound
 int32_t vb_tc_pick(const int32_t *id, const wide *w, int n, wide r);
 /* The winner of the exponential race on a law. */
 int32_t vb_tc_race(checker *c, const law *l, json_int_t position);
+
+/* trace_mask.c: what the mask said at each place of a step, derived again. */
+bool vb_tc_masks(checker *c, const json_t *line);
+/* Adds the tokens that a step gave to the ids that the mask sees. */
+bool vb_tc_remember(checker *c);
 
 /* trace_rules.c: whether the drafts are what was drawn, and what each rule makes of them. */
 bool vb_tc_drafts(checker *c);

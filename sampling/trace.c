@@ -157,7 +157,10 @@ static json_t *sampling_value(vb_trace *t, const vb_sampling *s) {
 }
 
 static const char *draft_name(vb_draft d) {
-    return d == VB_DRAFT_MODEL ? "model" : d == VB_DRAFT_NGRAM ? "ngram" : "none";
+    return d == VB_DRAFT_MODEL    ? "model"
+           : d == VB_DRAFT_NGRAM  ? "ngram"
+           : d == VB_DRAFT_FORCED ? "forced"
+                                  : "none";
 }
 
 static json_t *optional(const char *text) {
@@ -187,6 +190,7 @@ static json_t *header(vb_trace *t) {
         put(t, o, "pre", json_string(vb_tokenizer_pre(t->p.tokenizer)));
         put(t, o, "pre_overridden", json_true());
     }
+    if (p->mask) put(t, o, "mask", json_string(p->mask->name));
     put(t, o, "full", json_boolean(t->p.full));
     return o;
 }
@@ -224,10 +228,12 @@ int vb_trace_open(vb_trace **out, const vb_spec *s, const vb_trace_params *p, vb
 
 /* ---------------------------------------------------------------------- a step */
 
-static json_t *drafted_value(vb_trace *t, const vb_drafted *d) {
+static json_t *drafted_value(vb_trace *t, const vb_drafted *d, int place) {
     json_t *o = json_object();
     put(t, o, "id", json_integer(d->id));
     set_text(t, o, d->id);
+    if (d->parent != place - 1) put(t, o, "parent", json_integer(d->parent));
+    if (d->forced) put(t, o, "forced", json_true());
     put(t, o, "q", ratio(d->q_w, d->q_total));
     put(t, o, "p", d->p_total ? ratio(d->p_w, d->p_total) : json_null());
     if (d->has_draw) put(t, o, "draw", coin_value(&d->draw));
@@ -263,7 +269,7 @@ int vb_trace_step(vb_trace *t, const vb_step *step, vb_error *err) {
     if (rc) return rc;
 
     json_t *o = json_object(), *drafted = json_array(), *emitted = json_array();
-    for (int i = 0; i < step->n_drafted; i++) append(t, drafted, drafted_value(t, &step->drafted[i]));
+    for (int i = 0; i < step->n_drafted; i++) append(t, drafted, drafted_value(t, &step->drafted[i], i));
     for (int i = 0; i < step->n_emitted; i++)
         append(t, emitted, emitted_value(t, &step->emitted[i], step->logits[i]));
     put(t, o, "step", json_integer((json_int_t)t->steps));
@@ -272,6 +278,15 @@ int vb_trace_step(vb_trace *t, const vb_step *step, vb_error *err) {
     put(t, o, "accepted", json_integer(step->n_accepted));
     if (step->has_final) put(t, o, "final", coin_value(&step->final));
     put(t, o, "emitted", emitted);
+    if (step->mask) {
+        json_t *masks = json_array();
+        for (int i = 0; i <= step->n_drafted; i++) {
+            char digits[33];
+            hex(digits, step->mask[i], 16);
+            append(t, masks, step->p[i].n ? json_string(digits) : json_null());
+        }
+        put(t, o, "mask", masks);
+    }
     if (t->p.full) {
         json_t *p = json_array(), *q = json_array();
         for (int i = 0; i <= step->n_drafted; i++) append(t, p, dist_value(t, &step->p[i]));

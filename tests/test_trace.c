@@ -130,7 +130,7 @@ static void every_decision_follows(void **state) {
                 vb_trace_report n;
                 assert_int_equal(
                     generate(&t, (vb_accept)rule, (vb_draft)draft, temperature, seed << 40 | seed, true), 0);
-                if (!vb_trace_check(t.data, t.len, &n))
+                if (!vb_trace_check(t.data, t.len, NULL, &n))
                     fail_msg("%s: %s", vb_accept_name((vb_accept)rule), n.why);
                 assert_int_equal(n.steps, 12);
                 assert_int_equal(n.prompts, 2);
@@ -158,7 +158,7 @@ static void short_traces(void **state) {
             assert_int_equal(
                 generate(&t, (vb_accept)rule, (vb_draft)draft, rule == VB_ACCEPT_GREEDY ? 0 : 1, 11, false),
                 0);
-            if (!vb_trace_check(t.data, t.len, &n)) fail_msg("line %d: %s", n.line, n.why);
+            if (!vb_trace_check(t.data, t.len, NULL, &n)) fail_msg("line %d: %s", n.line, n.why);
             assert_false(n.full);
             assert_int_equal(n.steps, 12);
             coins += n.coins;
@@ -167,7 +167,7 @@ static void short_traces(void **state) {
                 value += strlen("\"value\":\"");
                 *value = *value == '9' ? '1' : (char)(*value + 1);
                 vb_trace_rechain(t.data, t.len);
-                assert_false(vb_trace_check(t.data, t.len, &n));
+                assert_false(vb_trace_check(t.data, t.len, NULL, &n));
                 assert_int_equal(n.line, 3); /* header, prompt, the first step */
             }
             free(t.data);
@@ -195,10 +195,10 @@ static void changes_are_noticed(void **state) {
     text t = {.fail_after = -1};
     vb_trace_report n;
     assert_int_equal(generate(&t, VB_ACCEPT_REJECTION, VB_DRAFT_MODEL, 1, 3, true), 0);
-    assert_true(vb_trace_check(t.data, t.len, &n));
+    assert_true(vb_trace_check(t.data, t.len, NULL, &n));
     for (size_t at = 0; at < t.len; at += 97) {
         t.data[at] ^= 1;
-        assert_false(vb_trace_check(t.data, t.len, &n));
+        assert_false(vb_trace_check(t.data, t.len, NULL, &n));
         int line = 1;
         for (size_t i = 0; i < at; i++) line += t.data[i] == '\n';
         assert_true(n.line == line && n.why[0]);
@@ -210,10 +210,10 @@ static void changes_are_noticed(void **state) {
     const size_t head = (size_t)(second + 1 - t.data), tail = t.len - (size_t)(third + 1 - t.data);
     memcpy(without, t.data, head);
     memcpy(without + head, third + 1, tail);
-    assert_false(vb_trace_check(without, head + tail, &n));
+    assert_false(vb_trace_check(without, head + tail, NULL, &n));
     size_t cut = t.len - 1;
     while (t.data[cut - 1] != '\n') cut--;
-    assert_false(vb_trace_check(t.data, cut, &n));
+    assert_false(vb_trace_check(t.data, cut, NULL, &n));
     assert_string_equal(n.why, "the trace ends early: its last line is missing");
     free(without);
     free(t.data);
@@ -240,7 +240,7 @@ static void wrong_numbers_are_noticed(void **state) {
                 if (before < '0' || before > '9') continue; /* "accepted":true */
                 *at = before == '9' ? '1' : (char)(before + 1);
                 vb_trace_rechain(t.data, t.len);
-                if (vb_trace_check(t.data, t.len, &n))
+                if (vb_trace_check(t.data, t.len, NULL, &n))
                     fail_msg("%s in place %d can be changed", what[i], places);
                 assert_null(strstr(n.why, "chain"));
                 *at = before;
@@ -248,7 +248,7 @@ static void wrong_numbers_are_noticed(void **state) {
             assert_true(places > 0);
         }
         vb_trace_rechain(t.data, t.len);
-        if (!vb_trace_check(t.data, t.len, &n)) fail_msg("%s", n.why);
+        if (!vb_trace_check(t.data, t.len, NULL, &n)) fail_msg("%s", n.why);
         free(t.data);
     }
 }
@@ -266,11 +266,11 @@ static void numbers_that_are_none_are_noticed(void **state) {
     memcpy(shown, "\"logprox\"", 9); /* the decimals go under another name */
     at += strlen("\"logprob_bits\":\"");
     vb_trace_rechain(t.data, t.len);
-    if (!vb_trace_check(t.data, t.len, &n)) fail_msg("%s", n.why);
+    if (!vb_trace_check(t.data, t.len, NULL, &n)) fail_msg("%s", n.why);
     for (size_t i = 0; i < sizeof bits / sizeof *bits; i++) {
         memcpy(at, bits[i], 16);
         vb_trace_rechain(t.data, t.len);
-        assert_false(vb_trace_check(t.data, t.len, &n));
+        assert_false(vb_trace_check(t.data, t.len, NULL, &n));
         assert_string_equal(n.why, "\"logprob_bits\" is not finite");
     }
     free(t.data);

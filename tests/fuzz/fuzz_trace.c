@@ -10,7 +10,7 @@
 
 static void check(const char *text, size_t len) {
     vb_trace_report r;
-    const bool ok = vb_trace_check(text, len, &r);
+    const bool ok = vb_trace_check(text, len, NULL, &r);
     if (ok != r.ok || (!ok && !r.why[0]) || r.line < 0) abort();
     if (r.accepted > r.drafted && r.ok) abort();
 }
