@@ -174,6 +174,7 @@ void vb_context_close(vb_context *c) {
     if (!c) return;
     close_scratch(c->scratch);
     vb_cache_close(&c->cache);
+    free(c->hidden);
     free(c->slot);
     free(c);
 }
@@ -255,8 +256,12 @@ static int forward(vb_scratch *s, const vb_eval_item *items, size_t n, size_t ro
         V = (size_t)c->model->info.n_vocab;
         for (size_t i = 0; i < item->n; i++) {
             const bool want = c->slot[i] >= 0;
-            s->rows[held++] = (vb_row){
-                .token = item->tokens[i], .position = c->length + (int)i, .want = want, .cache = &c->cache};
+            s->rows[held++] =
+                (vb_row){.token = item->tokens[i],
+                         .position = c->length + (int)i,
+                         .want = want,
+                         .hidden = c->keeps_hidden ? c->hidden + i * (size_t)c->model->info.dim : NULL,
+                         .cache = &c->cache};
             row += want;
             if (held < c->params.batch) continue;
             if ((rc = vb_workspace_forward(s->workspace, s->rows, held, s->logits + done * V, err)))
@@ -282,6 +287,22 @@ static size_t assign_rows(vb_scratch *s, const vb_eval_item *items, size_t n, si
     return (size_t)row;
 }
 
+/* Room for the hidden rows of the members that keep them. */
+static int reserve_hidden(const vb_scratch *s, const vb_eval_item *items, size_t n, vb_error *err) {
+    for (size_t k = 0; k < n; k++) {
+        vb_context *c = items[k].context;
+        if (!is_member(&items[k], s) || !c->keeps_hidden || items[k].n <= c->hidden_rows) continue;
+        float *rows = NULL;
+        int rc = vb_alloc((void **)&rows, items[k].n * (size_t)c->model->info.dim, sizeof *rows,
+                          "hidden rows", err);
+        if (rc) return rc;
+        free(c->hidden);
+        c->hidden = rows;
+        c->hidden_rows = items[k].n;
+    }
+    return VB_OK;
+}
+
 static void finish(vb_scratch *s, vb_eval_item *item, int rc, const vb_error *why) {
     vb_context *c = item->context;
     item->code = rc;
@@ -305,6 +326,7 @@ static void eval_together(vb_scratch *s, vb_eval_item *items, size_t n) {
     const size_t rows = assign_rows(s, items, n, &members);
     int rc = rows > INT32_MAX ? vb_fail(&err, VB_ERR_ARGUMENT, "logits of %zu tokens are too many", rows)
                               : reserve_logits(s, any->model, rows, &err);
+    if (!rc) rc = reserve_hidden(s, items, n, &err);
     s->call++;
     const bool apart = members > 1 && any->params.observe;
     if (!rc && !apart) rc = forward(s, items, n, 0, &err);
@@ -348,6 +370,15 @@ int vb_eval(vb_context *c, const int32_t *tokens, size_t n, const uint8_t *want,
 const float *vb_logits(const vb_context *c, size_t i) {
     if (i >= c->slots || c->slot[i] < 0 || c->call != c->scratch->call) return NULL;
     return c->scratch->logits + (size_t)c->slot[i] * (size_t)c->model->info.n_vocab;
+}
+
+void vb_context_keep_hidden(vb_context *c) {
+    c->keeps_hidden = true;
+}
+
+const float *vb_context_hidden(const vb_context *c, size_t i) {
+    if (!c->keeps_hidden || i >= c->slots || i >= c->hidden_rows) return NULL;
+    return c->hidden + i * (size_t)c->model->info.dim;
 }
 
 int vb_context_truncate(vb_context *c, int n, vb_error *err) {

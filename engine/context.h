@@ -31,6 +31,17 @@ struct vb_context {
     int32_t *slot; /* (n_ctx) token i of the last call -> its row of logits, or -1 */
     size_t slots;  /* tokens in the last call */
     uint64_t call; /* its number, of scratch->call */
+
+    bool keeps_hidden;
+    float *hidden; /* (hidden_rows, dim) hidden rows of the last call's tokens, grown like the logits */
+    size_t hidden_rows;
 };
+
+/* From now on every evaluation leaves the hidden row of each of its tokens: the residual stream behind
+ * the last layer, before the output norm. For drafters that read them. */
+void vb_context_keep_hidden(vb_context *c);
+/* (dim) of token i of the last evaluation; NULL if there is none. Valid until the next one of this
+ * context. */
+const float *vb_context_hidden(const vb_context *c, size_t i);
 
 #endif

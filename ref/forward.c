@@ -7,6 +7,8 @@
 
 #include "gguf/unpack.h"
 
+#include <string.h>
+
 /* x = embedding of the token, as float32, times the model's scale; the row's RoPE angles, which layers
  * share. */
 static void embed_row(vb_pass *p, int row, int worker) {
@@ -109,5 +111,9 @@ int vb_forward(vb_pass *p, const vb_row *rows, int n, float *logits, vb_error *e
         if (rc) return rc;
     }
     p->layer = -1;
+    for (int row = 0; row < n; row++) {
+        if (rows[row].hidden)
+            memcpy(rows[row].hidden, p->x + (size_t)row * (size_t)D, (size_t)D * sizeof *p->x);
+    }
     return output(p, logits, err);
 }

@@ -15,7 +15,8 @@
 typedef struct vb_row {
     int32_t token;
     int32_t position;
-    bool want; /* its logits */
+    bool want;     /* its logits */
+    float *hidden; /* (D) what the last layer leaves, before the output norm, goes there; NULL: nowhere */
     vb_cache *cache;
 } vb_row;
 

@@ -39,11 +39,22 @@ void vb_dist_weights(vb_residual *walk, const vb_dist *p, vb_weights *out) {
     *out = (vb_weights){p->n, p->total, dist_at, walk};
 }
 
+/* The law after draft i - 1, the last one that is kept. Where a mask lets nothing follow what was
+ * accepted, the step ends with that, and the next one says so: the text is that of the target alone up to
+ * there. *p = NULL then. */
+static int law_after_kept(vb_verify *v, int i, const vb_dist **p, vb_error *err) {
+    int rc = v->p(v->arg, i, p, err);
+    if (rc != VB_ERR_MASK || v->n_accepted == 0) return rc;
+    vb_begin(err);
+    *p = NULL;
+    return VB_OK;
+}
+
 /* The token after a whole draft that was accepted: a plain draw from p. */
 static int draw_bonus(vb_verify *v, vb_error *err) {
     const vb_dist *p;
-    int rc = v->p(v->arg, v->n, &p, err);
-    if (rc) return rc;
+    int rc = law_after_kept(v, v->n, &p, err);
+    if (rc || !p) return rc;
     vb_residual walk;
     vb_weights w;
     vb_dist_weights(&walk, p, &w);
@@ -68,8 +79,8 @@ int vb_rule_coupled(vb_verify *v, vb_error *err) {
     for (int at = -1, next;; at = next) {
         const vb_dist *p;
         if (at >= 0 && v->ends[at]) return VB_OK;
-        int rc = v->p(v->arg, at + 1, &p, err);
-        if (rc) return rc;
+        int rc = law_after_kept(v, at + 1, &p, err);
+        if (rc || !p) return rc;
         const int32_t y = v->coins->race(v->coins->self, p, v->position + (uint32_t)v->n_accepted);
         next = -1;
         for (int i = at + 1; i < v->n; i++) {

@@ -23,10 +23,23 @@ static vb_pool *context_pool(void *self) {
     return c->scratch->pool;
 }
 
+static const float *context_hidden(void *self, size_t i) {
+    return vb_context_hidden(self, i);
+}
+static int context_want_hidden(void *self, int *width, vb_error *err) {
+    vb_context *c = self;
+    (void)err;
+    vb_context_keep_hidden(c);
+    *width = c->model->info.dim;
+    return VB_OK;
+}
+
 static const vb_lm_kind context_kind = {.eval = context_eval,
                                         .logits = context_logits,
                                         .truncate = context_truncate,
                                         .length = context_length,
+                                        .hidden = context_hidden,
+                                        .want_hidden = context_want_hidden,
                                         .pool = context_pool};
 
 vb_lm vb_lm_context(vb_context *c) {

@@ -71,7 +71,7 @@ int close_rig(void **state) {
 
 /* ---------------------------------------------------------------------- runs */
 
-const char *const who_name[] = {"alone", "model", "self", "n-gram"};
+const char *const who_name[] = {"alone", "model", "self", "n-gram", "forced text"};
 
 const int32_t prompt[N_PROMPT] = {1, 60, 61, 62, 63, 60, 61, 62, 90, 60, 61};
 
@@ -97,7 +97,11 @@ vb_spec *open_job(const job *j) {
     vb_spec_params p;
     vb_spec_defaults(&p);
     p.accept = j->accept;
-    p.draft = j->by == ALONE ? VB_DRAFT_NONE : j->by == BY_NGRAM ? VB_DRAFT_NGRAM : VB_DRAFT_MODEL;
+    p.draft = j->by == ALONE       ? VB_DRAFT_NONE
+              : j->by == BY_NGRAM  ? VB_DRAFT_NGRAM
+              : j->by == BY_FORCED ? VB_DRAFT_FORCED
+                                   : VB_DRAFT_MODEL;
+    p.mask = j->mask;
     p.draft_context = j->by == BY_MODEL ? j->draft : j->by == BY_ITSELF ? j->self : NULL;
     p.gamma = j->gamma;
     p.stop = j->stop;

@@ -33,7 +33,7 @@ extern int cancel_after;
 
 #define MOST 160
 
-typedef enum who { ALONE, BY_MODEL, BY_ITSELF, BY_NGRAM } who;
+typedef enum who { ALONE, BY_MODEL, BY_ITSELF, BY_NGRAM, BY_FORCED } who;
 extern const char *const who_name[];
 
 typedef struct job {
@@ -46,8 +46,9 @@ typedef struct job {
     size_t n_prompt;
     const int32_t *stop;
     size_t n_stop;
-    unsigned vary; /* != 0: max_emit varies from step to step, by this seed */
-    int cancels;   /* != 0: every step is interrupted first, at various places */
+    const vb_mask *mask; /* NULL: none */
+    unsigned vary;       /* != 0: max_emit varies from step to step, by this seed */
+    int cancels;         /* != 0: every step is interrupted first, at various places */
 } job;
 
 typedef struct outcome {
