@@ -15,9 +15,9 @@
 typedef struct vb_row {
     int32_t token;
     int32_t position;
-    bool want;     /* its logits */
-    float *hidden; /* (D) what the last layer leaves, before the output norm, goes there; NULL: nowhere */
+    bool want; /* its logits */
     vb_cache *cache;
+    float *hidden; /* (D) what the last layer leaves, before the output norm, goes there; NULL: nowhere */
 } vb_row;
 
 typedef enum vb_failure { VB_PASS_FINE = 0, VB_PASS_NOT_FINITE, VB_PASS_KV_RANGE } vb_failure;

@@ -14,8 +14,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-/* ---------------------------------------------------------------------- a mask that bans ids by the
- * prefix */
+/* ---------------------------------------------------------------------- a mask by the prefix */
 
 typedef struct hashed {
     uint32_t seed;
