@@ -5,8 +5,9 @@ import { command, finish, group, ok, same, Server, skip } from "./check.mjs";
 import * as aiSdk from "./ai-sdk.mjs";
 import * as openai from "./openai.mjs";
 import * as opencode from "./opencode.mjs";
+import * as tools from "./tools.mjs";
 
-const { CHAT_URL, CHAT_KEY, LONG_URL, EXAMPLES, MODULES, WORK } = process.env;
+const { CHAT_URL, CHAT_KEY, LONG_URL, AGENT_URL, EXAMPLES, MODULES, WORK } = process.env;
 const chat = new Server(CHAT_URL, CHAT_KEY), long = new Server(LONG_URL, "none");
 
 function version(name) {
@@ -37,9 +38,10 @@ async function examples() {
   ok("examples/clients/openai_client.py", python.status === 0 && python.out.includes("stream: the same text"), python);
 }
 
-console.log(`# node ${process.version}; ${["openai", "ai", "@ai-sdk/openai-compatible", "opencode-ai"].map(n => `${n} ${version(n)}`).join(", ")}`);
+console.log(`# node ${process.version}; ${["openai", "ai", "@ai-sdk/openai-compatible", "@langchain/openai", "@llamaindex/openai", "opencode-ai"].map(n => `${n} ${version(n)}`).join(", ")}`);
 await group("examples", examples);
 await group("openai", () => openai.run(chat, long));
 await group("ai", () => aiSdk.run(chat, long));
 await group("opencode", () => opencode.run(long, join(MODULES, ".bin", "opencode"), join(EXAMPLES, "opencode.json"), WORK));
+await tools.run(AGENT_URL, join(MODULES, ".bin", "opencode"), join(EXAMPLES, "opencode.json"), WORK);
 process.exit(finish());
