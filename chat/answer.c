@@ -27,6 +27,8 @@ int vb_answer_open(vb_answer **out, const vb_calls *k, const vb_answer_params *p
     a->reader.k = k;
     a->reader.tools = &a->tools;
     a->reader.any_name = p->any_name;
+    a->loose = p->loose && a->has_tools && k->f.style == VB_CALLS_MEMBERS && *k->trigger;
+    a->reader.lenient = a->loose;
     if (p->tools) rc = vbc_tools_read(&a->tools, p->tools, p->n_tools, err);
     if (rc) {
         vb_answer_close(a);
@@ -76,6 +78,7 @@ void vbc_say(vb_answer *a, vb_said_kind kind, size_t n) {
         size_t k = 1;
         while (k < n && (a->control[a->base + k] != 0) == control) k++;
         event(a, control ? VB_SAID_MARKS : kind, a->in.s + a->base, k);
+        if (!control && kind == VB_SAID_CONTENT) a->before = a->in.s[a->base + k - 1];
         a->base += k;
         n -= k;
     }
@@ -223,8 +226,37 @@ static size_t plain(const vb_answer *a, const char *s, size_t n) {
     if (!a->has_tools) return n;
     char stops[4] = {*a->k->f.lead, *a->k->trigger, a->k->other ? *a->k->other : 0, 0};
     size_t i = 0;
-    while (i < n && s[i] != stops[0] && s[i] != stops[1] && s[i] != stops[2]) i++;
+    while (i < n && s[i] != stops[0] && s[i] != stops[1] && s[i] != stops[2] &&
+           !(a->loose && (s[i] == '{' || s[i] == '`')))
+        i++;
     return i;
+}
+
+/* Whether a call without its marks may begin here, at the beginning of a line: an object, or a code fence and
+ * an object; *raw: the bytes before the object. */
+static vbc_fit loose_trigger(const vb_answer *a, const char *s, size_t n, size_t *raw) {
+    static const char *const fences[] = {"```json", "```tool_call", "```"};
+    vbc_fit best = VBC_NO;
+    *raw = 0;
+    if (!a->loose || n == 0) return VBC_NO;
+    if (*s == '{') return VBC_YES;
+    for (size_t i = 0; i < sizeof fences / sizeof *fences; i++) {
+        const size_t len = strlen(fences[i]), common = len < n ? len : n;
+        if (memcmp(s, fences[i], common) != 0) continue;
+        const size_t spaces = n > len ? vbc_spaces(s + len, n - len) : 0;
+        *raw = len + spaces;
+        if (n <= *raw)
+            best = VBC_PART;
+        else if (s[*raw] == '{' && spaces > 0)
+            return VBC_YES;
+    }
+    return best;
+}
+
+static void begin_loose(vb_answer *a, size_t raw, bool fence) {
+    begin_call(a, raw, false);
+    a->reader.loose = true;
+    a->fence = fence;
 }
 
 static bool in_content(vb_answer *a, bool last) {
@@ -238,9 +270,14 @@ static bool in_content(vb_answer *a, bool last) {
     }
     bool other = false;
     const vbc_fit fit = led_trigger(a, s, n, &raw, &other);
-    if (fit == VBC_PART && !last) return false;
+    size_t before = 0;
+    const bool fresh = a->before == '\n' || a->before == 0;
+    const vbc_fit loose = fit == VBC_NO && fresh ? loose_trigger(a, s, n, &before) : VBC_NO;
+    if ((fit == VBC_PART || loose == VBC_PART) && !last) return false;
     if (fit == VBC_YES)
         begin_call(a, raw, other);
+    else if (loose == VBC_YES)
+        begin_loose(a, before, before > 0);
     else
         vbc_say(a, VB_SAID_CONTENT, 1);
     return true;
@@ -271,7 +308,13 @@ static bool at_start(vb_answer *a, bool last) {
         begin_call(a, spaces + (fit == VBC_YES ? raw : 0), other);
         return true;
     }
-    if ((fit == VBC_PART || thought == VBC_PART) && !last) return false;
+    const vbc_fit loose =
+        fit == VBC_NO && thought == VBC_NO ? loose_trigger(a, s + spaces, n - spaces, &raw) : VBC_NO;
+    if (loose == VBC_YES) {
+        begin_loose(a, spaces + raw, raw > 0);
+        return true;
+    }
+    if ((fit == VBC_PART || thought == VBC_PART || loose == VBC_PART) && !last) return false;
     a->place = VBC_IN_CONTENT;
     return true;
 }
@@ -340,6 +383,31 @@ static bool behind_thought(vb_answer *a, bool last) {
 
 /* --------------------------------------------------------------------------------------- behind a call */
 
+/* The same behind one without marks: the fence's end, another such call, a brace too many. */
+static bool behind_loose(vb_answer *a, size_t spaces, bool last) {
+    const char *s = a->in.s + a->base;
+    const size_t n = a->in.n - a->base;
+    size_t used = 0;
+    const vbc_fit fence =
+        a->fence && spaces < n ? vbc_match("```", s + spaces, n - spaces, &used, NULL) : VBC_NO;
+    if (fence == VBC_YES || (spaces < n && s[spaces] == '}')) {
+        vbc_say(a, VB_SAID_MARKS, spaces + (fence == VBC_YES ? used : 1));
+        a->fence = a->fence && fence != VBC_YES;
+    } else if (spaces < n && s[spaces] == '{') {
+        begin_loose(a, spaces, a->fence);
+    } else if ((spaces == n || fence == VBC_PART) && !last) {
+        return false;
+    } else if (spaces == n) {
+        vbc_say(a, VB_SAID_MARKS, n);
+    } else {
+        /* What else comes begins as an answer does, with a call of either kind or with content. */
+        a->place = VBC_IN_CONTENT;
+        a->before = memchr(s, '\n', spaces) ? '\n' : ' ';
+        a->reader.loose = false;
+    }
+    return true;
+}
+
 static bool behind_call(vb_answer *a, bool last) {
     const char *s = a->in.s + a->base;
     const size_t n = a->in.n - a->base, spaces = vbc_spaces(s, n);
@@ -348,6 +416,7 @@ static bool behind_call(vb_answer *a, bool last) {
     if (n == 0) return false;
     const vb_calls *k = a->k;
     const bool bare = !*k->trigger;
+    if (a->reader.loose) return behind_loose(a, spaces, last);
     const vbc_fit goes_on = *k->next ? vbc_match(k->next, s + spaces, n - spaces, &next, NULL) : VBC_NO,
                   closes = *k->f.close ? vbc_match(k->f.close, s + spaces, n - spaces, &close, NULL) : VBC_NO,
                   begins = spaces == n ? VBC_PART : trigger(a, s + spaces, n - spaces, &fresh, &other);

@@ -137,6 +137,9 @@ typedef struct vbc_reader {
     const vb_calls *k;
     const vbc_tools *tools;
     bool any_name;
+    bool lenient; /* vb_answer_params.loose */
+    bool loose;   /* this call stands without its marks: a JSON object of exactly a name and arguments */
+    bool doubled; /* in doubled braces */
     vb_call_style style; /* k's, or another one that models of this format write, too */
     int state, depth, role;
     vbc_json json;
@@ -198,6 +201,9 @@ struct vb_answer {
     const vb_calls *k;
     vbc_tools tools;
     bool has_tools, reasoning, early;
+    bool loose;  /* calls without marks are looked for */
+    bool fence;  /* the last call stood behind a code fence */
+    char before; /* the last byte of content; 0: there is none yet */
     uint64_t seed;
     vbc_place place;
     vb_buf in; /* bytes that are not decided yet, from `base` on */

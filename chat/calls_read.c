@@ -16,7 +16,7 @@ void vbc_reader_start(vbc_reader *r, bool other) {
     vbc_literal_free(&r->literal);
     r->literal.gemma = r->style == VB_CALLS_GEMMA;
     r->function = NULL;
-    r->named = r->has_args = r->begun = r->complete = false;
+    r->named = r->has_args = r->begun = r->complete = r->loose = r->doubled = false;
     r->sure = r->sent = 0;
 }
 
@@ -34,7 +34,7 @@ bool vbc_name_byte(char c) {
 bool vbc_know_name(vbc_reader *r) {
     if (r->name.n == 0) return false;
     r->function = vbc_tool(r->tools, r->name.s, r->name.n);
-    r->named = r->function || r->any_name;
+    r->named = r->function || (r->any_name && !r->loose);
     return r->named;
 }
 
@@ -50,7 +50,7 @@ vbc_step vbc_to_tail(vbc_reader *r) {
     r->complete = r->has_args = r->begun = true;
     r->sure = r->args.n;
     r->held.n = 0;
-    return *r->k->tail ? VBC_MORE : VBC_DONE;
+    return *r->k->tail && !r->loose ? VBC_MORE : VBC_DONE;
 }
 
 vbc_step vbc_read_tail(vbc_reader *r, char c) {
@@ -188,7 +188,7 @@ static vbc_step object_ends(vbc_reader *r) {
     if (!r->named) return VBC_WRONG;
     if (!r->has_args) {
         /* A tool without arguments; but where nothing marks a call, an object with a name is not yet one. */
-        if (!*r->k->trigger) return VBC_WRONG;
+        if (!*r->k->trigger || r->loose) return VBC_WRONG;
         vb_buf_puts(&r->args, "{}");
     }
     return vbc_to_tail(r);
@@ -202,7 +202,7 @@ static vbc_step in_key(vbc_reader *r, char c) {
     if (!vbc_json_text(r->text.s, r->text.n, &r->key)) return VBC_WRONG;
     r->role = role_of(&r->key);
     r->state = COLON;
-    return VBC_MORE;
+    return r->loose && r->role != NAME && r->role != ARGUMENTS ? VBC_WRONG : VBC_MORE;
 }
 
 static vbc_step read_members(vbc_reader *r, char c) {
@@ -225,6 +225,11 @@ static vbc_step read_members(vbc_reader *r, char c) {
     case FIRST_KEY:
     case KEY:
         if (c == '}' && r->state == FIRST_KEY) return object_ends(r);
+        if (c == '{' && r->state == FIRST_KEY && r->lenient && !r->doubled && r->depth == 1) {
+            r->doubled = true; /* as some templates' examples have it, for want of an escape */
+            r->depth = 2;
+            return VBC_MORE;
+        }
         r->json = (vbc_json){0};
         r->text.n = 0;
         r->state = IN_KEY;

@@ -67,7 +67,7 @@ typedef struct cli_options {
         *chat_template, *tools, *date, *pre, *kind, *texts, *name, *tolerance, *html, *junit, *shard,
         *prompts;
     bool trace_full, json, brief, compare, verbose, ignore_eos, oracle, ids, pieces, no_special, add_bos,
-        content_specials, continue_final, pure, force, manifest, quick, help;
+        content_specials, continue_final, strict_calls, pure, force, manifest, quick, help;
     /* Arguments that are no options: FILE of `inspect`, IN OUT TYPE of `quantize`,
      * further files of --merge. */
     const char *words[CLI_MAX_WORDS];

@@ -24,6 +24,7 @@ int chat_said_open(chat_said *s, const chat *c, cli_stream *stream, const vb_pro
                                 .n_tools = c->tools.len,
                                 .thinking = vb_calls_thinking(c->calls, prompt),
                                 .early = true,
+                                .loose = !c->session.o->strict_calls,
                                 .seed = c->session.sampling.seed + c->turns};
     if (vb_answer_open(&s->answer, c->calls, &p, &err)) return cli_report(&err);
     stream->text = false; /* it is shown here */

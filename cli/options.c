@@ -285,6 +285,11 @@ const cli_option CLI_OPTIONS[] = {
      "tools that the model may call: a JSON list, each with a `command` that is run after asking "
      "(docs/chat.md)",
      CMD_CHAT, CLI_STRING, AT(tools), 0, 0, NULL},
+    {"--strict-calls", NULL,
+     "a call of a tool without the marks that the template has around calls stays text; else a JSON object "
+     "of a "
+     "tool's name and arguments on lines of its own is a call, too",
+     CMD_SERVE | CMD_CHAT, CLI_FLAG, AT(strict_calls), 0, 0, NULL},
     {"--parse-content-specials", NULL,
      "special tokens that messages spell become tokens, as in transformers; else they stay text",
      CMD_SERVE | CMD_CHAT | CMD_RENDER, CLI_FLAG, AT(content_specials), 0, 0, NULL},

@@ -196,6 +196,7 @@ static int server_params(serve_state *s) {
     p->gamma = cli_given(o, "--gamma") ? (int)o->gamma : vbs_find_preset(w->preset, strlen(w->preset))->gamma;
     p->ignore_tools = w->ignore_tools;
     p->continue_final = o->continue_final;
+    p->strict_calls = o->strict_calls;
     p->parse_content_specials = o->content_specials;
     p->date = s->dated ? s->date : NULL;
     p->accept = accept_rule(o->accept);

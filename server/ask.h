@@ -56,6 +56,7 @@ typedef struct vbs_terms {
     const vb_chat *template; /* NULL: there is none */
     bool shows_tools;        /* to the model */
     bool reads_calls;        /* how it writes calls is known: those of the model are told from text */
+    bool strict_calls;       /* a call without its marks is content */
     bool continue_final; /* an assistant's message at the end is gone on with where a request does not say */
 } vbs_terms;
 
@@ -94,6 +95,7 @@ typedef struct vbs_ask {
     size_t n_tools;
     vbs_tool_choice tool_choice;
     char tool_name[128]; /* with VBS_TOOLS_NAMED */
+    bool loose_calls;    /* calls without their marks are calls (vb_answer_params.loose) */
     bool one_call;       /* parallel_tool_calls: false */
     bool continue_last;  /* the last message is gone on with */
     bool open_turn;      /* add_generation_prompt */

@@ -115,6 +115,7 @@ int vbs_ask_tools(vbs_ask *a, const vbs_terms *t, const json_t **shown, vbs_prob
         if (check_tool(list, i, p)) return -1;
     if (check_possible(a, t, p)) return -1;
     a->one_call = !parallel;
+    a->loose_calls = !t->strict_calls;
     a->tools = vb_json_write(list, JSON_COMPACT, &a->n_tools);
     if (!a->tools) return vbs_refuse(p, 500, "server_error", NULL, NULL, "out of memory");
     *shown = list;

@@ -87,6 +87,7 @@ int vbs_server_ready(vbs_server *s, vbs_engine *e, vb_error *err) {
                            .n_ctx = vbs_context_size(e),
                            .ignore_tools = s->p.ignore_tools,
                            .continue_final = s->p.continue_final,
+                           .strict_calls = s->p.strict_calls,
                            .system_prompt = s->p.system_prompt};
     int rc = make_fingerprint(s, e, err);
     if (!rc) rc = find_template(s, e, err);

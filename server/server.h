@@ -48,6 +48,7 @@ typedef struct vbs_server_params {
     const char *system_prompt; /* text, or NULL */
     int gamma;                 /* of the default preset */
     bool has_draft, ignore_tools;
+    bool strict_calls;
     bool continue_final;         /* as in vbs_terms */
     bool parse_content_specials; /* special tokens that messages spell become tokens */
     const int *date;             /* as in vb_chat_request; NULL: each request's own */

@@ -84,6 +84,7 @@ int vbs_splitter_open(vbs_splitter *s, const vbs_ask *a, const vb_calls *calls, 
                                 .no_reasoning = a->reasoning == VBS_REASONING_CONTENT,
                                 .early = a->stream,
                                 .any_name = has_marks(f),
+                                .loose = a->loose_calls,
                                 .seed = key};
     return vb_answer_open(&s->answer, calls, &p, err);
 }
