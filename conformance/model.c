@@ -7,9 +7,9 @@
 
 /* In the order of a file: within a position first these, layer by layer;
  * docs/numerics.md says what each is. */
-static const char *const OPS[] = {"embd",      "attn_norm",   "q",        "k",          "v",
-                                  "heads",     "attn_out",    "ffn_norm", "ffn_hidden", "ffn_out",
-                                  "layer_out", "output_norm", "logits"};
+static const char *const OPS[] = {"embd",       "attn_norm", "q",         "k",           "v",
+                                  "heads",      "attn_out",  "ffn_norm",  "ffn_router",  "ffn_weights",
+                                  "ffn_hidden", "ffn_out",   "layer_out", "output_norm", "logits"};
 enum { N_OPS = sizeof OPS / sizeof OPS[0] };
 
 typedef struct row {

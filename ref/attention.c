@@ -47,8 +47,8 @@ static void qkv_row(vb_pass *p, int row, int worker) {
     vb_pass_add_bias(p, a->bq, H * n, q);
     vb_pass_add_bias(p, a->bk, G * n, k);
     vb_pass_add_bias(p, a->bv, G * n, v);
-    norm_heads(p, a->q_norm, H, n, q);
-    norm_heads(p, a->k_norm, G, n, k);
+    norm_heads(p, a->q_norm, a->norm_whole ? 1 : H, a->norm_whole ? H * n : n, q);
+    norm_heads(p, a->k_norm, a->norm_whole ? 1 : G, a->norm_whole ? G * n : n, k);
     const size_t angles = vb_pass_angles(p, a->rope, row);
     const float *cosine = p->cosine + angles, *sine = p->sine + angles;
     p->kernels->rope(q, H, n, rope->rot, rope->halves, cosine, sine);

@@ -22,6 +22,7 @@ static int extent_of(const vb_model *m, const vb_layer *l, vb_extent e) {
     case VB_HEAD: return l ? l->attn.head_dim : 0;
     case VB_FFN: return l && l->ffn.experts.n == 0 ? l->ffn.dim : 0;
     case VB_DENSE_DIM: return l && l->ffn.experts.n == 0 ? m->info.dim : 0;
+    case VB_SHARED_DIM: return l && l->ffn.experts.n > 0 && l->ffn.dim > 0 ? m->info.dim : 0;
     case VB_SHARED_FFN: return l && l->ffn.experts.n > 0 ? l->ffn.dim : 0;
     case VB_HEADS: return l ? l->attn.n_heads : 0;
     case VB_EXPERTS: return l ? l->ffn.experts.n : 0;
@@ -185,7 +186,8 @@ static int bind_all(vb_model *m, vb_globals *g, vb_error *err) {
         const vb_tensor *t = vb_gguf_tensor(m->gguf, i);
         int layer = 0;
         const char *rest = NULL;
-        const bool in_layer = parse_layer(t->name, m->info.n_layers, &layer, &rest);
+        const bool in_layer = parse_layer(t->name, m->info.n_layers + m->more_layers, &layer, &rest);
+        if (in_layer && layer >= m->info.n_layers) continue;
         vb_layer *l = in_layer ? &m->layers[layer] : NULL;
         const vb_slot *s =
             l ? find_slot(m, l, m->arch->layer, rest) : find_slot(m, l, m->arch->globals, t->name);

@@ -18,9 +18,8 @@ static void embed_row(vb_pass *p, int row, int worker) {
     const vb_row *r = &p->rows[row];
     const uint8_t *weights = m->embd.data + (size_t)r->token * m->embd.row_bytes;
     vb_dequantize_row(m->embd.type, weights, D, p->x + t * D);
-    if (m->embd_scale != 1.0f) {
-        for (size_t i = 0; i < D; i++) p->x[t * D + i] = p->x[t * D + i] * m->embd_scale;
-    }
+    const float scale = (float)m->embd_scale;
+    for (size_t i = 0; i < D && scale != 1.0f; i++) p->x[t * D + i] = p->x[t * D + i] * scale;
     if (!vb_all_below(p->x + t * D, D, VB_BITS_NORM_LIMIT)) p->run.fail(p, VB_PASS_NOT_FINITE);
     for (int i = 0; i < m->n_ropes; i++) {
         const size_t at = vb_pass_angles(p, i, row);
@@ -83,6 +82,9 @@ static int output(vb_pass *p, float *logits, vb_error *err) {
     }
     p->run.multiply(p, stage, &logits);
     if (!vb_all_below(logits, (size_t)wanted * V, VB_BITS_INFINITE)) p->run.fail(p, VB_PASS_NOT_FINITE);
+    if (m->logit_divisor != 1.0f) {
+        for (size_t k = 0; k < (size_t)wanted * V; k++) logits[k] = logits[k] / m->logit_divisor;
+    }
     if (m->logit_softcap > 0.0f) {
         for (int row = 0; row < wanted; row++)
             p->kernels->softcap(logits + (size_t)row * V, m->info.n_vocab, m->logit_softcap);

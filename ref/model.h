@@ -32,7 +32,11 @@ typedef struct vb_rope {
     double base;  /* freq[j] = base^(-2j/rot), divided by the file's factor for j if there is one */
     double scale; /* positions are multiplied by it: 1, or 1/factor under linear scaling */
     double mscale;
-    double *freq; /* (rot/2) */
+    /* YaRN [Peng 2309.00071]: frequencies are blended with ones `yarn_factor` times lower; 0: none. */
+    double yarn_factor, yarn_beta_fast, yarn_beta_slow;
+    int yarn_from;     /* the context that the model was trained with at first */
+    bool yarn_between; /* gpt-oss: the corners are not rounded to whole pairs */
+    double *freq;      /* (rot/2) */
     /* longrope: a second table, for sequences whose context has room for more than long_from positions. NULL:
      * there is none. */
     double *freq_long;
@@ -51,6 +55,7 @@ typedef struct vb_attn {
     vb_matrix wq, wk, wv;         /* (n_heads*head_dim, dim), (n_kv_heads*head_dim, dim) twice */
     const float *bq, *bk, *bv;    /* (n_heads*head_dim), (n_kv_heads*head_dim) twice, or NULL */
     const float *q_norm, *k_norm; /* (head_dim) RMSNorm over each head before RoPE, or NULL */
+    bool norm_whole;              /* over all heads together: (n_heads*head_dim), (n_kv_heads*head_dim) */
     vb_matrix wo;                 /* (dim, n_heads*head_dim) */
     const float *bo;              /* (dim) or NULL */
 } vb_attn;
@@ -124,16 +129,19 @@ struct vb_model {
     const vb_gguf *gguf;
     const vb_arch *arch; /* for messages; no arithmetic looks at it */
     vb_model_info info;
-    char *name; /* info.name */
+    char *name;      /* info.name */
+    int more_layers; /* behind info.n_layers: those that guess further tokens, whose tensors are not read */
 
     float eps; /* of every RMSNorm */
     vb_rope ropes[VB_MAX_ROPES];
     int n_ropes;
     vb_matrix embd;           /* (n_vocab, dim) */
-    float embd_scale;         /* of the embedding: 1, or sqrt(dim) */
+    double embd_scale;        /* of the embedding: 1, sqrt(dim), granite's multiplier */
+    float residual_scale;     /* of what half a layer adds: 1, or granite's */
     vb_layer *layers;         /* (n_layers) */
     const float *output_norm; /* (dim) */
     vb_matrix output;         /* (n_vocab, dim); embd where the file ties them */
+    float logit_divisor;      /* of the logits: 1, or granite's */
     float logit_softcap;      /* logits become c*tanh(logits/c); 0: they stay */
 
     /* All matrices that every vector is multiplied by, in the order of a pass: stages[0] is the first layer's

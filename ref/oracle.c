@@ -84,22 +84,30 @@ static void finish_heads(const vb_model *m, const vb_attn *a, const float *norm,
                          int heads, double *x) {
     const size_t n = (size_t)a->head_dim;
     const vb_rope *rope = &m->ropes[a->rope];
+    if (norm && a->norm_whole) rms_norm(x, norm, (size_t)heads * n, (double)m->eps, x);
     for (size_t h = 0; h < (size_t)heads; h++) {
-        if (norm) rms_norm(x + h * n, norm, n, (double)m->eps, x + h * n);
+        if (norm && !a->norm_whole) rms_norm(x + h * n, norm, n, (double)m->eps, x + h * n);
         rotate(rope, vb_rope_freq(rope, (int)T), position, x + h * n);
     }
 }
 
+/* What scores are divided by. The plan's scale is mostly 1/sqrt(k) rounded, k a whole number; here it is not
+ * rounded. */
+static double root_of(const vb_attn *a) {
+    const double k = 1.0 / ((double)a->scale * (double)a->scale);
+    return fabs(k - round(k)) < 1e-6 * k && k > 0.5 ? sqrt(round(k)) : 1.0 / (double)a->scale;
+}
+
 /* Head `head` of token t: softmax over its own and the earlier positions that it sees, applied to their
- * values. The plan's scale is 1/sqrt(k) rounded, k a whole number; here it is not rounded. */
+ * values; a sink is one more logit, without a value. */
 static void attend(const vb_attn *a, scratch *s, size_t t, size_t head) {
     const size_t H = (size_t)a->n_heads, G = (size_t)a->n_kv_heads, n = (size_t)a->head_dim;
     const size_t group = head * G / H;
     const double *q = row_of(s->q, t, H * n) + head * n;
     double *out = row_of(s->heads, t, H * n) + head * n;
     const size_t first = a->window && t + 1 > (size_t)a->window ? t + 1 - (size_t)a->window : 0;
-    const double root = sqrt(round(1.0 / ((double)a->scale * (double)a->scale)));
-    double max = -(double)INFINITY, total = 0.0;
+    const double sink = a->sinks ? (double)a->sinks[head] : -(double)INFINITY, root = root_of(a);
+    double max = sink, total = 0.0;
     for (size_t j = first; j <= t; j++) {
         const double *k = row_of(s->k, j, G * n) + group * n;
         double dot = 0.0;
@@ -108,6 +116,7 @@ static void attend(const vb_attn *a, scratch *s, size_t t, size_t head) {
         if (s->scores[j] > max) max = s->scores[j];
     }
     for (size_t j = first; j <= t; j++) total += s->scores[j] = vb_exp(s->scores[j] - max);
+    if (a->sinks) total += vb_exp(sink - max);
     for (size_t d = 0; d < n; d++) out[d] = 0.0;
     for (size_t j = first; j <= t; j++) {
         const double weight = s->scores[j] / total, *v = row_of(s->v, j, G * n) + group * n;
@@ -115,12 +124,12 @@ static void attend(const vb_attn *a, scratch *s, size_t t, size_t head) {
     }
 }
 
-/* x += norm(delta), or delta */
+/* x += norm(delta), or delta, times the model's multiplier */
 static void add_delta(const vb_model *m, const float *norm, scratch *s, size_t T) {
     const size_t D = (size_t)m->info.dim;
     for (size_t t = 0; t < T && norm; t++)
         rms_norm(s->delta + t * D, norm, D, (double)m->eps, s->delta + t * D);
-    for (size_t i = 0; i < T * D; i++) s->x[i] += s->delta[i];
+    for (size_t i = 0; i < T * D; i++) s->x[i] += s->delta[i] * (double)m->residual_scale;
 }
 
 /* tanh x = 1 - 2/(e^2x + 1). Where x is small the difference loses digits of tanh x, but none of what counts:
@@ -282,14 +291,14 @@ int vb_oracle(const vb_model *m, const int32_t *tokens, size_t n, double *logits
     for (size_t t = 0; t < n; t++)
         vb_dequantize_row_f64(m->embd.type, m->embd.data + (size_t)tokens[t] * m->embd.row_bytes, D,
                               s.x + t * D);
-    /* The plan's scale is rounded; the model's is sqrt(dim). */
-    for (size_t i = 0; i < n * D && m->embd_scale != 1.0f; i++) s.x[i] *= sqrt((double)D);
+    for (size_t i = 0; i < n * D; i++) s.x[i] *= m->embd_scale;
     for (int layer = 0; layer < m->info.n_layers; layer++) {
         attention_part(m, &m->layers[layer], &s, n);
         ffn_part(m, &m->layers[layer], &s, n);
     }
     for (size_t t = 0; t < n; t++) rms_norm(s.x + t * D, m->output_norm, D, (double)m->eps, s.h + t * D);
     multiply(&m->output, NULL, s.h, n, s.row, result);
+    for (size_t i = 0; i < n * V; i++) result[i] /= (double)m->logit_divisor;
     const double cap = (double)m->logit_softcap;
     for (size_t i = 0; i < n * V && cap > 0.0; i++) result[i] = cap * tanh_of(result[i] / cap);
     for (size_t i = 0; i < n * V; i++) {

@@ -54,6 +54,7 @@ void vb_pass_add_delta(vb_pass *p, const float *bias, const float *norm, int row
         if (!vb_all_below(delta, (size_t)n, VB_BITS_NORM_LIMIT)) p->run.fail(p, VB_PASS_NOT_FINITE);
         p->kernels->rmsnorm(delta, norm, n, p->m->eps, delta);
     }
+    for (int i = 0; i < n && p->m->residual_scale != 1.0f; i++) delta[i] = delta[i] * p->m->residual_scale;
     p->kernels->add(delta, n, x);
     if (!vb_all_below(x, (size_t)n, VB_BITS_NORM_LIMIT)) p->run.fail(p, VB_PASS_NOT_FINITE);
 }

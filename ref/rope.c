@@ -1,10 +1,36 @@
 /* rope.c - tables of rotary position embeddings. Everything is float64 here and rounded once: the tables are
  * made by the host, and what a pass computes per element stays float32.
  *
- * Reference: Su et al. 2104.09864; frequency factors per pair: Llama 3.1. */
+ * References: Su et al. 2104.09864; frequency factors per pair: Llama 3.1; YaRN: Peng et al. 2309.00071. */
 #include "ref/model.h"
 
 #include "ref/mathf.h"
+
+#include <math.h>
+
+/* corr(beta) = (d * log(C / (beta * 2*pi))) / (2 * log(b)): the pair that turns beta times in C positions */
+static double corner(const vb_rope *r, double beta) {
+    const double two_pi = 0x1.921fb54442d18p+2;
+    return ((double)r->rot * vb_log((double)r->yarn_from / (beta * two_pi))) / (2.0 * vb_log(r->base));
+}
+
+/* low  = max(floor(corr(beta_fast)), 0),  high = min(ceil(corr(beta_slow)), d - 1)
+ * r    = clamp((j - low) / (high - low), 0, 1)
+ * freq = (freq / F) * r + freq * (1 - r) */
+static double yarn(const vb_rope *rope, int j, double freq) {
+    double low = corner(rope, rope->yarn_beta_fast), high = corner(rope, rope->yarn_beta_slow);
+    if (!rope->yarn_between) {
+        low = floor(low);
+        high = ceil(high);
+    }
+    if (low < 0.0) low = 0.0;
+    if (high > (double)(rope->rot - 1)) high = (double)(rope->rot - 1);
+    if (high == low) high = high + 0.001;
+    double r = ((double)j - low) / (high - low);
+    if (r < 0.0) r = 0.0;
+    if (r > 1.0) r = 1.0;
+    return (freq / rope->yarn_factor) * r + freq * (1.0 - r);
+}
 
 int vb_rope_fill(const vb_rope *rope, const float *factors, const char *name, int n_ctx, const char *path,
                  double **out, vb_error *err) {
@@ -18,6 +44,7 @@ int vb_rope_fill(const vb_rope *rope, const float *factors, const char *name, in
                                (double)factors[j]);
             f = f / (double)factors[j];
         }
+        if (rope->yarn_factor > 0.0) f = yarn(rope, j, f);
         if (!((double)n_ctx * rope->scale * f <= 0x1p30))
             return vb_fail(err, VB_ERR_UNSUPPORTED,
                            "%s: RoPE angles grow beyond 2^30 within the context length", path);

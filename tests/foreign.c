@@ -64,6 +64,36 @@ static const char *const NAMES[FE_LAST] = {
     [FE_LONGROPE_LONG] = "longrope: long factors for a short sequence",
     [FE_LONGROPE_CACHED] = "longrope: keys from before the change keep the short factors",
     [FE_NO_ATTN_FACTOR] = "longrope: attn_factor ignored",
+    [FE_YARN_LINEAR] = "YaRN: every frequency divided by the factor",
+    [FE_YARN_NO_SCALE] = "YaRN: cosines and sines not scaled by 1 + 0.1 log F",
+    [FE_YARN_BETWEEN] = "YaRN: corners not rounded to whole pairs",
+    [FE_YARN_ROUNDED] = "gpt-oss's YaRN: corners rounded to whole pairs",
+    [FE_NORM_PER_HEAD] = "q and k norms per head instead of over all heads",
+    [FE_NO_SINK] = "attention sinks ignored",
+    [FE_SINK_VALUE] = "attention sink with a value (that of position 0)",
+    [FE_SINK_ADDED] = "attention sink added to every score",
+    [FE_WINDOW_ODD] = "window in odd layers instead of even ones",
+    [FE_GATE_UP_PLAIN] = "clamped gate: up for up + 1",
+    [FE_GATE_SILU] = "clamped gate: SiLU without 1.702",
+    [FE_ROUTER_NO_BIAS] = "bias of the router missing",
+    [FE_EXPERTS_NO_BIAS] = "biases of the experts missing",
+    [FE_RESIDUAL_PLAIN] = "residual multiplier ignored",
+    [FE_LOGITS_PLAIN] = "logit divisor ignored",
+    [FE_ROUTER_SIGMOID] = "router: softmax and sigmoid exchanged",
+    [FE_ROUTER_ALL] = "router: softmax over all experts instead of the chosen",
+    [FE_NOT_NORMALISED] = "experts' weights not normalised",
+    [FE_NORMALISED] = "experts' weights normalised where they are not",
+    [FE_NORMALISED_TWICE] = "experts' weights normalised again after their scale",
+    [FE_NO_EXPERT_SCALE] = "experts' weights without their scale",
+    [FE_CHOICE_NO_BIAS] = "bias of the choice of experts ignored",
+    [FE_BIAS_IN_WEIGHT] = "bias of the choice of experts in their weights",
+    [FE_NO_GROUPS] = "groups of experts ignored",
+    [FE_GROUP_MAX] = "groups of experts chosen by their maximum",
+    [FE_ONE_MORE_EXPERT] = "one expert too many",
+    [FE_WEIGHTS_BY_RANK] = "experts' weights in order of size on experts in order of number",
+    [FE_NO_SHARED] = "shared expert missing",
+    [FE_SHARED_PLAIN] = "shared expert without its gate",
+    [FE_SHARED_GATES_ALL] = "shared expert's gate on all experts",
     [FE_LOGITS_SOFTCAP] = "logits capped by 30*tanh(l/30)",
     [FE_VOCAB_SHIFT] = "logits off by one id",
     [FE_LOGPROB_TEMPERATURE] = "log-probabilities after temperature",
@@ -111,6 +141,7 @@ static void logits_of(const fe_engine *e, int t, vb_buf *r) {
     if (r) fe_show(r, t, -1, "output_norm", h, e->dim);
     fe_linear(e, -1, fe_tensor(e, -1, "output.weight") ? "output.weight" : "token_embd.weight", NULL, h,
               e->logits);
+    for (int i = 0; i < e->n_vocab && e->fault != FE_LOGITS_PLAIN; i++) e->logits[i] /= e->logit_divisor;
     const double cap = e->fault == FE_LOGITS_SOFTCAP ? 30 : e->softcap;
     for (int i = 0; i < e->n_vocab && cap > 0; i++) e->logits[i] = cap * tanh(e->logits[i] / cap);
     if (e->fault == FE_VOCAB_SHIFT)
@@ -136,6 +167,8 @@ static void forward(const fe_engine *e, const int32_t *ids, int n, vb_buf *out) 
     const vb_tensor *embd = fe_tensor(e, -1, "token_embd.weight");
     for (int t = 0; t < n; t++) {
         fe_row(embd, (uint64_t)ids[t], e->x + t * e->dim);
+        const double times = e->fault == FE_EMBED_PLAIN ? 1 : e->embd_scale;
+        for (int i = 0; i < e->dim; i++) e->x[t * e->dim + i] *= times;
         const bool scaled = e->gemma ? e->fault != FE_EMBED_PLAIN : e->fault == FE_EMBED_SCALED;
         for (int i = 0; i < e->dim && scaled; i++) e->x[t * e->dim + i] *= sqrt((double)e->dim);
         if (rows && t >= e->from) fe_show(&rows[t], t, -1, "embd", e->x + t * e->dim, e->dim);
@@ -196,7 +229,17 @@ static void read_numbers(fe_engine *e) {
     e->attn_factor = number(e, "rope.scaling.attn_factor", 1);
     e->long_from = (int)number(e, "rope.scaling.original_context_length", INT_MAX);
     e->window = (int)number(e, "attention.sliding_window", 0);
-    e->period = (int)number(e, "attention.sliding_window_pattern", 6);
+    e->period = (int)number(e, "attention.sliding_window_pattern", !strcmp(e->arch, "gpt-oss") ? 2 : 6);
+    e->embd_scale = number(e, "embedding_scale", 1);
+    e->residual_scale = number(e, "residual_scale", 1);
+    e->logit_divisor = number(e, "logit_scale", 1);
+    e->attention_scale = number(e, "attention.scale", 0);
+    const char *type;
+    size_t len;
+    char key[96];
+    snprintf(key, sizeof key, "%s.rope.scaling.type", e->arch);
+    const vb_meta *m = vb_gguf_find(e->g, key);
+    e->yarn = m && vb_meta_string(e->g, m, 0, &type, &len) && len == 4 && !memcmp(type, "yarn", 4);
     e->softcap = number(e, "final_logit_softcapping", 0);
 }
 
@@ -217,7 +260,8 @@ static int open_engine(fe_engine *e, const char *path, int room, vb_error *err) 
                  K = (size_t)e->kv_heads * (size_t)e->head_dim, T = (size_t)room;
     double **const parts[] = {&e->x,         &e->h,     &e->q,      &e->k,     &e->v,
                               &e->heads_out, &e->delta, &e->hidden, &e->logits};
-    const size_t sizes[] = {T * D, T * D, T * Q, T * K, T * K, T * Q, D, (size_t)e->ffn, (size_t)e->n_vocab};
+    const size_t sizes[] = {
+        T * D, T * D, T * Q, T * K, T * K, T * Q, D, (size_t)fe_dense_size(e), (size_t)e->n_vocab};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes && !rc; i++)
         rc = vb_alloc((void **)parts[i], sizes[i], sizeof(double), "the foreign engine", err);
     return rc;

@@ -64,6 +64,36 @@ typedef enum fe_fault {
     FE_LONGROPE_LONG,       /* phi3: the long ones, however short */
     FE_LONGROPE_CACHED,     /* phi3: keys that were cached before the change of factors keep the old ones */
     FE_NO_ATTN_FACTOR,      /* phi3: attn_factor left out */
+    FE_YARN_LINEAR,         /* yarn: all frequencies divided by the factor */
+    FE_YARN_NO_SCALE,       /* yarn: cosines and sines not made longer */
+    FE_YARN_BETWEEN,        /* yarn: corners between pairs, as gpt-oss has them */
+    FE_YARN_ROUNDED,        /* gpt-oss: corners rounded, as everyone else has them */
+    FE_NORM_PER_HEAD,       /* olmoe, minimax-m2: each head of q and k normalised for itself */
+    FE_NO_SINK,             /* gpt-oss: sinks left out */
+    FE_SINK_VALUE,          /* gpt-oss: the sink's share goes to the value of position 0 */
+    FE_SINK_ADDED,          /* gpt-oss: added to every score */
+    FE_WINDOW_ODD,          /* gpt-oss: windows in the other layers */
+    FE_GATE_UP_PLAIN,       /* gpt-oss: up, not up + 1 */
+    FE_GATE_SILU,           /* gpt-oss: silu(g), not g*sigmoid(1.702 g) */
+    FE_ROUTER_NO_BIAS,      /* gpt-oss: the router's bias left out */
+    FE_EXPERTS_NO_BIAS,     /* gpt-oss: the experts' biases left out */
+    FE_RESIDUAL_PLAIN,      /* granite: the residual multiplier left out */
+    FE_ROUTER_SIGMOID,      /* sigmoid for softmax, and the other way round */
+    FE_ROUTER_ALL,          /* gpt-oss, granite: softmax over all experts, not over the chosen */
+    FE_NOT_NORMALISED,      /* the weights' sum left as it is */
+    FE_NORMALISED,          /* qwen2moe, olmoe: normalised all the same */
+    FE_NORMALISED_TWICE,    /* glm4moe: again after the weights' scale */
+    FE_NO_EXPERT_SCALE,     /* glm4moe: the weights' scale left out */
+    FE_CHOICE_NO_BIAS,      /* the choice's bias left out */
+    FE_BIAS_IN_WEIGHT,      /* the choice's bias in the weights, too */
+    FE_NO_GROUPS,           /* glm4moe: the best of all experts */
+    FE_GROUP_MAX,           /* glm4moe: a group's score is its largest, not its two largest added */
+    FE_ONE_MORE_EXPERT,     /* one expert too many */
+    FE_WEIGHTS_BY_RANK,     /* weights in order of size on experts in order of number */
+    FE_NO_SHARED,           /* the shared expert left out */
+    FE_SHARED_PLAIN,        /* qwen2moe: the shared expert without its gate */
+    FE_SHARED_GATES_ALL,    /* qwen2moe: its gate on the experts' sum, too */
+    FE_LOGITS_PLAIN,        /* granite: logits not divided; this and those that follow show in logits */
     FE_LOGITS_SOFTCAP,      /* 30*tanh(l/30), as gemma2 has it */
     FE_VOCAB_SHIFT,         /* logits off by one id */
     FE_LOGPROB_TEMPERATURE, /* log-probabilities after temperature 0.8 */

@@ -1,5 +1,6 @@
 /* foreign_engine.h - what the engine of foreign.h is made of: foreign.c opens files, goes through the layers
- * and writes the recording; foreign_layer.c is the arithmetic of a layer. */
+ * and writes the recording; foreign_layer.c is the arithmetic of a layer, foreign_experts.c that of a mixture
+ * of experts. */
 #ifndef FOREIGN_ENGINE_H
 #define FOREIGN_ENGINE_H
 
@@ -13,6 +14,8 @@ typedef struct fe_engine {
     int dim, layers, heads, kv_heads, head_dim, ffn, rot, n_vocab;
     int window, period; /* positions a token sees, 0: all; the last of every `period` layers sees all */
     int long_from;      /* longrope: longer sequences take the long factors */
+    double embd_scale, residual_scale, logit_divisor, attention_scale; /* granite's; 0: none */
+    bool yarn;
     double eps, base, local_base, factor, attn_factor, softcap;
     double *x, *h, *q, *k, *v, *heads_out, *delta, *hidden; /* (T, ...) */
     double *logits;                                         /* (n_vocab) of the row last asked for */
@@ -30,6 +33,16 @@ void fe_show(vb_buf *rows, int position, int layer, const char *op, const double
 /* y = W x + b; b may be missing, or NULL. */
 void fe_linear(const fe_engine *e, int layer, const char *name, const char *bias, const double *x, double *y);
 void fe_norm(const fe_engine *e, int layer, const char *name, const double *x, int n, double *y);
+/* y = W x for `rows` rows of W: first, first + step, ... */
+void fe_product(const vb_tensor *w, int first, int step, int rows, const double *x, double *y);
+/* act(gate)*up, as the architecture has it. */
+double fe_gated(const fe_engine *e, double gate, double up);
+/* The largest hidden vector of a layer's dense part. */
+int fe_dense_size(const fe_engine *e);
+/* out = the experts' sum for h; `shared` is what the dense part gives, NULL where there is none. The router's
+ * logits and the weights go to r. */
+void fe_experts(const fe_engine *e, int layer, int position, const double *h, const double *shared,
+                double *out, vb_buf *r);
 /* One layer for n tokens from position 0; rows[t] gets what is recorded of token t, rows may be NULL. */
 void fe_layer(const fe_engine *e, int layer, int n, vb_buf *rows);
 

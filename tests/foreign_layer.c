@@ -14,8 +14,7 @@ void fe_row(const vb_tensor *t, uint64_t r, double *out) {
     vb_dequantize_row_f64(t->type, t->data + r * (t->bytes / (t->dims[1] * t->dims[2])), n, out);
 }
 
-/* y = W x for `rows` rows of W: first, first + step, ... */
-static void product(const vb_tensor *w, int first, int step, int rows, const double *x, double *y) {
+void fe_product(const vb_tensor *w, int first, int step, int rows, const double *x, double *y) {
     const int n = (int)w->dims[0];
     double *row = malloc((size_t)n * sizeof *row);
     for (int r = 0; row && r < rows; r++) {
@@ -31,7 +30,7 @@ void fe_linear(const fe_engine *e, int layer, const char *name, const char *bias
                double *y) {
     const vb_tensor *w = fe_tensor(e, layer, name), *b = bias ? fe_tensor(e, layer, bias) : NULL;
     const int rows = (int)w->dims[1];
-    product(w, 0, 1, rows, x, y);
+    fe_product(w, 0, 1, rows, x, y);
     if (!b || e->fault == FE_NO_BIAS) return;
     for (int r = 0; r < rows; r++) {
         float value;
@@ -48,17 +47,17 @@ static void fused_qkv(const fe_engine *e, const vb_tensor *w, const double *x, d
     if (e->fault == FE_FUSED_GROUPS) {
         for (int g = 0; g < e->kv_heads; g++) {
             const int at = g * (per + 2 * n);
-            product(w, at, 1, per, x, q + g * per);
-            product(w, at + per, 1, n, x, k + g * n);
-            product(w, at + per + n, 1, n, x, v + g * n);
+            fe_product(w, at, 1, per, x, q + g * per);
+            fe_product(w, at + per, 1, n, x, k + g * n);
+            fe_product(w, at + per + n, 1, n, x, v + g * n);
         }
         return;
     }
     if (e->fault == FE_FUSED_KV) at_k = Q + K, at_v = Q;
     if (e->fault == FE_FUSED_V_EARLY) at_v -= n;
-    product(w, 0, 1, Q, x, q);
-    product(w, at_k, 1, K, x, k);
-    product(w, at_v, 1, K, x, v);
+    fe_product(w, 0, 1, Q, x, q);
+    fe_product(w, at_k, 1, K, x, k);
+    fe_product(w, at_v, 1, K, x, v);
 }
 
 /* ---------------------------------------------------------------------------------------------- the parts */
@@ -81,9 +80,12 @@ void fe_norm(const fe_engine *e, int layer, const char *name, const double *x, i
 /* How many of the last positions a layer sees; 0: all. */
 static int window_of(const fe_engine *e, int layer) {
     int window = e->window;
-    const int full = e->fault == FE_WINDOW_LAYERS ? 0 : e->period - 1; /* which of a period sees all */
+    const int full = e->fault == FE_WINDOW_LAYERS || e->fault == FE_WINDOW_ODD
+                         ? 0
+                         : e->period - 1; /* which of a period sees all */
     if (!window || e->fault == FE_WINDOW_NONE) return 0;
-    if (e->gemma && layer % e->period == full && e->fault != FE_WINDOW_ALL) return 0;
+    if ((e->gemma || !strcmp(e->arch, "gpt-oss")) && layer % e->period == full && e->fault != FE_WINDOW_ALL)
+        return 0;
     if (e->fault == FE_WINDOW_LONG) window++;
     if (e->fault == FE_WINDOW_SHORT) window--;
     return window;
@@ -107,6 +109,23 @@ static const vb_tensor *factors_of(const fe_engine *e, int position, int n) {
     return e->fault == FE_ROPE_FREQS ? NULL : own ? own : fe_tensor(e, -1, "rope_freqs.weight");
 }
 
+/* The pair that turns `beta` times within the context that the model was trained with at first. */
+static double corner(const fe_engine *e, double beta) {
+    return e->rot * log(e->long_from / (beta * 2 * acos(-1))) / (2 * log(e->base));
+}
+
+/* What yarn makes of the frequency of pair j. */
+static double yarn(const fe_engine *e, int j, double f) {
+    double low = corner(e, 32), high = corner(e, 1);
+    const bool between =
+        !strcmp(e->arch, "gpt-oss") ? e->fault != FE_YARN_ROUNDED : e->fault == FE_YARN_BETWEEN;
+    if (!between) low = floor(low), high = ceil(high);
+    low = fmax(low, 0);
+    high = fmin(high, e->rot - 1);
+    const double r = e->fault == FE_YARN_LINEAR ? 1 : fmin(fmax((j - low) / (high - low), 0), 1);
+    return f / e->factor * r + f * (1 - r);
+}
+
 /* RoPE's angle of pair j at `position` of n. */
 static double angle_of(const fe_engine *e, int layer, int j, int rot, int position, int n) {
     const vb_tensor *factors = factors_of(e, position, n);
@@ -116,15 +135,18 @@ static double angle_of(const fe_engine *e, int layer, int j, int rot, int positi
     float f = 1;
     if (e->fault == FE_ROPE_BASE) base = base > 10000 ? 10000 : 500000;
     if (e->fault == FE_ROPE_POSITION) p += 1;
+    if (e->yarn) return p * yarn(e, j, pow(base, -2.0 * j / exponent));
     if (e->fault != FE_ROPE_SCALING && (!local || e->fault == FE_ROPE_LOCAL_SCALED)) p /= e->factor;
     if (factors && j < (int)factors->dims[0]) memcpy(&f, factors->data + 4 * (size_t)j, sizeof f);
     return p * pow(base, -2.0 * j / exponent) / (double)f;
 }
 
 static void rope(const fe_engine *e, int layer, double *head, int position, int n) {
-    const double m = e->fault == FE_NO_ATTN_FACTOR ? 1 : e->attn_factor;
+    double m = e->fault == FE_NO_ATTN_FACTOR ? 1 : e->attn_factor;
+    if (e->yarn && e->fault != FE_YARN_NO_SCALE) m *= 1 + 0.1 * log(e->factor);
     const int rot = e->fault == FE_ROPE_WHOLE ? e->head_dim : e->rot;
-    bool interleaved = !strcmp(e->arch, "llama");
+    bool interleaved =
+        !strcmp(e->arch, "llama") || !strcmp(e->arch, "granitemoe") || !strcmp(e->arch, "ernie4_5-moe");
     if (e->fault == FE_ROPE_PAIRING) interleaved = !interleaved;
     if (e->fault == FE_ROPE_LAST) head += e->head_dim - rot;
     for (int j = 0; j < rot / 2; j++) {
@@ -136,12 +158,22 @@ static void rope(const fe_engine *e, int layer, double *head, int position, int 
     }
 }
 
+/* Over each head, or over all of them where the weights are as many. */
+static void head_norm(const fe_engine *e, int layer, const char *name, int heads, double *x) {
+    const vb_tensor *w = fe_tensor(e, layer, name);
+    if (!w || e->fault == FE_NO_QK_NORM) return;
+    const int all = heads * e->head_dim;
+    if ((int)w->dims[0] == all && all != e->head_dim && e->fault != FE_NORM_PER_HEAD) {
+        fe_norm(e, layer, name, x, all, x);
+        return;
+    }
+    for (int h = 0; h < heads; h++)
+        fe_norm(e, layer, name, x + h * e->head_dim, e->head_dim, x + h * e->head_dim);
+}
+
 static void head_norms(const fe_engine *e, int layer, double *q, double *k) {
-    if ((strcmp(e->arch, "qwen3") != 0 && !e->gemma) || e->fault == FE_NO_QK_NORM) return;
-    for (int h = 0; h < e->heads; h++)
-        fe_norm(e, layer, "attn_q_norm.weight", q + h * e->head_dim, e->head_dim, q + h * e->head_dim);
-    for (int h = 0; h < e->kv_heads; h++)
-        fe_norm(e, layer, "attn_k_norm.weight", k + h * e->head_dim, e->head_dim, k + h * e->head_dim);
+    head_norm(e, layer, "attn_q_norm.weight", e->heads, q);
+    head_norm(e, layer, "attn_k_norm.weight", e->kv_heads, k);
 }
 
 /* Token t of n. */
@@ -176,7 +208,16 @@ static double scale_of(const fe_engine *e) {
     if (e->fault == FE_NO_SCALE) return 1;
     if (e->fault == FE_SCALE_DIM) return 1 / sqrt((double)e->dim);
     if (e->fault == FE_SCALE_WIDTH) return 1 / sqrt((double)e->dim / e->heads);
-    return 1 / sqrt((double)e->head_dim);
+    return e->attention_scale > 0 ? e->attention_scale : 1 / sqrt((double)e->head_dim);
+}
+
+/* A head's sink, -infinity where there is none. */
+static double sink_of(const fe_engine *e, int layer, int head) {
+    const vb_tensor *t = fe_tensor(e, layer, "attn_sinks.weight");
+    float sink;
+    if (!t || e->fault == FE_NO_SINK) return -INFINITY;
+    memcpy(&sink, t->data + 4 * (size_t)head, sizeof sink);
+    return (double)sink;
 }
 
 static void attend(const fe_engine *e, int layer, int t, int n, double *out) {
@@ -184,13 +225,14 @@ static void attend(const fe_engine *e, int layer, int t, int n, double *out) {
     for (int h = 0; h < e->heads; h++) {
         const int kv = e->fault == FE_KV_HEADS ? h % e->kv_heads : h / (e->heads / e->kv_heads);
         const double *q = e->q + (t * e->heads + h) * e->head_dim;
-        double max = -INFINITY, sum = 0;
+        const double sink = sink_of(e, layer, h), added = e->fault == FE_SINK_ADDED ? sink : 0;
+        double max = sink, sum = 0;
         for (int j = 0; j < n; j++) {
             score[j] = 0;
             if (!sees(e, layer, t, j, n)) continue;
             const double *k = e->k + (j * e->kv_heads + kv) * e->head_dim;
             for (int i = 0; i < e->head_dim; i++) score[j] += q[i] * k[i];
-            score[j] *= scale_of(e);
+            score[j] = score[j] * scale_of(e) + added;
             max = fmax(max, score[j]);
         }
         for (int i = 0; i < e->head_dim; i++) out[h * e->head_dim + i] = 0;
@@ -200,6 +242,9 @@ static void attend(const fe_engine *e, int layer, int t, int n, double *out) {
             sum += a;
             for (int i = 0; i < e->head_dim; i++) out[h * e->head_dim + i] += a * v[i];
         }
+        if (sink > -INFINITY && e->fault != FE_SINK_ADDED) sum += exp(sink - max);
+        for (int i = 0; i < e->head_dim && e->fault == FE_SINK_VALUE; i++)
+            out[h * e->head_dim + i] += exp(sink - max) * e->v[kv * e->head_dim + i];
         for (int i = 0; i < e->head_dim; i++) out[h * e->head_dim + i] /= sum;
     }
 }
@@ -211,21 +256,35 @@ static double activation(const fe_engine *e, double g) {
     return 0.5 * g * (1 + tanh(sqrt(2 / acos(-1)) * (g + 0.044715 * g * g * g)));
 }
 
-static void feed_forward(const fe_engine *e, int layer, const double *h, double *hidden, double *out) {
-    double *gate = calloc((size_t)e->ffn, sizeof *gate), *up = calloc((size_t)e->ffn, sizeof *up);
-    const vb_tensor *g = fe_tensor(e, layer, "ffn_gate.weight"), *u = fe_tensor(e, layer, "ffn_up.weight");
+double fe_gated(const fe_engine *e, double gate, double up) {
+    if (strcmp(e->arch, "gpt-oss") != 0) return activation(e, gate) * up;
+    gate = fmin(gate, 7);
+    up = fmax(fmin(up, 7), -7);
+    const double steep = e->fault == FE_GATE_SILU ? 1 : 1.702;
+    return gate / (1 + exp(-steep * gate)) * (up + (e->fault == FE_GATE_UP_PLAIN ? 0 : 1));
+}
+
+/* The dense part of a layer, or its shared expert. Returns the size of its hidden vector; 0: it has none. */
+static int feed_forward(const fe_engine *e, int layer, const double *h, double *hidden, double *out) {
+    const bool shared = fe_tensor(e, layer, "ffn_up_shexp.weight") != NULL;
+    const vb_tensor *g = fe_tensor(e, layer, shared ? "ffn_gate_shexp.weight" : "ffn_gate.weight"),
+                    *u = fe_tensor(e, layer, shared ? "ffn_up_shexp.weight" : "ffn_up.weight");
+    if (!u) return 0;
     const bool alternate = e->fault == FE_FUSED_ALTERNATE;
+    const int n = g ? (int)g->dims[1] : e->ffn;
+    double *gate = calloc((size_t)n, sizeof *gate), *up = calloc((size_t)n, sizeof *up);
     if (gate && up) {
         /* Without a tensor of its own the gate is the first half of the rows of ffn_up. */
-        product(g ? g : u, 0, alternate ? 2 : 1, e->ffn, h, gate);
-        product(u, g ? 0 : alternate ? 1 : e->ffn, alternate ? 2 : 1, e->ffn, h, up);
+        fe_product(g ? g : u, 0, alternate ? 2 : 1, n, h, gate);
+        fe_product(u, g ? 0 : alternate ? 1 : n, alternate ? 2 : 1, n, h, up);
         const bool swapped = e->fault == FE_SWAPPED_GATE_UP;
-        for (int i = 0; i < e->ffn; i++)
-            hidden[i] = activation(e, swapped ? up[i] : gate[i]) * (swapped ? gate[i] : up[i]);
-        fe_linear(e, layer, "ffn_down.weight", NULL, hidden, out);
+        for (int i = 0; i < n; i++)
+            hidden[i] = fe_gated(e, swapped ? up[i] : gate[i], swapped ? gate[i] : up[i]);
+        fe_linear(e, layer, shared ? "ffn_down_shexp.weight" : "ffn_down.weight", NULL, hidden, out);
     }
     free(gate);
     free(up);
+    return n;
 }
 
 /* ---------------------------------------------------------------------------------------------- the layer */
@@ -235,7 +294,9 @@ static void add_delta(const fe_engine *e, int layer, const char *behind, double 
     const bool ffn = !strcmp(behind, "post_ffw_norm.weight");
     const bool left_out = e->fault == (ffn ? FE_NO_POST_FFN_NORM : FE_NO_POST_NORM) ||
                           (e->fault == FE_POST_NORM_PRE_FFN && !ffn);
-    const bool normed = fe_tensor(e, layer, behind) && !left_out;
+    /* Where there is no norm before the FFN of this name, the one behind the attention is it. */
+    const bool normed = fe_tensor(e, layer, behind) && fe_tensor(e, layer, "ffn_norm.weight") && !left_out;
+    for (int i = 0; i < e->dim && e->fault != FE_RESIDUAL_PLAIN; i++) delta[i] *= e->residual_scale;
     if (normed && e->fault != FE_POST_NORM_SUM) fe_norm(e, layer, behind, delta, e->dim, delta);
     for (int i = 0; i < e->dim; i++) x[i] += delta[i];
     if (normed && e->fault == FE_POST_NORM_SUM) fe_norm(e, layer, behind, x, e->dim, x);
@@ -260,11 +321,15 @@ static void attention_half(const fe_engine *e, int layer, int t, vb_buf *r) {
 static void ffn_half(const fe_engine *e, int layer, int t, vb_buf *r) {
     const int D = e->dim;
     double *x = e->x + t * D, *h = e->h + t * D, *delta = e->delta;
-    const char *before = e->fault == FE_POST_NORM_PRE_FFN ? "post_attention_norm.weight" : "ffn_norm.weight";
+    const bool own = fe_tensor(e, layer, "ffn_norm.weight") && e->fault != FE_POST_NORM_PRE_FFN;
+    const char *before = own ? "ffn_norm.weight" : "post_attention_norm.weight";
     fe_norm(e, e->fault == FE_LAYER_WEIGHTS ? 0 : layer, before, x, D, h);
     if (r) fe_show(r, t, layer, "ffn_norm", h, D);
-    feed_forward(e, layer, e->fault == FE_FFN_FROM_X ? x : h, e->hidden, delta);
-    if (r) fe_show(r, t, layer, "ffn_hidden", e->hidden, e->ffn);
+    const double *from = e->fault == FE_FFN_FROM_X ? x : h;
+    const int hidden = feed_forward(e, layer, from, e->hidden, delta);
+    if (r && hidden) fe_show(r, t, layer, "ffn_hidden", e->hidden, hidden);
+    if (fe_tensor(e, layer, "ffn_gate_inp.weight"))
+        fe_experts(e, layer, t, from, hidden ? delta : NULL, delta, r);
     add_delta(e, layer, "post_ffw_norm.weight", x, delta);
     if (r) fe_show(r, t, layer, "ffn_out", delta, D);
     if (r) fe_show(r, t, layer, "layer_out", x, D);

@@ -128,15 +128,26 @@ static void rot_large(gw *w) {
     hide(w, "llama.rope.dimension_count");
     gw_u32(w, "llama.rope.dimension_count", 18);
 }
-static void yarn(gw *w) {
-    gw_str(w, "llama.rope.scaling.type", "yarn");
+static void dynamic(gw *w) {
+    gw_str(w, "llama.rope.scaling.type", "dynamic");
     gw_f32(w, "llama.rope.scaling.factor", 4.0f);
+}
+static void yarn_shrinks(gw *w) {
+    gw_str(w, "llama.rope.scaling.type", "yarn");
+    gw_f32(w, "llama.rope.scaling.factor", 0.5f);
+}
+static void yarn_between(gw *w) { /* gpt-oss's way has no key */
+    gw_str(w, "llama.rope.scaling.type", "yarn");
+    gw_bool(w, "llama.rope.scaling.yarn_truncate", false);
 }
 static void attn_factor(gw *w) {
     gw_f32(w, "llama.rope.scaling.attn_factor", 1.2f);
 }
 static void experts(gw *w) {
     gw_u32(w, "llama.expert_count", 8);
+}
+static void experts_of_qwen3(gw *w) {
+    gw_u32(w, "qwen3.expert_count", 8);
 }
 static void not_causal(gw *w) {
     gw_bool(w, "llama.attention.causal", false);
@@ -240,9 +251,12 @@ static const refusal refusals[] = {
     {&llama, base_negative, VB_ERR_FORMAT, "freq_base is -10000"},
     {&llama, rot_odd, VB_ERR_FORMAT, "dimension_count is odd"},
     {&llama, rot_large, VB_ERR_FORMAT, "dimension_count is 18"},
-    {&llama, yarn, VB_ERR_UNSUPPORTED, "rope.scaling.type"},
+    {&llama, dynamic, VB_ERR_UNSUPPORTED, "rope.scaling.type"},
+    {&llama, yarn_shrinks, VB_ERR_UNSUPPORTED, "rope.scaling.factor is below 1 under yarn"},
+    {&llama, yarn_between, VB_ERR_UNSUPPORTED, "yarn_truncate is not known"},
     {&llama, attn_factor, VB_ERR_UNSUPPORTED, "attn_factor"},
-    {&llama, experts, VB_ERR_UNSUPPORTED, "expert_count"},
+    {&llama, experts, VB_ERR_FORMAT, "expert_used_count is missing"},
+    {&qwen3, experts_of_qwen3, VB_ERR_UNSUPPORTED, "expert_count other than 0"},
     {&llama, not_causal, VB_ERR_UNSUPPORTED, "causal"},
     {&llama, value_length, VB_ERR_UNSUPPORTED, "value_length"},
     {&llama, tiny_factor, VB_ERR_UNSUPPORTED, "RoPE angles"},

@@ -4,8 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
-static const vb_arch *const architectures[] = {&vb_arch_llama,    &vb_arch_qwen2,  &vb_arch_qwen3,
-                                               &vb_arch_qwen3moe, &vb_arch_gemma3, &vb_arch_phi3};
+static const vb_arch *const architectures[] = {
+    &vb_arch_llama,   &vb_arch_qwen2,        &vb_arch_qwen3,      &vb_arch_qwen2moe,   &vb_arch_qwen3moe,
+    &vb_arch_gemma3,  &vb_arch_phi3,         &vb_arch_gpt_oss,    &vb_arch_granitemoe, &vb_arch_olmoe,
+    &vb_arch_glm4moe, &vb_arch_ernie4_5_moe, &vb_arch_minimax_m2,
+};
 enum { N_ARCHITECTURES = sizeof architectures / sizeof architectures[0] };
 
 int vb_arch_find(const vb_gguf *g, const vb_arch **out, vb_error *err) {

@@ -23,6 +23,7 @@ typedef enum vb_extent {
     VB_DENSE_DIM,  /* dim, in a layer without experts */
     VB_EXPERTS,    /* experts.n */
     VB_EXPERT_FFN, /* experts.dim */
+    VB_SHARED_DIM, /* dim, in a layer with a shared expert */
     VB_SHARED_FFN  /* ffn.dim of a layer with experts: of the shared one */
 } vb_extent;
 
@@ -78,6 +79,9 @@ extern const vb_slot vb_decoder_ffn[];           /* norm, gate, up, down */
 extern const vb_slot vb_decoder_experts[];       /* router, gate, up, down of all experts of a layer */
 extern const vb_slot vb_decoder_shared_expert[]; /* gate, up, down */
 extern const vb_slot vb_decoder_head_norms[];    /* of queries and keys */
+extern const vb_slot vb_decoder_whole_norms[];   /* of all queries, of all keys */
+extern const vb_slot vb_decoder_qkv_biases[];    /* of queries, keys and values, required */
+extern const vb_slot vb_decoder_choice_bias[];   /* of experts, where they are chosen */
 extern const vb_slot vb_decoder_biases[];        /* of every matrix, each optional */
 extern const vb_slot vb_decoder_globals[]; /* embedding, output norm, output matrix where it is not tied */
 /* The sizes; allocates the layers and gives each the same plan: SwiGLU, the first RoPE table, no window. */
@@ -91,10 +95,14 @@ void vb_decoder_share(vb_hparams *h, vb_model *m, int64_t length);
 /* The next RoPE table, with the base of this key and, if `scaled`, linear scaling. */
 vb_rope *vb_decoder_rope(vb_hparams *h, vb_model *m, bool halves, const char *base_key, double base,
                          bool scaled);
+/* Whether a layer has the window: as attention.sliding_window_pattern says, one truth value per layer or a
+ * period; otherwise all but every `period`-th have it. */
+bool vb_decoder_is_local(vb_hparams *h, int layer, uint64_t period);
 /* The window that the file gives, or 0. */
 int vb_decoder_window(vb_hparams *h, const vb_model *m);
 
-extern const vb_arch vb_arch_llama, vb_arch_qwen2, vb_arch_qwen3, vb_arch_qwen3moe, vb_arch_gemma3,
-    vb_arch_phi3;
+extern const vb_arch vb_arch_llama, vb_arch_qwen2, vb_arch_qwen3, vb_arch_qwen2moe, vb_arch_qwen3moe,
+    vb_arch_gemma3, vb_arch_phi3, vb_arch_gpt_oss, vb_arch_granitemoe, vb_arch_olmoe, vb_arch_glm4moe,
+    vb_arch_ernie4_5_moe, vb_arch_minimax_m2;
 
 #endif

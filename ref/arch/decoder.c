@@ -4,6 +4,8 @@
  * Source of the keys and of the tensors' names: the GGUF specification (ggml, docs/gguf.md). */
 #include "ref/arch/arch.h"
 
+#include "ref/mathf.h"
+
 #include <math.h>
 
 const vb_slot vb_decoder_attention[] = {
@@ -38,6 +40,24 @@ const vb_slot vb_decoder_shared_expert[] = {
     {0},
 };
 
+const vb_slot vb_decoder_qkv_biases[] = {
+    VB_LAYER_SLOT("attn_q.bias", attn.bq, VB_ONE, VB_QUERY, true),
+    VB_LAYER_SLOT("attn_k.bias", attn.bk, VB_ONE, VB_KEY, true),
+    VB_LAYER_SLOT("attn_v.bias", attn.bv, VB_ONE, VB_KEY, true),
+    {0},
+};
+
+const vb_slot vb_decoder_choice_bias[] = {
+    VB_LAYER_SLOT("exp_probs_b.bias", ffn.experts.choice_bias, VB_ONE, VB_EXPERTS, false),
+    {0},
+};
+
+const vb_slot vb_decoder_whole_norms[] = {
+    VB_LAYER_SLOT("attn_q_norm.weight", attn.q_norm, VB_ONE, VB_QUERY, true),
+    VB_LAYER_SLOT("attn_k_norm.weight", attn.k_norm, VB_ONE, VB_KEY, true),
+    {0},
+};
+
 const vb_slot vb_decoder_head_norms[] = {
     VB_LAYER_SLOT("attn_q_norm.weight", attn.q_norm, VB_ONE, VB_HEAD, true),
     VB_LAYER_SLOT("attn_k_norm.weight", attn.k_norm, VB_ONE, VB_HEAD, true),
@@ -62,20 +82,43 @@ const vb_slot vb_decoder_globals[] = {
     {0},
 };
 
-/* Linear scaling divides positions by a factor. Without a type the factor alone means linear scaling, as in
- * the first files that had one (there under the key rope.scale_linear). Returns what positions are multiplied
- * by. */
-static double read_rope_scale(vb_hparams *h) {
-    const bool has_type = vb_hparams_find(h, "rope.scaling.type") != NULL;
-    if (vb_hparams_float(h, "rope.scaling.attn_factor", 1.0, -1e30, 1e30) != 1.0)
-        vb_hparams_refuse(h, VB_ERR_UNSUPPORTED, "rope.scaling.attn_factor", "other than 1 is not supported");
+/* The factor of linear scaling and of YaRN. Without a type the factor alone means linear scaling, as in the
+ * first files that had one (there under the key rope.scale_linear). 0 stands for "none" in some files. */
+static double read_rope_factor(vb_hparams *h) {
     const double old = vb_hparams_float(h, "rope.scale_linear", 1.0, 0.0, 1e6);
     const double factor = vb_hparams_float(h, "rope.scaling.factor", old, 0.0, 1e6);
-    if (vb_hparams_is(h, "rope.scaling.type", "none")) return 1.0;
+    return factor != 0.0 ? factor : 1.0;
+}
+
+/* mscale = (1 + 0.1*log F)*attn_factor */
+static void read_yarn(vb_hparams *h, const vb_model *m, vb_rope *rope) {
+    const double factor = read_rope_factor(h);
+    if (factor < 1.0)
+        vb_hparams_refuse(h, VB_ERR_UNSUPPORTED, "rope.scaling.factor", "is below 1 under yarn");
+    rope->yarn_factor = factor;
+    rope->yarn_from =
+        (int)vb_hparams_int(h, "rope.scaling.original_context_length", m->info.n_ctx, 1, VB_MAX_CONTEXT);
+    rope->yarn_beta_fast = vb_hparams_float(h, "rope.scaling.yarn_beta_fast", 32.0, 1e-3, 1e6);
+    rope->yarn_beta_slow = vb_hparams_float(h, "rope.scaling.yarn_beta_slow", 1.0, 1e-3, 1e6);
+    rope->mscale =
+        (1.0 + 0.1 * vb_log(factor)) * vb_hparams_float(h, "rope.scaling.attn_factor", 1.0, 1e-3, 1e3);
+}
+
+static void read_rope_scaling(vb_hparams *h, const vb_model *m, vb_rope *rope) {
+    const bool has_type = vb_hparams_find(h, "rope.scaling.type") != NULL;
+    if (vb_hparams_is(h, "rope.scaling.type", "yarn")) {
+        read_yarn(h, m, rope);
+        return;
+    }
+    if (vb_hparams_float(h, "rope.scaling.attn_factor", 1.0, -1e30, 1e30) != 1.0)
+        vb_hparams_refuse(h, VB_ERR_UNSUPPORTED, "rope.scaling.attn_factor",
+                          "other than 1 is not supported without yarn");
+    const double factor = read_rope_factor(h);
+    if (vb_hparams_is(h, "rope.scaling.type", "none")) return;
     if (has_type && !vb_hparams_is(h, "rope.scaling.type", "linear"))
         vb_hparams_refuse(h, VB_ERR_UNSUPPORTED, "rope.scaling.type",
-                          "other than \"none\" and \"linear\" is not supported");
-    return factor != 0.0 ? 1.0 / factor : 1.0; /* 0 stands for "none" in some files */
+                          "other than \"none\", \"linear\" and \"yarn\" is not supported");
+    rope->scale = 1.0 / factor;
 }
 
 vb_rope *vb_decoder_rope(vb_hparams *h, vb_model *m, bool halves, const char *base_key, double base,
@@ -85,14 +128,29 @@ vb_rope *vb_decoder_rope(vb_hparams *h, vb_model *m, bool halves, const char *ba
     rope->rot = (int)vb_hparams_int(h, "rope.dimension_count", m->info.head_dim, 2, m->info.head_dim);
     if (rope->rot % 2) vb_hparams_refuse(h, VB_ERR_FORMAT, "rope.dimension_count", "is odd");
     rope->base = vb_hparams_float(h, base_key, base, 1.0, 1e12);
-    rope->scale = scaled ? read_rope_scale(h) : 1.0;
+    rope->scale = 1.0;
     rope->mscale = 1.0;
+    if (scaled) read_rope_scaling(h, m, rope);
     return rope;
 }
 
 int vb_decoder_window(vb_hparams *h, const vb_model *m) {
     const int64_t window = vb_hparams_int(h, "attention.sliding_window", 0, 0, INT64_MAX);
     return window < m->info.n_ctx ? (int)window : 0; /* a window of the whole context hides nothing */
+}
+
+bool vb_decoder_is_local(vb_hparams *h, int layer, uint64_t period) {
+    const vb_meta *pattern = vb_hparams_find(h, "attention.sliding_window_pattern");
+    bool local = false;
+    if (pattern && pattern->type == VB_VALUE_ARRAY) {
+        if (!vb_meta_bool(pattern, (uint64_t)layer, &local))
+            vb_hparams_refuse(h, VB_ERR_FORMAT, "attention.sliding_window_pattern",
+                              "has no truth value for every layer");
+        return local;
+    }
+    if (pattern && (!vb_meta_u64(pattern, 0, &period) || period < 1))
+        vb_hparams_refuse(h, VB_ERR_FORMAT, "attention.sliding_window_pattern", "is not a positive integer");
+    return period > 1 && (uint64_t)layer % period != period - 1;
 }
 
 static void read_heads(vb_hparams *h, vb_model_info *i) {
@@ -143,11 +201,14 @@ static void read_sizes(vb_hparams *h, vb_model *m, int ffn_dim) {
     vb_model_info *i = &m->info;
     i->n_ctx = (int)vb_hparams_int(h, "context_length", -1, 1, VB_MAX_CONTEXT);
     i->dim = (int)vb_hparams_int(h, "embedding_length", -1, 1, VB_MAX_WIDTH);
-    i->n_layers = (int)vb_hparams_int(h, "block_count", -1, 1, VB_MAX_LAYERS);
+    i->n_layers = (int)vb_hparams_int(h, "block_count", -1, 1 + m->more_layers, VB_MAX_LAYERS);
+    if (h->rc == VB_OK) i->n_layers -= m->more_layers;
     i->ffn_dim = (int)vb_hparams_int(h, "feed_forward_length", ffn_dim, 1, VB_MAX_WIDTH);
     read_heads(h, i);
     m->eps = (float)vb_hparams_float(h, "attention.layer_norm_rms_epsilon", (double)NAN, 1e-12, 1.0);
-    m->embd_scale = 1.0f;
+    m->embd_scale = 1.0;
+    m->residual_scale = 1.0f;
+    m->logit_divisor = 1.0f;
     refuse_variants(h);
     ignore_keys(h);
     if (h->rc == VB_OK)

@@ -15,21 +15,6 @@ static const vb_slot post_norms[] = {
 
 enum { FULL, LOCAL }; /* RoPE tables */
 
-/* Which layers have the window: all but every `period`-th, or one truth value per layer. */
-static bool is_local(vb_hparams *h, const vb_meta *pattern, int layer) {
-    bool local = false;
-    uint64_t period = 6;
-    if (pattern && pattern->type == VB_VALUE_ARRAY) {
-        if (!vb_meta_bool(pattern, (uint64_t)layer, &local))
-            vb_hparams_refuse(h, VB_ERR_FORMAT, "attention.sliding_window_pattern",
-                              "has no truth value for every layer");
-        return local;
-    }
-    if (pattern && (!vb_meta_u64(pattern, 0, &period) || period < 1))
-        vb_hparams_refuse(h, VB_ERR_FORMAT, "attention.sliding_window_pattern", "is not a positive integer");
-    return period > 1 && (uint64_t)layer % period != period - 1;
-}
-
 static int plan(vb_hparams *h, vb_model *m) {
     const vb_model_info *i = &m->info;
     vb_decoder_sizes(h, m);
@@ -37,12 +22,11 @@ static int plan(vb_hparams *h, vb_model *m) {
     vb_decoder_rope(h, m, true, "rope.freq_base_swa", 10000.0, false);
     const bool windows = vb_hparams_int(h, "attention.sliding_window", 0, 0, INT64_MAX) > 0;
     const int window = vb_decoder_window(h, m);
-    const vb_meta *pattern = vb_hparams_find(h, "attention.sliding_window_pattern");
-    m->embd_scale = (float)sqrt((double)i->dim);
+    m->embd_scale = sqrt((double)i->dim);
     m->logit_softcap = (float)vb_hparams_float(h, "final_logit_softcapping", 0.0, 0.0, 1e6);
     for (int layer = 0; layer < i->n_layers && h->rc == VB_OK; layer++) {
         vb_layer *l = &m->layers[layer];
-        const bool local = windows && is_local(h, pattern, layer);
+        const bool local = vb_decoder_is_local(h, layer, 6) && windows;
         l->attn.rope = local ? LOCAL : FULL;
         l->attn.window = local ? window : 0;
         l->ffn.gate = VB_GEGLU;

@@ -1,15 +1,8 @@
-/* qwen.c - Qwen2, Qwen2.5, QwQ (qwen2), Qwen3 (qwen3) and its mixtures of experts (qwen3moe): the plain
- * decoder with RoPE over halves. In qwen2 queries, keys and values always have a bias; in the others each
- * head of queries and keys is normalised before it is turned. */
+/* qwen.c - Qwen2, Qwen2.5, QwQ (qwen2), Qwen3 (qwen3) and their mixtures of experts (qwen2moe, qwen3moe): the
+ * plain decoder with RoPE over halves. In qwen2 queries, keys and values always have a bias; in qwen3 each
+ * head of queries and keys is normalised before it is turned. In qwen2moe there is a shared expert with a
+ * gate, and weights are not normalised. */
 #include "ref/arch/arch.h"
-
-/* Before the optional ones, so that these are found first. */
-static const vb_slot biases[] = {
-    VB_LAYER_SLOT("attn_q.bias", attn.bq, VB_ONE, VB_QUERY, true),
-    VB_LAYER_SLOT("attn_k.bias", attn.bk, VB_ONE, VB_KEY, true),
-    VB_LAYER_SLOT("attn_v.bias", attn.bv, VB_ONE, VB_KEY, true),
-    {0},
-};
 
 static int finish(vb_hparams *h, vb_model *m) {
     vb_decoder_rope(h, m, true, "rope.freq_base", 10000.0, true);
@@ -30,9 +23,22 @@ static int plan_mixture(vb_hparams *h, vb_model *m) {
     return finish(h, m);
 }
 
+static const vb_slot shared_gate[] = {
+    VB_LAYER_SLOT("ffn_gate_inp_shexp.weight", ffn.shared_gate, VB_ONE, VB_SHARED_DIM, true),
+    {0},
+};
+
+static int plan_qwen2moe(vb_hparams *h, vb_model *m) {
+    vb_decoder_mixture(h, m, VB_ROUTER_SOFTMAX, false);
+    vb_decoder_share(
+        h, m, vb_hparams_int(h, "expert_shared_feed_forward_length", m->info.ffn_dim, 1, VB_MAX_WIDTH));
+    return finish(h, m);
+}
+
 const vb_arch vb_arch_qwen2 = {
     .name = "qwen2",
-    .layer = (const vb_slot *const[]){vb_decoder_attention, vb_decoder_ffn, biases, vb_decoder_biases, NULL},
+    .layer = (const vb_slot *const[]){vb_decoder_attention, vb_decoder_ffn, vb_decoder_qkv_biases,
+                                      vb_decoder_biases, NULL},
     .globals = (const vb_slot *const[]){vb_decoder_globals, NULL},
     .plan = plan,
 };
@@ -51,4 +57,12 @@ const vb_arch vb_arch_qwen3moe = {
                                       vb_decoder_experts, NULL},
     .globals = (const vb_slot *const[]){vb_decoder_globals, NULL},
     .plan = plan_mixture,
+};
+
+const vb_arch vb_arch_qwen2moe = {
+    .name = "qwen2moe",
+    .layer = (const vb_slot *const[]){vb_decoder_attention, vb_decoder_ffn, vb_decoder_qkv_biases,
+                                      vb_decoder_experts, vb_decoder_shared_expert, shared_gate, NULL},
+    .globals = (const vb_slot *const[]){vb_decoder_globals, NULL},
+    .plan = plan_qwen2moe,
 };

@@ -2,7 +2,7 @@
 """Writes what the publishers' own code computes: small seeded models in the `transformers` implementation of their architecture,
 in float64, as GGUF files and recordings of an oracle (docs/vectors.md).
 
-  hf.py DIR      DIR/models/hf/NAME.gguf, DIR/oracle/hf-NAME.jsonl, lines in DIR/models/sources.jsonl
+  hf.py DIR [NAME,...]      DIR/models/hf/NAME.gguf, DIR/oracle/hf-NAME.jsonl, lines in DIR/models/sources.jsonl
 
 Needs numpy, torch and transformers from pip. The CPU build of torch is enough; install it first, since transformers takes any:
   pip install torch==2.13.0 numpy transformers==5.24.0          (with --index-url https://download.pytorch.org/whl/cpu for torch)
@@ -37,6 +37,17 @@ F32_EPS = float(np.float32(1e-6))  # a file has it as float32
 #   qwen3    norms of q and k; heads wider than dim/H; an output matrix
 #   gemma3   norms on both sides, GELU, scaled embedding (dim is no square), windows of 5 in all but the sixth of 7 layers, two RoPE
 #            bases, linear scaling; tied
+#   qwen2-yarn, llama-yarn    YaRN: some frequencies stay, some are divided, some blended; cosines and sines 1 + 0.1 log F times as long
+#   mixtral  the 2 best of 6 experts, normalised (arch llama)
+#   qwen3moe the 3 best of 8, normalised
+#   qwen2moe the 4 best of 8, not normalised; a shared expert with a gate
+#   gpt-oss  the 2 best of 6 by their logits; sinks, windows of 5 in every other layer, YaRN between pairs, biases, the clamped gate
+#   granitemoe  four multipliers; tied
+#   olmoe    norms over all queries and all keys together; not normalised
+#   glm4moe  sigmoid, a bias that chooses only, the 2 best of 4 groups, weights times 2.5, a shared expert, the first layer dense; RoPE
+#            over half of a head
+#   ernie4_5-moe  softmax, a bias that chooses only, two shared experts as one, the first layer dense; RoPE over neighbours; tied
+#   minimax-m2    sigmoid, a bias that chooses only, norms over all queries and all keys; RoPE over half of a head
 #   phi3     fused matrices, a window of 6, RoPE over 12 of 16 values, longrope: its length chooses one of two tables, and the
 #            publisher's formula gives sqrt(1 + log 32 / log 16) = 1.5 for cosines and sines
 LLAMA3 = {'rope_type': 'llama3', 'rope_theta': 10000.0, 'factor': 8.0, 'low_freq_factor': 1.0, 'high_freq_factor': 4.0,
@@ -46,12 +57,23 @@ LONGROPE = {'rope_type': 'longrope', 'rope_theta': 10000.0, 'partial_rotary_fact
 GEMMA3 = {'full_attention': {'rope_type': 'linear', 'rope_theta': 1e6, 'factor': 8.0},
           'sliding_attention': {'rope_type': 'default', 'rope_theta': 1e4}}
 
+YARN = {'rope_type': 'yarn', 'rope_theta': 1e4, 'factor': 8.0, 'original_max_position_embeddings': 4096}
+
 
 def plain(theta):
     return {'rope_type': 'default', 'rope_theta': theta}
 
 
+def family(name):
+    return name.removesuffix('-yarn')
+
+
 def model_class(name):
+    experts = {'mixtral': 'Mixtral', 'qwen3moe': 'Qwen3Moe', 'qwen2moe': 'Qwen2Moe', 'gpt-oss': 'GptOss', 'granitemoe': 'GraniteMoe',
+               'olmoe': 'Olmoe', 'glm4moe': 'Glm4Moe', 'ernie4_5-moe': 'Ernie4_5_Moe', 'minimax-m2': 'MiniMaxM2'}
+    name = family(name)
+    if name in experts:
+        return getattr(transformers, experts[name] + 'Config'), getattr(transformers, experts[name] + 'ForCausalLM')
     return {'llama': (transformers.LlamaConfig, transformers.LlamaForCausalLM),
             'mistral': (transformers.MistralConfig, transformers.MistralForCausalLM),
             'qwen2': (transformers.Qwen2Config, transformers.Qwen2ForCausalLM),
@@ -73,11 +95,41 @@ MODELS = {
                    num_hidden_layers=7, rope_parameters=GEMMA3, sliding_window=5, query_pre_attn_scalar=16, tie_word_embeddings=True),
     'phi3': dict(hidden_size=48, num_attention_heads=3, num_key_value_heads=1, intermediate_size=64, rope_parameters=LONGROPE,
                  original_max_position_embeddings=16, sliding_window=6),
+    'llama-yarn': dict(hidden_size=48, head_dim=16, num_attention_heads=4, num_key_value_heads=2, intermediate_size=64,
+                       rope_parameters=YARN, tie_word_embeddings=True),
+    'qwen2-yarn': dict(hidden_size=48, num_attention_heads=4, num_key_value_heads=2, intermediate_size=64,
+                       rope_parameters={**YARN, 'rope_theta': 1e6, 'factor': 4.0, 'original_max_position_embeddings': 32768},
+                       tie_word_embeddings=True),
+    'mixtral': dict(hidden_size=48, head_dim=16, num_attention_heads=3, num_key_value_heads=1, intermediate_size=32, num_local_experts=6,
+                    num_experts_per_tok=2, rope_parameters=plain(1e6), sliding_window=None),
+    'qwen3moe': dict(hidden_size=40, head_dim=16, num_attention_heads=4, num_key_value_heads=2, intermediate_size=64,
+                     moe_intermediate_size=24, num_experts=8, num_experts_per_tok=3, norm_topk_prob=True, rope_parameters=plain(1e6)),
+    'qwen2moe': dict(hidden_size=48, num_attention_heads=4, num_key_value_heads=2, intermediate_size=64, moe_intermediate_size=16,
+                     shared_expert_intermediate_size=32, num_experts=8, num_experts_per_tok=4, norm_topk_prob=False,
+                     rope_parameters=plain(1e6)),
+    'gpt-oss': dict(hidden_size=40, head_dim=16, num_attention_heads=4, num_key_value_heads=2, intermediate_size=24, num_local_experts=6,
+                    num_experts_per_tok=2, sliding_window=5, rope_parameters={**YARN, 'rope_theta': 150000.0, 'truncate': False}),
+    'granitemoe': dict(hidden_size=48, num_attention_heads=4, num_key_value_heads=2, intermediate_size=24, num_local_experts=6,
+                       num_experts_per_tok=2, embedding_multiplier=12.0, logits_scaling=6.0, attention_multiplier=0.125,
+                       residual_multiplier=float(np.float32(0.22)), rope_parameters=plain(1e4), tie_word_embeddings=True),
+    'olmoe': dict(hidden_size=48, num_attention_heads=4, num_key_value_heads=2, intermediate_size=24, num_experts=8,
+                  num_experts_per_tok=3, norm_topk_prob=False, rope_parameters=plain(1e4)),
+    'glm4moe': dict(hidden_size=40, head_dim=16, num_attention_heads=4, num_key_value_heads=2, intermediate_size=48,
+                    moe_intermediate_size=16, num_hidden_layers=3, n_routed_experts=8, n_shared_experts=1, num_experts_per_tok=3,
+                    routed_scaling_factor=2.5, n_group=4, topk_group=2, first_k_dense_replace=1, norm_topk_prob=True, use_qk_norm=True,
+                    attention_bias=True, num_mtp_layers=0,
+                    rope_parameters={**plain(1e4), 'partial_rotary_factor': 0.5}),
+    'ernie4_5-moe': dict(hidden_size=40, head_dim=16, num_attention_heads=4, num_key_value_heads=2, intermediate_size=48,
+                         moe_intermediate_size=16, num_hidden_layers=3, moe_num_experts=8, moe_k=3, moe_num_shared_experts=2,
+                         moe_layer_start_index=1, moe_layer_interval=1, rope_parameters=plain(5e5), tie_word_embeddings=True),
+    'minimax-m2': dict(hidden_size=48, head_dim=16, num_attention_heads=4, num_key_value_heads=2, intermediate_size=24,
+                       num_local_experts=8, num_experts_per_tok=3, rope_parameters={**plain(5e6), 'partial_rotary_factor': 0.5}),
 }
 # (model, recording, tokens of the prompt, tokens to generate). phi3: the context that holds both chooses the table here, the present
 # length in transformers; at most 16 in the one, more than 16 from the start in the other, so that the two choose alike.
 RECORDINGS = [('llama', 'llama', 20, 4), ('mistral', 'mistral', 20, 4), ('qwen2', 'qwen2', 20, 4), ('qwen3', 'qwen3', 20, 4),
               ('gemma3', 'gemma3', 20, 4), ('phi3', 'phi3-short', 13, 3), ('phi3', 'phi3-long', 20, 4)]
+RECORDINGS += [(name, name, 20, 4) for name in MODELS if not any(name == r[0] for r in RECORDINGS)]
 
 
 # ---------------------------------------------------------------------------------------------------- float64
@@ -138,18 +190,38 @@ class Published:
             lambda m, given, out: show(what, layer, out[0] if isinstance(out, tuple) else out))
         before = lambda module, what, layer: module.register_forward_pre_hook(lambda m, given: show(what, layer, given[0]))
         base, gemma = self.hf.model, self.name == 'gemma3'
-        after(base.embed_tokens, 'embd', -1)
+        base.embed_tokens.register_forward_hook(lambda m, given, out: show('embd', -1, out * getattr(self.config, 'embedding_multiplier', 1.0)))
         for i, l in enumerate(base.layers):
             after(l.input_layernorm, 'attn_norm', i)
             before(l.self_attn.o_proj, 'heads', i)
-            after(l.post_attention_layernorm if gemma else l.self_attn.o_proj, 'attn_out', i)
+            self.after_scaled(l.post_attention_layernorm if gemma else l.self_attn.o_proj, 'attn_out', i)
             after(l.pre_feedforward_layernorm if gemma else l.post_attention_layernorm, 'ffn_norm', i)
-            before(l.mlp.down_proj, 'ffn_hidden', i)
-            after(l.post_feedforward_layernorm if gemma else l.mlp, 'ffn_out', i)
+            self.watch_ffn(i, l, after, before)
             after(l, 'layer_out', i)
             l.self_attn.watched_by = self
         after(base.norm, 'output_norm', -1)
         watch_attention(sys.modules[type(base.layers[0].self_attn).__module__])
+
+    def after_scaled(self, module, what, layer):
+        """What half a layer adds, granite's multiplier included."""
+        m = getattr(self.config, 'residual_multiplier', 1.0)
+        module.register_forward_hook(lambda mod, given, out: self.seen(
+            what, layer, (m * (out[0] if isinstance(out, tuple) else out)).detach().reshape(-1, self.config.hidden_size).numpy()))
+
+    def watch_ffn(self, i, l, after, before):
+        gemma, ffn = self.name == 'gemma3', getattr(l, 'mlp', None) or l.block_sparse_moe
+        dense = next((d for d in (getattr(ffn, n, None) for n in ('shared_expert', 'shared_experts')) if d), ffn)
+        if hasattr(dense, 'down_proj'):
+            before(dense.down_proj, 'ffn_hidden', i)
+        router = getattr(ffn, 'gate', None) or getattr(ffn, 'router', None)
+        if hasattr(ffn, 'experts'):
+            router.register_forward_hook(lambda m, given, out: self.show_choice(i, *out))
+        self.after_scaled(l.post_feedforward_layernorm if gemma else ffn, 'ffn_out', i)
+
+    def show_choice(self, layer, logits, weights, chosen):
+        full = torch.zeros_like(logits).double().scatter_(1, chosen, weights.double())
+        self.seen('ffn_router', layer, logits.detach().numpy())
+        self.seen('ffn_weights', layer, full.detach().numpy())
 
     def show_heads(self, what, layer, x):  # (1, heads, tokens, head_dim), q and k after RoPE
         rows = x.detach()[0].transpose(0, 1).reshape(x.shape[2], -1).numpy()
@@ -185,19 +257,25 @@ def build(name):
     config, model = model_class(name)
     sizes = dict(num_hidden_layers=2, rms_norm_eps=F32_EPS, vocab_size=VOCAB, max_position_embeddings=CONTEXT, pad_token_id=0,
                  bos_token_id=1, eos_token_id=2, attn_implementation='eager', tie_word_embeddings=False)
-    return model(config(**{**sizes, **copy.deepcopy(MODELS[name])}))  # a config changes the dicts that it is given
+    own = config(**{**sizes, **copy.deepcopy(MODELS[name])})  # a config changes the dicts that it is given
+    own._experts_implementation = 'eager'
+    return model(own)
 
 
 # ---------------------------------------------------------------------------------------------------- weights
 
 
 def in_pairs(name):
-    return name in ('llama', 'mistral')
+    return family(name) in ('llama', 'mistral', 'mixtral', 'granitemoe')
+
+
+def head_size(c):
+    return getattr(c, 'head_dim', None) or c.hidden_size // c.num_attention_heads
 
 
 def pair_rows(config, matrix):
     """Which rows of transformers' queries or keys follow one another in a file: of each head j and j + n/2, for j = 0, 1, ..."""
-    n = config.head_dim
+    n = head_size(config)
     heads = config.num_attention_heads if matrix == 'q_proj' else config.num_key_value_heads
     return np.arange(heads * n).reshape(heads, 2, n // 2).swapaxes(1, 2).reshape(-1)
 
@@ -205,14 +283,44 @@ def pair_rows(config, matrix):
 def tensor_name(name, published):
     """The published converter's name of a tensor of transformers."""
     gemma = name == 'gemma3'
+    own = name in ('gpt-oss', 'glm4moe')  # these keep the published name
+    experts = {'mlp.gate.weight': 'ffn_gate_inp.weight', 'mlp.router.weight': 'ffn_gate_inp.weight', 'mlp.router.bias': 'ffn_gate_inp.bias',
+               'block_sparse_moe.router.weight': 'ffn_gate_inp.weight', 'block_sparse_moe.gate.weight': 'ffn_gate_inp.weight',
+               'mlp.shared_expert_gate.weight': 'ffn_gate_inp_shexp.weight', 'self_attn.sinks': 'attn_sinks.weight'}
+    short = published.split('.', 3)[-1] if published.startswith('model.layers.') else published
+    layer = f'blk.{published.split(".")[2]}.' if short != published else ''
+    if short in experts:
+        return layer + experts[short]
+    if short.endswith('e_score_correction_bias'):
+        return layer + 'exp_probs_b.bias'
+    if '.shared_expert' in short:
+        return layer + 'ffn_' + short.split('.')[-2].removesuffix('_proj') + '_shexp.weight'
     parts = {'embed_tokens': 'token_embd', 'norm': 'output_norm', 'lm_head': 'output', 'input_layernorm': 'attn_norm',
              'q_proj': 'attn_q', 'k_proj': 'attn_k', 'v_proj': 'attn_v', 'o_proj': 'attn_output', 'qkv_proj': 'attn_qkv',
              'q_norm': 'attn_q_norm', 'k_norm': 'attn_k_norm', 'gate_proj': 'ffn_gate', 'up_proj': 'ffn_up', 'down_proj': 'ffn_down',
-             'gate_up_proj': 'ffn_up', 'post_attention_layernorm': 'post_attention_norm' if gemma else 'ffn_norm',
+             'gate_up_proj': 'ffn_up', 'post_attention_layernorm': 'post_attention_norm' if gemma or own else 'ffn_norm',
              'pre_feedforward_layernorm': 'ffn_norm', 'post_feedforward_layernorm': 'post_ffw_norm'}
     words = published.split('.')
-    layer = f'blk.{words[2]}.' if words[1] == 'layers' else ''
     return layer + parts[words[-2]] + '.' + words[-1]
+
+
+def tensor_name_or_none(name, published):
+    """Without its layer; None for those that a file has in parts."""
+    return None if '.experts.' in published else tensor_name(name, published).split('.', 2)[-1]
+
+
+def expert_tensors(name, published, x):
+    """The parts that a file has of transformers' tensors of all experts: gate and up apart, inputs along rows."""
+    part, bias = published.split('.')[-1], published.endswith('_bias')
+    layer, end = f'blk.{published.split(".")[2]}.', '.bias' if bias else '.weight'
+    if name == 'gpt-oss':
+        x = x if bias else x.swapaxes(1, 2)
+        halves = x[:, 0::2], x[:, 1::2]  # its gate and up alternate
+    else:
+        halves = np.split(x, 2, axis=1)
+    if part.startswith('down_proj'):
+        return {layer + 'ffn_down_exps' + end: x}
+    return {layer + 'ffn_gate_exps' + end: halves[0], layer + 'ffn_up_exps' + end: halves[1]}
 
 
 def is_tied(name, published):
@@ -222,14 +330,19 @@ def is_tied(name, published):
 def value(name, published, shape):
     """A tensor as the file has it (but for llama's pairs), in float64: rounded to what the file keeps."""
     x = standins.normal(f'hf {name} {published}', int(np.prod(shape))).reshape(shape)
-    if len(shape) == 1:
-        x = 0.1 * x if published.endswith('.bias') else 1 + 0.1 * x
+    if published.endswith('.sinks'):
         return x.astype('f4').astype('f8')
+    if 'bias' in published.split('.')[-1]:  # those of all experts are one tensor
+        return (0.1 * x).astype('f4').astype('f8')
+    if len(shape) == 1:
+        return (1 + 0.1 * x).astype('f4').astype('f8')
+    if tensor_name_or_none(name, published) in ('ffn_gate_inp.weight', 'ffn_gate_inp_shexp.weight'):
+        return (shape[-1] ** -0.5 * x).astype('f4').astype('f8')
     embedding = 'embed_tokens' in published
     if published == 'lm_head.weight' or embedding and MODELS[name].get('tie_word_embeddings'):
         size = 4 * shape[-1] ** -0.5
     else:
-        size = 1.0 if embedding else shape[-1] ** -0.5
+        size = 1.0 if embedding else shape[-2 if name == 'gpt-oss' and len(shape) == 3 else -1] ** -0.5
     return (size * x).astype('f2').astype('f8')
 
 
@@ -250,10 +363,39 @@ def llama3_factors(rope, n):
     return 1 / ((1 - smooth) / rope['factor'] + smooth)
 
 
+def architecture(name):
+    return 'llama' if family(name) in ('llama', 'mistral', 'mixtral') else family(name)
+
+
+def experts_metadata(name, k, c):
+    own = MODELS[name]
+    n = own.get('num_experts') or own.get('num_local_experts') or own.get('n_routed_experts') or own.get('moe_num_experts')
+    if not n:
+        return []
+    out = [(k + 'expert_count', mk.U32, n), (k + 'expert_used_count', mk.U32, own.get('num_experts_per_tok') or own.get('moe_k'))]
+    if name not in ('mixtral', 'granitemoe', 'olmoe'):
+        out.append((k + 'expert_feed_forward_length', mk.U32, own.get('moe_intermediate_size') or own['intermediate_size']))
+    if name == 'qwen2moe':
+        out.append((k + 'expert_shared_feed_forward_length', mk.U32, own['shared_expert_intermediate_size']))
+    if name == 'granitemoe':
+        out += [(k + 'embedding_scale', mk.F32, c.embedding_multiplier), (k + 'residual_scale', mk.F32, c.residual_multiplier),
+                (k + 'logit_scale', mk.F32, c.logits_scaling), (k + 'attention.scale', mk.F32, c.attention_multiplier)]
+    if name == 'glm4moe':
+        out += [(k + 'expert_shared_count', mk.U32, 1), (k + 'leading_dense_block_count', mk.U32, 1), (k + 'expert_gating_func', mk.U32, 2),
+                (k + 'expert_weights_scale', mk.F32, 2.5), (k + 'expert_weights_norm', mk.BOOL, 1),
+                (k + 'expert_group_count', mk.U32, c.n_group), (k + 'expert_group_used_count', mk.U32, c.topk_group)]
+    if name == 'ernie4_5-moe':
+        out += [(k + 'expert_shared_count', mk.U32, 2), (k + 'leading_dense_block_count', mk.U32, 1),
+                (k + 'interleave_moe_layer_step', mk.U32, 1), (k + 'expert_shared_feed_forward_length', mk.U32, 32)]
+    if name == 'minimax-m2':
+        out += [(k + 'expert_gating_func', mk.U32, 2)]
+    return out
+
+
 def metadata(name, c):
-    arch = 'llama' if in_pairs(name) else name
+    arch = architecture(name)
     k, rope, window = arch + '.', MODELS[name]['rope_parameters'], MODELS[name].get('sliding_window')
-    n = getattr(c, 'head_dim', None) or c.hidden_size // c.num_attention_heads
+    n = head_size(c)
     out = [('general.architecture', mk.STR, arch), ('general.name', mk.STR, 'seeded, as transformers computes it'),
            ('general.file_type', mk.U32, 1), (k + 'context_length', mk.U32, CONTEXT), (k + 'embedding_length', mk.U32, c.hidden_size),
            (k + 'block_count', mk.U32, c.num_hidden_layers), (k + 'feed_forward_length', mk.U32, c.intermediate_size),
@@ -273,7 +415,10 @@ def metadata(name, c):
         old = rope['original_max_position_embeddings']
         out += [(k + 'rope.scaling.original_context_length', mk.U32, old),
                 (k + 'rope.scaling.attn_factor', mk.F32, math.sqrt(1 + math.log(CONTEXT / old) / math.log(old)))]
-    return out + mk.made_up_vocabulary(VOCAB)[0]
+    if rope.get('rope_type') == 'yarn':
+        out += [(k + 'rope.scaling.type', mk.STR, 'yarn'), (k + 'rope.scaling.factor', mk.F32, rope['factor']),
+                (k + 'rope.scaling.original_context_length', mk.U32, rope['original_max_position_embeddings'])]
+    return out + experts_metadata(name, k, c) + mk.made_up_vocabulary(VOCAB)[0]
 
 
 def export(name, path):
@@ -284,16 +429,20 @@ def export(name, path):
         if is_tied(name, published):
             continue
         x = value(name, published, tuple(parameter.shape))
+        if '.experts.' in published:
+            made.update(expert_tensors(name, published, x))
+            continue
         rows = published.split('.')[-2]
         if in_pairs(name) and rows in ('q_proj', 'k_proj'):
             x = x[pair_rows(hf.config, rows)]
-        made[tensor_name(name, published)] = x
+        flat = 'shared_expert_gate' in published or 'e_score_correction_bias' in published
+        made[tensor_name(name, published)] = x.reshape(-1) if flat else x
     rope = MODELS[name]['rope_parameters']
     if name == 'llama':
         made['rope_freqs.weight'] = llama3_factors(rope, hf.config.head_dim)
     if name == 'phi3':
         made['rope_factors_long.weight'], made['rope_factors_short.weight'] = np.array(rope['long_factor']), np.array(rope['short_factor'])
-    tensors = [(n, x.shape, None, mk.TENSOR_F32 if x.ndim == 1 else mk.TENSOR_F16) for n, x in made.items()]
+    tensors = [(n, x.shape, None, mk.TENSOR_F32 if x.ndim == 1 or n.endswith('.bias') or 'gate_inp' in n else mk.TENSOR_F16) for n, x in made.items()]
     mk.write_gguf(path, metadata(name, hf.config), tensors, lambda n, shape, kind: made[n])
 
 
@@ -310,8 +459,10 @@ def numpy_oracle(path, ids, logits):
         m = oracle.Model(path)
     except ValueError as why:
         return f'oracle.py cannot: {why}'
-    if m.arch == 'llama' and m.window:
-        return 'oracle.py does not know the window of arch llama'
+    except KeyError as why:
+        return f'oracle.py knows no {why}'
+    if architecture(os.path.basename(path)[:-5]) == 'llama' and (m.used or m.window):
+        return 'oracle.py does not know windows and experts of arch llama'
     return f'oracle.py off by {relative(m.forward(ids), logits):.1e}'
 
 
@@ -322,7 +473,7 @@ def one(folder, name, label, n, generate):
     logits, casts = m.forward(ids), dict(sorted(m.mode.casts.items()))  # of opening the model and one pass
     cast = Published(name, path, wide=False).forward(ids)
     head = {'verbatim': 'vectors', 'version': 1, 'kind': 'model', 'origin': 'oracle', 'licence': 'CC0-1.0', 'command': COMMAND,
-            'model': model, 'architecture': 'llama' if in_pairs(name) else name, 'n_layers': m.layers, 'n_vocab': VOCAB,
+            'model': model, 'architecture': architecture(name), 'n_layers': m.layers, 'n_vocab': VOCAB,
             'activations': 'float64', 'kv': 'float64', 'bound': record.hex64([record.bound(m)]), 'generate': generate,
             'engine': f'transformers {transformers.__version__} {type(m.hf).__name__}, torch {torch.__version__.split("+")[0]}',
             'casts': casts}
@@ -335,17 +486,18 @@ def one(folder, name, label, n, generate):
 
 
 def main():
-    if len(sys.argv) != 2:
+    if len(sys.argv) not in (2, 3):
         sys.exit(__doc__)
-    folder = sys.argv[1]
+    folder, only = sys.argv[1], sys.argv[2].split(',') if len(sys.argv) == 3 else list(MODELS)
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
     for part in ('models/hf', 'oracle'):
         os.makedirs(os.path.join(folder, part), exist_ok=True)
-    for name in MODELS:
+    for name in only:
         export(name, os.path.join(folder, 'models', 'hf', name + '.gguf'))
     for name, label, n, generate in RECORDINGS:
-        one(folder, name, label, n, generate)
+        if name in only:
+            one(folder, name, label, n, generate)
     sources = os.path.join(folder, 'models', 'sources.jsonl')
     with open(sources) as f:
         kept = [s for s in f if '"models/hf/' not in s]
