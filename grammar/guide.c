@@ -8,7 +8,7 @@
 #include "grammar/constraint.h"
 
 /* States of a guide that are none of the machine's. */
-enum { FREE = UINT32_MAX - 1, ENDED = UINT32_MAX - 2, FIRST = UINT32_MAX - 3 };
+static const uint32_t FREE = UINT32_MAX - 1, ENDED = UINT32_MAX - 2, FIRST = UINT32_MAX - 3;
 static bool is_machine(uint32_t state) {
     return state < FIRST && state != VBG_DEAD_STATE;
 }

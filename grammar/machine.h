@@ -48,7 +48,8 @@ typedef struct vbg_index {
     size_t size, n;
 } vbg_index;
 
-enum { VBG_DEAD_STATE = 0, VBG_UNKNOWN = UINT32_MAX };
+enum { VBG_DEAD_STATE = 0 };
+#define VBG_UNKNOWN UINT32_MAX
 
 /* A set of heads while it is put together. */
 typedef struct vbg_heads {

@@ -67,10 +67,10 @@ static built repeat(vbg_ir *ir, const built *x, uint32_t min, uint32_t max) {
 }
 
 static built build(vbg_ir *ir, const vbg_regex *r, const built *done, const vbg_regex_node *n) {
-    const uint32_t *child = r->children + n->first;
+    const uint32_t *child = r->children ? r->children + n->first : NULL;
     built x;
     switch (n->kind) {
-    case VBG_RE_CLASS: return same(vbg_points(ir, r->ranges + n->first, n->n));
+    case VBG_RE_CLASS: return same(vbg_points(ir, n->n ? r->ranges + n->first : NULL, n->n));
     case VBG_RE_REPEAT: return repeat(ir, &done[child[0]], n->min, n->max);
     case VBG_RE_BEGIN: return (built){{{VBG_NONE, VBG_NONE}, {VBG_EMPTY, VBG_EMPTY}}};
     case VBG_RE_END: return (built){{{VBG_NONE, VBG_EMPTY}, {VBG_NONE, VBG_EMPTY}}};

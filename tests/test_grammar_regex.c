@@ -1,4 +1,5 @@
 /* test_grammar_regex.c - regular expressions against Perl's own (PCRE2), and what is refused. */
+#include "grammar/classes.h"
 #include "grammar/node.h"
 #include "grammar/regex.h"
 
@@ -9,6 +10,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <utf8proc.h>
 
 static vbg_node build(vbg_ir *ir, const char *pattern, bool search) {
     vbg_regex r;
@@ -145,11 +147,35 @@ static void algebra(void **state) {
     vbg_ir_free(ir);
 }
 
+/* Every code point's category by name is what utf8proc says of it. */
+static void categories(void **state) {
+    (void)state;
+    static const char *const names[] = {"Cn", "Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "Nd",
+                                        "Nl", "No", "Pc", "Pd", "Ps", "Pe", "Pi", "Pf", "Po", "Sm",
+                                        "Sc", "Sk", "So", "Zs", "Zl", "Zp", "Cc", "Cf", "Cs", "Co"};
+    for (int k = 0; k < 30; k++) {
+        vbg_class c = {0};
+        bool known;
+        size_t at = 0;
+        assert_int_equal(vbg_class_property(&c, names[k], 2, &known, NULL), 0);
+        assert_true(known);
+        assert_int_equal(vbg_class_finish(&c, false, NULL), 0);
+        for (int32_t cp = 0; cp <= 0x10FFFF; cp++) {
+            while (at < c.n && c.r[at].hi < (uint32_t)cp) at++;
+            const bool in = at < c.n && c.r[at].lo <= (uint32_t)cp;
+            if (in != (utf8proc_category(cp) == (utf8proc_category_t)k))
+                fail_msg("%s: U+%04X", names[k], (unsigned)cp);
+        }
+        free(c.r);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(meanings),
         cmocka_unit_test(refusals),
         cmocka_unit_test(algebra),
+        cmocka_unit_test(categories),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
