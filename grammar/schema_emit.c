@@ -58,7 +58,7 @@ static int rule_of(vbj_compiler *c, const vbj_dfa *d, bool number, vbg_node *out
     return 0;
 }
 
-enum { MAX_PRODUCT = 4000 };
+enum { MAX_PRODUCT = 4000, MAX_LAZY = 200000 };
 
 int vbj_emit_string(vbj_compiler *c, const vbj_string *s, vbg_node *out) {
     vbg_ir *ir = c->ir;
@@ -66,7 +66,11 @@ int vbj_emit_string(vbj_compiler *c, const vbj_string *s, vbg_node *out) {
     uint64_t longest = s->hi != VBJ_NO_LIMIT ? s->hi : s->lo;
     /* A small product is an automaton of its own; a large one is left to the runtime, which makes the
      * states that it meets. */
-    bool product = s->dfa && counted && (longest + 1) * (uint64_t)s->dfa->n_states <= MAX_PRODUCT;
+    uint64_t states = s->dfa ? (longest + 1) * (uint64_t)s->dfa->n_states : 0;
+    bool product = s->dfa && counted && states <= MAX_PRODUCT;
+    if (counted && states > MAX_LAZY)
+        return vbj_refuse(c, VB_ERR_UNSUPPORTED, c->at, s->hi != VBJ_NO_LIMIT ? "maxLength" : "minLength",
+                          "too large beside this pattern or format");
     if (s->dfa && (product || !counted)) {
         const vbj_dfa *d = s->dfa;
         if (product) d = vbj_dfa_product(&c->arena, d, vbj_dfa_lengths(&c->arena, s->lo, s->hi), VBJ_BOTH);

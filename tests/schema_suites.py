@@ -1,0 +1,229 @@
+#!/usr/bin/env python3
+"""Runs public collections of JSON schemas through the automaton (build/tests/tools/schema_pipe).
+
+    tests/schema_suites.py --suite DIR       json-schema-org/JSON-Schema-Test-Suite (draft 2020-12)
+    tests/schema_suites.py --maskbench DIR   guidance-ai/jsonschemabench: the folder maskbench/data
+    further: --pipe PROGRAM, --every N (a part of it), --list FILE (what is refused or judged otherwise, one a line)
+
+An instance is written as json.dumps writes it, integral floats as integers. Where it is refused, other orders of its keys
+are tried, led by the automaton: a schema fixes the order of keys, and the data do not know it. An invalid instance has to
+be refused in every order.
+"""
+import argparse
+import collections
+import json
+import os
+import re
+import subprocess
+import sys
+
+
+class Pipe:
+    def __init__(self, program):
+        self.program = program
+        self.start()
+
+    def start(self):
+        self.p = subprocess.Popen([self.program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def ask(self, **what):
+        self.p.stdin.write((json.dumps(what) + "\n").encode())
+        self.p.stdin.flush()
+        line = self.p.stdout.readline()
+        if not line:
+            self.start()
+            raise RuntimeError("the program died")
+        return json.loads(line)
+
+    def compile(self, schema):
+        self.asked = 0
+        return self.ask(schema=json.dumps(schema))
+
+    def step(self, state, text):
+        self.asked += 1
+        r = self.ask(at=state, text=text)
+        if "error" in r:
+            raise RuntimeError(r["error"])
+        return r["state"], r["accepts"]
+
+
+def scalar(v):
+    if isinstance(v, float) and v == int(v) and abs(v) <= 2**53:
+        v = int(v)
+    return json.dumps(v, ensure_ascii=False)
+
+
+def write(v):
+    if isinstance(v, dict):
+        return "{" + ", ".join(json.dumps(k, ensure_ascii=False) + ": " + write(x) for k, x in v.items()) + "}"
+    if isinstance(v, list):
+        return "[" + ", ".join(write(x) for x in v) + "]"
+    return scalar(v)
+
+
+def orders(pipe, state, v, limit):
+    """Every state behind v, over the orders of keys that the automaton lets pass."""
+    if pipe.asked > limit:
+        return
+    if isinstance(v, dict):
+        after, _ = pipe.step(state, "{")
+        if after > 0:
+            yield from members(pipe, after, dict(v), True, limit)
+    elif isinstance(v, list):
+        after, _ = pipe.step(state, "[")
+        if after > 0:
+            yield from elements(pipe, after, v, 0, limit)
+    else:
+        after, _ = pipe.step(state, scalar(v))
+        if after > 0:
+            yield after
+
+
+def members(pipe, state, rest, first, limit):
+    if not rest:
+        after, _ = pipe.step(state, "}")
+        if after > 0:
+            yield after
+        return
+    for k in list(rest):
+        at, _ = pipe.step(state, ("" if first else ", ") + json.dumps(k, ensure_ascii=False) + ": ")
+        if at <= 0:
+            continue
+        others = {x: y for x, y in rest.items() if x != k}
+        for behind in orders(pipe, at, rest[k], limit):
+            yield from members(pipe, behind, others, False, limit)
+
+
+def elements(pipe, state, v, i, limit):
+    if i == len(v):
+        after, _ = pipe.step(state, "]")
+        if after > 0:
+            yield after
+        return
+    at = state
+    if i:
+        at, _ = pipe.step(state, ", ")
+    if at > 0:
+        for behind in orders(pipe, at, v[i], limit):
+            yield from elements(pipe, behind, v, i + 1, limit)
+
+
+def judge(pipe, v):
+    """'as given', 'reordered' or None."""
+    state, accepts = pipe.step(0, write(v))
+    if state > 0 and accepts:
+        return "as given"
+    if not isinstance(v, (dict, list)):
+        return None
+    pipe.asked = 0
+    for behind in orders(pipe, 0, v, 20000):
+        if pipe.step(behind, "")[1]:
+            return "reordered"
+    return None
+
+
+def reason(message):
+    message = re.sub(r"^JSON schema, ", "", message)
+    message = re.sub(r" at #[^:]*:", ":", message)
+    return re.sub(r"\d+ and \d+", "i and j", message)[:150]
+
+
+class Tally:
+    def __init__(self, listing):
+        self.schemas = collections.Counter()
+        self.reasons = collections.Counter()
+        self.instances = collections.Counter()
+        self.times = []
+        self.listing = open(listing, "w") if listing else None
+
+    def note(self, *words):
+        if self.listing:
+            print(*words, sep="\t", file=self.listing)
+
+    def run(self, pipe, name, schema, tests, expect):
+        """tests: (name, value, valid). Returns right, wrong, refused."""
+        try:
+            r = pipe.compile(schema)
+            self.times.append(r["ms"])
+            if r["error"]:
+                self.schemas["refused"] += 1
+                self.reasons[reason(r["error"])] += 1
+                self.note("refused", name, r["error"])
+                return 0, 0, len(tests)
+            self.schemas["compiled"] += 1
+            right = wrong = 0
+            for what, value, valid in tests:
+                got = judge(pipe, value)
+                if (got is not None) == valid:
+                    right += 1
+                    self.instances[got or "refused, and invalid"] += 1
+                    if got == "reordered":
+                        self.note("reordered", name, what)
+                elif expect(name, what):
+                    self.instances["otherwise, as documented"] += 1
+                else:
+                    wrong += 1
+                    self.instances["invalid, and taken" if got else "valid, and refused"] += 1
+                    self.note("wrong", name, what, "valid" if valid else "invalid", write(value)[:300])
+            return right, wrong, 0
+        except RuntimeError as e:
+            self.schemas["failed"] += 1
+            self.note("failed", name, str(e))
+            return 0, len(tests), 0
+
+    def close(self):
+        n = sum(self.schemas.values())
+        print("schemas:", n, dict(self.schemas), "%.2f %% compile" % (100 * self.schemas["compiled"] / max(n, 1)))
+        print("instances:", dict(self.instances))
+        t = sorted(self.times)
+        if t:
+            print("compiling, ms of CPU: median %.2f, 99th of 100 %.1f, most %.0f" % (t[len(t) // 2], t[len(t) * 99 // 100], t[-1]))
+        for why, k in self.reasons.most_common(40):
+            print("%6d  %s" % (k, why))
+        return sum(self.instances[x] for x in ("invalid, and taken", "valid, and refused")) + self.schemas["failed"]
+
+
+def suite(pipe, folder, tally, every):
+    folder = os.path.join(folder, "tests", "draft2020-12")
+    # Formats are enforced here, and custom vocabularies are annotations.
+    expect = lambda name, what: name.startswith("format.json") or name.startswith("vocabulary.json")
+    for f in sorted(os.listdir(folder))[::every]:
+        if not f.endswith(".json"):
+            continue
+        sums = [0, 0, 0]
+        for group in json.load(open(os.path.join(folder, f))):
+            tests = [(t["description"], t["data"], t["valid"]) for t in group["tests"]]
+            got = tally.run(pipe, f + ": " + group["description"], group["schema"], tests, expect)
+            sums = [a + b for a, b in zip(sums, got)]
+        print("%-32s right %4d  wrong %3d  refused by name %3d" % (f, *sums))
+
+
+def maskbench(pipe, folder, tally, every):
+    # Formats that only some validators enforce.
+    expect = lambda name, what: False
+    for f in sorted(os.listdir(folder))[::every]:
+        d = json.load(open(os.path.join(folder, f)))
+        tests = [(str(i), t["data"], t["valid"]) for i, t in enumerate(d.get("tests", []))]
+        tally.run(pipe, f, d["schema"], tests, expect)
+
+
+def main():
+    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    a.add_argument("--suite")
+    a.add_argument("--maskbench")
+    a.add_argument("--pipe", default="build/tests/tools/schema_pipe")
+    a.add_argument("--every", type=int, default=1)
+    a.add_argument("--list")
+    o = a.parse_args()
+    pipe = Pipe(o.pipe)
+    wrong = 0
+    for run, folder in ((suite, o.suite), (maskbench, o.maskbench)):
+        if folder:
+            tally = Tally(o.list)
+            run(pipe, folder, tally, o.every)
+            wrong += tally.close()
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
