@@ -29,7 +29,8 @@ int vb_answer_open(vb_answer **out, const vb_calls *k, const vb_answer_params *p
     a->reader.any_name = p->any_name;
     a->loose = p->loose && a->has_tools && k->f.style == VB_CALLS_MEMBERS && *k->trigger;
     a->reader.lenient = a->loose;
-    if (p->tools) rc = vbc_tools_read(&a->tools, p->tools, p->n_tools, err);
+    if (!vb_buf_reserve(&a->in, 256)) rc = vb_fail(err, VB_ERR_MEMORY, "out of memory for an answer");
+    if (!rc && p->tools) rc = vbc_tools_read(&a->tools, p->tools, p->n_tools, err);
     if (rc) {
         vb_answer_close(a);
         return rc;

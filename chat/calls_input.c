@@ -7,6 +7,7 @@
 #include "chat/repr.h"
 #include "chat/text.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static vbt_val *member(const vbt_val *v, const char *name) {
@@ -85,6 +86,41 @@ static vbt_val short_id(vbt *t, const vbt_str *s) {
 
 static void ids(vbt *t, const vb_calls *k, vbt_val *id) {
     if (k->short_ids && id && id->type == VBT_STR) *id = short_id(t, id->u.s);
+}
+
+/* Kimi's template writes ids in place of names: functions.NAME:NUMBER, counted through the conversation.
+ * Others' ids become that; results first, which are told by the old ones. */
+static vbt_val named_id(vbt *t, const vbt_val *call, size_t number) {
+    const vbt_val *name = member(member(call, "function"), "name");
+    char digits[24];
+    vbt_buf b = {.t = t, .given = true};
+    vbt_puts(&b, "functions.", true);
+    if (name && name->type == VBT_STR) vbt_put_str(&b, name->u.s);
+    snprintf(digits, sizeof digits, ":%zu", number);
+    vbt_puts(&b, digits, true);
+    return vbt_buf_value(&b);
+}
+
+static bool is_named_id(const vbt_val *id) {
+    static const char head[] = "functions.";
+    return id && id->type == VBT_STR && id->u.s->n > sizeof head &&
+           memcmp(id->u.s->s, head, sizeof head - 1) == 0 && memchr(id->u.s->s, ':', id->u.s->n);
+}
+
+/* The id that the call with this one gets; `calls_too`: it gets it now. */
+static void named_ids(vbt *t, const vbt_list *messages, vbt_val *of, bool calls_too) {
+    size_t number = 0;
+    for (size_t i = 0; i < messages->n; i++) {
+        const vbt_val *calls = member(&messages->v[i], "tool_calls");
+        for (size_t j = 0; calls && calls->type == VBT_LIST && j < calls->u.list->n; j++, number++) {
+            vbt_val *call = &calls->u.list->v[j], *id = member(call, "id");
+            if (!id || id->type != VBT_STR || is_named_id(id)) continue;
+            if (calls_too)
+                *id = named_id(t, call, number);
+            else if (vbt_same_text(id->u.s, of->u.s))
+                *of = named_id(t, call, number);
+        }
+    }
 }
 
 /* The name of the tool that the call of this id named, in the messages before `at`. */
@@ -209,5 +245,10 @@ void vbc_input(vbt *t, const vb_calls *k, vbt_val d) {
         const vbt_val *name = member(m, "name") ? NULL : name_of(messages, i, member(m, "tool_call_id"));
         if (name) set(t, m, "name", *name);
     }
+    for (size_t i = 0; k->names_in_ids && i < messages->n; i++) {
+        vbt_val *id = member(&messages->v[i], "tool_call_id");
+        if (id && id->type == VBT_STR && !is_named_id(id)) named_ids(t, messages, id, false);
+    }
+    if (k->names_in_ids) named_ids(t, messages, NULL, true);
     if (k->tools_in_system) tools_in_system(t, d, messages);
 }

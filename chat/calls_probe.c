@@ -293,13 +293,12 @@ static size_t header_of(const probe *p, piece one) {
     const vb_call_format *f = &p->k->f;
     size_t at = plain > open ? plain : open, used = 0, end = 0;
     at += vbc_spaces(one.s + at, one.n - at);
-    /* Empty reasoning that the template writes before a call is no part of it. */
-    if (*f->think && vbc_match(f->think, one.s + at, one.n - at, &used, NULL) == VBC_YES) {
-        const size_t inner = at + used + vbc_spaces(one.s + at + used, one.n - at - used),
-                     skip = vbc_spaces(f->think_end, strlen(f->think_end));
-        if (vbc_match(f->think_end + skip, one.s + inner, one.n - inner, &end, NULL) == VBC_YES)
-            at = inner + end;
-    }
+    /* Empty reasoning that the template writes before a call is no part of it; its first marker may be the
+     * prompt's. */
+    const size_t skip = vbc_spaces(f->think_end, strlen(f->think_end));
+    if (*f->think && vbc_match(f->think, one.s + at, one.n - at, &used, NULL) == VBC_YES) at += used;
+    at += vbc_spaces(one.s + at, one.n - at);
+    if (*f->think && vbc_match(f->think_end + skip, one.s + at, one.n - at, &end, NULL) == VBC_YES) at += end;
     return at + vbc_spaces(one.s + at, one.n - at);
 }
 

@@ -25,7 +25,7 @@ static int simple(vbt *t, const vbt_str *name, vbt_val v) {
     if (vbt_is(name, "boolean")) return v.type == VBT_BOOL;
     if (vbt_is(name, "true")) return v.type == VBT_BOOL && v.u.b;
     if (vbt_is(name, "false")) return v.type == VBT_BOOL && !v.u.b;
-    if (vbt_is(name, "integer")) return v.type == VBT_INT || v.type == VBT_BIG;
+    if (vbt_is(name, "integer")) return v.type == VBT_INT || (v.type == VBT_BIG && !vbt_is_decimal(v));
     if (vbt_is(name, "float")) return v.type == VBT_FLOAT;
     if (vbt_is(name, "number")) return vbt_is_number(v);
     if (vbt_is(name, "string")) return v.type == VBT_STR;

@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
-"""chat_calls.py CALL_LINES FOLDER [N] [SEED] [NAME]: for every published template of FOLDER/templates that shows calls of
-tools, N random calls (200): rendered by the template, cut out of the rendering, read back: the same calls. Each text is read
-whole, cut in two at every byte, byte by byte and with early events (call_lines does that). Then near misses: texts that are
+"""chat_calls.py CALL_LINES FOLDER [N] [SEED] [NAME]: for every template of FOLDER (files, or the fixtures' published ones) that
+shows calls of tools, N random calls (200): rendered by the template, cut out of the rendering, read back: the same calls. Each text is read
+whole, cut in two at every byte (CUTS: at so many), byte by byte and with early events (call_lines does that). Then near misses: texts that are
 almost a call stay content, byte for byte. Prints what differs and a line for each format; exit status 1 if anything does."""
-import gzip, json, random, re, subprocess, sys
+import gzip, json, os, random, re, subprocess, sys
 
 WORDS = ["", "x", "Zürich", "a b", "42", "-1.5", "true", "null", "None", "[1, 2]", "{\"a\": 1}", "it's", "say \"hi\"", "C:\\new\\t",
          "line1\nline2\n", "\n\nx", "tab\there", "\r\n", "日本語", "👩‍👩‍👧‍👦", "\u0001", "\u2028", "</tool_call>", "</parameter>", "</arg_value>",
          "</function>", "<tool_call>", "<|im_end|>", "]", "}}", "\"}}", "```", "<|tool_call_end|>", "[TOOL_CALLS]", "<|\"|>", "</think>",
          "<parameter=x>", "</｜DSML｜parameter>", "<|END_ACTION|>", " lead", "trail ", "a=1, b=2", "f(x)", "&lt;&amp;", "\\u00e9", "%", "a" * 300]
 TYPES = {"s": "string", "n": "number", "i": "integer", "b": "boolean", "o": "object", "a": "array", "z": ["string", "null"]}
+CUTS = int(os.environ.get("CUTS", "0"))  # places where a text is cut, 0: at every byte
 NAMES = ["get_weather", "add", "a", "read-file", "ns.tool_2"]
 # What some templates can describe is less: no lists of types, no objects without properties.
 SIMPLE = {key: kind for key, kind in TYPES.items() if key in "snib"}
@@ -73,6 +74,8 @@ def all_texts(v):
 def readable(f, args):
     """What a format without escaping cannot write: see docs/chat.md."""
     texts = list(all_texts(args))
+    if "\n    " in f["between"] + f["begin"] and any(len((t + "x").splitlines()) > 1 for t in texts):
+        return False  # this template indents the JSON by lines, those inside strings, too
     if f["style"] == "python" and f["probed"]:  # LFM2.5-VL puts strings between quotes as they are, null as Python prints it
         return not any("\\" in t or re.search(r"\"\s*[,)\]}:]", t) for t in texts)
     if f["style"] == "gemma":
@@ -154,15 +157,21 @@ def check(tool, t, n, seed):
         if at < len(head["text"]) and "<" in s[:at] and s.rfind("<", 0, at) > s.rfind(">", 0, at):
             at = s.rfind("<", 0, at)
         s = s[at:]
+        thinking_open = head["thinking"]
         # The turn's end, as far as it is an answer of plain text's, too.
         end = common(s[::-1], plain["text"][::-1])
         while end < len(plain["text"]) and end and s[len(s) - end] not in "<[\n":
             end -= 1
         s = s[:len(s) - end]
+        # What an answer of plain text has around it as well, or the prompt in another form, is no part of a call.
+        if not thinking_open and f["think_end"] and s.startswith(f["think_end"].strip()):
+            s = s[len(f["think_end"].strip()):]
+        if s.startswith("<|CHATBOT_TOKEN|>"):
+            s = s[len("<|CHATBOT_TOKEN|>"):]
         if f["style"] == "gemma":
             s = s.replace("<|tool_response>", "")  # ends the model's turn
         thinking = head["thinking"] and bool(f["think_end"]) and s.lstrip().startswith(f["think_end"].strip())
-        reads.append({"do": "read", "text": s, "tools": tools, "thinking": thinking})
+        reads.append({"do": "read", "text": s, "tools": tools, "thinking": thinking, "cuts": CUTS})
         wanted.append((calls, content if content in s and content else ""))
         if len(calls) == 1:
             singles.append((s, calls[0], thinking))
@@ -186,7 +195,7 @@ def check(tool, t, n, seed):
                 m = s[:r.randrange(1, max(2, int(len(s) * 0.6)))]
                 if any(x in m for x in ("}", ")", "</function", "</tool_call", "</｜DSML｜invoke")):
                     continue
-            misses.append({"do": "read", "text": m, "tools": tools, "thinking": thinking})
+            misses.append({"do": "read", "text": m, "tools": tools, "thinking": thinking, "cuts": CUTS})
     for w, got in zip(misses, lines.run(misses)):
         # call_lines looks itself whether every byte came out in its place ("differs"); marks are those of reasoning.
         if got["calls"] or sorted(got["content"] + got["marks"] + got["reasoning"]) != sorted(w["text"]) or "differs" in got or \
@@ -195,13 +204,25 @@ def check(tool, t, n, seed):
     return wrong, len(reads), len(misses), f["style"]
 
 
+# A published template that shows three calls as no model writes them: it ends the list, and the turn, behind the second.
+BROKEN = {"56a1447ad319"}
+
+
+def templates(folder):
+    """The published templates of the fixtures, or a folder of files."""
+    published = os.path.join(folder, "templates", "templates.jsonl.gz")
+    if os.path.exists(published):
+        return [t for t in map(json.loads, gzip.open(published, "rt", encoding="utf-8")) if t["id"] not in BROKEN]
+    names = sorted(n for n in os.listdir(folder) if n.endswith(".jinja"))
+    return [{"id": n, "name": n[:-6], "bos": "<s>", "eos": "</s>", "template": open(os.path.join(folder, n), encoding="utf-8").read()} for n in names]
+
+
 def main():
-    tool, folder = sys.argv[1], sys.argv[2] + "/templates/"
+    tool, folder = sys.argv[1], sys.argv[2]
     n, seed = int(sys.argv[3]) if len(sys.argv) > 3 else 200, sys.argv[4] if len(sys.argv) > 4 else "1"
     name = sys.argv[5] if len(sys.argv) > 5 else ""
-    failed = templates = calls = near = 0
-    for line in gzip.open(folder + "templates.jsonl.gz", "rt", encoding="utf-8"):
-        t = json.loads(line)
+    failed = read = calls = near = 0
+    for t in templates(folder):
         if name not in t["name"] + t["id"]:
             continue
         out = check(tool, t, n, seed)
@@ -211,13 +232,13 @@ def main():
         if isinstance(wrong, str):
             print("# left out: " + wrong)
             continue
-        templates, calls, near = templates + 1, calls + texts, near + misses
+        read, calls, near = read + 1, calls + texts, near + misses
         failed += len(wrong)
         print("# %-60s %-8s %d texts, %d near misses, %d wrong" % (t["name"][:60], style, texts, misses, len(wrong)))
         for w in wrong[:3]:
             print("#   " + w[:1500])
-    print("# seed %s: %d templates, %d texts with calls read back, %d near misses, %d wrong" % (seed, templates, calls, near, failed))
-    sys.exit(1 if failed or not templates else 0)
+    print("# seed %s: %d templates, %d texts with calls read back, %d near misses, %d wrong" % (seed, read, calls, near, failed))
+    sys.exit(1 if failed or not read else 0)
 
 
 main()

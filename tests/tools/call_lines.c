@@ -8,7 +8,8 @@
  *         in two at every
  *       byte, byte by byte, and with early events; "differs": a reading that said something else.
  *         "parts" is a
- *       list of texts in place of "text": those at odd places are control tokens'. */
+ *       list of texts in place of "text": those at odd places are control tokens'. "cuts": so many at
+ *         most. */
 #include "chat/value.h"
 
 #include "base/base.h"
@@ -149,8 +150,8 @@ static void drop(reading *r) {
     free(r->all);
 }
 
-static void compare(const vb_calls *k, vb_answer_params *p, const text *t, json_t *first) {
-    const size_t step = t->n > 2000 ? t->n / 500 : 1;
+static void compare(const vb_calls *k, vb_answer_params *p, const text *t, json_t *first, size_t cuts) {
+    const size_t step = cuts > 0 && t->n > cuts ? t->n / cuts : 1;
     const bool cut = json_array_size(json_object_get(first, "cut")) > 0;
     for (size_t i = 0; i <= t->n; i += step) {
         reading r = read_answer(k, p, t, i);
@@ -194,7 +195,7 @@ static void read_text(const vb_calls *k, const json_t *what) {
     reading r = read_answer(k, &p, &t, t.n + 1);
     json_t *o = said(&r);
     drop(&r);
-    compare(k, &p, &t, o);
+    compare(k, &p, &t, o, (size_t)json_integer_value(json_object_get(what, "cuts")));
     print(o);
     free(t.s);
     free(t.control);
