@@ -19,6 +19,7 @@ int vb_answer_open(vb_answer **out, const vb_calls *k, const vb_answer_params *p
     a->has_tools = p->tools && k->f.style != VB_CALLS_NONE;
     a->reasoning = !p->no_reasoning && (*k->f.think_end || k->channels);
     a->early = p->early;
+    a->shows_thought = p->no_reasoning;
     a->seed = p->seed;
     if (k->channels)
         a->place = VBC_IN_HEADER;
@@ -224,11 +225,11 @@ static vbc_fit led_trigger(const vb_answer *a, const char *s, size_t n, size_t *
 
 /* How many bytes can be nothing but content. */
 static size_t plain(const vb_answer *a, const char *s, size_t n) {
-    if (!a->has_tools) return n;
+    if (!a->has_tools && !a->shows_thought) return n;
     char stops[4] = {*a->k->f.lead, *a->k->trigger, a->k->other ? *a->k->other : 0, 0};
     size_t i = 0;
     while (i < n && s[i] != stops[0] && s[i] != stops[1] && s[i] != stops[2] &&
-           !(a->loose && (s[i] == '{' || s[i] == '`')))
+           !(a->shows_thought && a->control[a->base + i]) && !(a->loose && (s[i] == '{' || s[i] == '`')))
         i++;
     return i;
 }
@@ -260,6 +261,21 @@ static void begin_loose(vb_answer *a, size_t raw, bool fence) {
     a->fence = fence;
 }
 
+/* Where reasoning is not set apart, its markers are content also as control tokens. */
+static vbc_fit thought_mark(const vb_answer *a, const char *s, size_t n, size_t *size) {
+    const char *const marks[] = {a->k->f.think, a->k->f.think_end};
+    size_t run = 0;
+    vbc_fit fit = VBC_NO;
+    while (run < n && a->control[a->base + run]) run++;
+    for (int i = 0; i < 2 && run > 0 && a->shows_thought; i++) {
+        const char *mark = marks[i] + vbc_spaces(marks[i], strlen(marks[i]));
+        const vbc_fit one = *mark ? vbc_match(mark, s, run, size, NULL) : VBC_NO;
+        if (one == VBC_YES) return one;
+        if (one == VBC_PART && run == n) fit = one;
+    }
+    return fit;
+}
+
 static bool in_content(vb_answer *a, bool last) {
     const char *s = a->in.s + a->base;
     const size_t n = a->in.n - a->base, free_bytes = plain(a, s, n);
@@ -267,6 +283,13 @@ static bool in_content(vb_answer *a, bool last) {
     if (n == 0) return false;
     if (free_bytes > 0) {
         vbc_say(a, VB_SAID_CONTENT, free_bytes);
+        return true;
+    }
+    const vbc_fit mark = thought_mark(a, s, n, &raw);
+    if (mark == VBC_PART && !last) return false;
+    if (mark == VBC_YES) {
+        memset(a->control + a->base, 0, raw);
+        vbc_say(a, VB_SAID_CONTENT, raw);
         return true;
     }
     bool other = false;

@@ -201,9 +201,10 @@ struct vb_answer {
     const vb_calls *k;
     vbc_tools tools;
     bool has_tools, reasoning, early;
-    bool loose;  /* calls without marks are looked for */
-    bool fence;  /* the last call stood behind a code fence */
-    char before; /* the last byte of content; 0: there is none yet */
+    bool shows_thought; /* markers of reasoning are content, also as control tokens */
+    bool loose;         /* calls without marks are looked for */
+    bool fence;         /* the last call stood behind a code fence */
+    char before;        /* the last byte of content; 0: there is none yet */
     uint64_t seed;
     vbc_place place;
     vb_buf in; /* bytes that are not decided yet, from `base` on */

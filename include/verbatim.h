@@ -439,10 +439,11 @@ typedef struct vb_answer_params {
     /* Events of a call as soon as its name and the beginning of its arguments are there. Without it when the
      * whole call is, so that what turns out to be none stays content in its place. */
     bool early;
+    /* Where calls are objects between marks, one without its marks is a call, too: a JSON object of
+     * exactly the members for a name that is in `tools` and for arguments, at the beginning of a line,
+     * bare or in a code fence. Doubled braces count as single ones. */
+    bool loose;
     /* A well-formed call of a tool that is not in `tools` is a call, too. Without it, it is content. */
-    bool loose; /* where calls are objects between marks, one without its marks is a call, too: a JSON object
-                 * of exactly the members for a name that is in `tools` and for arguments, at the beginning of
-                 * a line, bare or in a code fence. Doubled braces count as single ones */
     bool any_name;
     uint64_t seed; /* ids are made from it and the call's index */
 } vb_answer_params;

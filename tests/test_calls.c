@@ -225,6 +225,37 @@ static void test_early(void **state) {
     close_rig(&r);
 }
 
+/* What models write that forget the markers: an object at the beginning of a line, or between fences. */
+static void test_loose(void **state) {
+    (void)state;
+    rig r = open_rig(hermes);
+    const vb_answer_params p = {.tools = tools, .n_tools = sizeof tools - 1, .loose = true};
+#define OBJECT      "{\n  \"name\": \"f\",\n  \"arguments\": {\"s\": \"```\"}\n}"
+#define OBJECT_CALL "[f {\"s\": \"```\"}]"
+    says_as(&r, &p, OBJECT, OBJECT_CALL);
+    says_as(&r, &p, "```json\n" OBJECT "\n```", OBJECT_CALL "m(\n```)");
+    says_as(&r, &p, "So:\n\n```\n" OBJECT "\n```\nDone.", "c(So:\n\n)" OBJECT_CALL "m(\n```)c(\nDone.)");
+    says_as(&r, &p, "```json\n" OBJECT "\n", OBJECT_CALL "m(\n)");
+    says_as(&r, &p, OBJECT "\n" OBJECT, OBJECT_CALL OBJECT_CALL);
+    says_as(&r, &p, CALL(OBJECT), OBJECT_CALL);
+    says_as(&r, &p, "{{\"name\": \"get\", \"arguments\": {}}}", "[get {}]");
+    static const char *const others[] = {"So: " OBJECT,
+                                         "{\"name\": \"f\"}",
+                                         "{\"name\": \"Ada\", \"arguments\": {}}",
+                                         "```json\n{\"a\": 1}\n```",
+                                         "{\"name\": \"f\", \"arguments\": {}, \"more\": 1}",
+                                         "```c\nint x;\n```",
+                                         "`{`",
+                                         "```",
+                                         "{"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        char want[500];
+        snprintf(want, sizeof want, "c(%s)", others[i]);
+        says_as(&r, &p, others[i], want);
+    }
+    close_rig(&r);
+}
+
 static void test_reasoning(void **state) {
     (void)state;
     rig r = open_rig(hermes);
@@ -236,6 +267,7 @@ static void test_reasoning(void **state) {
     says_as(&r, &open, "Hm.\n\n</think>Four <think>", "r(Hm.\n)m(\n</think>)c(Four <think>)");
     says_as(&r, &open, "I <tool_call> so\n</th", "r(I <tool_call> so\n</th)");
     says_as(&r, &off, "<think>\nHm\n</think>\n\nFour.", "c(<think>\nHm\n</think>\n\nFour.)");
+    says_as(&r, &off, "\1<think>\1\nHm\n\1</think>\1\1<x>\1", "c(<think>\nHm\n</think>)m(<x>)");
     stays(&r, "Four. <think>\nHm\n</think>");
     says(&r, "<think>\na\n</think>\n\n<think>b</think>x",
          "m(<think>\n)r(a)m(\n</think>\n\n)c(<think>b</think>x)");
@@ -523,8 +555,8 @@ static void test_characters(void **state) {
                                         CODER("f", PARAMETER("s", "Zürich 👩")),
                                         "<|tool_call>call:f{s:" Q "Zürich 👩" Q "}<tool_call|>",
                                         LFM("f(s='Zürich 👩')"),
-                                        "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>f<｜tool▁sep｜>{\"s\": "
-                                        "\"Zürich 👩\"}<｜tool▁call▁end｜><｜tool▁calls▁end｜>"};
+                                        ("<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>f<｜tool▁sep｜>{\"s\": "
+                                         "\"Zürich 👩\"}<｜tool▁call▁end｜><｜tool▁calls▁end｜>")};
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
         const vb_answer_params p = {.tools = tools, .n_tools = sizeof tools - 1, .early = true};
         rig r = open_file(formats[i]);
@@ -702,6 +734,7 @@ int main(void) {
         cmocka_unit_test(test_hermes_calls),
         cmocka_unit_test(test_hermes_near_misses),
         cmocka_unit_test(test_early),
+        cmocka_unit_test(test_loose),
         cmocka_unit_test(test_reasoning),
         cmocka_unit_test(test_control),
         cmocka_unit_test(test_input),

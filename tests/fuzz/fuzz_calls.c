@@ -127,7 +127,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                           .n_tools = sizeof tools - 1,
                           .thinking = data[1] & 2,
                           .no_reasoning = data[1] & 4,
-                          .any_name = data[1] & 8};
+                          .any_name = data[1] & 8,
+                          .loose = data[1] & 16};
     const char *s = (const char *)data + 3;
     for (size_t i = 0; i < size - 3; i++)
         if (s[i] != 1) vb_buf_add(&plain, s + i, 1);

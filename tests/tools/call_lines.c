@@ -182,6 +182,7 @@ static void read_text(const vb_calls *k, const json_t *what) {
     size_t i;
     p.thinking = json_is_true(json_object_get(what, "thinking"));
     p.any_name = json_is_true(json_object_get(what, "any_name"));
+    p.loose = json_is_true(json_object_get(what, "loose"));
     p.early = json_is_true(json_object_get(what, "early"));
     p.no_reasoning = json_is_true(json_object_get(what, "no_reasoning"));
     json_t *both = parts ? json_incref((json_t *)(uintptr_t)parts) : json_pack("[O]", one);
