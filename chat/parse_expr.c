@@ -284,19 +284,22 @@ static vbt_node *call(vbt_parser *p, vbt_node *of) {
     return n;
 }
 
-/* Each turn of the loops nests the tree one deeper: counted against the depth. */
-static vbt_node *postfix(vbt_parser *p, vbt_node *n) {
-    int depth = p->t->depth;
-    for (;; vbt_enter(p->t)) {
-        if (vbt_at_op(p, '.') || vbt_at_op(p, '['))
-            n = subscript(p, n);
-        else if (vbt_at_op(p, '('))
-            n = call(p, n);
-        else
-            break;
-    }
+/* What follows an operand, one after the other, as long as `one` finds it there; it gives NULL if it does
+ * not. Each nests the tree one deeper: counted against the depth. */
+static vbt_node *chain(vbt_parser *p, vbt_node *n, vbt_node *(*one)(vbt_parser *p, vbt_node *n)) {
+    const int depth = p->t->depth;
+    for (vbt_node *next; (next = one(p, n)); vbt_enter(p->t)) n = next;
     p->t->depth = depth;
     return n;
+}
+
+static vbt_node *one_postfix(vbt_parser *p, vbt_node *n) {
+    if (vbt_at_op(p, '.') || vbt_at_op(p, '[')) return subscript(p, n);
+    return vbt_at_op(p, '(') ? call(p, n) : NULL;
+}
+
+static vbt_node *postfix(vbt_parser *p, vbt_node *n) {
+    return chain(p, n, one_postfix);
 }
 
 /* A name with dots, as filters and tests may have. */
@@ -348,20 +351,14 @@ static vbt_node *test(vbt_parser *p, vbt_node *of) {
     return not ? not : n;
 }
 
+static vbt_node *one_filter_or_test(vbt_parser *p, vbt_node *n) {
+    if (vbt_at_op(p, '|')) return vbt_parse_filters(p, n, false);
+    if (vbt_at_name(p, "is")) return test(p, n);
+    return vbt_at_op(p, '(') ? call(p, n) : NULL;
+}
+
 static vbt_node *filters_and_tests(vbt_parser *p, vbt_node *n) {
-    int depth = p->t->depth;
-    for (;; vbt_enter(p->t)) {
-        if (vbt_at_op(p, '|'))
-            n = vbt_parse_filters(p, n, false);
-        else if (vbt_at_name(p, "is"))
-            n = test(p, n);
-        else if (vbt_at_op(p, '('))
-            n = call(p, n);
-        else
-            break;
-    }
-    p->t->depth = depth;
-    return n;
+    return chain(p, n, one_filter_or_test);
 }
 
 /* ------------------------------------------------------------------------------------------ operators */
