@@ -147,7 +147,7 @@ static vbc_step in_text(vbc_literal *l, char c, vb_buf *out) {
     if (c == (l->gemma ? gemma_quote[0] : l->quote)) {
         l->state = TEXT_ENDS;
         l->held.n = 0;
-        vb_buf_add(&l->held, &c, 1);
+        if (!vb_buf_add(&l->held, &c, 1)) return VBC_WRONG;
     } else if (c == '\\' && !l->gemma) {
         l->state = ESCAPE;
     } else {

@@ -135,6 +135,7 @@ static int role_of(const vb_buf *key) {
 static bool member_ends(vbc_reader *r) {
     char first;
     r->state = BEHIND;
+    if (r->text.failed || r->args.failed) return false;
     switch (r->role) {
     case NAME: return vbc_json_text(r->text.s, r->text.n, &r->name) && vbc_know_name(r);
     case ARGUMENTS:

@@ -77,7 +77,7 @@ static bool key_is_text(const vbc_reader *r) {
 /* Up to what follows a key in this format. */
 static vbc_step in_key(vbc_reader *r, char c) {
     size_t used;
-    vb_buf_add(&r->held, &c, 1);
+    if (!vb_buf_add(&r->held, &c, 1)) return VBC_WRONG;
     const vbc_fit text = vbc_match(r->k->f.value, r->held.s, r->held.n, &used, NULL),
                   other = vbc_match(r->k->f.value_other, r->held.s, r->held.n, &used, NULL);
     if (text == VBC_YES || other == VBC_YES) {

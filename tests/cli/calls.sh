@@ -1,12 +1,13 @@
 #!/bin/sh
 # Calls of tools through chat templates and back: small templates of every format, published ones with VB_FIXTURES. CALLS: how many
-# texts for each (200), CUTS: in how many places each is cut (12; 0: at every byte). Then mistakes planted into the reader.
+# texts for each (200; 30 in builds with sanitizers, which are slow), CUTS: in how many places each is cut (12; 0: at every byte). Then mistakes planted into the reader.
 . "$(dirname "$0")/lib.sh"
 tools=$(dirname "$0")/..
 lines=$BUILD/tests/tools/call_lines
 
 CUTS=${CUTS:-12}
 export CUTS
+[ "$BUILD" = build ] || CALLS=${CALLS:-30}
 
 round() {
     name=$1
