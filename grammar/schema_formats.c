@@ -5,7 +5,7 @@
  *   names),
  *   RFC 4291 2.2 and RFC 3986 3.2.2 (IPv6), RFC 3986 appendix A (URIs), RFC 3987 2.2 (IRIs), RFC 9562 4
  *   (UUIDs),
- *   RFC 6901 3 (JSON pointers) */
+ *   RFC 6901 3 (JSON pointers), RFC 6570 2 (URI templates) */
 #include "grammar/schema_internal.h"
 
 #include <string.h>
@@ -60,6 +60,13 @@
     "P(?:(?:\\d+Y(?:\\d+M(?:\\d+D)?)?|\\d+M(?:\\d+D)?|\\d+D)(?:" TIME_PART ")?|" TIME_PART "|\\d+W)"
 #define POINTER "(?:/(?:[^/~]|~[01])*)*"
 
+/* RFC 6570 2 */
+#define VARCHAR "(?:[A-Za-z0-9_]|%[0-9A-Fa-f]{2})"
+#define VARSPEC VARCHAR "(?:\\.?" VARCHAR ")*(?::[1-9]\\d{0,3}|\\*)?"
+#define URI_TEMPLATE                                                                                         \
+    "(?:[!#$&(-;=?-\\[\\]_a-z~\\u00A0-\\uD7FF\\uE000-\\uFDCF\\uFDF0-\\uFFEF]|%[0-9A-Fa-f]{2}|"               \
+    "\\{[+#./;?&=,!@|]?" VARSPEC "(?:," VARSPEC ")*\\})*"
+
 #define WHOLE(x) "^(?:" x ")$"
 
 static const struct {
@@ -78,6 +85,7 @@ static const struct {
     {"uri-reference", WHOLE(URI("")), WHOLE(RELATIVE(""))},
     {"iri", WHOLE(URI(IRI_CHARS)), NULL},
     {"iri-reference", WHOLE(URI(IRI_CHARS)), WHOLE(RELATIVE(IRI_CHARS))},
+    {"uri-template", WHOLE(URI_TEMPLATE), NULL},
     {"json-pointer", WHOLE(POINTER), NULL},
     {"relative-json-pointer", WHOLE("(?:0|[1-9]\\d*)(?:#|" POINTER ")"), NULL},
 };
