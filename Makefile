@@ -100,7 +100,7 @@ help:
 	@echo 'make test-extended FIXTURES=DIR    also the tests that compare with other programs'"'"' results'
 	@echo 'make test-page     the server'"'"'s page in a headless browser, if there is one (PLAYWRIGHT=DIR with playwright-core)'
 	@echo 'make test-clients  the server with openai, the AI SDK and OpenCode from npm, if there is node (CLIENTS=DIR keeps them)'
-	@echo 'make real-models   fetches a published model; make test-real compares it with its publisher'"'"'s code (REAL_MODELS=DIR)'
+	@echo 'make real-models   fetches published models; make test-real compares them with their publishers'"'"' code (REAL_MODELS=DIR)'
 	@echo 'make soak          the server under 8 clients for SOAK_SECONDS=60: every text as alone, memory flat'
 	@echo 'make offload-openblas    the backend for --offload openblas (docs/offload.md)'
 	@echo 'make asan tsan lint fuzz test-arm64    sanitizers, style and warnings, fuzzers, the tests on emulated aarch64'

@@ -33,7 +33,8 @@ typedef struct bench {
     int32_t *prompt; /* vb_free */
     size_t n_prompt;
     char *file_text;
-    uint64_t read_bytes; /* weights that one token reads */
+    uint64_t read_bytes;             /* weights that one token reads */
+    double experts[MOST_TOKENS + 1]; /* distinct ones of a layer that a call of so many tokens reads */
     double decode[MOST_LIST], prompt_rate[MOST_LIST], cost[MOST_TOKENS + 1], draft_token;
     spec_run *runs; /* (1 + gammas.n) */
     int32_t *alone; /* (reps, n_predict) tokens */
@@ -154,9 +155,16 @@ static int measure_cost(bench *b) {
     progress("1 to 16 tokens together");
     int rc = fill(b, b->session.context, at), reps = -1; /* the first round warms up */
     for (const double begin = cli_now(); more(reps, b->reps, begin) && !rc; reps++)
-        for (int t = 1; t <= MOST_TOKENS && !rc; t++)
+        for (int t = 1; t <= MOST_TOKENS && !rc; t++) {
+            vb_expert_stats before, after;
+            vb_context_expert_stats(b->session.context, &before);
             rc = time_tokens(b->session.context, b->filler, (size_t)t, at, true,
                              &times[t][reps < 0 ? 0 : reps]);
+            vb_context_expert_stats(b->session.context, &after);
+            if (after.layers > before.layers)
+                b->experts[t] =
+                    (double)(after.experts - before.experts) / (double)(after.layers - before.layers);
+        }
     for (int t = 1; t <= MOST_TOKENS && !rc; t++) b->cost[t] = median(times[t], reps);
     return rc;
 }
@@ -259,8 +267,8 @@ static int measure_bandwidth(bench *b) {
 
 /* ---------------------------------------------------------------------------------------- preparing */
 
-/* Every matrix but an embedding that is only looked up in. */
-static uint64_t bytes_per_token(const vb_gguf *g) {
+/* Every matrix but an embedding that is only looked up in, and of the experts those that a token uses. */
+static uint64_t bytes_per_token(const vb_gguf *g, const vb_model_info *info) {
     uint64_t sum = 0;
     bool has_output = false;
     for (size_t i = 0; i < vb_gguf_tensor_count(g); i++) {
@@ -271,6 +279,9 @@ static uint64_t bytes_per_token(const vb_gguf *g) {
         const vb_tensor *t = vb_gguf_tensor(g, i);
         if (!has_output || strcmp(t->name, "token_embd.weight") != 0) sum += t->bytes;
     }
+    if (info->n_experts)
+        sum -= (uint64_t)((double)info->expert_bytes / info->n_experts *
+                          (info->n_experts - info->n_experts_used));
     return sum;
 }
 
@@ -336,7 +347,7 @@ static int prepare(bench *b) {
         state = state * 1664525u + 1013904223u;
         b->filler[i] = (int32_t)((state >> 8) % (uint32_t)ids);
     }
-    b->read_bytes = bytes_per_token(b->session.target.gguf);
+    b->read_bytes = bytes_per_token(b->session.target.gguf, vb_model_describe(b->session.target.model));
     return read_prompt(b);
 }
 
@@ -381,6 +392,21 @@ static json_t *speculation_json(const bench *b) {
     return o;
 }
 
+static json_t *experts_json(const bench *b) {
+    const vb_model_info *i = vb_model_describe(b->session.target.model);
+    if (i->n_experts == 0) return json_null();
+    json_t *distinct = json_object();
+    for (int t = 1; t <= MOST_TOKENS; t++) {
+        char key[16];
+        snprintf(key, sizeof key, "%d", t);
+        json_object_set_new(distinct, key, cli_json_real(b->experts[t]));
+    }
+    const double part = 1.0 - (double)i->n_experts_used / i->n_experts;
+    return json_pack("{si si sI so}", "count", i->n_experts, "used", i->n_experts_used, "active_parameters",
+                     (json_int_t)((double)i->parameters - part * (double)i->expert_parameters), "distinct",
+                     distinct);
+}
+
 static json_t *result_json(const bench *b) {
     json_t *cost = json_object(), *v = json_object(), *seconds = json_object(), *o = json_object();
     const cli_session *s = &b->session;
@@ -406,6 +432,7 @@ static json_t *result_json(const bench *b) {
     json_object_set_new(o, "cost", cost);
     json_object_set_new(o, "v", v);
     json_object_set_new(o, "seconds", seconds);
+    json_object_set_new(o, "experts", experts_json(b));
     json_object_set_new(o, "speculation", speculation_json(b));
     json_object_set_new(o, "draft_seconds", b->draft_token > 0 ? cli_json_real(b->draft_token) : json_null());
     json_object_set_new(o, "memory",
@@ -524,6 +551,8 @@ static void print_result(const bench *b) {
     for (int t = 1; t <= MOST_TOKENS; t++) cli_outf("%6.2f", b->cost[t] / b->cost[1]);
     cli_outf("\nv(T)             ");
     for (int t = 1; t <= MOST_TOKENS; t++) cli_outf("%6.2f", against_bandwidth(b, b->cost[t]));
+    if (vb_model_describe(s->target.model)->n_experts) cli_outf("\nexperts          ");
+    for (int t = 1; t <= MOST_TOKENS && b->experts[1] > 0; t++) cli_outf("%6.1f", b->experts[t]);
     cli_outf("\n");
     print_speculation(b);
     print_verdict(b);

@@ -136,6 +136,8 @@ static json_t *tensors_json(const vb_gguf *g) {
 typedef struct summary {
     uint64_t values, bytes;
     uint64_t type_tensors[VB_TYPE_LIMIT], type_bytes[VB_TYPE_LIMIT];
+    uint64_t experts, used;               /* of a layer; 0: no mixture */
+    uint64_t expert_values, expert_bytes; /* of all experts */
     uint64_t ctx,
         kv_values; /* positions; values of K and V together per position. 0: the metadata do not say */
 } summary;
@@ -161,7 +163,13 @@ static void summarise(const vb_gguf *g, const cli_options *o, summary *s) {
         s->bytes += t->bytes;
         s->type_tensors[t->type]++;
         s->type_bytes[t->type] += t->bytes;
+        if (!strstr(t->name, "_exps.")) continue;
+        s->expert_values += t->dims[0] * t->dims[1] * t->dims[2] * t->dims[3];
+        s->expert_bytes += t->bytes;
     }
+    s->experts = meta_of_arch(g, "expert_count", 0, 0);
+    s->used = meta_of_arch(g, "expert_used_count", 0, 0);
+    if (s->experts == 0 || s->used > s->experts) s->experts = s->used = 0;
     s->ctx = o->ctx ? (uint64_t)o->ctx : meta_of_arch(g, "context_length", 0, 0);
     uint64_t layers = meta_of_arch(g, "block_count", 0, 0), dim = meta_of_arch(g, "embedding_length", 0, 0);
     for (uint64_t i = 0; i < layers && layers < 100000; i++) {
@@ -175,6 +183,12 @@ static void summarise(const vb_gguf *g, const cli_options *o, summary *s) {
     if (__builtin_mul_overflow(s->kv_values, s->ctx, &most) || most > UINT64_MAX / 4) s->kv_values = 0;
 }
 
+/* What one token goes through: everything but the experts that it does not choose. */
+static uint64_t active(const summary *s, uint64_t all, uint64_t of_experts) {
+    if (s->experts == 0) return all;
+    return all - of_experts + (uint64_t)((double)of_experts / (double)s->experts * (double)s->used);
+}
+
 static void print_summary(const vb_gguf *g, const summary *s) {
     char a[32], b[32], path[512];
     const char *p = vb_gguf_path(g);
@@ -186,6 +200,11 @@ static void print_summary(const vb_gguf *g, const summary *s) {
         if (s->type_tensors[t])
             cli_outf(" %s (%llu tensors, %s)", vb_type_name(t), (unsigned long long)s->type_tensors[t],
                      cli_bytes(s->type_bytes[t], a));
+    if (s->experts)
+        cli_outf("\nexperts: %llu of %llu per token, so that it goes through %s parameters in %s",
+                 (unsigned long long)s->used, (unsigned long long)s->experts,
+                 cli_count((double)active(s, s->values, s->expert_values), a),
+                 cli_bytes(active(s, s->bytes, s->expert_bytes), b));
     cli_outf("\nmemory: weights %s", cli_bytes(s->bytes, a));
     if (s->kv_values && s->ctx)
         cli_outf("; KV cache of %llu positions %s as F16, %s as F32", (unsigned long long)s->ctx,
@@ -204,12 +223,17 @@ static json_t *summary_json(const vb_gguf *g, const summary *s) {
     if (f16)
         kv = json_pack("{sI sI sI}", "positions", (json_int_t)s->ctx, "f16", (json_int_t)f16, "f32",
                        (json_int_t)f32);
+    json_t *experts = json_null();
+    if (s->experts)
+        experts = json_pack("{sI sI sI sI}", "count", (json_int_t)s->experts, "used", (json_int_t)s->used,
+                            "active_parameters", (json_int_t)active(s, s->values, s->expert_values),
+                            "active_bytes", (json_int_t)active(s, s->bytes, s->expert_bytes));
     const char *path = vb_gguf_path(g);
-    return json_pack("{so si sI si sI so s{sI so} so so}", "file", cli_json_text(path, strlen(path)),
+    return json_pack("{so si sI si sI so so s{sI so} so so}", "file", cli_json_text(path, strlen(path)),
                      "version", vb_gguf_version(g), "file_bytes", (json_int_t)vb_gguf_file_bytes(g), "parts",
-                     vb_gguf_splits(g), "parameters", (json_int_t)s->values, "types", types, "memory",
-                     "weights", (json_int_t)s->bytes, "kv", kv, "metadata", metadata_json(g), "tensors",
-                     tensors_json(g));
+                     vb_gguf_splits(g), "parameters", (json_int_t)s->values, "experts", experts, "types",
+                     types, "memory", "weights", (json_int_t)s->bytes, "kv", kv, "metadata", metadata_json(g),
+                     "tensors", tensors_json(g));
 }
 
 int cli_inspect(cli_options *o) {

@@ -205,6 +205,10 @@ void vb_context_offload_stats(const vb_context *c, vb_offload_stats *out) {
     if (c->scratch->offload) vb_offload_session_stats(c->scratch->offload, out);
 }
 
+void vb_context_expert_stats(const vb_context *c, vb_expert_stats *out) {
+    vb_workspace_expert_stats(c->scratch->workspace, out);
+}
+
 uint64_t vb_context_bytes(const vb_context *c) {
     const vb_scratch *s = c->scratch;
     const uint64_t own = sizeof *c + vb_cache_bytes(&c->cache) + (uint64_t)c->params.n_ctx * sizeof *c->slot;

@@ -269,6 +269,11 @@ uint64_t vb_workspace_bytes(const vb_workspace *w) {
     return w->bytes + vb_attend_bytes(w->attend);
 }
 
+void vb_workspace_expert_stats(const vb_workspace *w, vb_expert_stats *out) {
+    const vb_mixture *moe = &w->pass.moe;
+    *out = (vb_expert_stats){.layers = moe->calls, .rows = moe->rows, .experts = moe->used};
+}
+
 int vb_workspace_forward(vb_workspace *w, const vb_row *rows, int n, float *logits, vb_error *err) {
     atomic_store(&w->failed, (int)VB_PASS_FINE);
     vb_begin(&w->expert_error);

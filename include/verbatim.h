@@ -601,6 +601,16 @@ int vb_context_threads(const vb_context *c);
 const vb_offload *vb_context_offload(const vb_context *c); /* NULL: none */
 void vb_context_offload_stats(const vb_context *c, vb_offload_stats *out);
 
+/* How many experts evaluations have used since the context (or the one it shares memory with) was opened; 0
+ * in models without experts. experts/layers is the mean number of distinct experts of a layer per call, each
+ * of which was read once; rows/layers the mean number of tokens per call. */
+typedef struct vb_expert_stats {
+    uint64_t layers;  /* layers with experts, counted once per call (of at most params.batch tokens) */
+    uint64_t rows;    /* tokens that went through them */
+    uint64_t experts; /* distinct experts that were used, added up over these layers */
+} vb_expert_stats;
+void vb_context_expert_stats(const vb_context *c, vb_expert_stats *out);
+
 /* Evaluates tokens[0..n) at positions length..length+n-1 and appends them. want[i] != 0 asks for the logits
  * after token i; want = NULL asks for the last one only. Any split of a sequence into calls gives the same
  * bits (P1). On error the context is as before the call. Errors: VB_ERR_ARGUMENT (an id outside the

@@ -230,6 +230,11 @@ static int eval_noting(const test_model *t, seen *s, const int32_t *tokens, int 
     if (vb_context_open(&c, t->model, &p, err)) fail_msg("%s", err->message);
     const int rc = vb_eval(c, tokens, (size_t)n, NULL, err);
     if (rc) assert_int_equal(vb_context_length(c), 0);
+    vb_expert_stats stats;
+    vb_context_expert_stats(c, &stats);
+    uint64_t distinct = 0;
+    for (int i = 0; i < 32; i++) distinct += s->used[i / 16][i % 16];
+    if (!rc) assert_true(stats.layers == 2 && stats.rows == 2 * (uint64_t)n && stats.experts == distinct);
     vb_context_close(c);
     return rc;
 }

@@ -35,11 +35,16 @@ PRESETS = {
                     "--rope-base 500000 --rope-freqs 32,1,4,8192 --ctx 131072 --vocab-size 128256",
     "tinyllama-1.1b": "--arch llama --dim 2048 --layers 22 --heads 32 --kv-heads 4 --ffn 5632 "
                       "--rope-base 10000 --ctx 2048 --vocab-size 32000",
+    # Mixtures of experts. All layers are as large as published; with fewer of them (--layers 4) they fit anywhere.
+    "qwen3-30b-a3b": "--arch qwen3moe --dim 2048 --layers 48 --heads 32 --kv-heads 4 --head-dim 128 --ffn 768 --experts 128 "
+                     "--experts-used 8 --rope-base 1000000 --ctx 40960 --vocab-size 151936",
+    "gpt-oss-20b": "--arch gpt-oss --dim 2880 --layers 24 --heads 64 --kv-heads 8 --head-dim 64 --ffn 2880 --experts 32 "
+                   "--experts-used 4 --rope-base 150000 --ctx 131072 --vocab-size 201088",
 }
 
 U8, I8, U16, I16, U32, I32, F32, BOOL, STR, ARR, U64, I64, F64 = range(13)
 FORMAT = {U8: "B", I8: "b", U16: "H", I16: "h", U32: "I", I32: "i", F32: "f", BOOL: "B", U64: "Q", I64: "q", F64: "d"}
-TENSOR_F32, TENSOR_F16 = 0, 1
+TENSOR_F32, TENSOR_F16, TENSOR_MXFP4 = 0, 1, 39
 ALIGNMENT = 32
 
 
@@ -85,6 +90,15 @@ def encode_value(kind, v):
     return struct.pack("<" + FORMAT[kind], v)
 
 
+def tensor_bytes(shape, gtype):
+    values = int(np.prod(shape))
+    return values // 32 * 17 if gtype == TENSOR_MXFP4 else values * (4 if gtype == TENSOR_F32 else 2)
+
+
+def encode_tensor(x, gtype):
+    return x if gtype == TENSOR_MXFP4 else np.ascontiguousarray(x, "<f4" if gtype == TENSOR_F32 else "<f2").tobytes()
+
+
 def write_gguf(path, metadata, tensors, make):
     """tensors: (name, shape with the row length last, kind, type). make(name, shape, kind) gives each one's numbers."""
     head = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(metadata))
@@ -95,7 +109,7 @@ def write_gguf(path, metadata, tensors, make):
         head += encode_string(name) + struct.pack("<I", len(shape))
         head += b"".join(struct.pack("<Q", d) for d in reversed(shape)) + struct.pack("<IQ", gtype, offset)
         offsets.append(offset)
-        offset += int(np.prod(shape)) * (4 if gtype == TENSOR_F32 else 2)
+        offset += tensor_bytes(shape, gtype)
         offset += -offset % ALIGNMENT
     part = path + ".part"
     with open(part, "wb") as f:
@@ -103,7 +117,7 @@ def write_gguf(path, metadata, tensors, make):
         base = f.tell()
         for (name, shape, kind, gtype), at in zip(tensors, offsets):
             f.write(b"\0" * (base + at - f.tell()))
-            f.write(np.ascontiguousarray(make(name, shape, kind), "<f4" if gtype == TENSOR_F32 else "<f2").tobytes())
+            f.write(encode_tensor(make(name, shape, kind), gtype))
         f.write(b"\0" * (-f.tell() % ALIGNMENT))
     os.replace(part, path)
 
@@ -172,9 +186,20 @@ def vocabulary(a):
 # ---------------------------------------------------------------------------------------------------- weights
 
 
+def expert_shapes(a, p):
+    d, n, f, oss = a.dim, a.experts, a.ffn, a.arch == "gpt-oss"
+    out = [(p + ("post_attention_norm.weight" if oss else "ffn_norm.weight"), (d,), "norm"), (p + "ffn_gate_inp.weight", (n, d), "router"),
+           (p + "ffn_gate_exps.weight", (n, f, d), "in"), (p + "ffn_up_exps.weight", (n, f, d), "in"),
+           (p + "ffn_down_exps.weight", (n, d, f), "branch")]
+    if oss:
+        out += [(p + "attn_output.bias", (d,), "bias"), (p + "attn_sinks.weight", (a.heads,), "bias"), (p + "ffn_gate_inp.bias", (n,), "bias"),
+                (p + "ffn_gate_exps.bias", (n, f), "bias"), (p + "ffn_up_exps.bias", (n, f), "bias"), (p + "ffn_down_exps.bias", (n, d), "bias")]
+    return out
+
+
 def shapes(a, n_vocab):
     """(name, shape, kind) in file order; a matrix is (outputs, inputs). Kinds: norm, bias, embedding, output, rope, in
-    (reads the residual stream or a hidden layer) and branch (writes to the residual stream)."""
+    (reads the residual stream or a hidden layer), branch (writes to the residual stream) and router."""
     d, q, kv = a.dim, a.heads * a.head_dim, a.kv_heads * a.head_dim
     out = [("token_embd.weight", (n_vocab, d), "embedding")]
     for i in range(a.layers):
@@ -182,11 +207,14 @@ def shapes(a, n_vocab):
         out += [(p + "attn_norm.weight", (d,), "norm"), (p + "attn_q.weight", (q, d), "in"),
                 (p + "attn_k.weight", (kv, d), "in"), (p + "attn_v.weight", (kv, d), "in"),
                 (p + "attn_output.weight", (d, q), "branch")]
-        if a.arch == "qwen2":
+        if a.arch in ("qwen2", "gpt-oss"):
             out += [(p + "attn_q.bias", (q,), "bias"), (p + "attn_k.bias", (kv,), "bias"),
                     (p + "attn_v.bias", (kv,), "bias")]
-        if a.arch == "qwen3":
+        if a.arch in ("qwen3", "qwen3moe"):
             out += [(p + "attn_q_norm.weight", (a.head_dim,), "norm"), (p + "attn_k_norm.weight", (a.head_dim,), "norm")]
+        if a.experts:
+            out += expert_shapes(a, p)
+            continue
         out += [(p + "ffn_norm.weight", (d,), "norm"), (p + "ffn_gate.weight", (a.ffn, d), "in"),
                 (p + "ffn_up.weight", (a.ffn, d), "in"), (p + "ffn_down.weight", (d, a.ffn), "branch")]
     out.append(("output_norm.weight", (d,), "norm"))
@@ -218,12 +246,31 @@ def on_grid(x, size):
     return k.reshape(x.shape) * np.float32(np.ldexp(np.rint(mantissa * 128) / 128, exponent))
 
 
+def mxfp4(rng, shape, size):
+    """Random blocks of MXFP4: codes of all 16 values (root mean square 2.93), one exponent for all."""
+    blocks = rng.integers(0, 256, (int(np.prod(shape)) // 32, 17), dtype="u1")
+    blocks[:, 0] = 127 + int(np.rint(np.log2(size / 2.93)))
+    return blocks.tobytes()
+
+
+def skew(a, rng, x):
+    """Experts of a skewed router differ in how often they are chosen: each has a bias of its own, which the first value of the
+    stream carries. With --skew 1 the biases spread as widely as what depends on the token."""
+    if a.router == "skewed":
+        x[:, 0] = np.float32(a.skew / 2) * rng.standard_normal(len(x), dtype="f4")
+    return x
+
+
 def random_tensor(a, name, shape, kind):
     key = hashlib.sha256(f"{a.seed} {name}".encode()).digest()
     rng = np.random.default_rng(int.from_bytes(key[:16], "little"))
     if kind == "rope":
         return rope_factors(a)
+    if a.arch == "gpt-oss" and "_exps.weight" in name:
+        return mxfp4(rng, shape, (a.branch if kind == "branch" else 1.0) / np.sqrt(shape[-1]))
     x = rng.standard_normal(shape, dtype="f4")
+    if kind == "router":
+        return skew(a, rng, x / np.float32(np.sqrt(a.dim)))
     if kind == "norm":
         return 1 + np.float32(0.1) * x
     if kind == "bias":
@@ -234,7 +281,12 @@ def random_tensor(a, name, shape, kind):
         size = 1.0
     else:
         size = (a.branch if kind == "branch" else 1.0) / np.sqrt(shape[-1])
-    return on_grid(x, size) if a.grid and shape[-1] % 16 == 0 else x * np.float32(size)
+    x = on_grid(x, size) if a.grid and shape[-1] % 16 == 0 else x * np.float32(size)
+    if a.router == "skewed" and kind == "embedding":
+        x[:, 0] = 2 * size  # what routers see of every token: nothing writes to this value, see `skew`
+    if a.router == "skewed" and kind == "branch":
+        x[..., 0, :] = 0
+    return x
 
 
 def head_places(a, da):
@@ -306,6 +358,7 @@ def check_embedding(a, da):
         if not condition:
             sys.exit(f"--embed-draft: {what}")
 
+    need(a.experts == 0, "mixtures of experts cannot hold a draft")
     need(a.arch == da.arch, f"target is {a.arch}, draft {da.arch}")
     need(a.arch != "qwen3", "qwen3 normalises each head over its own width, so heads cannot be widened")
     need(a.dim >= da.dim and a.layers >= da.layers and a.ffn >= da.ffn, "the draft is larger than the target")
@@ -321,14 +374,16 @@ def check_embedding(a, da):
 
 def add_dimensions(p):
     p.add_argument("--preset", choices=sorted(PRESETS))
-    p.add_argument("--arch", default="llama", choices=("llama", "qwen2", "qwen3"))
+    p.add_argument("--arch", default="llama", choices=("llama", "qwen2", "qwen3", "qwen3moe", "gpt-oss"))
     for name, default in (("dim", 256), ("layers", 2), ("heads", 4), ("kv-heads", 2), ("head-dim", 0), ("ffn", 512),
-                          ("seed", 1), ("ctx", 4096), ("vocab-size", 0)):
+                          ("seed", 1), ("ctx", 4096), ("vocab-size", 0), ("experts", 0), ("experts-used", 0)):
         p.add_argument("--" + name, type=int, default=default, metavar="N")
     p.add_argument("--tied", action="store_true", help="the embedding is the output matrix")
     p.add_argument("--logit-scale", type=float, default=3.0, help="standard deviation of the logits, about")
     p.add_argument("--branch", type=float, default=1.0, help="size of what a layer adds")
     p.add_argument("--grid", action="store_true", help="weights that 4-bit types hold exactly: then --noise alone sets acceptance")
+    p.add_argument("--router", default="random", choices=("random", "skewed"), help="skewed: some experts are chosen more often")
+    p.add_argument("--skew", type=float, default=1.0, help="with --router skewed: how unevenly")
     p.add_argument("--rope-base", type=float, default=10000.0)
     p.add_argument("--rope-freqs", default="", metavar="FACTOR,LOW,HIGH,OLD_CTX", help="as in Llama 3.x")
 
@@ -349,9 +404,21 @@ def metadata(a, vocab, n_vocab):
            (k + "feed_forward_length", U32, a.ffn), (k + "attention.head_count", U32, a.heads),
            (k + "attention.head_count_kv", U32, a.kv_heads), (k + "attention.layer_norm_rms_epsilon", F32, 1e-6),
            (k + "rope.freq_base", F32, a.rope_base), (k + "rope.dimension_count", U32, a.head_dim)]
-    if a.head_dim * a.heads != a.dim or a.arch == "qwen3":
+    if a.experts:
+        out += [(k + "expert_count", U32, a.experts), (k + "expert_used_count", U32, a.experts_used),
+                (k + "expert_feed_forward_length", U32, a.ffn)]
+    if a.arch == "gpt-oss":
+        out += [(k + "attention.sliding_window", U32, 128), (k + "rope.scaling.type", STR, "yarn"), (k + "rope.scaling.factor", F32, 32.0),
+                (k + "rope.scaling.original_context_length", U32, 4096)]
+    if a.head_dim * a.heads != a.dim or a.arch in ("qwen3", "qwen3moe"):
         out += [(k + "attention.key_length", U32, a.head_dim), (k + "attention.value_length", U32, a.head_dim)]
     return out + [(k + "vocab_size", U32, n_vocab)] + vocab
+
+
+def gguf_type(a, name, shape, kind):
+    if a.arch == "gpt-oss" and "_exps.weight" in name:
+        return TENSOR_MXFP4  # as the published files have them
+    return TENSOR_F32 if len(shape) == 1 or a.f32 or kind in ("router", "bias") else TENSOR_F16
 
 
 def main():
@@ -374,7 +441,7 @@ def main():
         check_embedding(a, da)
         make = lambda name, shape, kind: embedded_tensor(a, da, name, shape, kind)
     vocab, n_vocab = vocabulary(a)
-    tensors = [(n, s, k, TENSOR_F32 if len(s) == 1 or a.f32 else TENSOR_F16) for n, s, k in shapes(a, n_vocab)]
+    tensors = [(n, s, k, gguf_type(a, n, s, k)) for n, s, k in shapes(a, n_vocab)]
     write_gguf(a.out, metadata(a, vocab, n_vocab), tensors, make)
     print(f"{a.out}: {n_vocab} ids, {sum(int(np.prod(s)) for _, s, _, _ in tensors)} weights")
 

@@ -112,7 +112,7 @@ MODELS = {
     'granitemoe': dict(hidden_size=48, num_attention_heads=4, num_key_value_heads=2, intermediate_size=24, num_local_experts=6,
                        num_experts_per_tok=2, embedding_multiplier=12.0, logits_scaling=6.0, attention_multiplier=0.125,
                        residual_multiplier=float(np.float32(0.22)), rope_parameters=plain(1e4), tie_word_embeddings=True),
-    'olmoe': dict(hidden_size=48, num_attention_heads=4, num_key_value_heads=2, intermediate_size=24, num_experts=8,
+    'olmoe': dict(hidden_size=48, num_attention_heads=4, num_key_value_heads=4, intermediate_size=24, num_experts=8,
                   num_experts_per_tok=3, norm_topk_prob=False, rope_parameters=plain(1e4)),
     'glm4moe': dict(hidden_size=40, head_dim=16, num_attention_heads=4, num_key_value_heads=2, intermediate_size=48,
                     moe_intermediate_size=16, num_hidden_layers=3, n_routed_experts=8, n_shared_experts=1, num_experts_per_tok=3,

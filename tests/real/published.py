@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""A published Gemma 3 in GGUF, as Verbatim runs it and as transformers computes it in float64 from the same dequantised weights.
+"""A published model in GGUF (gemma3, qwen2 or llama), as Verbatim runs it and as transformers computes it in float64 from the same
+dequantised weights.
 
-  gemma3.py MODEL.gguf [--verbatim PROGRAM] [--tokens 200] [--tokenizer tokenizer.json]
+  published.py MODEL.gguf [--verbatim PROGRAM] [--tokens 200] [--prompts 6] [--tokenizer tokenizer.json] [--name NAME --layers N]
 
 Verbatim continues each prompt greedily (q16 activations, float32 cache). The implementation of transformers is given the same ids,
 prompt and text, and its likeliest token after each must be the one that Verbatim wrote, but where its two likeliest are closer
 together than 0.001 (a near tie). With --tokenizer, the `tokenizers` library reads the publisher's tokenizer.json, and both must give
-the same ids for vectors/texts.jsonl and every prompt. Prints TAP. Needs torch and transformers, and 6 GB of memory for a model of 270M.
+the same ids for vectors/texts.jsonl and every prompt. With --name the file's general.name must contain it, with --layers its layers
+be as many. Prints TAP. Needs torch and transformers, and 8 bytes of memory per weight, twice while it is opened.
 """
 import argparse, json, os, subprocess, sys
 import numpy as np
@@ -31,26 +33,45 @@ def ok(name, good):
     return good
 
 
-def build(g):
-    """The model of transformers with the file's weights; the norms are stored with 1 added."""
-    k = lambda name, default=None: g.kv.get('gemma3.' + name, default)
-    factor = k('rope.scaling.factor', 1.0)
-    plain = lambda theta: {'rope_type': 'default', 'rope_theta': theta}
+def gemma3_config(k, sizes):
+    factor, plain = k('rope.scaling.factor', 1.0), lambda theta: {'rope_type': 'default', 'rope_theta': theta}
     rope = {'full_attention': plain(k('rope.freq_base')), 'sliding_attention': plain(k('rope.freq_base_swa', 1e4))}
     if factor != 1:
         rope['full_attention'].update(rope_type='linear', factor=factor)
-    config = transformers.Gemma3TextConfig(
-        vocab_size=g.tensors['token_embd.weight'][0][0], hidden_size=k('embedding_length'), intermediate_size=k('feed_forward_length'),
-        num_hidden_layers=k('block_count'), num_attention_heads=k('attention.head_count'), num_key_value_heads=k('attention.head_count_kv'),
-        head_dim=k('attention.key_length'), query_pre_attn_scalar=k('attention.key_length'), rms_norm_eps=k('attention.layer_norm_rms_epsilon'),
-        max_position_embeddings=k('context_length'), sliding_window=k('attention.sliding_window'), rope_parameters=rope,
-        attn_implementation='eager', tie_word_embeddings=True)
+    return transformers.Gemma3TextConfig(query_pre_attn_scalar=k('attention.key_length'), sliding_window=k('attention.sliding_window'),
+                                         rope_parameters=rope, **sizes)
+
+
+def plain_config(kind):
+    return lambda k, sizes: kind(rope_parameters={'rope_type': 'default', 'rope_theta': k('rope.freq_base', 1e4)}, **sizes)
+
+
+ARCHITECTURES = {'gemma3': (gemma3_config, transformers.Gemma3ForCausalLM), 'llama': (plain_config(transformers.LlamaConfig), transformers.LlamaForCausalLM),
+                 'qwen2': (plain_config(transformers.Qwen2Config), transformers.Qwen2ForCausalLM)}
+
+
+def build(g):
+    """The model of transformers with the file's weights; gemma3's norms are stored with 1 added, llama's queries and keys in pairs."""
+    arch = g.kv['general.architecture'].decode()
+    k = lambda name, default=None: g.kv.get(f'{arch}.{name}', default)
+    if k('rope.scaling.type', b'none') not in (b'none', b'linear') or arch != 'gemma3' and k('rope.scaling.factor', 1.0) != 1.0 or 'rope_freqs.weight' in g.tensors:
+        sys.exit('published.py: RoPE of another kind')
+    heads = k('attention.head_count')
+    sizes = dict(vocab_size=g.tensors['token_embd.weight'][0][0], hidden_size=k('embedding_length'), intermediate_size=k('feed_forward_length'),
+                 num_hidden_layers=k('block_count'), num_attention_heads=heads, num_key_value_heads=k('attention.head_count_kv', heads),
+                 head_dim=k('attention.key_length', k('embedding_length') // heads), rms_norm_eps=k('attention.layer_norm_rms_epsilon'),
+                 max_position_embeddings=k('context_length'), attn_implementation='eager', tie_word_embeddings='output.weight' not in g.tensors)
+    config, kind = ARCHITECTURES[arch]
     torch.set_default_dtype(torch.float64)
     with hf.TrueFloat64():
-        model = transformers.Gemma3ForCausalLM(config).eval()
+        model = kind(config(k, sizes)).eval()
     for name, parameter in model.named_parameters():
-        x = g.tensor(hf.tensor_name('gemma3', name))
-        parameter.data = torch.from_numpy(x - 1 if name.endswith('norm.weight') else x)
+        x = g.tensor(hf.tensor_name(arch, name))
+        if arch == 'llama' and name.split('.')[-2] in ('q_proj', 'k_proj'):
+            rows = np.empty_like(x)
+            rows[hf.pair_rows(model.config, name.split('.')[-2])] = x
+            x = rows
+        parameter.data = torch.from_numpy(x - 1 if arch == 'gemma3' and name.endswith('norm.weight') else x)
     return model
 
 
@@ -83,7 +104,9 @@ def compare_text(a, model, g, prompt):
     run = subprocess.run([a.verbatim, 'run', '-m', a.model, '-p', prompt, '-n', str(a.tokens), '--temp', '0', '--ignore-eos', '--activations', 'q16',
                           '--kv', 'f32', '--json', '-c', '2048'], capture_output=True, check=True)
     said = json.loads(run.stdout)
-    ids = [g.kv['tokenizer.ggml.bos_token_id']] + tokenize(a, prompt)
+    ids = tokenize(a, prompt)
+    if said['stats']['prompt_tokens'] == len(ids) + 1:
+        ids = [g.kv['tokenizer.ggml.bos_token_id']] + ids
     assert said['stats']['prompt_tokens'] == len(ids), (said['stats']['prompt_tokens'], ids)
     text = said['tokens']
     with torch.no_grad(), hf.TrueFloat64():
@@ -106,14 +129,20 @@ def main():
     p.add_argument('model')
     p.add_argument('--verbatim', default=os.path.join(root, 'bin', 'verbatim'))
     p.add_argument('--tokens', type=int, default=200)
+    p.add_argument('--prompts', type=int, default=len(PROMPTS))
     p.add_argument('--tokenizer')
+    p.add_argument('--name')
+    p.add_argument('--layers', type=int)
     a = p.parse_args()
     transformers.logging.set_verbosity_error()
     g, good = oracle.Gguf(a.model), True
+    if a.name:
+        called, layers = g.kv.get('general.name', b'').decode(), g.kv[g.kv['general.architecture'].decode() + '.block_count']
+        good &= ok(f'{called!r} with {layers} layers is what the file was fetched for', a.name.lower() in called.lower() and layers == a.layers)
     if a.tokenizer:
         good &= compare_tokenizers(a)
     model = build(g)
-    for prompt in PROMPTS:
+    for prompt in PROMPTS[:a.prompts]:
         good &= compare_text(a, model, g, prompt)
     sys.exit(not good)
 
