@@ -239,7 +239,7 @@ static void test_loose(void **state) {
     says_as(&r, &p, OBJECT "\n" OBJECT, OBJECT_CALL OBJECT_CALL);
     says_as(&r, &p, CALL(OBJECT), OBJECT_CALL);
     says_as(&r, &p, "{{\"name\": \"get\", \"arguments\": {}}}", "[get {}]");
-    static const char *const others[] = {"So: " OBJECT,
+    static const char *const others[] = {("So: " OBJECT),
                                          "{\"name\": \"f\"}",
                                          "{\"name\": \"Ada\", \"arguments\": {}}",
                                          "```json\n{\"a\": 1}\n```",
