@@ -28,7 +28,13 @@ INLINE v16 cached(vb_type type, const uint8_t *row, int i, int n) {
 INLINE void widen(vb_type type, const uint8_t *row, size_t stride, int d0, int d1, float *out) {
     const size_t size = type == VB_F32 ? 4 : 2, later = VB_ATTEND_BLOCK * stride;
     for (size_t at = (size_t)d0 * size; at < (size_t)d1 * size; at += 64) prefetch(row + later + at);
-    for (int d = d0; d < d1; d += 16) v16_store(out + (d - d0), cached(type, row, d, d1 - d));
+    int d = d0;
+    for (; d + 64 <= d1; d += 64) {
+        v16 x[4];
+        EACH(i, 4) x[i] = cached(type, row, d + 16 * i, 16);
+        EACH(i, 4) v16_store(out + (d - d0) + 16 * i, x[i]);
+    }
+    for (; d < d1; d += 16) v16_store(out + (d - d0), cached(type, row, d, d1 - d));
 }
 
 static int padded(int n) {
