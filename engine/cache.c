@@ -60,15 +60,30 @@ void vb_cache_copy(vb_cache *to, const vb_cache *from, int n) {
     }
 }
 
-void vb_cache_hash(const vb_cache *c, int n, uint8_t hash[16]) {
-    const size_t used = (size_t)n * vb_cache_row_bytes(c);
+void vb_cache_move(vb_cache *c, int from, int to) {
+    const size_t bytes = vb_cache_row_bytes(c);
+    for (int layer = 0; layer < c->n_layers; layer++) {
+        for (int head = 0; head < c->n_kv_heads; head++) {
+            const size_t at = vb_cache_row(c, layer, head, to), there = vb_cache_row(c, layer, head, from);
+            memmove((char *)c->k + at, (const char *)c->k + there, bytes);
+            memmove((char *)c->v + at, (const char *)c->v + there, bytes);
+        }
+    }
+}
+
+void vb_cache_hash(const vb_cache *c, int n, int base, const int32_t *path, uint8_t hash[16]) {
+    const size_t row = vb_cache_row_bytes(c);
+    const int together = path && base < n ? base : n; /* of these j lies in slot j */
     XXH3_state_t state;
     XXH3_128bits_reset(&state);
     for (int layer = 0; layer < c->n_layers; layer++) {
         for (int side = 0; side < 2; side++) {
             const char *from = side == 0 ? c->k : c->v;
-            for (int head = 0; head < c->n_kv_heads; head++)
-                XXH3_128bits_update(&state, from + vb_cache_row(c, layer, head, 0), used);
+            for (int head = 0; head < c->n_kv_heads; head++) {
+                XXH3_128bits_update(&state, from + vb_cache_row(c, layer, head, 0), (size_t)together * row);
+                for (int j = together; j < n; j++)
+                    XXH3_128bits_update(&state, from + vb_cache_row(c, layer, head, path[j - base]), row);
+            }
         }
     }
     XXH128_canonical_t canonical;

@@ -14,8 +14,11 @@ void vb_cache_close(vb_cache *c);
 uint64_t vb_cache_bytes(const vb_cache *c); /* of keys and values together */
 /* Positions [0, n) of `from`, which is a cache of the same model and type. */
 void vb_cache_copy(vb_cache *to, const vb_cache *from, int n);
+/* What lies in slot `from`, to slot `to`. */
+void vb_cache_move(vb_cache *c, int from, int to);
 /* XXH3-128, canonical form, over positions [0, n): over all layers, over all kv_heads their keys, then
- * likewise their values; the bytes as they lie in the cache, little endian. The capacity does not show. */
-void vb_cache_hash(const vb_cache *c, int n, uint8_t hash[16]);
+ * likewise their values; the bytes as they lie in the cache, little endian. The capacity does not show,
+ * nor do the slots: position j >= base lies in path[j - base], or in slot j where path is NULL. */
+void vb_cache_hash(const vb_cache *c, int n, int base, const int32_t *path, uint8_t hash[16]);
 
 #endif

@@ -175,6 +175,7 @@ void vb_context_close(vb_context *c) {
     close_scratch(c->scratch);
     vb_cache_close(&c->cache);
     free(c->hidden);
+    vb_tree_close(&c->tree);
     free(c->slot);
     free(c);
 }
@@ -225,16 +226,32 @@ static bool is_wanted(const vb_eval_item *item, size_t i) {
     return item->want ? item->want[i] != 0 : i == item->n - 1;
 }
 
+/* Item whose tokens are a tree. *tree: they are, and not a chain. */
+static int take_tree(const vb_eval_item *item, bool *tree) {
+    vb_context *c = item->context;
+    bool chain = true;
+    *tree = false;
+    if (!item->parent) return VB_OK;
+    const int rc = vb_tree_take(&c->tree, c->length, item->parent, item->n, &chain, item->err);
+    if (rc || chain) return rc;
+    if (c->params.observe)
+        return vb_fail(item->err, VB_ERR_UNSUPPORTED,
+                       "observe follows one path, and these tokens are a tree");
+    *tree = true;
+    return VB_OK;
+}
+
 static int check_item(const vb_eval_item *item) {
     const vb_context *c = item->context;
+    if (c->tree.held)
+        return vb_fail(item->err, VB_ERR_ARGUMENT,
+                       "the context holds a tree of %d tokens: keep a path first (vb_context_keep)",
+                       c->tree.n);
     if (item->n == 0) return vb_fail(item->err, VB_ERR_ARGUMENT, "no tokens to evaluate");
     if (item->n > (size_t)(c->params.n_ctx - c->length))
         return vb_fail(item->err, VB_ERR_FULL, "the context holds %d of %d positions, %zu more do not fit",
                        c->length, c->params.n_ctx, item->n);
     for (size_t i = 0; i < item->n; i++) {
-        if (item->parent && item->parent[i] != (int32_t)i - 1)
-            return vb_fail(item->err, VB_ERR_UNSUPPORTED,
-                           "token %zu follows token %d: trees are not evaluated", i, (int)item->parent[i]);
         if (item->tokens[i] < 0 || item->tokens[i] >= c->model->info.n_vocab)
             return vb_fail(item->err, VB_ERR_ARGUMENT, "token %zu is %d, must be 0 to %d", i,
                            (int)item->tokens[i], c->model->info.n_vocab - 1);
@@ -249,6 +266,23 @@ static bool is_member(const vb_eval_item *item, const vb_scratch *s) {
     return item->code == PENDING && item->context->scratch == s;
 }
 
+static vb_row row_of(const vb_eval_item *item, size_t i, bool want) {
+    vb_context *c = item->context;
+    const int slot = c->length + (int)i;
+    vb_row r = {.token = item->tokens[i],
+                .position = slot,
+                .want = want,
+                .cache = &c->cache,
+                .hidden = c->keeps_hidden ? c->hidden + i * (size_t)c->model->info.dim : NULL,
+                .slot = slot};
+    if (c->takes_tree) {
+        r.position = c->length + c->tree.depth[i];
+        r.base = c->tree.base;
+        r.path = c->tree.path + c->tree.start[i];
+    }
+    return r;
+}
+
 /* The rows of all members, in pieces of at most a batch; `row` is the row of the first wanted logits. */
 static int forward(vb_scratch *s, const vb_eval_item *items, size_t n, size_t row, vb_error *err) {
     int held = 0, rc;
@@ -260,12 +294,7 @@ static int forward(vb_scratch *s, const vb_eval_item *items, size_t n, size_t ro
         V = (size_t)c->model->info.n_vocab;
         for (size_t i = 0; i < item->n; i++) {
             const bool want = c->slot[i] >= 0;
-            s->rows[held++] =
-                (vb_row){.token = item->tokens[i],
-                         .position = c->length + (int)i,
-                         .want = want,
-                         .hidden = c->keeps_hidden ? c->hidden + i * (size_t)c->model->info.dim : NULL,
-                         .cache = &c->cache};
+            s->rows[held++] = row_of(item, i, want);
             row += want;
             if (held < c->params.batch) continue;
             if ((rc = vb_workspace_forward(s->workspace, s->rows, held, s->logits + done * V, err)))
@@ -316,6 +345,7 @@ static void finish(vb_scratch *s, vb_eval_item *item, int rc, const vb_error *wh
     }
     c->slots = item->n;
     c->length += (int)item->n;
+    c->tree.held = c->takes_tree;
     c->call = s->call;
 }
 
@@ -356,6 +386,7 @@ int vb_eval_many(vb_eval_item *items, size_t n) {
                 items[k].code =
                     vb_fail(items[k].err, VB_ERR_ARGUMENT,
                             "item %zu has the context of item %zu: give all its tokens in one", k, j);
+        if (items[k].code == VB_OK) items[k].code = take_tree(&items[k], &items[k].context->takes_tree);
         if (items[k].code == VB_OK) items[k].code = PENDING;
     }
     for (size_t k = 0; k < n; k++)
@@ -390,7 +421,39 @@ int vb_context_truncate(vb_context *c, int n, vb_error *err) {
     if (n < 0 || n > c->length)
         return vb_fail(err, VB_ERR_ARGUMENT, "cannot truncate to %d positions, the context holds %d", n,
                        c->length);
+    if (c->tree.held && n > c->tree.base && !vb_tree_is_chain(&c->tree, n - c->tree.base))
+        return vb_fail(
+            err, VB_ERR_ARGUMENT,
+            "cannot truncate to %d positions inside a tree that begins at %d: vb_context_keep says "
+            "which path stays",
+            n, c->tree.base);
     c->length = n; /* a position's keys and values never depend on later ones: nothing to undo (P4) */
+    c->tree.held = false;
+    return VB_OK;
+}
+
+int vb_context_keep(vb_context *c, int n, const int32_t *rows, size_t k, vb_error *err) {
+    vb_begin(err);
+    if (n < 0 || n > c->length || k > (size_t)(c->length - n))
+        return vb_fail(err, VB_ERR_ARGUMENT, "cannot keep %d positions and %zu tokens, the context holds %d",
+                       n, k, c->length);
+    if (!c->tree.held) {
+        for (size_t i = 0; i < k; i++)
+            if (rows[i] != (int32_t)i)
+                return vb_fail(err, VB_ERR_ARGUMENT, "rows[%zu] is %d, must be %zu: the tokens are a chain",
+                               i, (int)rows[i], i);
+        return vb_context_truncate(c, n + (int)k, err);
+    }
+    if (n != c->tree.base)
+        return vb_fail(err, VB_ERR_ARGUMENT, "n is %d, but the tree that the context holds begins at %d", n,
+                       c->tree.base);
+    const int rc = vb_tree_check_path(&c->tree, rows, k, err);
+    if (rc) return rc;
+    /* Rows ascend along a path, so no row is overwritten before it has moved. */
+    for (size_t i = 0; i < k; i++)
+        if (rows[i] != (int32_t)i) vb_cache_move(&c->cache, n + rows[i], n + (int)i);
+    c->length = n + (int)k;
+    c->tree.held = false;
     return VB_OK;
 }
 
@@ -399,6 +462,10 @@ int vb_context_copy(vb_context *to, const vb_context *from, int n, vb_error *err
     if (n < 0 || n > from->length)
         return vb_fail(err, VB_ERR_ARGUMENT, "cannot copy %d positions, the context holds %d", n,
                        from->length);
+    if (from->tree.held && n > from->tree.base)
+        return vb_fail(err, VB_ERR_ARGUMENT,
+                       "cannot copy %d positions: from %d on the context holds a tree (vb_context_keep)", n,
+                       from->tree.base);
     if (from->model != to->model || from->cache.type != to->cache.type ||
         from->params.activations != to->params.activations || from->params.offload != to->params.offload)
         return vb_fail(err, VB_ERR_ARGUMENT,
@@ -416,13 +483,14 @@ int vb_context_copy(vb_context *to, const vb_context *from, int n, vb_error *err
         return vb_fail(err, VB_ERR_FULL, "cannot copy %d positions to a context of %d", n, to->params.n_ctx);
     to->slots = 0;
     to->length = n;
+    to->tree.held = false;
     if (from == to) return VB_OK;
     vb_cache_copy(&to->cache, &from->cache, n);
     return VB_OK;
 }
 
 void vb_context_hash(const vb_context *c, uint8_t hash[16]) {
-    vb_cache_hash(&c->cache, c->length, hash);
+    vb_cache_hash(&c->cache, c->tree.held ? c->tree.base : c->length, 0, NULL, hash);
 }
 
 /* l_id - max - log(sum_i exp(l_i - max)), i ascending. */

@@ -3,6 +3,7 @@
 #define VB_CONTEXT_H
 
 #include "engine/cache.h"
+#include "engine/tree.h"
 #include "engine/workspace.h"
 
 /* What the contexts of one model may share: threads, the memory of a forward pass, the logits of the last
@@ -26,7 +27,9 @@ struct vb_context {
     vb_scratch *scratch;
     bool opened_scratch; /* for this context first, so its bytes count here */
     vb_cache cache;
-    int length; /* positions held */
+    int length; /* positions held; slots, while a tree is */
+    vb_tree tree;
+    bool takes_tree; /* the evaluation in progress is of it */
 
     int32_t *slot; /* (n_ctx) token i of the last call -> its row of logits, or -1 */
     size_t slots;  /* tokens in the last call */

@@ -641,11 +641,18 @@ int vb_eval_many(vb_eval_item *items, size_t n);
 /* Forgets positions n and above. [0, n) are then byte for byte what a cache holds that never
  * saw more (P4). */
 int vb_context_truncate(vb_context *c, int n, vb_error *err);
+/* After an evaluation of a tree (vb_eval_item.parent): the path rows[0..k) of its tokens stays, as positions
+ * n to n + k - 1, where n is what the context held before; the rest is forgotten. rows[0] follows what was
+ * held, each other one the one before it. The cache is then byte for byte one that was fed the path as a
+ * chain (P4). Until then the context takes no other tokens. k = 0: none stays. After a chain, rows 0 to k - 1
+ * can stay: vb_context_truncate(c, n + k). Errors: VB_ERR_ARGUMENT; everything is then as before. */
+int vb_context_keep(vb_context *c, int n, const int32_t *rows, size_t k, vb_error *err);
 /* Makes `to` hold what `from` holds at positions [0, n), byte for byte: what evaluating the same tokens there
  * would give (P4). Both are of one model, with the same activations and kv_type. Errors: VB_ERR_ARGUMENT,
  * VB_ERR_FULL (`to` is too short); `to` is then as before. */
 int vb_context_copy(vb_context *to, const vb_context *from, int n, vb_error *err);
-/* XXH3-128 of the KV cache over positions [0, length), as 16 bytes. */
+/* XXH3-128 of the KV cache over positions [0, length), as 16 bytes; while a tree is held, over those before
+ * it. */
 void vb_context_hash(const vb_context *c, uint8_t hash[16]);
 /* log softmax of one logit, in float64, over the whole vocabulary (P5). */
 double vb_logprob(const float *logits, int n_vocab, int32_t id);

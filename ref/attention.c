@@ -14,7 +14,7 @@ static void norm_row(vb_pass *p, int row, int worker) {
 /* One head's key or value to its place in the cache. */
 static void store(vb_pass *p, const vb_row *r, int kv_head, const float *from, void *cache) {
     const int n = r->cache->head_dim;
-    char *to = (char *)cache + vb_cache_row(r->cache, p->layer, kv_head, r->position);
+    char *to = (char *)cache + vb_cache_row(r->cache, p->layer, kv_head, r->slot);
     if (!vb_all_below(from, (size_t)n, VB_BITS_INFINITE)) p->run.fail(p, VB_PASS_NOT_FINITE);
     if (r->cache->type == VB_F32) {
         memcpy(to, from, vb_cache_row_bytes(r->cache));
@@ -72,6 +72,7 @@ static vb_attention_row seen_by(const vb_pass *p, int row, int kv_head, int inde
         .out = p->heads + at,
         .first = a->window && r->position >= a->window ? r->position + 1 - a->window : 0,
         .n = r->position + 1,
+        .path = r->path,
     };
 }
 
@@ -92,6 +93,7 @@ vb_attention vb_pass_attention(const vb_pass *p, int row0, int row1, int kv_head
         .head_dim = a->head_dim,
         .scale = a->scale,
         .sinks = a->sinks ? a->sinks + (size_t)kv_head * (size_t)(a->n_heads / a->n_kv_heads) : NULL,
+        .base = p->rows[row0].base,
         .n_rows = row1 - row0,
         .rows = rows,
         .ld = s.ld,

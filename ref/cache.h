@@ -21,10 +21,11 @@ static inline size_t vb_cache_row_bytes(const vb_cache *c) {
     return (size_t)c->head_dim * (c->type == VB_F32 ? sizeof(float) : sizeof(uint16_t));
 }
 
-/* Bytes from the start of k, and of v, to the row; rows of later positions follow one another. */
-static inline size_t vb_cache_row(const vb_cache *c, int layer, int kv_head, int position) {
+/* Bytes from the start of k, and of v, to the row in a slot; rows of later slots follow one another. Position
+ * j lies in slot j, but while a tree is held (engine/tree.h). */
+static inline size_t vb_cache_row(const vb_cache *c, int layer, int kv_head, int slot) {
     const size_t head = (size_t)layer * (size_t)c->n_kv_heads + (size_t)kv_head;
-    return (head * (size_t)c->n_ctx + (size_t)position) * vb_cache_row_bytes(c);
+    return (head * (size_t)c->n_ctx + (size_t)slot) * vb_cache_row_bytes(c);
 }
 
 #endif

@@ -11,13 +11,18 @@
 #include "ref/cache.h"
 #include "ref/model.h"
 
-/* One token to evaluate. Rows that share a cache must come with ascending positions, without gaps. */
+/* One token to evaluate. The positions that a row sees are in its cache or in rows before it. */
 typedef struct vb_row {
     int32_t token;
     int32_t position;
     bool want; /* its logits */
     vb_cache *cache;
     float *hidden; /* (D) what the last layer leaves, before the output norm, goes there; NULL: nowhere */
+    int32_t slot;  /* where its key and value go: the position, but in a tree */
+    /* A tree: position j >= base of this row's path lies in slot path[j - base]; base is the same for all
+     * rows of a cache. NULL: in slot j. */
+    int32_t base;
+    const int32_t *path;
 } vb_row;
 
 typedef enum vb_failure { VB_PASS_FINE = 0, VB_PASS_NOT_FINITE, VB_PASS_KV_RANGE } vb_failure;

@@ -1,5 +1,5 @@
 /* distribution.c - the law in the order of its definition (distribution.h): parameters, then bias, mask and
- * penalties, top-k by a heap, weights by vb_exp, top-p by radix selection, min-p. */
+ * penalties, one look at all logits, top-k by a heap, weights by vb_exp, top-p by radix selection, min-p. */
 #include "sampling/distribution.h"
 
 #include "sampling/mask.h"
@@ -26,14 +26,16 @@ struct vb_law {
     size_t n_adj, adj_capacity;
     int32_t *heap;    /* (top_k) */
     uint64_t *bucket; /* (BUCKETS) */
+    float *top;       /* of each block of ids: no x in it is larger */
 
     const vb_mask *mask; /* NULL: none */
     size_t start;        /* where in the prefix its ids begin */
     uint64_t *allowed;   /* (n_vocab bits) what it said last */
-    int32_t *ids;        /* (n_vocab) the same as a list, of those below the limit */
 };
 
 #define BUCKETS 2048
+
+enum { BLOCK = 64 }; /* ids: a word of a mask */
 
 /* ---------------------------------------------------------------------- parameters */
 
@@ -111,7 +113,8 @@ int vb_law_open(vb_law **out, const vb_sampling *s, int32_t n_vocab, vb_exp_weig
         (rc = vb_alloc((void **)&l->adj, l->adj_capacity, sizeof *l->adj, "sampling", err)) ||
         (rc = vb_alloc((void **)&l->seen, l->adj_capacity, sizeof *l->seen, "sampling", err)) ||
         (rc = vb_alloc((void **)&l->heap, (size_t)l->s.top_k, sizeof *l->heap, "sampling", err)) ||
-        (rc = vb_alloc((void **)&l->bucket, BUCKETS, sizeof *l->bucket, "sampling", err)))
+        (rc = vb_alloc((void **)&l->bucket, BUCKETS, sizeof *l->bucket, "sampling", err)) ||
+        (rc = vb_alloc((void **)&l->top, (size_t)n_vocab / BLOCK + 1, sizeof *l->top, "sampling", err)))
         goto cleanup;
     if (s->n_bias) memcpy(l->bias, s->bias, s->n_bias * sizeof *l->bias);
     l->s.bias = l->bias;
@@ -131,15 +134,14 @@ void vb_law_close(vb_law *l) {
     free(l->heap);
     free(l->bucket);
     free(l->allowed);
-    free(l->ids);
+    free(l->top);
     free(l);
 }
 
 int vb_law_set_mask(vb_law *l, const vb_mask *m, vb_error *err) {
     int rc = vb_mask_check(m, l->n_vocab, err);
     if (rc) return rc;
-    if ((rc = vb_alloc((void **)&l->allowed, vb_mask_words(l->n_vocab), sizeof *l->allowed, "a mask", err)) ||
-        (rc = vb_alloc((void **)&l->ids, (size_t)l->n_vocab, sizeof *l->ids, "a mask", err)))
+    if ((rc = vb_alloc((void **)&l->allowed, vb_mask_words(l->n_vocab), sizeof *l->allowed, "a mask", err)))
         return rc;
     l->mask = m;
     return VB_OK;
@@ -173,24 +175,12 @@ static int ask_mask(vb_law *l, const int32_t *prefix, size_t n_prefix, vb_error 
     return l->mask->at(l->mask->self, prefix + start, n_prefix - start, l->allowed, err);
 }
 
-/* The ids that may be chosen, ascending: *ids (*n), NULL for all below the limit. */
-static int candidates(vb_law *l, int32_t limit, const int32_t *prefix, size_t n_prefix, const int32_t **ids,
-                      int32_t *n, vb_error *err) {
-    *ids = NULL;
-    *n = limit;
-    if (!l->mask) return VB_OK;
-    int rc = ask_mask(l, prefix, n_prefix, err);
-    if (rc) return rc;
-    *n = vb_mask_list(l->allowed, limit < l->mask->n_vocab ? limit : l->mask->n_vocab, l->ids);
-    *ids = l->ids;
-    return VB_OK;
-}
-
 static adjusted *adjust(vb_law *l, const float *logits, int32_t id) {
     if (l->slot[id] == 0) {
         l->adj[l->n_adj] = (adjusted){id, (double)logits[id]};
         l->seen[l->n_adj] = 0;
         l->slot[id] = (int32_t)++l->n_adj;
+        l->top[id / BLOCK] = INFINITY; /* nothing is known of the block */
     }
     return &l->adj[l->slot[id] - 1];
 }
@@ -228,17 +218,69 @@ static inline double value(const vb_law *l, const float *logits, int32_t id) {
     return l->slot[id] ? l->adj[l->slot[id] - 1].x : (double)logits[id];
 }
 
-/* Finite, judged on the bits: the exponent is not all ones. */
-static int check_finite(const float *logits, int32_t n, vb_error *err) {
-    for (int32_t i = 0; i < n; i++) {
-        uint32_t bits;
-        memcpy(&bits, &logits[i], sizeof bits);
-        if ((bits & 0x7f800000u) == 0x7f800000u)
-            return vb_fail(err, VB_ERR_NUMERIC,
-                           "the logit of id %d is %g: the model or its weights are broken", (int)i,
-                           (double)logits[i]);
+/* ---------------------------------------------------------------------- one look at all logits
+ *
+ * A vocabulary has 150,000 ids, and few of them matter. So all logits are looked at once, as integers, for
+ * two questions: are they finite, and what is the largest of each block of 64. From then on a block is
+ * entered only if one of its ids can still change the result. */
+
+/* Finite floats in order, as integers; infinities and NaN lie beyond them at both ends. */
+static inline int32_t ordered(float x) {
+    int32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits ^ ((bits >> 31) & 0x7fffffff);
+}
+
+/* The ends of a block, by operations that a compiler finds vector instructions for. */
+static void ends_of(const float *x, int32_t *least, int32_t *most) {
+    int32_t lo = INT32_MAX, hi = INT32_MIN;
+    for (int i = 0; i < BLOCK; i++) {
+        const int32_t k = ordered(x[i]);
+        lo = k < lo ? k : lo;
+        hi = k > hi ? k : hi;
+    }
+    *least = lo;
+    *most = hi;
+}
+
+static int not_finite(const float *logits, int32_t n, vb_error *err) {
+    int32_t i = 0;
+    while (i + 1 < n && isfinite(logits[i])) i++;
+    return vb_fail(err, VB_ERR_NUMERIC, "the logit of id %d is %g: the model or its weights are broken",
+                   (int)i, (double)logits[i]);
+}
+
+/* top[b] = the largest logit of block b. */
+static int survey(vb_law *l, const float *logits, int32_t n, vb_error *err) {
+    const int32_t infinite = 0x7f800000;
+    for (int32_t i = 0; i < n; i += BLOCK) {
+        float last[BLOCK];
+        const float *x = logits + i;
+        int32_t least, most;
+        if (n - i < BLOCK) {
+            for (int32_t k = 0; k < BLOCK; k++) last[k] = x[i + k < n ? k : 0];
+            x = last;
+        }
+        ends_of(x, &least, &most);
+        if (most >= infinite || least <= ~infinite) return not_finite(logits, n, err);
+        const int32_t bits = most ^ ((most >> 31) & 0x7fffffff);
+        memcpy(&l->top[i / BLOCK], &bits, sizeof bits);
     }
     return VB_OK;
+}
+
+/* The ids of a block that may be chosen, ascending; returns how many. */
+static int ids_of(const vb_law *l, int32_t block, int32_t limit, int32_t ids[BLOCK]) {
+    const int32_t first = block * BLOCK, n = limit - first < BLOCK ? limit - first : BLOCK;
+    uint64_t word = l->mask ? l->allowed[block] : UINT64_MAX;
+    if (n < BLOCK) word &= ((uint64_t)1 << n) - 1;
+    if (word == UINT64_MAX) {
+        for (int32_t i = 0; i < BLOCK; i++) ids[i] = first + i;
+        return BLOCK;
+    }
+    int m = 0;
+    for (; word; word &= word - 1) ids[m++] = first + __builtin_ctzll(word);
+    return m;
 }
 
 /* ---------------------------------------------------------------------- top-k */
@@ -279,59 +321,125 @@ static void sort_ids(int32_t *a, int32_t n) {
     }
 }
 
-/* The top_k best of the ids (NULL: all below n_ids) that are not banned, in l->heap, ascending. Ids come in
- * ascending order, so an id that equals the worst one kept is worse than it: only a strictly larger x enters.
- * Expected cost n_ids + k*log(k)*log(n_ids/k). */
-static int32_t select_top_k(vb_law *l, const float *logits, const int32_t *ids, int32_t n_ids) {
+/* The top_k best of the ids below the limit that may be chosen, in l->heap, ascending. Ids come in ascending
+ * order, so an id that equals the worst one kept is worse than it: only a strictly larger x enters, and a
+ * block whose largest x is not larger is passed by. Expected cost limit/64 + k*log(k)*log(limit/k). */
+static int32_t select_top_k(vb_law *l, const float *logits, int32_t limit) {
     const int32_t k = l->s.top_k;
-    int32_t n = 0;
+    int32_t n = 0, ids[BLOCK];
     double floor_x = -INFINITY;
-    for (int32_t i = 0; i < n_ids; i++) {
-        const int32_t id = ids ? ids[i] : i;
-        double x = value(l, logits, id);
-        if (!(x > floor_x)) continue;
-        if (n < k) {
-            l->heap[n++] = id;
-            if (n < k) continue;
-            for (int32_t j = k / 2; j-- > 0;) sift_worst(l, logits, j, k);
-        } else {
-            l->heap[0] = id;
-            sift_worst(l, logits, 0, k);
+    for (int32_t block = 0; block * BLOCK < limit; block++) {
+        if (!((double)l->top[block] > floor_x)) continue;
+        const int m = ids_of(l, block, limit, ids);
+        for (int i = 0; i < m; i++) {
+            const double x = value(l, logits, ids[i]);
+            if (!(x > floor_x)) continue;
+            if (n < k) {
+                l->heap[n++] = ids[i];
+                if (n < k) continue;
+                for (int32_t j = k / 2; j-- > 0;) sift_worst(l, logits, j, k);
+            } else {
+                l->heap[0] = ids[i];
+                sift_worst(l, logits, 0, k);
+            }
+            floor_x = value(l, logits, l->heap[0]);
         }
-        floor_x = value(l, logits, l->heap[0]);
     }
     sort_ids(l->heap, n);
     return n;
+}
+
+/* The id with the largest x, the lowest among equals; -1: all are banned. *max: its x. */
+static int32_t best_of(const vb_law *l, const float *logits, int32_t limit, double *max) {
+    int32_t best = -1, ids[BLOCK];
+    *max = -INFINITY;
+    for (int32_t block = 0; block * BLOCK < limit; block++) {
+        if (!((double)l->top[block] > *max)) continue;
+        const int m = ids_of(l, block, limit, ids);
+        for (int i = 0; i < m; i++) {
+            const double x = value(l, logits, ids[i]);
+            if (x > *max) *max = x, best = ids[i];
+        }
+    }
+    return best;
 }
 
 /* ---------------------------------------------------------------------- weights */
 
 /* vb_exp(z)*2^40 < 1 for every z below this: the weight is 0 without asking (40*ln 2 = 27.73). */
 #define Z_ZERO (-28.0)
-#define CHUNK  256
 
-/* ids == NULL: all below n. Writes ids and weights of those with w > 0, returns how many. */
+/* Weights of ids that were listed: n of them, at most a block. Writes ids and weights of those with w > 0
+ * behind the first `kept`, returns how many there are now. */
+static int32_t weigh(const vb_law *l, const int32_t *ids, const double *x, int n, double max,
+                     const vb_dist_space *space, int32_t kept) {
+    double z[BLOCK];
+    uint64_t w[BLOCK];
+    int32_t id[BLOCK];
+    int m = 0;
+    for (int i = 0; i < n; i++) {
+        const double zi = (x[i] - max) / l->s.temperature;
+        if (!(zi >= Z_ZERO)) continue;
+        z[m] = zi;
+        id[m++] = ids[i];
+    }
+    if (m) l->exp_weights(z, m, w);
+    for (int j = 0; j < m; j++) {
+        if (w[j] == 0) continue;
+        space->id[kept] = id[j];
+        space->w[kept++] = w[j];
+    }
+    return kept;
+}
+
+/* The same for a block of which every id may be chosen, at its logit: no question is asked of a single id,
+ * and z below Z_ZERO gives w = 0 by itself. */
+static int32_t weigh_block(const vb_law *l, const float *logits, int32_t first, double max,
+                           const vb_dist_space *space, int32_t kept) {
+    double z[BLOCK];
+    uint64_t w[BLOCK];
+    const double temperature = l->s.temperature;
+    for (int i = 0; i < BLOCK; i++) z[i] = ((double)logits[first + i] - max) / temperature;
+    l->exp_weights(z, BLOCK, w);
+    if (space->capacity - kept < BLOCK) { /* no room for ids that are written and not counted */
+        for (int i = 0; i < BLOCK; i++) {
+            if (w[i] == 0) continue;
+            space->id[kept] = first + i;
+            space->w[kept++] = w[i];
+        }
+        return kept;
+    }
+    for (int i = 0; i < BLOCK; i++) {
+        space->id[kept] = first + i;
+        space->w[kept] = w[i];
+        kept += w[i] != 0;
+    }
+    return kept;
+}
+
+/* Weights of ids[0..n); ids == NULL: of all below n that may be chosen. Returns how many are not 0. A block
+ * is passed by if its largest x is further from the maximum than where weights end, by one T more than that:
+ * z >= -28 means max - x <= 28*T, and the rounding of max - 29*T is less than T, or than the distance of max
+ * to the next number. */
 static int32_t weights(const vb_law *l, const float *logits, const int32_t *ids, int32_t n, double max,
                        const vb_dist_space *space) {
-    double z[CHUNK];
-    uint64_t w[CHUNK];
-    int32_t chunk[CHUNK];
-    int32_t kept = 0;
-    for (int32_t i = 0; i < n;) {
-        int m = 0;
-        for (; i < n && m < CHUNK; i++) {
-            int32_t id = ids ? ids[i] : i;
-            double zi = (value(l, logits, id) - max) / l->s.temperature;
-            if (!(zi >= Z_ZERO)) continue;
-            z[m] = zi;
-            chunk[m++] = id;
+    const double reach = max + (Z_ZERO - 1) * l->s.temperature;
+    double x[BLOCK];
+    int32_t some[BLOCK], kept = 0;
+    for (int32_t first = 0; first < n; first += BLOCK) {
+        int m = n - first < BLOCK ? n - first : BLOCK;
+        const int32_t *list = ids ? ids + first : some;
+        if (!ids) {
+            const bool changed = isinf(l->top[first / BLOCK]);
+            if (!changed && (double)l->top[first / BLOCK] < reach) continue;
+            m = ids_of(l, first / BLOCK, n, some);
+            if (m == BLOCK && !changed) {
+                kept = weigh_block(l, logits, first, max, space, kept);
+                continue;
+            }
         }
-        if (m) l->exp_weights(z, m, w);
-        for (int j = 0; j < m; j++) {
-            if (w[j] == 0) continue;
-            space->id[kept] = chunk[j];
-            space->w[kept++] = w[j];
-        }
+        for (int i = 0; i < m; i++) x[i] = value(l, logits, list[i]);
+        kept = weigh(l, list, x, m, max, space, kept);
     }
     return kept;
 }
@@ -342,6 +450,19 @@ static uint64_t total_weight(const uint64_t *w, int32_t n) {
     return sum;
 }
 
+/* Ids with w >= least; returns how many. */
+static int32_t keep_from(const vb_dist_space *d, int32_t n, uint64_t least) {
+    int32_t kept = 0;
+    for (int32_t i = 0; i < n; i++) {
+        const int32_t id = d->id[i];
+        const uint64_t w = d->w[i];
+        d->id[kept] = id;
+        d->w[kept] = w;
+        kept += w >= least;
+    }
+    return kept;
+}
+
 /* The shortest prefix, in the order of falling weight and rising id, with cum*2^32 >= P*W. Radix selection:
  * find digit by digit the weight t of the prefix's last id, then keep all above t and the first few that
  * equal t. */
@@ -350,6 +471,10 @@ static int32_t keep_top_p(const vb_law *l, const vb_dist_space *d, int32_t n) {
     /* cum*2^32 >= P*W  <=>  cum >= ceil(P*W / 2^32); P < 2^32, so this is at most W */
     uint64_t need = (uint64_t)(((vb_u128)l->top_p * total + 0xffffffffu) >> 32);
     if (need == 0) need = 1;
+
+    /* Ids below this weight sum up to less than W - need, so the prefix is full before the first of them. */
+    const uint64_t least = n ? (total - need) / (uint64_t)n : 0;
+    n = keep_from(d, n, least);
 
     uint64_t t = 0, above = 0; /* digits of t found so far; sum of the weights beyond every candidate for t */
     for (int shift = 30, width = 11; shift >= 0; shift -= 10, width = 10) {
@@ -373,49 +498,29 @@ static int32_t keep_top_p(const vb_law *l, const vb_dist_space *d, int32_t n) {
     return kept;
 }
 
-/* w*2^32 >= M*2^40 */
-static int32_t keep_min_p(const vb_law *l, const vb_dist_space *d, int32_t n) {
-    const uint64_t least = l->min_p << (VB_LAW_BITS - 32);
-    int32_t kept = 0;
-    for (int32_t i = 0; i < n; i++) {
-        if (d->w[i] < least) continue;
-        d->id[kept] = d->id[i];
-        d->w[kept++] = d->w[i];
-    }
-    return kept;
-}
-
 /* ---------------------------------------------------------------------- all together */
 
 int vb_law_distribution(vb_law *l, const float *logits, int32_t limit, const int32_t *prefix, size_t n_prefix,
                         const vb_dist_space *space, vb_dist *out, vb_error *err) {
-    const int32_t *ids;
-    int32_t n;
-    int rc = check_finite(logits, limit, err);
-    if (rc || (rc = candidates(l, limit, prefix, n_prefix, &ids, &n, err))) return rc;
+    int rc = survey(l, logits, limit, err);
+    if (rc || (l->mask && (rc = ask_mask(l, prefix, n_prefix, err)))) return rc;
+    if (l->mask && limit > l->mask->n_vocab) limit = l->mask->n_vocab;
     apply_adjustments(l, logits, limit, prefix, n_prefix);
 
     const bool greedy = l->s.temperature == 0;
-    if (!greedy && l->s.top_k > 0 && l->s.top_k < n) {
-        n = select_top_k(l, logits, ids, n);
-        ids = l->heap;
-    }
-    int32_t best = -1;
-    double max = -INFINITY;
-    for (int32_t i = 0; i < n; i++) {
-        const int32_t id = ids ? ids[i] : i;
-        double x = value(l, logits, id);
-        if (x > max) max = x, best = id;
-    }
+    const bool cut = !greedy && l->s.top_k > 0 && l->s.top_k < limit;
+    double max;
+    const int32_t n = cut ? select_top_k(l, logits, limit) : limit, best = best_of(l, logits, limit, &max);
     int32_t kept = 0;
     if (greedy && best >= 0) {
         space->id[0] = best;
         space->w[0] = 1;
         kept = 1;
     } else if (best >= 0) {
-        kept = weights(l, logits, ids, n, max, space);
+        kept = weights(l, logits, cut ? l->heap : NULL, n, max, space);
         if (l->s.top_p < 1) kept = keep_top_p(l, space, kept);
-        if (l->min_p > 0) kept = keep_min_p(l, space, kept);
+        if (l->min_p > 0)
+            kept = keep_from(space, kept, l->min_p << (VB_LAW_BITS - 32)); /* w*2^32 >= M*2^40 */
     }
     forget_adjustments(l);
     *out = (vb_dist){.n = kept, .id = space->id, .w = space->w, .total = total_weight(space->w, kept)};

@@ -15,6 +15,9 @@ static const float *context_logits(void *self, size_t i) {
 static int context_truncate(void *self, int n, vb_error *err) {
     return vb_context_truncate(self, n, err);
 }
+static int context_keep(void *self, int n, const int32_t *rows, size_t k, vb_error *err) {
+    return vb_context_keep(self, n, rows, k, err);
+}
 static int context_length(void *self) {
     return vb_context_length(self);
 }
@@ -37,6 +40,7 @@ static int context_want_hidden(void *self, int *width, vb_error *err) {
 static const vb_lm_kind context_kind = {.eval = context_eval,
                                         .logits = context_logits,
                                         .truncate = context_truncate,
+                                        .keep = context_keep,
                                         .length = context_length,
                                         .hidden = context_hidden,
                                         .want_hidden = context_want_hidden,

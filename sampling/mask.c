@@ -1,19 +1,9 @@
-/* mask.c - bits over the vocabulary, as lists and as hashes (mask.h). */
+/* mask.c - bits over the vocabulary, as hashes (mask.h). */
 #define XXH_STATIC_LINKING_ONLY /* XXH3_state_t on the stack */
 #include "sampling/mask.h"
 
 #include <string.h>
 #include <xxhash.h>
-
-int32_t vb_mask_list(const uint64_t *allowed, int32_t limit, int32_t *id) {
-    int32_t n = 0;
-    for (int32_t from = 0; from < limit; from += 64) {
-        uint64_t word = allowed[from / 64];
-        if (limit - from < 64) word &= ((uint64_t)1 << (limit - from)) - 1;
-        for (; word; word &= word - 1) id[n++] = from + (int32_t)__builtin_ctzll(word);
-    }
-    return n;
-}
 
 void vb_mask_hash(const uint64_t *allowed, int32_t n_vocab, uint8_t hash[16]) {
     XXH3_state_t state;

@@ -16,8 +16,6 @@ static inline bool vb_mask_bit(const uint64_t *allowed, int32_t id) {
     return allowed[id / 64] >> (id % 64) & 1;
 }
 
-/* Writes the ids below `limit` that are allowed, ascending; returns how many. */
-int32_t vb_mask_list(const uint64_t *allowed, int32_t limit, int32_t *id);
 /* XXH3-128 (canonical) of the bits as ceil(n_vocab/8) bytes, id 0 the lowest bit of the first. */
 void vb_mask_hash(const uint64_t *allowed, int32_t n_vocab, uint8_t hash[16]);
 /* VB_ERR_ARGUMENT for one that cannot be used with a vocabulary of n_vocab ids. */

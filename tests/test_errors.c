@@ -305,6 +305,12 @@ static int context_truncate(int how, vb_error *err) {
     return vb_context_truncate(rig.context, how == SUCCEED ? 1 : how ? -1 : 3, err);
 }
 
+static int context_keep(int how, vb_error *err) {
+    fill();
+    const int32_t rows[] = {0, how == SUCCEED ? 1 : how + 2};
+    return vb_context_keep(rig.context, 0, rows, 2, err);
+}
+
 static int context_copy(int how, vb_error *err) {
     fill();
     return vb_context_copy(rig.context, rig.context, how == SUCCEED ? 1 : how ? -1 : 3, err);
@@ -544,6 +550,7 @@ static const struct row {
     {"vb_eval", eval_one, false},
     {"vb_eval_many", eval_many, false},
     {"vb_context_truncate", context_truncate, false},
+    {"vb_context_keep", context_keep, false},
     {"vb_context_copy", context_copy, false},
     {"vb_oracle", oracle, false},
     {"vb_kernels_resolve", kernels_resolve, false},

@@ -213,10 +213,14 @@ static void test_shared_call(void **state) {
         eval(alone[s], tokens[s], LEN, want);
     }
     for (int i = 0; i < LEN; i++) { /* interleaved; the second sequence starts five rows later */
-        rows[n++] = (vb_row){.token = tokens[0][i], .position = i, .want = true, .cache = &shared[0]->cache};
+        rows[n++] = (vb_row){
+            .token = tokens[0][i], .position = i, .want = true, .cache = &shared[0]->cache, .slot = i};
         if (i >= 5)
-            rows[n++] = (vb_row){
-                .token = tokens[1][i - 5], .position = i - 5, .want = true, .cache = &shared[1]->cache};
+            rows[n++] = (vb_row){.token = tokens[1][i - 5],
+                                 .position = i - 5,
+                                 .want = true,
+                                 .cache = &shared[1]->cache,
+                                 .slot = i - 5};
     }
     assert_int_equal(vb_workspace_forward(shared[0]->scratch->workspace, rows, n, logits, NULL), 0);
     for (int i = 0; i < n; i++) {
