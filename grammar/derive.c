@@ -161,34 +161,29 @@ static bool known(const vbg_ir *ir, vbg_node n, bool *yes) {
     return *yes = (f & VBG_F_SOME) != 0, true;
 }
 
-/* Goes down the last one met first: a text is mostly found at the end of one path. */
+/* In the order in which they are met: a short text is found before a long loop is gone through. */
 static bool look(vbg_ir *ir, search *s, bool *yes) {
-    size_t *open = NULL, n_open = 0, room = 0;
     int n_reps;
     *yes = false;
-    if (!vb_grow((void **)&open, &room, 1, sizeof *open, "a search", &ir->error)) open[n_open++] = 0;
-    while (n_open && !ir->error.code && !*yes) {
-        const size_t i = open[--n_open];
+    for (size_t i = 0; i < s->n && !ir->error.code && !*yes; i++) {
         const uint8_t *reps = vbg_byte_classes(ir, &n_reps);
         for (int k = 0; k < n_reps && !*yes; k++) {
             const vbg_node d = vbg_derive(ir, s->node[i], reps[k]);
-            if (known(ir, d, yes)) {
-                for (size_t p = i; *yes; p = s->parent[p]) {
-                    ir->nodes[s->node[p]].flags |= VBG_F_SEEN | VBG_F_SOME;
-                    if (p == 0) break;
-                }
-            } else if (!met(ir, s, d, i)) {
-                if (vb_grow((void **)&open, &room, n_open + 1, sizeof *open, "a search", &ir->error)) break;
-                open[n_open++] = s->n - 1;
+            if (!known(ir, d, yes)) {
+                met(ir, s, d, i);
+                continue;
+            }
+            for (size_t p = i; *yes; p = s->parent[p]) {
+                ir->nodes[s->node[p]].flags |= VBG_F_SEEN | VBG_F_SOME;
+                if (p == 0) break;
             }
         }
         if (s->n > MAX_SEARCH)
-            vbg_ir_fail(
-                ir, VB_ERR_UNSUPPORTED,
-                "whether an intersection or an exclusion has a text takes more than %d states to find out",
-                MAX_SEARCH);
+            vbg_ir_fail(ir, VB_ERR_UNSUPPORTED,
+                        "whether an intersection or an exclusion has a text takes more than %d states to "
+                        "find out",
+                        MAX_SEARCH);
     }
-    free(open);
     return !ir->error.code;
 }
 
