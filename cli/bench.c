@@ -35,9 +35,11 @@ typedef struct bench {
     char *file_text;
     uint64_t read_bytes;             /* weights that one token reads */
     double experts[MOST_TOKENS + 1]; /* distinct ones of a layer that a call of so many tokens reads */
-    double decode[MOST_LIST], prompt_rate[MOST_LIST], cost[MOST_TOKENS + 1], draft_token;
-    spec_run *runs; /* (1 + gammas.n) */
-    int32_t *alone; /* (reps, n_predict) tokens */
+    double decode[MOST_LIST], prompt_rate[MOST_LIST], draft_token;
+    double costs[MOST_LIST][MOST_TOKENS + 1]; /* by position */
+    const double *cost;                       /* behind the first one */
+    spec_run *runs;                           /* (1 + gammas.n) */
+    int32_t *alone;                           /* (reps, n_predict) tokens */
     double peak_rss;
     cli_bandwidth bandwidth;
 } bench;
@@ -149,10 +151,9 @@ static int measure_prompt(bench *b) {
 
 /* T = 1 .. 16 in turn, not one T after the other, so that a slow moment of the machine does not fall on one T
  * alone. */
-static int measure_cost(bench *b) {
+static int measure_cost(bench *b, int at, double *cost) {
     double times[MOST_TOKENS + 1][MOST_REPS];
-    const int at = b->positions.at[0];
-    progress("1 to 16 tokens together");
+    progress("1 to 16 tokens together, behind %d", at);
     int rc = fill(b, b->session.context, at), reps = -1; /* the first round warms up */
     for (const double begin = cli_now(); more(reps, b->reps, begin) && !rc; reps++)
         for (int t = 1; t <= MOST_TOKENS && !rc; t++) {
@@ -165,7 +166,14 @@ static int measure_cost(bench *b) {
                 b->experts[t] =
                     (double)(after.experts - before.experts) / (double)(after.layers - before.layers);
         }
-    for (int t = 1; t <= MOST_TOKENS && !rc; t++) b->cost[t] = median(times[t], reps);
+    for (int t = 1; t <= MOST_TOKENS && !rc; t++) cost[t] = median(times[t], reps);
+    return rc;
+}
+
+static int measure_costs(bench *b) {
+    int rc = CLI_OK;
+    b->cost = b->costs[0];
+    for (int i = b->positions.n; i-- > 0 && !rc;) rc = measure_cost(b, b->positions.at[i], b->costs[i]);
     return rc;
 }
 
@@ -368,6 +376,22 @@ static json_t *by_number(const list *l, const double *values) {
     return o;
 }
 
+/* Position -> T -> c(T)/c(1). */
+static json_t *costs_json(const bench *b) {
+    json_t *o = json_object();
+    char key[16];
+    for (int i = 0; i < b->positions.n; i++) {
+        json_t *cost = json_object();
+        for (int t = 1; t <= MOST_TOKENS; t++) {
+            snprintf(key, sizeof key, "%d", t);
+            json_object_set_new(cost, key, cli_json_real(b->costs[i][t] / b->costs[i][1]));
+        }
+        snprintf(key, sizeof key, "%d", b->positions.at[i]);
+        json_object_set_new(o, key, cost);
+    }
+    return o;
+}
+
 static json_t *speculation_json(const bench *b) {
     if (!b->runs) return json_null();
     json_t *o = json_object();
@@ -430,6 +454,7 @@ static json_t *result_json(const bench *b) {
                                   b->positions.at[0], "by_position", by_number(&b->positions, rates)));
     json_object_set_new(o, "prompt", by_number(&b->lengths, b->prompt_rate));
     json_object_set_new(o, "cost", cost);
+    json_object_set_new(o, "cost_by_position", costs_json(b));
     json_object_set_new(o, "v", v);
     json_object_set_new(o, "seconds", seconds);
     json_object_set_new(o, "experts", experts_json(b));
@@ -549,6 +574,10 @@ static void print_result(const bench *b) {
     for (int t = 1; t <= MOST_TOKENS; t++) cli_outf("%6d", t);
     cli_outf("\nc(T)/c(1)        ");
     for (int t = 1; t <= MOST_TOKENS; t++) cli_outf("%6.2f", b->cost[t] / b->cost[1]);
+    for (int i = 1; i < b->positions.n; i++) {
+        cli_outf("\n  behind %-8d", b->positions.at[i]);
+        for (int t = 1; t <= MOST_TOKENS; t++) cli_outf("%6.2f", b->costs[i][t] / b->costs[i][1]);
+    }
     cli_outf("\nv(T)             ");
     for (int t = 1; t <= MOST_TOKENS; t++) cli_outf("%6.2f", against_bandwidth(b, b->cost[t]));
     if (vb_model_describe(s->target.model)->n_experts) cli_outf("\nexperts          ");
@@ -577,7 +606,7 @@ int cli_bench(cli_options *o) {
     cli_interrupt_install();
     int rc = prepare(b);
     if (!rc) rc = measure_decode(b);
-    if (!rc) rc = measure_cost(b);
+    if (!rc) rc = measure_costs(b);
     if (!rc) rc = measure_prompt(b);
     if (!rc) rc = measure_speculation(b);
     b->peak_rss = peak_rss(); /* before the memory that the bandwidth is measured on */

@@ -7,7 +7,7 @@ quick="--reps 1 --lengths 8 --at 8 -n 12 --bandwidth 10"
 verbatim bench -m "$target" -md "$draft" $quick --gammas 2,4 --json
 ok "bench --json" status_is 0
 ok "one object on one line" [ "$(wc -l <"$work/out")" = 1 ]
-for key in decode tokens_per_s bandwidth_share prompt cost v speculation memory bandwidth kernels; do
+for key in decode tokens_per_s bandwidth_share prompt cost cost_by_position v speculation memory bandwidth kernels; do
     ok "bench --json has $key" out_has "\"$key\":"
 done
 ok "c(1)/c(1) is 1" out_has '"cost":{"1":1.0,'
