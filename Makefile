@@ -69,9 +69,10 @@ TEST_TOOLS := $(TEST_TOOL_SRC:%.c=$(BUILD)/%)
 FUZZERS := $(FUZZ_SRC:%.c=$(BUILD)/%)
 EXAMPLES := $(EXAMPLE_SRC:%.c=$(BUILD)/%)
 BENCHES := $(BENCH_SRC:%.c=$(BUILD)/%)
-# Programs that take themselves to have AMX: its instructions are emulated where the CPU lacks them (tests/amx_emulator.c).
-AMX_TESTS := $(if $(findstring x86_64-linux,$(shell $(CC) -dumpmachine 2>/dev/null)),\
-    $(BUILD)/tests/amx/test_checkkern $(BUILD)/tests/amx/verbatim)
+# Programs that take themselves to have AMX or AVX-VNNI: these instructions are emulated where the CPU lacks them
+# (tests/amx_emulator.c, tests/vnni_emulator.c).
+EMULATED_TESTS := $(if $(findstring x86_64-linux,$(shell $(CC) -dumpmachine 2>/dev/null)),\
+    $(foreach d,amx vnni,$(BUILD)/tests/$(d)/test_checkkern $(BUILD)/tests/$(d)/verbatim))
 # Offload backends are libraries of their own: OpenBLAS's is built where it is installed, the others are for the tests.
 OPENBLAS := $(BUILD)/bin/verbatim-openblas.so
 PLUGINS := $(patsubst %.c,$(BUILD)/%.so,$(wildcard tests/plugins/*.c)) \
@@ -166,13 +167,15 @@ $(CLI): $(CLI_OBJ) $(TOOL_LIB) $(LIB)
 $(TESTS): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_LIB) $(TOOL_LIB) $(LIB)
 	$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDFLAGS) $(TEST_LIBS) $(TOOL_LIBS) $(LIBS)
 
-WITH_AMX = -Wl,--wrap=vb_cpu_features
-$(BUILD)/tests/amx/test_checkkern: $(BUILD)/tests/test_checkkern.o $(BUILD)/tests/amx_emulator.o $(TEST_LIB) $(TOOL_LIB) $(LIB)
+CLAIMED = -Wl,--wrap=vb_cpu_features
+$(BUILD)/tests/amx/test_checkkern $(BUILD)/tests/vnni/test_checkkern: $(BUILD)/tests/%/test_checkkern: \
+    $(BUILD)/tests/test_checkkern.o $(BUILD)/tests/%_emulator.o $(TEST_LIB) $(TOOL_LIB) $(LIB)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(WITH_AMX) $^ -o $@ $(LDFLAGS) $(TEST_LIBS) $(TOOL_LIBS) $(LIBS)
-$(BUILD)/tests/amx/verbatim: $(CLI_OBJ) $(BUILD)/tests/amx_emulator.o $(TOOL_LIB) $(LIB)
+	$(CC) $(ALL_CFLAGS) $(CLAIMED) $^ -o $@ $(LDFLAGS) $(TEST_LIBS) $(TOOL_LIBS) $(LIBS)
+$(BUILD)/tests/amx/verbatim $(BUILD)/tests/vnni/verbatim: $(BUILD)/tests/%/verbatim: \
+    $(CLI_OBJ) $(BUILD)/tests/%_emulator.o $(TOOL_LIB) $(LIB)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(WITH_AMX) $^ -o $@ $(LDFLAGS) $(TOOL_LIBS) $(EDIT_LIBS) $(LIBS)
+	$(CC) $(ALL_CFLAGS) $(CLAIMED) $^ -o $@ $(LDFLAGS) $(TOOL_LIBS) $(EDIT_LIBS) $(LIBS)
 
 # What writes small models; without the rest of the tests' archive, which needs the tests' libraries.
 GGUF_WRITER = $(BUILD)/tests/gguf_writer.o $(BUILD)/tests/gguf_models.o
@@ -219,7 +222,7 @@ libverbatim.a: build/libverbatim.a
 
 objects: $(ALL_SRC:%.c=$(BUILD)/%.o)
 examples: $(EXAMPLES)
-programs: all $(TESTS) $(AMX_TESTS) $(TEST_TOOLS) $(PLUGINS) $(PRELOADS) $(EXAMPLES) $(CLI) $(LIB)
+programs: all $(TESTS) $(EMULATED_TESTS) $(TEST_TOOLS) $(PLUGINS) $(PRELOADS) $(EXAMPLES) $(CLI) $(LIB)
 
 # ---------------------------------------------------------------------------------------------------- tests
 

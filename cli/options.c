@@ -182,7 +182,8 @@ const cli_option CLI_OPTIONS[] = {
      COMPUTE | CMD_SERVE, CLI_CHOICE, AT(activations), 0, 0, "q8|q16"},
     {"--kv|--kv-type", "TYPE", "precision of the KV cache: f16 (default) or f32", COMPUTE | CMD_SERVE,
      CLI_CHOICE, AT(kv), 0, 0, "f16|f32"},
-    {"--kernels", "NAME", "auto (default), ref, avx2, avx512, amx, neon. The output does not depend on it",
+    {"--kernels", "NAME",
+     "auto (default), ref, avx2, avxvnni, avx512, amx, neon. The output does not depend on it",
      COMPUTE | CMD_SERVE, CLI_STRING, AT(kernels), 0, 0, NULL},
     {"--repack", "WHEN",
      "on: interleave quantised weights in memory once, which costs a second per gigabyte or so at the start; "

@@ -78,7 +78,7 @@ INLINE ivec tile_sum(tile_sums sums[4], int which, int planes, int t, const int3
 /* As many of the tile's tokens as fill sixteens. Returns their number. */
 INLINE int wide_group(vb_type type, int planes, const quads *w, const scales *s, const vb_tile *x,
                       size_t record, fvec *acc) {
-    const bool halves = vb_format_halves(type), start = starts_from_record(type);
+    const bool halves = vb_format_halves(type), start = starts_from_record(type, planes);
     _Alignas(64) tile_sums sums[4];
     if (x->tokens < WIDE_FROM) return 0;
     TILE_LOAD(6, w->u, sizeof w->u[0]);
@@ -91,7 +91,7 @@ INLINE int wide_group(vb_type type, int planes, const quads *w, const scales *s,
             const records one = {NULL, r.a + i, r.b + i, r.d + i};
             ivec isum = tile_sum(sums, 0, planes, i, start ? r.a : NULL), half = i_zero();
             if (halves) half = tile_sum(sums, 1, planes, i, start ? r.b : NULL);
-            float_step(type, 1, &isum, &half, s, &one, acc + t + i);
+            float_step(type, 1, planes, &isum, &half, s, &one, acc + t + i);
         }
     }
     return t;

@@ -38,6 +38,14 @@ static bool all(uint32_t reg, uint32_t bits) {
     return (reg & bits) == bits;
 }
 
+/* Leaf 7, sub-leaf 1, which CPUs have whose sub-leaf 0 says so in EAX; bit 4 of its EAX. */
+static bool has_avx_vnni(void) {
+    enum { AVX_VNNI = 1 << 4 };
+    uint32_t a, b, c, d;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || a < 1) return false;
+    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && all(a, AVX_VNNI);
+}
+
 unsigned vb_cpu_features(void) {
     uint32_t a, b, c, d;
     if (!__get_cpuid(1, &a, &b, &c, &d)) return 0;
@@ -45,12 +53,13 @@ unsigned vb_cpu_features(void) {
     const uint64_t saved = xcr0();
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return 0;
     if ((saved & 0x06) != 0x06 || !all(b, bit_AVX2)) return 0;
-    if ((saved & 0xe6) != 0xe6) return VB_CPU_AVX2;
+    const unsigned found = VB_CPU_AVX2 | (has_avx_vnni() ? VB_CPU_AVXVNNI : 0);
+    if ((saved & 0xe6) != 0xe6) return found;
     if (!all(b, bit_AVX512F | bit_AVX512BW | bit_AVX512VL | bit_AVX512DQ) || !all(c, bit_AVX512VNNI))
-        return VB_CPU_AVX2;
+        return found;
     enum { TILE = 1 << 24, INT8 = 1 << 25, TILES_SAVED = 0x60000 };
     const bool amx = all(d, TILE | INT8) && (saved & TILES_SAVED) == TILES_SAVED && system_lends_tiles();
-    return VB_CPU_AVX2 | VB_CPU_AVX512 | (amx ? VB_CPU_AMX : 0);
+    return found | VB_CPU_AVX512 | (amx ? VB_CPU_AMX : 0);
 }
 
 #elif defined(__aarch64__)
@@ -114,9 +123,15 @@ unsigned vb_cpu_features(void) {
 
 const char *vb_cpu_describe(void) {
     const unsigned found = vb_cpu_features();
-    if (found & VB_CPU_AMX) return "AVX2 with FMA and F16C, AVX-512 (F, BW, VL, DQ) with VNNI, AMX with INT8";
-    if (found & VB_CPU_AVX512) return "AVX2 with FMA and F16C, AVX-512 (F, BW, VL, DQ) with VNNI";
-    if (found & VB_CPU_AVX2) return "AVX2 with FMA and F16C";
+    if (found & VB_CPU_AVX2) {
+        static const char *const words[2][3] = {
+            {"AVX2 with FMA and F16C", "AVX2 with FMA and F16C, AVX-512 (F, BW, VL, DQ) with VNNI",
+             "AVX2 with FMA and F16C, AVX-512 (F, BW, VL, DQ) with VNNI, AMX with INT8"},
+            {"AVX2 with FMA and F16C, AVX-VNNI",
+             "AVX2 with FMA and F16C, AVX-VNNI, AVX-512 (F, BW, VL, DQ) with VNNI",
+             "AVX2 with FMA and F16C, AVX-VNNI, AVX-512 (F, BW, VL, DQ) with VNNI, AMX with INT8"}};
+        return words[(found & VB_CPU_AVXVNNI) != 0][found & VB_CPU_AMX ? 2 : (found & VB_CPU_AVX512) != 0];
+    }
     if (!(found & VB_CPU_NEON)) return "nothing that kernels are written for";
     if ((found & VB_CPU_DOTPROD) && (found & VB_CPU_I8MM)) return "NEON, DotProd, I8MM";
     return found & VB_CPU_DOTPROD ? "NEON, DotProd" : found & VB_CPU_I8MM ? "NEON, I8MM" : "NEON";

@@ -18,6 +18,11 @@ static const set sets[] = {
     {&vb_kernels_ref, 0, NULL},
 #if VB_X86
     {&vb_kernels_avx2, VB_CPU_AVX2, vb_pack_avx2},
+#endif
+#if VB_AVXVNNI
+    {&vb_kernels_avxvnni, VB_CPU_AVX2 | VB_CPU_AVXVNNI, vb_pack_avxvnni},
+#endif
+#if VB_X86
     {&vb_kernels_avx512, VB_CPU_AVX2 | VB_CPU_AVX512, vb_pack_avx512},
 #endif
 #if VB_AMX

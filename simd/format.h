@@ -12,7 +12,10 @@ typedef enum vb_tile_kind {
     VB_TILE_OFFSET, /* a = -offset*(s[0] + s[1]): what the unsigned storage of weights added too much */
     VB_TILE_FLOAT,  /* a = the bits of (float)(s[0] + s[1]), which is exact: the minimum's factor */
     VB_TILE_HALVES, /* a = -offset*s[0], b = -offset*s[1]: the halves have scales of their own */
-    VB_TILE_SUMS    /* a = s[0], b = s[1]: and minimums of their own */
+    VB_TILE_SUMS,   /* a = s[0], b = s[1]: and minimums of their own */
+    /* For the last two, of one plane, where a set of kernels has another use for the sums: */
+    VB_TILE_FLOATS, /* a, b = the bits of (float)s[0], (float)s[1] */
+    VB_TILE_PAIRS   /* a = s[0] and, in the upper half of the word, s[1] */
 } vb_tile_kind;
 
 typedef struct vb_format {

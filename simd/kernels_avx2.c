@@ -16,6 +16,7 @@
 #pragma GCC target("avx2,fma,f16c")
 #endif
 
+#define VB_AVX2_VNNI 0
 #include "simd/vec_avx2.h"
 #include "simd/vec.h"
 

@@ -9,7 +9,7 @@
 /* Group g of the block at p for all tokens, whose records start at `record`. */
 INLINE void group(vb_type type, int planes, const uint8_t *p, const int g, const scales *block,
                   const vb_tile *x, size_t record, fvec *acc) {
-    const scales s = group_scales(type, p, *block, g);
+    const scales s = scales_for(type, planes, group_scales(type, p, *block, g));
     quads w;
     unpack(type, p, g, w.u);
     prepare(&w, bits_of(type), 0, 8);
@@ -108,6 +108,8 @@ static void slice_mapped(slice_fn *fn, const vb_matrix *w, int row, int g0, cons
 static void matmul(slice_fn *fn, const vb_matrix *w, const vb_acts *x, int row0, int row1, float *y,
                    size_t ldy) {
     const int groups = w->cols / 32;
+    const vb_tile_start start = {kind_of(w->type, x->planes), offset_of(w->type),
+                                 biased(w->type, x->planes) ? BIAS : 0};
     vb_tile *tile = vb_tile_own();
     fvec acc[VB_TILE_TOKENS * (VB_LANES / ROWS)];
     wide_open(vb_format_halves(w->type), x->rows);
@@ -115,8 +117,7 @@ static void matmul(slice_fn *fn, const vb_matrix *w, const vb_acts *x, int row0,
         const int tokens = x->rows - t0 < VB_TILE_TOKENS ? x->rows - t0 : VB_TILE_TOKENS;
         const int most = vb_tile_groups(tokens, x->planes);
         for (int g0 = 0; g0 < groups; g0 += most) {
-            vb_tile_fill(tile, x, t0, tokens, g0, groups - g0 < most ? groups - g0 : most, kind_of(w->type),
-                         offset_of(w->type));
+            vb_tile_fill(tile, x, t0, tokens, g0, groups - g0 < most ? groups - g0 : most, start);
             for (int row = row0 / VB_LANES * VB_LANES; row < row1; row += VB_LANES) {
                 float *out = y + (size_t)t0 * ldy + row;
                 move_rows(tile, acc, out, ldy, row0 - row, row1 - row, g0 == 0 ? CLEAR : LOAD);

@@ -12,6 +12,15 @@
 #define VB_X86 0
 #endif
 
+/* AVX-VNNI: compilers that know it. */
+#if VB_X86 && defined(__clang__)
+#define VB_AVXVNNI (__clang_major__ >= 12)
+#elif VB_X86
+#define VB_AVXVNNI (__GNUC__ >= 11)
+#else
+#define VB_AVXVNNI 0
+#endif
+
 /* AMX: compilers that know it, and Linux, which has to be asked for the tiles' registers. */
 #if VB_X86 && defined(__linux__) && defined(__clang__)
 #define VB_AMX (__clang_major__ >= 12)
@@ -75,6 +84,10 @@ vb_pack_fn *vb_packer(const vb_kernels *set);
 #if VB_X86
 extern const vb_kernels vb_kernels_avx2, vb_kernels_avx512;
 vb_pack_fn vb_pack_avx2, vb_pack_avx512;
+#endif
+#if VB_AVXVNNI
+extern const vb_kernels vb_kernels_avxvnni;
+vb_pack_fn vb_pack_avxvnni;
 #endif
 #if VB_AMX
 extern const vb_kernels vb_kernels_amx;

@@ -27,8 +27,14 @@ typedef struct vb_tile {
 vb_tile *vb_tile_own(void);
 /* Most groups, a multiple of 8, that fit with so many tokens (at most VB_TILE_TOKENS). */
 int vb_tile_groups(int tokens, int planes);
+/* What the words a and b of a record hold; bias is added to those of VB_TILE_OFFSET and VB_TILE_HALVES. */
+typedef struct vb_tile_start {
+    vb_tile_kind kind;
+    int offset;
+    int32_t bias;
+} vb_tile_start;
 /* Copies tokens [t0, t0 + tokens), groups [g0, g0 + groups). */
-void vb_tile_fill(vb_tile *tile, const vb_acts *x, int t0, int tokens, int g0, int groups, vb_tile_kind kind,
-                  int offset);
+void vb_tile_fill(vb_tile *tile, const vb_acts *x, int t0, int tokens, int g0, int groups,
+                  vb_tile_start start);
 
 #endif

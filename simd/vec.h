@@ -16,7 +16,9 @@
 
 VB_NUMBER(ROWS, ROWS > 0 && VB_LANES % ROWS == 0);                     /* rows in a vector */
 VB_NUMBER(SIGNED_WEIGHTS, SIGNED_WEIGHTS == 0 || SIGNED_WEIGHTS == 1); /* dot() wants 8-bit weights signed */
-VB_NUMBER(STEP, STEP >= 1 && STEP <= 8);                               /* tokens side by side in step() */
+VB_NUMBER(SCALED, SCALED == 0 || SCALED == 1);  /* dot() multiplies by scales of int16 on the way */
+VB_NUMBER(BIASED, BIASED == 0 || BIASED == 1);  /* sums of one plane become floats by a subtraction */
+VB_NUMBER(STEP, STEP >= 1 && STEP <= 8);        /* tokens side by side in step() */
 VB_NUMBER(QUADS, QUADS >= 1 && 4 % QUADS == 0); /* of a group at a time, where several groups share words */
 VB_NUMBER(ivec, sizeof(ivec) == 4 * ROWS);
 VB_NUMBER(fvec, sizeof(fvec) == 4 * ROWS);
@@ -34,6 +36,8 @@ VB_WORD(ivec, i_add, (ivec a, ivec b)); /* int32, wrapping */
 VB_WORD(ivec, i_sub, (ivec a, ivec b));
 VB_WORD(ivec, i_sub8, (ivec a, ivec b)); /* bytes, wrapping */
 VB_WORD(ivec, i_mul, (ivec a, ivec b));  /* the low 32 bits */
+/* x[0]*y[0] + x[1]*y[1] of the two signed int16 of each lane */
+VB_WORD(ivec, i_mul_pairs, (ivec a, ivec b));
 VB_WORD(ivec, i_right, (ivec a, int n)); /* unsigned lanes, 0 <= n < 32 */
 VB_WORD(ivec, i_left, (ivec a, int n));
 VB_WORD(ivec, i_right_signed, (ivec a, int n));
@@ -51,6 +55,7 @@ VB_WORD(fvec, f_zero, (void));
 VB_WORD(fvec, f_of_int, (ivec a));  /* rounded to nearest even */
 VB_WORD(fvec, f_of_bits, (ivec a)); /* the same bits */
 VB_WORD(fvec, f_mul, (fvec a, fvec b));
+VB_WORD(fvec, f_sub, (fvec a, fvec b));
 VB_WORD(fvec, f_fma, (fvec a, fvec b, fvec c)); /* a*b + c, rounded once */
 VB_WORD(fvec, f_fms, (fvec a, fvec b, fvec c)); /* a*b - c, rounded once */
 VB_WORD(fvec, f_halves, (const uint8_t *p));    /* ROWS float16 side by side */
@@ -64,11 +69,12 @@ VB_WORD(void, f_store_part, (float *p, fvec v, int from, int to));
  * [k0, k1) beside them; k0 and k1 are multiples of QUADS. */
 VB_NUMBER(quads, sizeof(((quads *)0)->u) == 8 * sizeof(ivec));
 VB_WORD(void, prepare, (quads * w, int bits, int k0, int k1));
-/* acc[i] += sum over quads [k0, k1) of w*x, exactly, for n tokens whose 8 words of 4 signed bytes, |x| <=
- * 127, lie `stride` words apart. bits: of the weights, unsigned, or signed where they are 8 and
- * SIGNED_WEIGHTS. */
+/* acc[i] += sum over quads [k0, k1) of w*x, exactly, for n tokens whose 8 words of 4 signed bytes lie
+ * `stride` words apart, |x| <= 127. bits: of the weights, unsigned, or signed where they are 8 and
+ * SIGNED_WEIGHTS. scale: NULL, or where SCALED a factor of the sum, in both int16 of each lane. */
 VB_WORD(void, dot,
-        (const int n, ivec *acc, const quads *w, int bits, const int32_t *x, size_t stride, int k0, int k1));
+        (const int n, ivec *acc, const quads *w, int bits, const ivec *scale, const int32_t *x, size_t stride,
+         int k0, int k1));
 
 /* Four words of ROWS rows, row r at p + r*row_bytes, to four vectors of one word of each row. */
 VB_WORD(void, interleave4, (const uint8_t *p, size_t row_bytes, ivec out[4]));

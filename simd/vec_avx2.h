@@ -1,6 +1,6 @@
-/* vec_avx2.h - what matmul_body.h, float_body.h and ops_body.h are written in, for AVX2 with FMA and F16C.
- * The names are those of vec_avx512.h; only kernels_avx2.c includes this file, with the instruction set
- * switched on. */
+/* vec_avx2.h - the words of vec.h for AVX2 with FMA and F16C. VB_AVX2_VNNI says how four products per lane
+ * are added: 0 by vpmaddubsw and vpmaddwd, 1 by vpdpbusd (AVX-VNNI). kernels_avx2.c and kernels_avxvnni.c
+ * include this file, with the instruction set switched on. */
 #ifndef VB_VEC_AVX2_H
 #define VB_VEC_AVX2_H
 
@@ -9,10 +9,12 @@
 /* ------------------------------------------------------------------- rows of weights: one int32 lane each */
 
 enum {
-    ROWS = 8,           /* rows in a vector */
-    SIGNED_WEIGHTS = 1, /* dot() wants 8-bit weights signed: maddubs saturates on large unsigned ones */
-    STEP = 2,           /* tokens side by side */
-    QUADS = 2           /* of a group at a time, where several groups share words */
+    ROWS = 8,                       /* rows in a vector */
+    SIGNED_WEIGHTS = !VB_AVX2_VNNI, /* maddubs saturates on large unsigned weights of 8 bits */
+    SCALED = !VB_AVX2_VNNI,
+    BIASED = VB_AVX2_VNNI,
+    STEP = 1, /* tokens side by side */
+    QUADS = 2 /* of a group at a time, where several groups share words */
 };
 typedef __m256i ivec; /* 8 int32, or 32 bytes */
 typedef __m256 fvec;
@@ -52,6 +54,9 @@ INLINE ivec i_sub8(ivec a, ivec b) {
 }
 INLINE ivec i_mul(ivec a, ivec b) {
     return _mm256_mullo_epi32(a, b);
+}
+INLINE ivec i_mul_pairs(ivec a, ivec b) {
+    return _mm256_madd_epi16(a, b);
 }
 INLINE ivec i_right(ivec a, int n) {
     return _mm256_srli_epi32(a, n);
@@ -104,6 +109,9 @@ INLINE fvec f_of_bits(ivec a) {
 INLINE fvec f_mul(fvec a, fvec b) {
     return _mm256_mul_ps(a, b);
 }
+INLINE fvec f_sub(fvec a, fvec b) {
+    return _mm256_sub_ps(a, b);
+}
 INLINE fvec f_fma(fvec a, fvec b, fvec c) {
     return _mm256_fmadd_ps(a, b, c);
 }
@@ -141,6 +149,52 @@ INLINE void f_store_part(float *p, fvec v, int from, int to) {
     if (to - from < ROWS) memcpy(p + from, all + from, (size_t)(to - from) * sizeof *p);
 }
 
+#if VB_AVX2_VNNI
+
+/* Weights of a group, as dot() wants them: 8 vectors of 4 values of each row. */
+typedef struct quads {
+    ivec u[8];
+} quads;
+INLINE void prepare(quads *w, int bits, int k0, int k1) {
+    (void)w;
+    (void)bits;
+    (void)k0;
+    (void)k1;
+}
+
+/* acc + four products of u (unsigned) and x (signed) in each lane: vpdpbusd in its VEX form. VB_VNNI_EVEX
+ * asks for the form that CPUs with AVX-512 have (AVX512VL and VNNI), to measure this set on one that lacks
+ * AVX-VNNI. */
+INLINE ivec dot_add(ivec acc, ivec u, ivec x) {
+#ifdef VB_VNNI_EVEX
+    __asm__("{evex} vpdpbusd %2, %1, %0" : "+x"(acc) : "x"(u), "x"(x));
+    return acc;
+#else
+    return _mm256_dpbusd_avx_epi32(acc, u, x);
+#endif
+}
+
+/* acc[i] + sum over quads [k0, k1) of w*x, for n tokens whose integers lie `stride` words apart. */
+INLINE void dot(const int n, ivec *acc, const quads *w, int bits, const ivec *scale, const int32_t *x,
+                size_t stride, int k0, int k1) {
+    (void)bits;
+    (void)scale;
+    VB_UNROLL
+    for (int i = 0; i < n; i++) {
+        const int32_t *at = x + (size_t)i * stride;
+        const int middle = k1 - k0 > 4 ? (k0 + k1) / 2 : k1;
+        ivec second = i_zero(); /* a chain of 8 is longer than what a CPU keeps in flight */
+        VB_UNROLL
+        for (int k = k0; k < middle; k++) {
+            acc[i] = dot_add(acc[i], w->u[k], i_set(at[k]));
+            if (middle < k1) second = dot_add(second, w->u[k + 4], i_set(at[k + 4]));
+        }
+        if (middle < k1) acc[i] = i_add(acc[i], second);
+    }
+}
+
+#else
+
 /* Weights of a group, as dot() wants them: 8 vectors of 4 values of each row; 8-bit ones also without their
  * sign. */
 typedef struct quads {
@@ -160,10 +214,10 @@ INLINE void prepare(quads *w, int bits, int k0, int k1) {
  * two products into an int16: u*|x| is at most 2*15*127 = 3810, 2*31*127 = 7874 or 2*63*127 = 16002, so that
  * 8, 4 or 2 of them add up below 32768; signed 8-bit weights give 2*128*127 = 32512, one at a time, with
  * their sign moved over to x. */
-INLINE void dot(const int n, ivec *acc, const quads *w, int bits, const int32_t *x, size_t stride, int k0,
-                int k1) {
+INLINE void dot(const int n, ivec *acc, const quads *w, int bits, const ivec *scale, const int32_t *x,
+                size_t stride, int k0, int k1) {
     const int fit = bits <= 4 ? 8 : bits == 5 ? 4 : bits == 6 ? 2 : 1, most = fit < k1 - k0 ? fit : k1 - k0;
-    const ivec ones = _mm256_set1_epi16(1);
+    const ivec by = scale ? *scale : _mm256_set1_epi16(1);
     VB_UNROLL
     for (int k = k0; k < k1; k += most) {
         VB_UNROLL
@@ -178,10 +232,12 @@ INLINE void dot(const int n, ivec *acc, const quads *w, int bits, const int32_t 
                 sum = j == 0 ? p : _mm256_add_epi16(sum, p);
                 IN_TURN(sum);
             }
-            acc[i] = i_add(acc[i], _mm256_madd_epi16(sum, ones));
+            acc[i] = i_add(acc[i], _mm256_madd_epi16(sum, by));
         }
     }
 }
+
+#endif
 
 /* Four words of 8 rows, row r at p + r*row_bytes, to four vectors of one word of each row. */
 INLINE ivec two_rows(const uint8_t *p, size_t apart) {

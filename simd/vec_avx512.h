@@ -11,8 +11,10 @@
 enum {
     ROWS = 16,          /* rows in a vector */
     SIGNED_WEIGHTS = 0, /* dot() wants unsigned weights of any size */
-    STEP = 2,           /* tokens side by side */
-    QUADS = 1           /* of a group at a time, where several groups share words */
+    SCALED = 0,
+    BIASED = 0,
+    STEP = 2, /* tokens side by side */
+    QUADS = 1 /* of a group at a time, where several groups share words */
 };
 typedef __m512i ivec; /* 16 int32, or 64 bytes */
 typedef __m512 fvec;
@@ -52,6 +54,9 @@ INLINE ivec i_sub8(ivec a, ivec b) {
 }
 INLINE ivec i_mul(ivec a, ivec b) {
     return _mm512_mullo_epi32(a, b);
+}
+INLINE ivec i_mul_pairs(ivec a, ivec b) {
+    return _mm512_madd_epi16(a, b);
 }
 INLINE ivec i_right(ivec a, int n) {
     return _mm512_srli_epi32(a, (unsigned)n);
@@ -95,6 +100,9 @@ INLINE fvec f_of_bits(ivec a) {
 }
 INLINE fvec f_mul(fvec a, fvec b) {
     return _mm512_mul_ps(a, b);
+}
+INLINE fvec f_sub(fvec a, fvec b) {
+    return _mm512_sub_ps(a, b);
 }
 INLINE fvec f_fma(fvec a, fvec b, fvec c) {
     return _mm512_fmadd_ps(a, b, c);
@@ -149,8 +157,9 @@ INLINE ivec dot_word(ivec acc, ivec u, const int32_t *word) {
 
 /* acc[i] + sum over quads [k0, k1) of w*x, for n tokens whose integers lie `stride` words apart. bits: of the
  * weights. */
-INLINE void dot(const int n, ivec *acc, const quads *w, int bits, const int32_t *x, size_t stride, int k0,
-                int k1) {
+INLINE void dot(const int n, ivec *acc, const quads *w, int bits, const ivec *scale, const int32_t *x,
+                size_t stride, int k0, int k1) {
+    (void)scale;
     VB_UNROLL
     for (int k = k0; k < k1; k++) {
         VB_UNROLL

@@ -9,8 +9,10 @@
 /* ------------------------------------------------------------------- rows of weights: one int32 lane each */
 
 enum {
-    ROWS = 4,                   /* rows in a vector */
-    SIGNED_WEIGHTS = 1,         /* dot() takes signed bytes; weights below 8 bits fit them as they are */
+    ROWS = 4,           /* rows in a vector */
+    SIGNED_WEIGHTS = 1, /* dot() takes signed bytes; weights below 8 bits fit them as they are */
+    SCALED = 0,
+    BIASED = 0,
     STEP = VB_NEON_DOT ? 4 : 2, /* tokens side by side */
     QUADS = 4                   /* of a group at a time, where several groups share words */
 };
@@ -62,6 +64,10 @@ INLINE ivec i_sub8(ivec a, ivec b) {
 INLINE ivec i_mul(ivec a, ivec b) {
     return vmulq_u32(a, b);
 }
+INLINE ivec i_mul_pairs(ivec a, ivec b) {
+    const int16x8_t x = vreinterpretq_s16_u32(a), y = vreinterpretq_s16_u32(b);
+    return u32(vpaddq_s32(vmull_s16(vget_low_s16(x), vget_low_s16(y)), vmull_high_s16(x, y)));
+}
 INLINE ivec i_right(ivec a, int n) {
     return a >> (uint32_t)n;
 }
@@ -111,6 +117,9 @@ INLINE fvec f_of_bits(ivec a) {
 }
 INLINE fvec f_mul(fvec a, fvec b) {
     return vmulq_f32(a, b);
+}
+INLINE fvec f_sub(fvec a, fvec b) {
+    return vsubq_f32(a, b);
 }
 INLINE fvec f_fma(fvec a, fvec b, fvec c) {
     return vfmaq_f32(c, a, b);
@@ -189,8 +198,9 @@ INLINE void dot_pair(ivec *acc, const quads *w, const int32_t *x, size_t stride,
 }
 #endif
 
-INLINE void dot(const int n, ivec *acc, const quads *w, int bits, const int32_t *x, size_t stride, int k0,
-                int k1) {
+INLINE void dot(const int n, ivec *acc, const quads *w, int bits, const ivec *scale, const int32_t *x,
+                size_t stride, int k0, int k1) {
+    (void)scale;
     (void)bits;
 #if VB_NEON_DOT == 2
     if (n % 2 == 0) {
@@ -217,8 +227,9 @@ INLINE void dot(const int n, ivec *acc, const quads *w, int bits, const int32_t 
 
 /* A 16-bit lane holds a sum of products: at most 8*31*127 = 31496, 4*63*127 = 32004, or 2*128*127 = 32512 of
  * signed 8-bit weights (|x| <= 127). */
-INLINE void dot(const int n, ivec *acc, const quads *w, int bits, const int32_t *x, size_t stride, int k0,
-                int k1) {
+INLINE void dot(const int n, ivec *acc, const quads *w, int bits, const ivec *scale, const int32_t *x,
+                size_t stride, int k0, int k1) {
+    (void)scale;
     const int fit = bits <= 5 ? 8 : bits == 6 ? 4 : 2, most = fit < k1 - k0 ? fit : k1 - k0;
     VB_UNROLL
     for (int i = 0; i < n; i++) {

@@ -7,6 +7,7 @@
 typedef struct scales {
     fvec d, m;           /* d_w and m_w */
     ivec s0, s1, n0, n1; /* multipliers of the two halves of the group, where the format has them */
+    fvec f0, f1, g0, g1; /* and these as floats, where step() wants them so */
 } scales;
 
 INLINE ivec mask8(ivec v, int bits) {

@@ -11,6 +11,7 @@
 
 #if VB_AMX
 #include "simd/cpu.h"
+#include "tests/emulator.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -18,9 +19,6 @@
 #include <string.h>
 #include <ucontext.h>
 #include <unistd.h>
-
-unsigned __real_vb_cpu_features(void);
-unsigned __wrap_vb_cpu_features(void);
 
 enum { TILES = 8, ROWS = 16, BYTES = 64 };
 
@@ -33,16 +31,8 @@ typedef struct tile {
 static _Thread_local tile tiles[TILES];
 static _Thread_local bool configured;
 
-/* In a signal handler: nothing but write(). */
-static void stop(const char *why) {
-    static const char first[] = "AMX emulator: ";
-    ssize_t n = write(2, first, sizeof first - 1);
-    n += write(2, why, strlen(why));
-    n += write(2, "\n", 1);
-    _exit(n > 0 ? 70 : 71);
-}
 static void require(bool holds, const char *why) {
-    if (!holds) stop(why);
+    if (!holds) emulator_stop("AMX emulator: ", why);
 }
 
 /* ---------------------------------------------------------------------- what the instructions do */
@@ -99,48 +89,6 @@ static void dot(tile *c, const tile *a, const tile *b) {
 
 /* ---------------------------------------------------------------------- what the instructions are */
 
-static uint64_t reg(const ucontext_t *u, int number) {
-    static const int order[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
-                                  REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15};
-    return (uint64_t)u->uc_mcontext.gregs[order[number]];
-}
-
-/* VEX: c4, then R' X' B' mmmmm, then W vvvv' L pp; ' marks inverted bits. */
-typedef struct decoded {
-    uint8_t opcode, modrm;
-    int prefix; /* pp: 0 none, 1 66, 2 f3, 3 f2 */
-    int x, b;   /* 8 or 0, upper bits of index and base */
-    int vvvv;
-    const uint8_t *rest; /* behind ModRM */
-} decoded;
-
-/* Base and, where there is a SIB byte, index and scale. Moves d->rest behind the operand. */
-static uint8_t *address(decoded *d, const ucontext_t *u, ptrdiff_t *index) {
-    const int mod = d->modrm >> 6, rm = d->modrm & 7;
-    uint64_t base;
-    bool wide = mod == 2;
-    *index = 0;
-    if (rm == 4) {
-        const uint8_t sib = *d->rest++;
-        const int i = (sib >> 3 & 7) + d->x;
-        if (i != 4) *index = (ptrdiff_t)(reg(u, i) << (sib >> 6));
-        wide = wide || (mod == 0 && (sib & 7) == 5);
-        base = mod == 0 && (sib & 7) == 5 ? 0 : reg(u, (sib & 7) + d->b);
-    } else if (mod == 0 && rm == 5) { /* relative to the next instruction; none here has an immediate */
-        wide = true;
-        base = (uint64_t)(uintptr_t)(d->rest + 4);
-    } else {
-        base = reg(u, rm + d->b);
-    }
-    int32_t wide_by = 0;
-    if (wide) {
-        memcpy(&wide_by, d->rest, 4);
-        d->rest += 4;
-    }
-    const int64_t by = mod == 1 ? (int8_t)*d->rest++ : wide_by;
-    return (uint8_t *)(uintptr_t)(base + (uint64_t)by); /* NOLINT(performance-no-int-to-ptr) */
-}
-
 /* Does the instruction at d; false if it is none of AMX's that are known here. */
 static bool emulate(decoded *d, const ucontext_t *u) {
     const int to = d->modrm >> 3 & 7;
@@ -170,15 +118,11 @@ static bool emulate(decoded *d, const ucontext_t *u) {
 
 static void handler(int signal_number, siginfo_t *info, void *context) {
     ucontext_t *u = context;
-    const uint8_t *p =
-        (const uint8_t *)(uintptr_t)u->uc_mcontext.gregs[REG_RIP]; /* NOLINT(performance-no-int-to-ptr) */
+    decoded d;
     (void)info;
-    if (p[0] == 0xc4 && (p[1] & 31) == 2) {
-        decoded d = {p[3], p[4], p[2] & 3, p[1] & 0x40 ? 0 : 8, p[1] & 0x20 ? 0 : 8, ~p[2] >> 3 & 15, p + 5};
-        if (emulate(&d, u)) {
-            u->uc_mcontext.gregs[REG_RIP] = (greg_t)(uintptr_t)d.rest;
-            return;
-        }
+    if (decode(u, &d) && emulate(&d, u)) {
+        u->uc_mcontext.gregs[REG_RIP] = (greg_t)(uintptr_t)d.rest;
+        return;
     }
     signal(signal_number, SIG_DFL); /* a stray instruction ends the program as it would without us */
 }

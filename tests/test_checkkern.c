@@ -2,7 +2,8 @@
  * (P1). One test per set and kernel. Inputs and outputs end at unreadable pages, and outputs are compared
  * with all that surrounds them.
  *
- *   test_checkkern [--seed N] [--rounds N] [--set NAME]      the seed of a failure is printed with it
+ *   test_checkkern [--seed N] [--rounds N] [--set NAME]      the seed of a failure is printed with it;
+ *                                                            0 rounds: a sample of the matrices
  *   test_checkkern --bench [...]                speeds (checkkern_bench.c)
  *
  * Not covered, because undefined by the contract: NaN and infinite inputs of all kernels but quantize, which
@@ -24,7 +25,7 @@
 #include <cmocka.h>
 
 static uint64_t seed = 1;
-static int rounds = 1;
+static int rounds = 1; /* 0: a sample of the matrices, for emulated instructions */
 
 typedef struct check {
     char name[64];
@@ -108,11 +109,22 @@ static void matmul_shape(const check *c, int rows, int cols, int tokens, gw_rng 
     ck_release();
 }
 
+/* Every style, and several tokens at a time, on few and small matrices. */
+static void matmul_sample(const check *c) {
+    gw_rng rng = start(c, 0);
+    const int cols = vb_type_block_values((int)c->type) == 1 ? 40 : 256;
+    for (int i = 0; i < CK_WEIGHTS_STYLES * CK_ACTS_STYLES; i += CK_ACTS_STYLES + 1)
+        matmul_shape(c, 3, cols, 1, &rng, (ck_weights_style)(i / CK_ACTS_STYLES),
+                     (ck_acts_style)(i % CK_ACTS_STYLES));
+    matmul_shape(c, 17, cols, 5, &rng, CK_NORMAL, CK_GAUSS);
+}
+
 static void test_matmul(void **state) {
     const check *c = *state;
     const int values = vb_type_block_values((int)c->type);
     vb_cpu_features(); /* the emulator of tests/amx takes SIGILL back from cmocka */
     const int unit = values == 1 ? 1 : values;
+    if (rounds == 0) matmul_sample(c);
     for (int round = 0; round < rounds; round++) {
         gw_rng rng = start(c, round);
         for (int tokens = 1; tokens <= 33; tokens++) /* every T, every style */
