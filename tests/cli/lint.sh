@@ -118,8 +118,8 @@ if [ -n "$set" ] && command -v "$cc" >/dev/null 2>&1; then
     ok "a set that calls a word otherwise" names v16_neg
     words 's/^INLINE ivec i_set8(int x)/INLINE ivec i_set8(short x)/'
     ok "a word of another type" names "simd/vec.h asks for ivec i_set8(int x)"
-    words 's/^    KEYS = 4,/    KEYS = 5,/'
-    ok "a number that does not fit" names "simd/vec.h: KEYS"
+    words 's/^    TILE_ROWS = 2,/    TILE_ROWS = 9,/'
+    ok "a number that does not fit" names "simd/vec.h: TILE_ROWS"
 else
     skip "words of a set of kernels" "no compiler, or no set for this machine"
 fi
