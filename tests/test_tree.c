@@ -101,6 +101,18 @@ static void check_kept(const test_model *t, vb_context *tree, vb_context *chain,
     }
 }
 
+/* The row with the longest path. Random trees are shallow, so a path through half of the rows is put in. */
+static int32_t deepest(int32_t *parent) {
+    int32_t path[ROWS], best = 0;
+    size_t longest = 0;
+    for (int32_t i = 4; i < ROWS; i += 2) parent[i] = i - 2;
+    for (int32_t i = 0; i < ROWS; i++) {
+        const size_t n = path_to(parent, i, path);
+        if (n > longest) longest = n, best = i;
+    }
+    return best;
+}
+
 static void check_trees(const test_model *t, const char *kernels, int batch, vb_type kv, uint64_t seed) {
     gw_rng rng = {seed};
     int32_t prompt[HELD], tokens[ROWS], parent[ROWS];
@@ -112,7 +124,7 @@ static void check_trees(const test_model *t, const char *kernels, int batch, vb_
     for (int round = 0; round < 4; round++) {
         random_tokens(seed + 10 + (uint64_t)round, t->n_vocab, tokens, ROWS);
         random_tree(&rng, ROWS, parent);
-        const int32_t row = (int32_t)(gw_next(&rng) % ROWS);
+        const int32_t row = round % 2 ? deepest(parent) : (int32_t)(gw_next(&rng) % ROWS);
         feed_tree(tree, tokens, parent, ROWS);
         for (int32_t i = 0; i < ROWS; i++) check_row(t, tree, chain, tokens, parent, i);
         check_row(t, tree, chain, tokens, parent, row);
