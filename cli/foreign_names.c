@@ -187,10 +187,15 @@ static const foreign_name NAMES[] = {
      "--reasoning-format|-rea|--reasoning|--reasoning-effort|--reasoning-budget|--reasoning-budget-message|"
      "--reasoning-preserve|--no-reasoning-preserve|--reasoning-parser|--reasoning-start-token|--reasoning-"
      "end-token|"
-     "--reasoning-suppress-header|--tool-format|--tool-call-parser|--enable-auto-tool-choice|--skip-chat-"
-     "parsing|"
-     "--no-skip-chat-parsing|--prefill-assistant|--no-prefill-assistant|--prefill-response",
+     "--reasoning-suppress-header",
      ANY, THINKING},
+    {"--tool-format|--tool-call-parser|--enable-auto-tool-choice|--tool-parser-plugin", ANY,
+     "not needed: how a model writes calls of tools is found from its template; the start of serve says it"},
+    {"--skip-chat-parsing|--no-skip-chat-parsing", CMD_SERVE,
+     "leave the tools out of a request, or set its reasoning_format to none"},
+    {"--prefill-assistant", CMD_SERVE, "=--continue-final"},
+    {"--no-prefill-assistant|--prefill-response", CMD_SERVE,
+     "not needed: an answer that was begun is gone on with where a request, or --continue-final, says so"},
     {"-sys|--system-message", CMD_CHAT, "=--system"},
     {"-sys|--system-message", ANY, "use --system-prompt NAME|FILE (serve)"},
     {"-sysf|--system-prompt-file", ANY,
