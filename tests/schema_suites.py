@@ -37,7 +37,15 @@ class Pipe:
 
     def compile(self, schema):
         self.asked = 0
-        return self.ask(schema=json.dumps(schema))
+        self.ranked = False
+        self.text = json.dumps(schema)
+        return self.ask(schema=self.text)
+
+    def rank(self, key):
+        """Where the schema first names a key: the order to try first."""
+        at = self.text.find('"properties": {' + json.dumps(key) + ": ")
+        at = at if at >= 0 else self.text.find(", " + json.dumps(key) + ": {")
+        return at if at >= 0 else len(self.text)
 
     def step(self, state, text):
         self.asked += 1
@@ -85,7 +93,7 @@ def members(pipe, state, rest, first, limit):
         if after > 0:
             yield after
         return
-    for k in list(rest):
+    for k in sorted(rest, key=pipe.rank) if pipe.ranked else list(rest):
         at, _ = pipe.step(state, ("" if first else ", ") + json.dumps(k, ensure_ascii=False) + ": ")
         if at <= 0:
             continue
@@ -115,10 +123,11 @@ def judge(pipe, v):
         return "as given"
     if not isinstance(v, (dict, list)):
         return None
-    pipe.asked = 0
-    for behind in orders(pipe, 0, v, 20000):
-        if pipe.step(behind, "")[1]:
-            return "reordered"
+    for pipe.ranked in (False, True):
+        pipe.asked = 0
+        for behind in orders(pipe, 0, v, 20000):
+            if pipe.step(behind, "")[1]:
+                return "reordered"
     return None
 
 
