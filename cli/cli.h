@@ -157,6 +157,23 @@ void cli_model_close(cli_model *m);
 void cli_token_quote(const vb_tokenizer *t, int32_t id, char *out, size_t size);
 
 /* Everything a generation needs: models, contexts, parameters. */
+/* What --grammar, --json-schema or --regex ask for (shape.c); all NULL without them. */
+typedef struct cli_shape {
+    vb_grammar *grammar;
+    vb_vocabulary *vocabulary;
+    vb_constraint *constraint;
+    vb_guide *guide;
+    vb_mask mask;
+} cli_shape;
+bool cli_shape_given(const cli_options *o);
+/* CLI_OK, or a usage error for options that exclude each other. */
+int cli_shape_check(const cli_options *o);
+/* n_vocab: of the model; 0: the tokenizer's. s (may be NULL): ids that its bias bans are no ids. Returns
+ * CLI_OK or CLI_FAIL (after a message). */
+int cli_shape_open(cli_shape *g, const cli_options *o, const vb_tokenizer *t, int n_vocab,
+                   const vb_sampling *s);
+void cli_shape_close(cli_shape *g);
+
 typedef struct cli_session {
     const cli_options *o;
     cli_model target, draft_file;
@@ -165,7 +182,8 @@ typedef struct cli_session {
     vb_sampling sampling;
     vb_spec_params params;
     vb_logit_bias *bias;
-    const char *draft_name; /* "none", "model", "self", "ngram" */
+    cli_shape shape;
+    const char *draft_name; /* "none", "model", "self", "ngram", "forced" */
 } cli_session;
 
 /* CLI_OK, or a usage error for options about models, drafter and rule that contradict each other. */
@@ -174,9 +192,9 @@ int cli_check_models(const cli_options *o);
  * message). */
 int cli_session_open(cli_session *s, const cli_options *o);
 void cli_session_close(cli_session *s);
-/* Another drafter: "none", "ngram", "self" or "model" with a file (a string that lives as long as the session
- * is not needed). No vb_spec may be open on the session. What drafted before stays where this fails; returns
- * CLI_OK or CLI_FAIL (after a message). */
+/* Another drafter: "none", "ngram", "self", "forced" or "model" with a file (a string that lives as long as
+ * the session is not needed). No vb_spec may be open on the session. What drafted before stays where this
+ * fails; returns CLI_OK or CLI_FAIL (after a message). */
 int cli_session_draft(cli_session *s, const char *kind, const char *path);
 /* A random seed of 53 bits. CLI_OK or CLI_FAIL (after a message). */
 int cli_random_seed(uint64_t *seed);

@@ -27,7 +27,6 @@ typedef struct foreign_name {
 #define TEXT_ONLY   "not here: models read and write text only"
 #define NO_DOWNLOAD "not here: nothing is downloaded; fetch the .gguf file and name it with -m FILE"
 #define SAMPLER     "not here: the law is penalties, temperature, --top-k, --top-p and --min-p, in this order"
-#define CONSTRAINT  "no option here: the text is constrained by nothing but the model"
 #define CACHE                                                                                                \
     "not needed: each slot keeps its last conversation, and what a new prompt shares with it is not "        \
     "computed again"
@@ -172,8 +171,10 @@ static const foreign_name NAMES[] = {
      ANY, SAMPLER},
     {"-l|--logit-bias", CMD_SERVE, "no option of the server: a request says \"logit_bias\""},
     {"-l", ANY, "use --logit-bias ID=B (with an equals sign)"},
-    {"--grammar|--grammar-file|-j|--json-schema|-jf|--json-schema-file|--guided-decoding-backend", ANY,
-     CONSTRAINT},
+    {"--grammar|--grammar-file|-j|--json-schema|-jf|--json-schema-file", ANY,
+     "no option here: a request says \"response_format\", \"grammar\" or \"json_schema\" (docs/server.md)"},
+    {"--guided-decoding-backend|--structured-outputs-config", ANY,
+     "not needed: there is one implementation, and it is exact (docs/grammar.md)"},
     {"--rng-seed|--random-seed", ANY, "=--seed"},
     {"--num-predict|--max-new-tokens|--n-tokens", ANY, "=--n-predict"},
     {NULL, 0, "Prompts and conversations"},

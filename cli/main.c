@@ -66,7 +66,7 @@ static const cli_command COMMANDS[] = {
      "Example: verbatim prove -m target.gguf -md draft.gguf --accept rejection --temp 1 --top-k 0\n"
      "Of a server: verbatim prove -m target.gguf --endpoint http://127.0.0.1:8000/v1",
      0, cli_prove},
-    {"trace-check", CMD_TRACE_CHECK, "FILE [--json]",
+    {"trace-check", CMD_TRACE_CHECK, "FILE [--json] [-m MODEL --json-schema|--grammar|--regex ...]",
      "Derive every decision of a trace again from its p, q and coins, without a model.",
      "FILE was written by `run --trace FILE --trace-full`; - is standard input. Without --trace-full the "
      "whole "

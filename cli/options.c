@@ -8,6 +8,7 @@
 #define AT(field) offsetof(cli_options, field)
 #define TALK      (CMD_RUN | CMD_CHAT)
 #define GENERATE  (TALK | CMD_PROVE)
+#define SHAPED    (GENERATE | CMD_TRACE_CHECK)
 #define COMPUTE   (CMD_RUN | CMD_CHAT | CMD_LOGITS | CMD_PROVE | CMD_BENCH)
 #define MODEL     (COMPUTE | CMD_TOKENIZE | CMD_RENDER | CMD_DOCTOR | CMD_INSPECT | CMD_RECORD | CMD_SERVE)
 #define MAX_CTX   16777216.0
@@ -16,14 +17,18 @@
 const cli_option CLI_OPTIONS[] = {
     {"-m|--model", "FILE", "the target model, a GGUF file (of a split model: the first part)",
      MODEL | CMD_GRAMMAR, CLI_STRING, AT(model), 0, 0, NULL},
+    {"-m|--model", "FILE", "the model whose vocabulary the grammar was for", CMD_TRACE_CHECK, CLI_STRING,
+     AT(model), 0, 0, NULL},
     {"-md|--draft-model|--model-draft", "FILE",
      "a smaller model of the same vocabulary that drafts for the target",
      GENERATE | CMD_DOCTOR | CMD_RECORD | CMD_BENCH | CMD_SERVE, CLI_STRING, AT(draft_model), 0, 0, NULL},
     {"--draft|--drafter", "KIND",
-     "who drafts: none, self (the target itself), ngram (prompt lookup) or model (with -md); default: model "
-     "if -md "
-     "is given, else none",
-     GENERATE | CMD_BENCH, CLI_CHOICE, AT(draft), 0, 0, "none|self|ngram|model"},
+     "who drafts: none, self (the target itself), ngram (prompt lookup), model (with -md) or forced (only "
+     "what "
+     "a grammar says must follow, which the others draft as well); default: model if -md is given, else "
+     "none, "
+     "under a grammar forced",
+     GENERATE | CMD_BENCH, CLI_CHOICE, AT(draft), 0, 0, "none|self|ngram|model|forced"},
     {"--pre", "NAME",
      "the pre-tokenizer of target and draft, where tokenizer.ggml.pre is absent, \"default\", not known or "
      "wrong: "
@@ -137,6 +142,19 @@ const cli_option CLI_OPTIONS[] = {
      CLI_LIST, AT(logit_bias), 0, 0, NULL},
     {"-s|--seed", "S", "seed of the noise; -1 (default): random, and printed", TALK | CMD_BENCH, CLI_INT,
      AT(seed), -1, 1e19, NULL},
+    {"--json-schema|--json-schema-file|-j|-jf", "FILE|JSON",
+     "the text is a JSON text that is valid under this schema (docs/grammar.md): a file, or the schema "
+     "itself",
+     SHAPED, CLI_STRING, AT(json_schema), 0, 0, NULL},
+    {"--grammar|--grammar-file", "FILE", "the text is one of this grammar, in GBNF (docs/grammar.md)", SHAPED,
+     CLI_STRING, AT(grammar), 0, 0, NULL},
+    {"--regex", "R", "the text matches this regular expression, from its beginning to its end", SHAPED,
+     CLI_STRING, AT(regex), 0, 0, NULL},
+    {"--json-whitespace", "HOW",
+     "of a schema's texts: compact (default), a space or an indented line where writers of JSON put them; "
+     "any, "
+     "all that JSON allows",
+     SHAPED, CLI_CHOICE, AT(json_whitespace), 0, 0, "compact|any"},
     {"--ignore-eos", NULL, "do not stop at the model's end-of-text tokens", GENERATE, CLI_FLAG,
      AT(ignore_eos), 0, 0, NULL},
     {"--tokens", "IDS", "token ids separated by commas or spaces, or @FILE", CMD_LOGITS | CMD_RECORD,
@@ -379,4 +397,5 @@ void cli_defaults(unsigned command, cli_options *o) {
     o->repack = "auto";
     o->color = "auto";
     o->tolerance = "bitwise";
+    o->json_whitespace = "compact";
 }

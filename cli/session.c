@@ -98,7 +98,10 @@ int cli_check_models(const cli_options *o) {
 static int check_options(const cli_options *o) {
     const int rc = cli_check_models(o);
     if (rc) return rc;
-    if (cli_check_offload(o)) return CLI_USAGE;
+    if (cli_check_offload(o) || cli_shape_check(o)) return CLI_USAGE;
+    if (o->draft && !strcmp(o->draft, "forced") && !cli_shape_given(o))
+        return cli_usage(
+            "--draft forced drafts what a grammar says must follow: add --json-schema, --grammar or --regex");
     if (o->trace_full && !o->trace)
         return cli_usage("--trace-full says what a trace holds: add --trace FILE");
     return CLI_OK;
@@ -274,7 +277,9 @@ int cli_session_draft(cli_session *s, const char *kind, const char *path) {
         const int rc = open_draft(s, model ? path : NULL);
         if (rc) return rc;
     } else {
-        s->params.draft = !strcmp(kind, "ngram") ? VB_DRAFT_NGRAM : VB_DRAFT_NONE;
+        s->params.draft = !strcmp(kind, "ngram")    ? VB_DRAFT_NGRAM
+                          : !strcmp(kind, "forced") ? VB_DRAFT_FORCED
+                                                    : VB_DRAFT_NONE;
     }
     s->draft_name = kind;
     return CLI_OK;
@@ -302,7 +307,10 @@ static int open_all(cli_session *s) {
     vb_spec_defaults(&s->params);
     s->params.accept = accept_rule(o->accept);
     s->params.gamma = (int)o->gamma;
-    rc = cli_session_draft(s, o->draft ? o->draft : o->draft_model ? "model" : "none", o->draft_model);
+    if ((rc = cli_shape_open(&s->shape, o, s->target.tokenizer, n_vocab, &s->sampling))) return rc;
+    if (s->shape.guide) s->params.mask = &s->shape.mask;
+    const char *alone = s->params.mask ? "forced" : "none";
+    rc = cli_session_draft(s, o->draft ? o->draft : o->draft_model ? "model" : alone, o->draft_model);
     if (!o->ignore_eos) s->params.stop = vb_stop_ids(s->target.tokenizer, &s->params.n_stop);
     return rc;
 }
@@ -319,6 +327,7 @@ void cli_session_close(cli_session *s) {
     vb_context_close(s->draft_context);
     vb_context_close(s->context);
     vb_offload_close(s->offload);
+    cli_shape_close(&s->shape);
     cli_model_close(&s->draft_file);
     cli_model_close(&s->target);
     free(s->bias);

@@ -848,6 +848,26 @@ int vb_guide_forced_text(vb_guide *g, const int32_t *ids, size_t n, char *out, s
 int vb_guide_at(vb_guide *g, const int32_t *ids, size_t n, vb_guide_state *out, vb_error *err);
 /* The guide as a mask for vb_spec_params; valid as long as the guide. */
 vb_mask vb_guide_mask(vb_guide *g);
+/* An answer that calls tools, as a grammar: written as the model's template writes calls
+ * (vb_calls_format). */
+typedef struct vb_calls_wanted {
+    const char *tools; /* JSON: the request's list of tools */
+    size_t n_tools;    /* bytes */
+    const char *name;  /* the tool that may be called; NULL: any */
+    bool one;          /* one call, no more */
+    /* The answer is calls, and their arguments are what the schemas say. Without it the answer is text, or
+     * `content`, and calls may come (after text, or instead of content); the arguments of those tools whose
+     * function.strict is true are what their schemas say, those of others any JSON object. */
+    bool required;
+    const char *content; /* without `required`: text that is no call is of this schema; NULL: any text */
+    size_t n_content;
+    vb_grammar_kind content_kind; /* VB_GRAMMAR_JSON_SCHEMA or VB_GRAMMAR_JSON_OBJECT */
+} vb_calls_wanted;
+
+/* Errors: those of vb_grammar_open; VB_ERR_UNSUPPORTED for a format whose arguments are no JSON objects. p =
+ * NULL: defaults. */
+int vb_grammar_open_calls(vb_grammar **out, const vb_call_format *f, const vb_calls_wanted *w,
+                          const vb_grammar_params *p, vb_error *err);
 
 /* ----------------------------------------------------------------------------------------- speculation */
 

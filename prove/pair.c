@@ -116,6 +116,11 @@ int vb_prove_pair_open(vb_prove_pair *pair, vb_prove_subject *subject, vb_joint_
         (rc = vb_law_open(&pair->law, &pair->sampling, target.n_vocab, pair->target->kernels->exp_weights,
                           err)))
         return rc;
+    if (pair->params.mask && (rc = vb_law_set_mask(pair->law, pair->params.mask, err))) {
+        vb_prove_pair_close(pair);
+        return rc;
+    }
+    vb_law_begin(pair->law, pair->n_prompt);
     if ((rc = vb_context_truncate(pair->target, 0, err)) ||
         (rc = vb_lm_feed(&target, pair->prompt, pair->n_prompt - 1, err))) {
         vb_prove_pair_close(pair);

@@ -347,6 +347,9 @@ static int read_fields(vbs_ask *a, const vbs_terms *t, vbs_problem *p) {
         read_lengths(a, t, p) || read_stops(a, p) || vbs_ask_foreign(a, t, p) || read_reports(a, p))
         return -1;
     if (a->chat ? vbs_ask_chat(a, t, p) : vbs_ask_prompts(a, t, p)) return -1;
+    if (a->ignore_eos && vbs_ask_shaped(a))
+        return VBS_BAD(p, "ignore_eos", "ignore_eos asks for text without an end, and %s for one that ends",
+                       a->shape_field ? a->shape_field : "tools");
     size_t prompts = a->chat ? 1 : a->n_prompts;
     if (prompts * (size_t)a->n > VBS_MAX_CHOICES)
         return VBS_BAD(p, "n", "n: %zu prompts of %d choices each are more than %d", prompts, a->n,
@@ -374,6 +377,7 @@ void vbs_ask_close(vbs_ask *a) {
     free(a->prompts);
     free(a->variables);
     free(a->tools);
+    free(a->shape_text);
     free(a->bias);
     json_decref(a->warnings);
     json_decref(a->root);

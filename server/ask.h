@@ -57,6 +57,7 @@ typedef struct vbs_terms {
     bool shows_tools;        /* to the model */
     bool reads_calls;        /* how it writes calls is known: those of the model are told from text */
     bool strict_calls;       /* a call without its marks is content */
+    bool forces_calls;       /* and a grammar can write them */
     bool continue_final; /* an assistant's message at the end is gone on with where a request does not say */
 } vbs_terms;
 
@@ -76,6 +77,15 @@ typedef enum vbs_reasoning {
 
 /* Whether `id` is a model served here: NAME, then *preset is NULL, or NAME:PRESET. */
 bool vbs_find_model(const vbs_terms *t, const char *id, const vbs_preset **preset);
+
+/* What the text must look like. */
+typedef enum vbs_shape_kind {
+    VBS_SHAPE_NONE = 0,
+    VBS_SHAPE_SCHEMA, /* JSON that is valid under a schema */
+    VBS_SHAPE_OBJECT, /* any JSON object */
+    VBS_SHAPE_GBNF,
+    VBS_SHAPE_REGEX
+} vbs_shape_kind;
 
 typedef struct vbs_prompt {
     const char *text; /* NULL: ids are given */
@@ -100,6 +110,12 @@ typedef struct vbs_ask {
     bool continue_last;  /* the last message is gone on with */
     bool open_turn;      /* add_generation_prompt */
     vbs_reasoning reasoning;
+    vbs_shape_kind shape;
+    char *shape_text; /* (n_shape) its source; NULL for VBS_SHAPE_OBJECT */
+    size_t n_shape;
+    const char *shape_field; /* that said so */
+    bool shape_whitespace, shape_strict;
+    bool strict_tools; /* one of the tools is marked so */
     bool has_date;
     int date[6];
     vbs_prompt *prompts; /* completions: (n_prompts) */
@@ -149,6 +165,17 @@ json_t *vbs_ask_messages(vbs_ask *a, const vbs_terms *t, vbs_last *last, vbs_pro
 /* ask_tools.c: a->tools, tool_choice and so on; *shown is what the template is given (not to be released), or
  * NULL. */
 int vbs_ask_tools(vbs_ask *a, const vbs_terms *t, const json_t **shown, vbs_problem *p);
+/* ask_shape.c: a->shape. */
+int vbs_ask_shape(vbs_ask *a, vbs_problem *p);
+/* Whether calls are part of what the text must look like: a call is demanded, or a tool is strict. */
+static inline bool vbs_ask_forces(const vbs_ask *a) {
+    return a->tools &&
+           (a->tool_choice == VBS_TOOLS_REQUIRED || a->tool_choice == VBS_TOOLS_NAMED || a->strict_tools);
+}
+/* Whether the answer is under a grammar. */
+static inline bool vbs_ask_shaped(const vbs_ask *a) {
+    return a->shape != VBS_SHAPE_NONE || vbs_ask_forces(a);
+}
 /* ask_reasoning.c: switches of reasoning, as variables of the template. */
 int vbs_ask_reasoning(vbs_ask *a, const vbs_terms *t, json_t *variables, vbs_problem *p);
 /* The template's variable that turns thinking on and off, or NULL. */

@@ -34,6 +34,17 @@ static const char *const COMMON[] = {"model",
                                      "return_token_ids",
                                      "ignore_eos",
                                      "response_format",
+                                     "json_schema",
+                                     "grammar",
+                                     "regex",
+                                     "guided_json",
+                                     "guided_regex",
+                                     "guided_choice",
+                                     "guided_grammar",
+                                     "guided_json_object",
+                                     "structured_outputs",
+                                     "format",
+                                     "json_whitespace",
                                      "echo",
                                      "suffix",
                                      "best_of",
@@ -232,16 +243,6 @@ void vbs_ask_rename(const vbs_ask *a, vbs_problem *p) {
 
 /* ------------------------------------------------------------------------------------------------ checks */
 
-static int check_format(const vbs_ask *a, vbs_problem *p) {
-    const json_t *v = vbs_get(a->root, "response_format");
-    if (is_empty(v)) return 0;
-    const json_t *type = json_object_get(v, "type");
-    if (json_is_string(type) && !strcmp(json_string_value(type), "text")) return 0;
-    return VBS_BAD(p, "response_format",
-                   "response_format: this server writes text only: {\"type\": \"text\"}, not \"%.40s\"",
-                   json_is_string(type) ? json_string_value(type) : "");
-}
-
 static int check_completion(const vbs_ask *a, vbs_problem *p) {
     const json_t *r = a->root;
     bool echo = false;
@@ -287,7 +288,7 @@ int vbs_ask_foreign(vbs_ask *a, const vbs_terms *t, vbs_problem *p) {
         if (vbs_listed(COMMON, key) || vbs_listed(a->chat ? CHAT : COMPLETION, key)) continue;
         if (check_field(a, t, key, v, p)) return -1;
     }
-    if (check_format(a, p) || check_completion(a, p)) return -1;
+    if (vbs_ask_shape(a, p) || check_completion(a, p)) return -1;
     /* What is not looked at again need not take memory while the answer is written. */
     json_object_foreach_safe(a->root, next, key, v) {
         if (!vbs_listed(COMMON, key) && !vbs_listed(a->chat ? CHAT : COMPLETION, key))

@@ -41,6 +41,8 @@ const vbs_alias VBS_ALIASES[] = {
     {"random_seed", "seed"},
     {"continue_", "continue_final_message"},
     {"chat_template_args", "chat_template_kwargs"},
+    {"grammar_string", "grammar"},
+    {"regex_pattern", "regex"},
     {NULL, NULL},
 };
 
@@ -48,21 +50,11 @@ const vbs_alias VBS_ALIASES[] = {
 
 const vbs_field VBS_REFUSED[] = {
     /* What the text must look like. */
-    {"grammar", "", NULL, NULL},
-    {"grammar_string", "", NULL, NULL},
     {"grammar_lazy", "false", "grammar", NULL},
     {"grammar_triggers", "", "grammar", NULL},
-    {"ebnf", "", NULL, NULL},
-    {"regex", "", NULL, NULL},
-    {"regex_pattern", "", NULL, NULL},
-    {"json_schema", "", NULL, NULL},
-    {"format", "", NULL, NULL},
-    {"guided_json", "", NULL, NULL},
-    {"guided_regex", "", NULL, NULL},
-    {"guided_choice", "", NULL, NULL},
-    {"guided_grammar", "", NULL, NULL},
-    {"guided_json_object", "false", NULL, NULL},
-    {"structured_outputs", "", NULL, NULL},
+    {"ebnf", "", NULL, "grammar, in GBNF"},
+    {"guided_decoding_backend", "\"auto\"", NULL, NULL},
+    {"guided_whitespace_pattern", "", NULL, "json_whitespace"},
     {"structural_tag", "", NULL, NULL},
 
     /* Truncation of the distribution. */

@@ -88,9 +88,16 @@ static int check_possible(const vbs_ask *a, const vbs_terms *t, vbs_problem *p) 
                        "out, or start the server with --ignore-tools",
                        t->shows_tools ? "writes calls in a way that is not known here"
                                       : "does not show them to the model");
-    if (a->tool_choice == VBS_TOOLS_REQUIRED || a->tool_choice == VBS_TOOLS_NAMED)
-        return VBS_BAD(p, "tool_choice",
-                       "tool_choice demands a call, and this server cannot force one: use auto");
+    const bool demanded = a->tool_choice == VBS_TOOLS_REQUIRED || a->tool_choice == VBS_TOOLS_NAMED;
+    if (t->template && !t->forces_calls && (demanded || a->strict_tools))
+        return VBS_BAD(p, demanded ? "tool_choice" : "tools",
+                       "%s, and the form in which this model writes calls cannot be forced here: %s",
+                       demanded ? "tool_choice demands a call" : "a tool is strict",
+                       demanded ? "use auto" : "leave strict out");
+    if (vbs_ask_forces(a) && (a->shape == VBS_SHAPE_GBNF || a->shape == VBS_SHAPE_REGEX))
+        return VBS_BAD(p, a->shape_field,
+                       "%s beside tools that are demanded or strict: a JSON schema can be, this not",
+                       a->shape_field);
     return 0;
 }
 
@@ -113,11 +120,14 @@ int vbs_ask_tools(vbs_ask *a, const vbs_terms *t, const json_t **shown, vbs_prob
     if (off) return VBS_BAD(p, "tool_choice", "tool_choice demands a call, and this server ignores tools");
     for (size_t i = 0; i < json_array_size(list); i++)
         if (check_tool(list, i, p)) return -1;
-    if (check_possible(a, t, p)) return -1;
+    for (size_t i = 0; i < json_array_size(list); i++)
+        a->strict_tools |=
+            json_is_true(json_object_get(json_object_get(json_array_get(list, i), "function"), "strict"));
     a->one_call = !parallel;
     a->loose_calls = !t->strict_calls;
     a->tools = vb_json_write(list, JSON_COMPACT, &a->n_tools);
     if (!a->tools) return vbs_refuse(p, 500, "server_error", NULL, NULL, "out of memory");
+    if (check_possible(a, t, p)) return -1;
     *shown = list;
     return 0;
 }

@@ -54,7 +54,10 @@ typedef struct vbs_request {
     bool ignore_stop;    /* go on after an id that ends a generation by itself (vb_stop_ids) */
     const int32_t *stop; /* further ids that end it, ignore_stop or not */
     size_t n_stop;
-    const void *group; /* the same for all that belong together (choices of one answer). NULL: none */
+    /* What the text must look like; NULL: anything. Must live until on_end has returned. */
+    vb_constraint *constraint;
+    int32_t after, opens; /* as in vb_guide_params, one id each; -1: none */
+    const void *group;    /* the same for all that belong together (choices of one answer). NULL: none */
 
     /* A number of tokens, one step's worth, in order. False: the request ends here (a stop string was met,
      * the client has gone); on_end follows with VBS_END_CALLER. *kept, at first all of them, is how many of

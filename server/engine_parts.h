@@ -37,6 +37,8 @@ typedef struct vbs_slot {
     vb_context *target, *draft; /* draft NULL: none */
     vbs_job *job;               /* NULL: free */
     vb_spec *spec;
+    vb_guide *guide; /* of a job with a constraint, and as a mask of spec */
+    vb_mask mask;
     bool cancelled;  /* the job's, as of the last look under the mutex */
     size_t read;     /* tokens of the prompt that are evaluated; after all but the last come the steps */
     int32_t *tokens; /* (n_ctx + 1): of a free slot, what its caches hold prefixes of */

@@ -70,8 +70,11 @@ struct vbs_exchange {
 typedef struct vbs_work {
     const vbs_prompt *prompts; /* (n_prompts) */
     size_t n_prompts;
-    const vb_calls *calls; /* NULL: all is content */
-    bool thinking;         /* the prompt ends inside reasoning */
+    const vb_calls *calls;     /* NULL: all is content */
+    bool thinking;             /* the prompt ends inside reasoning */
+    vb_constraint *constraint; /* what every choice must look like; NULL: anything */
+    /* It begins behind the id `after`, where the first id is `opens` or that is -1; -1: at once. */
+    int32_t after, opens;
 } vbs_work;
 
 /* Submits every choice: prompts[i] for the i-th prompt. All or none runs. Returns 0 or a VB_ERR_*:

@@ -13,6 +13,7 @@ enum { WATCH_MS = 250 }; /* how often a silent wait looks whether the client is 
 void vbs_answer_close(vbs_answer *a) {
     if (!a) return;
     vbs_exchange_close(a->x);
+    vbs_shape_put(&a->s->shapes, a->shape);
     for (size_t i = 0; i < a->n_prompts && a->prompt_ids; i++) vb_free(a->prompt_ids[i]);
     free(a->prompt_ids);
     free(a->prompts);
@@ -76,14 +77,44 @@ static void warn_of_stops(vbs_answer *a) {
     }
 }
 
+/* The constraint of an answer, and behind which id it begins: the end of reasoning, where the prompt ends
+ * inside it or the model opens it. */
+static int shape(vbs_answer *a, vbs_work *work, vbs_problem *p) {
+    const vbs_ask *ask = &a->ask;
+    const vb_tokenizer *t = vbs_tokenizer(a->s->engine);
+    const vb_call_format *format = a->s->calls ? vb_calls_format(a->s->calls) : NULL;
+    const vbs_shape_terms terms = {.tokenizer = t, .n_vocab = a->s->terms.n_vocab, .calls = format};
+    const char *field = ask->shape_field ? ask->shape_field : "tools";
+    vb_error err = {0};
+    work->after = work->opens = -1;
+    if (!vbs_ask_shaped(ask)) return 0;
+    if (ask->continue_last)
+        return VBS_BAD(p, field, "%s: an answer that was begun cannot be held to it: leave one out", field);
+    if (format) work->after = vbs_marker_id(t, format->think_end);
+    if (work->after < 0 && work->thinking)
+        return VBS_BAD(p, field,
+                       "%s: the end of this model's reasoning is not one token: switch reasoning off", field);
+    if (!work->thinking && work->after >= 0) { /* the model may open it itself */
+        work->opens = vbs_marker_id(t, format->think);
+        if (work->opens < 0) work->after = -1;
+    }
+    const int rc = vbs_shape_get(&a->s->shapes, &a->shape, ask, &terms, &err);
+    if (rc == VB_ERR_MEMORY) return vbs_refuse(p, 500, "server_error", NULL, NULL, "%s", err.message);
+    if (rc) return VBS_BAD(p, field, "%s: %s", field, err.message);
+    work->constraint = vbs_shape_constraint(a->shape);
+    return 0;
+}
+
 static int start(vbs_answer *a, vbs_problem *p) {
     vb_error err = {0};
     warn_of_stops(a);
-    const vbs_work work = {.prompts = a->prompts,
-                           .n_prompts = a->n_prompts,
-                           .calls = a->ask.chat ? a->s->calls : NULL,
-                           .thinking = a->ask.chat && vb_calls_thinking(a->s->calls, &a->rendered)};
-    int rc = vbs_exchange_open(&a->x, a->s->engine, &a->ask, &work, &err);
+    vbs_work work = {.prompts = a->prompts,
+                     .n_prompts = a->n_prompts,
+                     .calls = a->ask.chat ? a->s->calls : NULL,
+                     .thinking = a->ask.chat && vb_calls_thinking(a->s->calls, &a->rendered)};
+    int rc = shape(a, &work, p);
+    if (rc) return rc;
+    rc = vbs_exchange_open(&a->x, a->s->engine, &a->ask, &work, &err);
     if (rc == VB_ERR_FULL) {
         vbs_metrics m;
         vbs_metrics_read(a->s->engine, &m);

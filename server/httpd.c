@@ -282,6 +282,7 @@ int vbs_server_open(vbs_server **out, const vbs_server_params *p, vb_error *err)
     s->p = *p;
     s->wake[0] = s->wake[1] = -1;
     pthread_mutex_init(&s->lock, NULL);
+    vbs_shapes_init(&s->shapes);
     pthread_mutex_init(&s->large, NULL);
     pthread_cond_init(&s->fewer, NULL);
     defaults(s);
@@ -342,6 +343,7 @@ void vbs_server_close(vbs_server *s) {
     pthread_cond_destroy(&s->fewer);
     pthread_mutex_destroy(&s->lock);
     pthread_mutex_destroy(&s->large);
+    vbs_shapes_close(&s->shapes);
     vb_calls_close(s->calls);
     vb_chat_close(s->template);
     free(s);

@@ -6,6 +6,7 @@
 #include "server/connection.h"
 #include "server/listen.h"
 #include "server/server.h"
+#include "server/shape.h"
 
 /* One request. */
 typedef struct vbs_call {
@@ -53,6 +54,7 @@ struct vbs_server {
     vbs_terms terms;
     vb_chat *template;         /* NULL: none */
     vb_calls *calls;           /* how it writes calls and reasoning; NULL with it */
+    vbs_shapes shapes;         /* constraints of requests */
     const char *template_name; /* one of ours, a file, or the key of the model's own */
     char no_chat[512];
     char fingerprint[32];
@@ -153,6 +155,7 @@ typedef struct vbs_answer {
     vbs_prompt *prompts;
     size_t n_prompts;
     vb_prompt rendered; /* of a conversation */
+    vbs_shape *shape;   /* what the answer must look like; NULL: anything */
     char id[48];
     int64_t created;
 } vbs_answer;

@@ -28,6 +28,7 @@ int vbs_slot_open(vbs_engine *e, vbs_slot *slot, const vb_context_params *p, vb_
 
 void vbs_slot_close(vbs_slot *slot) {
     vb_spec_close(slot->spec);
+    vb_guide_close(slot->guide);
     vb_context_close(slot->draft);
     vb_context_close(slot->target);
     free(slot->tokens);
@@ -61,6 +62,8 @@ static size_t shared_prefix(const vbs_slot *slot, const vbs_job *job, size_t mos
 static size_t shared_cache(const vbs_slot *slot, const vbs_job *job) {
     return shared_prefix(slot, job, (size_t)vb_context_length(slot->target));
 }
+
+enum { FORCED_GAMMA = 8 }; /* tokens of forced text in one step, where nobody drafts */
 
 /* A few tokens in common, the start of every conversation, are not worth a copy. */
 enum { WORTH = 16 };
@@ -121,6 +124,31 @@ static int keep(vb_context *c, size_t n, vb_error *err) {
 
 /* ---------------------------------------------------------------------- requests */
 
+/* Under a constraint; what it forces is drafted also where nobody else drafts. */
+static int constrain(const vbs_engine *e, vbs_slot *slot, const vbs_job *job, vb_spec_params *p,
+                     vb_error *err) {
+    const vbs_request *r = &job->r;
+    if (!r->constraint) return VB_OK;
+    const vb_guide_params g = {
+        .after = &r->after, .n_after = r->after >= 0, .opens = &r->opens, .n_opens = r->opens >= 0};
+    const int rc = vb_guide_open(&slot->guide, r->constraint, &g, err);
+    if (rc) return rc;
+    slot->mask = vb_guide_mask(slot->guide);
+    p->mask = &slot->mask;
+    if (p->draft == VB_DRAFT_NONE && !slot->draft && !e->ngram) {
+        p->draft = VB_DRAFT_FORCED;
+        p->gamma = FORCED_GAMMA;
+    }
+    return VB_OK;
+}
+
+static void close_generation(vbs_slot *slot) {
+    vb_spec_close(slot->spec);
+    vb_guide_close(slot->guide);
+    slot->spec = NULL;
+    slot->guide = NULL;
+}
+
 int vbs_slot_take(vbs_engine *e, vbs_slot *slot, vbs_job *job, vb_error *err) {
     const vbs_request *r = &job->r;
     const size_t cached = shared_cache(slot, job);
@@ -141,10 +169,10 @@ int vbs_slot_take(vbs_engine *e, vbs_slot *slot, vbs_job *job, vb_error *err) {
     }
     p.stop = job->stop;
     p.n_stop = job->n_stop;
-    if ((rc = vb_spec_open(&slot->spec, slot->target, &r->sampling, &p, err))) return rc;
-    if ((rc = vb_spec_give(slot->spec, job->prompt + cached, r->n_prompt - cached, err))) {
-        vb_spec_close(slot->spec);
-        slot->spec = NULL;
+    if ((rc = constrain(e, slot, job, &p, err))) return rc;
+    if ((rc = vb_spec_open(&slot->spec, slot->target, &r->sampling, &p, err)) ||
+        (rc = vb_spec_give(slot->spec, job->prompt + cached, r->n_prompt - cached, err))) {
+        close_generation(slot);
         return rc;
     }
     slot->job = job;
@@ -174,8 +202,7 @@ void vbs_slot_end(vbs_engine *e, vbs_slot *slot, vbs_end end, const vb_error *er
     const int32_t *path = vb_spec_tokens(slot->spec, &slot->n_tokens);
     memcpy(slot->tokens, path, slot->n_tokens * sizeof *path);
     read_stats(slot, &stats);
-    vb_spec_close(slot->spec);
-    slot->spec = NULL;
+    close_generation(slot);
     slot->job = NULL;
     slot->used = ++e->ended;
     vbs_queue_end(e, job, end, error, &stats);

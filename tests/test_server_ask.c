@@ -145,9 +145,18 @@ static void test_refused_fields(void **state) {
         {"\"model\":\"mm\"", 404, "there is m"},
         {"\"model\":\"m:auto\"", 400, "auto"},
         {"\"model\":3", 400, "string"},
-        {"\"response_format\":{\"type\":\"json_object\"}", 400, "response_format"},
+        {"\"response_format\":{\"type\":\"yaml\"}", 400, "response_format"},
         {"\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{}}", 400, "json_schema"},
-        {"\"grammar\":\"root\"", 400, "not supported"},
+        {"\"response_format\":{\"type\":\"json_schema\",\"schema\":[1]}", 400, "expected a JSON schema"},
+        {"\"response_format\":{\"type\":\"regex\",\"pattern\":3}", 400, "expected a string"},
+        {"\"grammar\":\"root ::= x\",\"regex\":\"x\"", 400, "leave one out"},
+        {"\"format\":\"json\",\"guided_json\":{\"type\":\"null\"}", 400, "leave one out"},
+        {"\"guided_choice\":[1]", 400, "expected a string"},
+        {"\"structured_outputs\":3", 400, "expected an object"},
+        {"\"format\":\"xml\"", 400, "format"},
+        {"\"json_whitespace\":\"some\",\"format\":\"json\"", 400, "compact or any"},
+        {"\"regex\":\"x\",\"ignore_eos\":true", 400, "ignore_eos"},
+        {"\"ebnf\":\"root\"", 400, "grammar"},
         {"\"mirostat\":2", 400, "not supported"},
         {"\"min_tokens\":3", 400, "not supported"},
         {"\"repeat_penalty\":1.1,\"repetition_penalty\":1.2", 400, "give one"},
@@ -157,6 +166,43 @@ static void test_refused_fields(void **state) {
         char body[512];
         snprintf(body, sizeof body, "{%s," HI "}", cases[i].field);
         bad(true, body, cases[i].status, cases[i].words);
+    }
+}
+
+/* What the text must look like: every name for it. */
+static void test_shapes(void **state) {
+    (void)state;
+    static const struct {
+        const char *field;
+        vbs_shape_kind kind;
+        const char *text;
+    } cases[] = {
+        {"\"response_format\":{\"type\":\"text\"}", VBS_SHAPE_NONE, NULL},
+        {"\"response_format\":{\"type\":\"json_object\"}", VBS_SHAPE_OBJECT, NULL},
+        {"\"response_format\":{\"type\":\"json_object\",\"schema\":{\"type\":\"null\"}}", VBS_SHAPE_SCHEMA,
+         "{\"type\":\"null\"}"},
+        {"\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"x\",\"schema\":{\"b\":1,"
+         "\"a\":2}}}",
+         VBS_SHAPE_SCHEMA, "{\"b\":1,\"a\":2}"},
+        {"\"response_format\":{\"type\":\"grammar\",\"grammar\":\"root ::= x\"}", VBS_SHAPE_GBNF,
+         "root ::= x"},
+        {"\"json_schema\":{\"type\":\"null\"}", VBS_SHAPE_SCHEMA, "{\"type\":\"null\"}"},
+        {"\"json_schema\":{}", VBS_SHAPE_NONE, NULL},
+        {"\"guided_json\":\"{}\"", VBS_SHAPE_SCHEMA, "{}"},
+        {"\"guided_choice\":[\"a.b\",\"c\"]", VBS_SHAPE_REGEX, "a\\.b|c"},
+        {"\"structured_outputs\":{\"regex\":\"[ab]\"}", VBS_SHAPE_REGEX, "[ab]"},
+        {"\"grammar_string\":\"root ::= x\"", VBS_SHAPE_GBNF, "root ::= x"},
+        {"\"format\":\"json\"", VBS_SHAPE_OBJECT, NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        vbs_ask a;
+        char body[512];
+        snprintf(body, sizeof body, "{%s," HI "}", cases[i].field);
+        good(true, body, &a);
+        assert_int_equal(a.shape, cases[i].kind);
+        if (cases[i].text) assert_string_equal(a.shape_text, cases[i].text);
+        assert_int_equal(json_array_size(a.warnings), 0);
+        vbs_ask_close(&a);
     }
 }
 
@@ -429,12 +475,12 @@ static void test_json_text(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),       cmocka_unit_test(test_fields),
-        cmocka_unit_test(test_refused_fields), cmocka_unit_test(test_messages),
-        cmocka_unit_test(test_prompts),        cmocka_unit_test(test_warnings),
-        cmocka_unit_test(test_without_draft),  cmocka_unit_test(test_depth),
-        cmocka_unit_test(test_choice_seeds),   cmocka_unit_test(test_hosts),
-        cmocka_unit_test(test_origins),        cmocka_unit_test(test_keys),
-        cmocka_unit_test(test_json_text),
+        cmocka_unit_test(test_refused_fields), cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_messages),       cmocka_unit_test(test_prompts),
+        cmocka_unit_test(test_warnings),       cmocka_unit_test(test_without_draft),
+        cmocka_unit_test(test_depth),          cmocka_unit_test(test_choice_seeds),
+        cmocka_unit_test(test_hosts),          cmocka_unit_test(test_origins),
+        cmocka_unit_test(test_keys),           cmocka_unit_test(test_json_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

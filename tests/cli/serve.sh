@@ -214,7 +214,11 @@ awk 'BEGIN { printf "{\"prompt\":"; for (i = 0; i < 20000; i++) printf "["; }' >
 get /v1/completions --data-binary "@$work/deep"
 ok "400 for deep nesting" refused 400 deeper
 bad 404 'target:fast' '{"model":"gpt-4","prompt":"x"}'
-bad 400 'not supported' '{"prompt":"x","grammar":"root ::= x"}'
+bad 400 'grammar' '{"prompt":"x","grammar":"root ::= x"}'
+bad 400 'regex' '{"prompt":"x","regex":"("}'
+bad 400 'multipleOf' '{"prompt":"x","json_schema":{"type":"number","multipleOf":0.3}}'
+post /v1/completions '{"prompt":"x","max_tokens":40,"guided_choice":["one","two"],"seed":3}'
+ok "one of two texts, complete" grep -q '"text":"\(one\|two\)".*"finish_reason":"stop"' "$work/out"
 bad 400 'context holds 512' "{\"prompt\":\"$(awk 'BEGIN { for (i = 0; i < 600; i++) printf "a b " }')\"}"
 post /v1/completions '{"prompt":"x","max_tokens":2,"frobnicate":1}'
 ok "unknown fields are ignored, with a warning" out_has '"warnings":["frobnicate'
@@ -334,8 +338,11 @@ chat "{$hi,\"max_tokens\":2,\"tools\":[{\"type\":\"function\",\"function\":{\"na
 ok "tools are refused" refused 400 --ignore-tools
 chat "{$hi,\"max_tokens\":2,\"tools\":[{\"type\":\"function\"}],\"tool_choice\":\"none\"}"
 ok "unless they may not be called" code_is 200
-chat "{$hi,\"response_format\":{\"type\":\"json_object\"}}"
-ok "JSON mode is refused" refused 400 response_format
+schema='{"type":"object","properties":{"ok":{"type":"boolean"}},"required":["ok"],"additionalProperties":false}'
+chat "{$hi,\"max_tokens\":60,\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"schema\":$schema}}}"
+ok "JSON of a schema" grep -q '"content":"{.*ok.*\(true\|false\).*}"' "$work/out"
+chat "{$hi,\"response_format\":{\"type\":\"yaml\"}}"
+ok "another format is refused" refused 400 response_format
 chat '{"messages":[{"role":"wizard","content":"x"}]}'
 ok "an unknown role" refused 400 wizard
 get /health -H 'Origin: https://app.example'
