@@ -177,7 +177,7 @@ vb_constraint *vbs_shape_constraint(const vbs_shape *s) {
     return s ? s->constraint : NULL;
 }
 
-/* ----------------------------------------------------------------------------------------------- reasoning */
+/* ------------------------------------------------------------------------------------- reasoning */
 
 /* The marker as it is, then without the white space around it: a token's text may be either. */
 int32_t vbs_marker_id(const vb_tokenizer *t, const char *marker) {

@@ -394,6 +394,23 @@ static int grammar_open(int how, vb_error *err) {
     return rc;
 }
 
+static int grammar_open_calls(int how, vb_error *err) {
+    vb_grammar *g = NULL;
+    const char *tools = how == SUCCEED ? "[{\"function\":{\"name\":\"f\"}}]" : how ? "[{}]" : "{}";
+    const vb_call_format f = {.style = VB_CALLS_MEMBERS,
+                              .lead = "",
+                              .open = "",
+                              .begin = "<call>{\"name\": \"",
+                              .between = "\", \"arguments\": ",
+                              .end = "}</call>",
+                              .separator = "\n",
+                              .close = ""};
+    const vb_calls_wanted w = {.tools = tools, .n_tools = strlen(tools), .required = true};
+    const int rc = vb_grammar_open_calls(&g, &f, &w, NULL, err);
+    vb_grammar_close(g);
+    return rc;
+}
+
 static int grammar_text(int how, vb_error *err) {
     vb_grammar *g = NULL;
     uint64_t next[4];
@@ -556,6 +573,7 @@ static const struct row {
     {"vb_kernels_resolve", kernels_resolve, false},
     {"vb_sampling_check", sampling_check, false},
     {"vb_grammar_open", grammar_open, false},
+    {"vb_grammar_open_calls", grammar_open_calls, false},
     {"vb_grammar_text", grammar_text, false},
     {"vb_vocabulary_open", vocabulary_open, false},
     {"vb_constraint_open", constraint_open, false},
