@@ -216,7 +216,7 @@ ok "400 for deep nesting" refused 400 deeper
 bad 404 'target:fast' '{"model":"gpt-4","prompt":"x"}'
 bad 400 'grammar' '{"prompt":"x","grammar":"root ::= x"}'
 bad 400 'regex' '{"prompt":"x","regex":"("}'
-bad 400 'multipleOf' '{"prompt":"x","json_schema":{"type":"number","multipleOf":0.3}}'
+bad 400 'x.json' '{"prompt":"x","json_schema":{"$ref":"x.json"}}'
 post /v1/completions '{"prompt":"x","max_tokens":40,"guided_choice":["one","two"],"seed":3}'
 ok "one of two texts, complete" grep -q '"text":"\(one\|two\)".*"finish_reason":"stop"' "$work/out"
 bad 400 'context holds 512' "{\"prompt\":\"$(awk 'BEGIN { for (i = 0; i < 600; i++) printf "a b " }')\"}"

@@ -79,8 +79,8 @@ async function errors(provider, model, server, base) {
   same("error: with its code", missing?.data?.error.code, "model_not_found");
   const look = tool({ description: "look", inputSchema: jsonSchema({ type: "object", properties: {} }) });
   await fails("a tool", 400, "--ignore-tools", generateText({ model, ...QUESTION, tools: { look } }));
-  const schema = jsonSchema({ type: "object", properties: { a: { type: "number", multipleOf: 0.3 } } });
-  await fails("a schema that is not known here", 400, "multipleOf", generateText({ model, ...QUESTION, output: Output.object({ schema }) }));
+  const schema = jsonSchema({ type: "object", properties: { a: { $ref: "x.json" } } });
+  await fails("a schema that is not known here", 400, "x.json", generateText({ model, ...QUESTION, output: Output.object({ schema }) }));
   await fails("a prompt that does not fit", 400, "512", generateText({ model, ...QUESTION, prompt: "a tale ".repeat(600) }));
   const stranger = createOpenAICompatible({ name: "verbatim", baseURL: base, apiKey: "sesam" });
   await fails("a wrong key", 401, "key", generateText({ model: stranger("tales"), ...QUESTION }));

@@ -169,7 +169,7 @@ async function errors(client, server, model) {
   same("error: names the field", (await fails("tools", OpenAI.BadRequestError, 400, "--ignore-tools", chat({ tools }))).param, "tools");
   same("tools that may not be called are taken", (await chat({ tools, tool_choice: "none" })).warnings, undefined);
   await fails("response_format", OpenAI.BadRequestError, 400, "response_format", chat({ response_format: { type: "yaml" } }));
-  await fails("a schema that is not known here", OpenAI.BadRequestError, 400, "multipleOf", chat({ response_format: { type: "json_schema", json_schema: { name: "x", schema: { type: "number", multipleOf: 0.3 } } } }));
+  await fails("a schema that is not known here", OpenAI.BadRequestError, 400, "x.json", chat({ response_format: { type: "json_schema", json_schema: { name: "x", schema: { $ref: "x.json" } } } }));
   await fails("an image", OpenAI.BadRequestError, 400, "image_url", chat({ messages: [{ role: "user", content: [{ type: "image_url", image_url: { url: "data:," } }] }] }));
   await fails("a temperature below 0", OpenAI.BadRequestError, 400, "temperature", chat({ temperature: -1 }));
   await fails("reasoning_effort", OpenAI.BadRequestError, 400, "reasoning_effort", chat({ reasoning_effort: "high" }));
