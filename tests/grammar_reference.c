@@ -221,6 +221,20 @@ static void run_fresh(const matcher *m, const ref_node *n, const end *from, ends
     drop_ends(1);
 }
 
+/* A rule that is under way at the same place adds nothing to itself: without this a left recursive grammar,
+ * which is refused by the code under test, would have no end here. */
+static void run_rule(const matcher *m, int rule, const end *from, ends *to) {
+    enum { DEEPEST = 64 };
+    static struct { int rule, at; } under_way[DEEPEST];
+    static int n = 0;
+    for (int i = 0; i < n; i++)
+        if (under_way[i].rule == rule && under_way[i].at == from->at) return;
+    if (n == DEEPEST) return;
+    under_way[n].rule = rule, under_way[n++].at = from->at;
+    run(m, m->g->rules[rule], from, to);
+    n--;
+}
+
 static void run(const matcher *m, int node, const end *from, ends *to) {
     const ref_node *n = &m->g->node[node];
     end e = *from;
@@ -242,7 +256,7 @@ static void run(const matcher *m, int node, const end *from, ends *to) {
         run(m, n->b, from, to);
         break;
     case R_REPEAT: run_repeat(m, n, from, to); break;
-    case R_RULE: run(m, m->g->rules[n->a], from, to); break;
+    case R_RULE: run_rule(m, n->a, from, to); break;
     case R_SCOPE: {
         ends *inner = new_ends();
         const end clean = {.at = from->at};
