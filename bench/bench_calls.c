@@ -118,18 +118,19 @@ static char *calls_text(const vb_call_format *f, size_t bytes, size_t *n) {
 }
 
 static int measure(const char *path) {
-    char *text = calloc(1, 1 << 20), *said = malloc(BYTES + sizeof prose), *request, *calls = NULL;
+    char *text = calloc(1, 1 << 20), *said = malloc(BYTES + sizeof prose), *request = NULL, *calls = NULL;
+    int rc = 1;
     size_t n_request = 0, n_calls = 0, bytes = 0, n = 0;
     vb_chat *c = NULL;
     vb_calls *k = NULL;
     vb_error err;
     FILE *f = fopen(path, "rb");
-    if (!f || !text || !said) return 1;
-    n = fread(text, 1, (1 << 20) - 1, f);
-    fclose(f);
+    if (f && text && said) n = fread(text, 1, (1 << 20) - 1, f);
+    if (f) fclose(f);
+    if (!f || !text || !said) goto cleanup;
     if (vb_chat_open_text(&c, text, n, path, &err) || vb_calls_open(&k, c, NULL, &err)) {
         fprintf(stderr, "%s\n", err.message);
-        return 1;
+        goto cleanup;
     }
     for (n = 0; n < BYTES; n += sizeof prose - 1) memcpy(said + n, prose, sizeof prose);
     const vb_call_format *form = vb_calls_format(k);
@@ -141,13 +142,15 @@ static int measure(const char *path) {
     const double rendered = request ? render(c, k, request, n_request, &bytes) : -1;
     printf("%-40s prose %6.1f ns/token  calls %6.1f ns/token  %zu bytes rendered in %.2f ms\n", path, plain,
            in_calls, bytes, rendered);
+    rc = 0;
+cleanup:
     free(text);
     free(said);
     free(request);
     free(calls);
     vb_calls_close(k);
     vb_chat_close(c);
-    return 0;
+    return rc;
 }
 
 int main(int argc, char **argv) {

@@ -53,7 +53,7 @@ static vbt_val json_text(vbt *t, vbt_val v) {
 /* `arguments`: an object for the template, or its text where the template can only take that. What is no
  * object stays what it is. */
 static void call_arguments(vbt *t, const vb_calls *k, const vbt_val *function) {
-    vbt_val *v = member(function, "arguments"), object;
+    vbt_val *v = member(function, "arguments"), object = {0};
     if (!v) return;
     if (k->f.arguments_text) {
         if (v->type == VBT_DICT) *v = json_text(t, *v);

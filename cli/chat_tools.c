@@ -119,7 +119,7 @@ static void read_output(int fd, vb_buf *out) {
 
 /* What the command says, or why it could not. */
 static void run(const char *command, const char *arguments, vb_buf *out) {
-    pid_t pid;
+    pid_t pid = 0;
     int fd = -1, status = 0;
     cli_out_flush();
     FILE *input = input_of(arguments);

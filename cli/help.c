@@ -13,9 +13,9 @@ static const struct {
     {"What most people need", "--model|--draft-model|--draft|--prompt|--file|--n-predict|--gamma|--preset|--"
                               "compare|--port|--ctx|--system|"
                               "--system-prompt|--chat-template|--template|--tokens|--out|--short|--verbose|--"
-                              "samples|--endpoint|--quick"},
-    {"The conversation and its template",
-     "--date|--pre|--no-special|--add-bos|--ids|--pieces|--tools|--continue-final|--parse-content-specials"},
+                              "samples|--endpoint|--quick|--prefix|--kind"},
+    {"The conversation and its template", "--date|--pre|--no-special|--add-bos|--ids|--pieces|--tools|--"
+                                          "continue-final|--parse-content-specials|--strict-calls"},
     {"The law that tokens are drawn from",
      "--temp|--top-k|--top-p|--min-p|--repeat-penalty|--presence-penalty|--frequency-penalty|--repeat-last-n|"
      "--logit-bias|--seed|--ignore-eos"},

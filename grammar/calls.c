@@ -73,7 +73,7 @@ static int one_call(maker *m, const json_t *tools, vbg_node *out, vb_error *err)
     for (size_t i = 0; i < json_array_size(tools); i++) {
         const json_t *function = json_object_get(json_array_get(tools, i), "function");
         const json_t *name = json_object_get(function, "name");
-        vbg_node args;
+        vbg_node args = VBG_NONE;
         if (!json_is_string(name)) return vb_fail(err, VB_ERR_ARGUMENT, "tools[%zu] has no function.name", i);
         if (m->w->name && strcmp(m->w->name, json_string_value(name))) continue;
         const bool by_schema = m->w->required || json_is_true(json_object_get(function, "strict"));

@@ -36,7 +36,7 @@ static vbg_node follow(points *p, uint32_t base, int k) {
     const uint32_t size = UINT32_C(1) << 6 * k;
     const int c = covered(p, base, base + size - 1);
     if (c != 1 || k == 0) return c == 0 ? VBG_NONE : p->any[k];
-    vbg_node to[64], r = VBG_NONE;
+    vbg_node to[64] = {0}, r = VBG_NONE;
     for (unsigned i = 0; i < 64; i++) to[i] = follow(p, base + (i << 6 * (k - 1)), k - 1);
     for (unsigned i = 0; i < 64; i++) {
         uint64_t w[4] = {0};
@@ -52,7 +52,7 @@ static vbg_node follow(points *p, uint32_t base, int k) {
 
 /* All lead bytes first .. last, which begin k continuation bytes each. */
 static vbg_node led(points *p, unsigned first, unsigned last, uint32_t mask, int k) {
-    vbg_node r = VBG_NONE, to[64];
+    vbg_node r = VBG_NONE, to[64] = {0};
     for (unsigned c = first; c <= last; c++) to[c - first] = follow(p, (c & mask) << 6 * k, k);
     for (unsigned i = 0; i <= last - first; i++) {
         uint64_t w[4] = {0};

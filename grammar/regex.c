@@ -402,7 +402,7 @@ static int atom(parser *p, uint32_t *node) {
 static int sequence(parser *p, uint32_t *out) {
     const size_t base = p->n_open;
     while (p->at < p->n && !peek(p, "|") && !peek(p, ")")) {
-        uint32_t node;
+        uint32_t node = 0;
         int rc;
         if (peek(p, "^") || peek(p, "$")) {
             const vbg_regex_kind kind = p->s[p->at++] == '^' ? VBG_RE_BEGIN : VBG_RE_END;
@@ -420,7 +420,7 @@ static int sequence(parser *p, uint32_t *out) {
 static int alternatives(parser *p, uint32_t *out) {
     const size_t base = p->n_open;
     do {
-        uint32_t node;
+        uint32_t node = 0;
         int rc = sequence(p, &node);
         if (!rc) rc = push(p, node);
         if (rc) return rc;
@@ -431,7 +431,7 @@ static int alternatives(parser *p, uint32_t *out) {
 int vbg_regex_parse(vbg_regex *out, const char *text, size_t n, vb_error *err) {
     vbg_regex r = {0};
     parser p = {.r = &r, .s = text, .n = n, .err = err};
-    uint32_t root;
+    uint32_t root = 0;
     int rc = alternatives(&p, &root);
     if (!rc && p.at < n) rc = bad(&p, p.at, ") without (");
     /* The root is the last: a lone child may not be. */

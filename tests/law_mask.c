@@ -11,8 +11,8 @@
 static const char *const texts[] = {"ab",
                                     "abab",
                                     "a\xc3\xa9",
-                                    "\xc3\xa9"
-                                    "ab",
+                                    ("\xc3\xa9"
+                                     "ab"),
                                     "bx",
                                     "cc\xc3\xa9"};
 static const char *const piece[LAW_VOCAB] = {"", "a", "b", "ab", "\xc3\xa9", "\xc3", "\xa9", "c"};

@@ -255,8 +255,10 @@ static json_t *changed(const json_t *v, uint64_t *r) {
     const size_t n = json_is_object(v) ? json_object_size(v) : json_array_size(v);
     const size_t what = below(r, 6), at = n ? below(r, n) : 0;
     if (what == 0) return another_scalar(r);
-    if (json_is_integer(v))
-        return json_integer(json_integer_value(v) + (below(r, 2) ? 1 : -1) * (json_int_t)(1 + below(r, 9)));
+    if (json_is_integer(v)) { /* at the ends of the range it goes round */
+        const uint64_t by = below(r, 2) ? 1 + below(r, 9) : UINT64_MAX - below(r, 9);
+        return json_integer((json_int_t)((uint64_t)json_integer_value(v) + by));
+    }
     if (json_is_real(v)) return json_real(json_real_value(v) + (double)below(r, 5) - 2);
     if (json_is_string(v)) return changed_string(v, r);
     json_t *copy = json_copy((json_t *)(uintptr_t)v);
