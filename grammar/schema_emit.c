@@ -86,7 +86,7 @@ int vbj_emit_string(vbj_compiler *c, const vbj_string *s, vbg_node *out) {
 
 static int string_rule(vbj_compiler *c, const vbj_string *s, vbg_node *out) {
     if (s->dfa && s->lo == 0 && s->hi == VBJ_NO_LIMIT) return rule_of(c, s->dfa, false, out);
-    vbg_node body;
+    vbg_node body = VBG_NONE;
     int rc = vbj_emit_string(c, s, &body);
     if (rc) return rc;
     /* Equal bodies are one node, and get one rule. */
@@ -108,7 +108,7 @@ static int string_rule(vbj_compiler *c, const vbj_string *s, vbg_node *out) {
 
 static int body_of(vbj_compiler *c, const vbj_shape *s, vbg_node *out) {
     vbg_ir *ir = c->ir;
-    vbg_node all = VBG_NONE, one;
+    vbg_node all = VBG_NONE, one = VBG_NONE;
     int rc = 0;
     if (s->null) all = vbg_alt(ir, all, text(c, "null"));
     if (s->no) all = vbg_alt(ir, all, text(c, "false"));

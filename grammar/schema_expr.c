@@ -386,7 +386,7 @@ static vbj_expr expand_object(vbj_compiler *c, const json_t *schema) {
     kid_list parts = {0};
     const json_t *hides = json_object_get(schema, "$ref");
     const vbj_place *place = vbj_place_of(c, schema);
-    bool only_ref = hides && json_is_string(hides) && place && place->resource->old_refs;
+    bool only_ref = json_is_string(hides) && place && place->resource->old_refs;
     bool own = false;
     json_object_foreach((json_t *)(uintptr_t)schema, name, value) {
         const keyword *k = find_keyword(name);

@@ -187,7 +187,7 @@ static int emit_classes(lowered *l) {
     vbj_compiler *c = l->c;
     l->entry = VBG_NONE;
     for (size_t i = 0; i < l->n_classes; i++) {
-        vbg_node one;
+        vbg_node one = VBG_NONE;
         vbj_answer answer = vbj_possible(c, l->classes[i].value);
         if (c->err->code) return c->err->code;
         if (answer == VBJ_NO) continue;
@@ -217,7 +217,7 @@ static int emit_needed(lowered *l) {
     for (size_t i = 0; i < l->n_classes; i++) {
         const vbj_dfa *keys = vbj_dfa_product(&c->arena, l->classes[i].keys, some->keys, VBJ_BOTH);
         vbj_expr value = vbj_expr_and(c, l->classes[i].value, some->value);
-        vbg_node one;
+        vbg_node one = VBG_NONE;
         if (!keys) return vbj_full(c);
         if (value < 0) return value;
         if (vbj_dfa_empty(keys) || vbj_possible(c, value) == VBJ_NO) continue;
@@ -380,7 +380,7 @@ static int emit_some_named(vbj_compiler *c, const vbj_object *o, vbg_node *out) 
         with.n_groups++;
         with.required = required;
         with.n_required += !l.names[i].required;
-        vbg_node one;
+        vbg_node one = VBG_NONE;
         rc = vbj_emit_object(c, &with, &one);
         if (!rc) *out = vbg_alt(c->ir, *out, one);
     }

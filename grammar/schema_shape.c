@@ -220,7 +220,7 @@ int vbj_shape_or(vbj_compiler *c, const vbj_shape *x, const vbj_shape *y, vbj_sh
 /* Halves first: automata of n constants are joined in n log n. */
 static int or_all(vbj_compiler *c, const vbj_expr *kids, size_t n, vbj_shape *out) {
     if (n == 1) {
-        const vbj_shape *s;
+        const vbj_shape *s = NULL;
         int rc = vbj_shape_of(c, kids[0], &s);
         if (!rc) *out = *s;
         return rc;
@@ -256,12 +256,12 @@ static int one_shape(vbj_compiler *c, const vbj_node *one, const vbj_shape *cont
     int rc = 0;
     vbj_shape_none(out);
     for (size_t i = 0; i < n && !rc; i++) {
-        const vbj_shape *s;
+        const vbj_shape *s = NULL;
         rc = vbj_shape_of(c, one->kids[i], &s);
         if (!rc) rc = vbj_shape_and(c, context, s, &inside[i]);
     }
     for (size_t i = 0; i < n && !rc; i++) {
-        const vbj_shape *s;
+        const vbj_shape *s = NULL;
         vbj_shape branch, both;
         rc = vbj_shape_of(c, one->kids[i], &s);
         if (!rc) branch = *s;
@@ -269,7 +269,7 @@ static int one_shape(vbj_compiler *c, const vbj_node *one, const vbj_shape *cont
             if (j == i || vbj_shape_empty(&inside[i])) continue;
             rc = vbj_shape_and(c, &inside[i], &inside[j], &both);
             if (rc || vbj_shape_empty(&both)) continue;
-            const vbj_shape *other;
+            const vbj_shape *other = NULL;
             rc = vbj_shape_of(c, vbj_expr_not(c, one->kids[j]), &other);
             if (!rc) rc = vbj_shape_and(c, &branch, other, &branch);
             if (rc) return rc == VBJ_LATER ? rc : refused_one(c, one, i < j ? i : j, i < j ? j : i);
@@ -287,7 +287,7 @@ static int and_shape(vbj_compiler *c, const vbj_expr *kids, size_t n, vbj_shape 
     vbj_shape_all(&context);
     bool choices = false;
     for (size_t i = 0; i < n && !rc; i++) {
-        const vbj_shape *s;
+        const vbj_shape *s = NULL;
         if (c->nodes[kids[i]].kind == VBJ_ONE) {
             choices = true;
             continue;

@@ -122,9 +122,9 @@ int vb_check_weights(const vb_model *m, const uint8_t *data, uint64_t bytes, vb_
     const int64_t bad = vb_validate_blocks(t->type, data, bytes / block, &what);
     if (bad < 0) return VB_OK;
     const uint64_t at = (uint64_t)(data - t->data) + (uint64_t)bad * block;
+    const unsigned long long number = at / block, offset = t->offset + at;
     return vb_fail(err, VB_ERR_FORMAT, "%s: tensor %s, block %llu (offset %llu): %s is not finite",
-                   vb_gguf_path(m->gguf), t->name, (unsigned long long)(at / block),
-                   (unsigned long long)(t->offset + at), what ? what : "a value");
+                   vb_gguf_path(m->gguf), t->name, number, offset, what ? what : "a value");
 }
 
 /* The matrices of `depth` experts, or one matrix, that a slot and those that share its tensor name. */

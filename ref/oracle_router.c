@@ -24,7 +24,8 @@ static double group_sum(const double *s, int size) {
 
 static void leave_groups(const vb_experts *x, double *s) {
     const int size = x->n / x->groups;
-    double sums[VB_MAX_EXPERT_GROUPS];
+    double sums[VB_MAX_EXPERT_GROUPS] = {0};
+    if (size < 1) return;
     for (int g = 0; g < x->groups; g++) sums[g] = group_sum(s + g * size, size);
     for (int e = 0; e < x->n; e++) {
         if (rank_of(sums, x->groups, e / size) >= x->groups_used) s[e] = -(double)INFINITY;
@@ -32,7 +33,7 @@ static void leave_groups(const vb_experts *x, double *s) {
 }
 
 void vb_oracle_route(const vb_experts *x, double *logits) {
-    double choice[VB_MAX_EXPERTS], weight[VB_MAX_EXPERTS], max = logits[0], all = 0.0, sum = 0.0;
+    double choice[VB_MAX_EXPERTS] = {0}, weight[VB_MAX_EXPERTS] = {0}, max = logits[0], all = 0.0, sum = 0.0;
     for (int e = 1; e < x->n; e++) max = logits[e] > max ? logits[e] : max;
     for (int e = 0; e < x->n; e++) all += vb_exp(logits[e] - max);
     for (int e = 0; e < x->n; e++) {

@@ -55,6 +55,7 @@ static void keep_groups(const vb_experts *x, float *order) {
     const int size = x->n / x->groups;
     float score[VB_MAX_EXPERT_GROUPS];
     bool kept[VB_MAX_EXPERT_GROUPS];
+    if (size < 1) return;
     for (int g = 0; g < x->groups; g++) score[g] = group_score(order + g * size, size);
     best_of(score, x->groups, x->groups_used, kept);
     for (int e = 0; e < x->n; e++) {

@@ -625,6 +625,7 @@ static bool run(const law_case *c, const vb_coins *right, one_run *o) {
 fail:
     if (err.code && !o->stuck) printf("%s: %s\n", c->name, err.message);
     vb_spec_close(s);
+    if (c->alone && env.real.close) env.real.close(env.real.self); /* the vb_spec had no drafter to close */
     vb_law_close(env.law);
     vb_law_close(env.bare);
     return done;

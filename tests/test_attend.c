@@ -84,7 +84,7 @@ static void add_rows(stage *s, int sequence, int n, int last) {
 /* Row by row and key head by key head, in plain C. */
 static void by_reference(stage *s) {
     const vb_attn *a = &s->layer.attn;
-    const size_t ld = (size_t)(s->n_ctx + VB_ATTEND_BLOCK), group = (size_t)(a->n_heads / a->n_kv_heads);
+    const size_t ld = (size_t)s->n_ctx + VB_ATTEND_BLOCK, group = (size_t)(a->n_heads / a->n_kv_heads);
     float *scores = malloc(group * ld * sizeof *scores), *sums = malloc(group * sizeof *sums);
     assert_true(scores && sums);
     s->pass.heads = s->want;

@@ -254,7 +254,7 @@ static void run_many(int n, uint64_t first, bool memory) {
         char why[200] = "";
         if (!open_rig(&r, first + (uint64_t)i, memory)) continue;
         if (getenv("VB_SHOW"))
-            printf("# seed %llu: %s\n", (unsigned long long)(first + (uint64_t)i), r.what), fflush(stdout);
+            printf("# seed %llu: %s\n", (unsigned long long)first + (unsigned)i, r.what), fflush(stdout);
         grammars++, unusual += r.spell != NULL;
         if (!compare(&r, r.m->start, "", 0, memory ? 2 : 3, why, sizeof why)) {
             for (int w = 0; w < r.n_words; w++) {

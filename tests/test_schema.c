@@ -257,7 +257,8 @@ static json_t *changed(const json_t *v, uint64_t *r) {
     if (what == 0) return another_scalar(r);
     if (json_is_integer(v)) { /* at the ends of the range it goes round */
         const uint64_t by = below(r, 2) ? 1 + below(r, 9) : UINT64_MAX - below(r, 9);
-        return json_integer((json_int_t)((uint64_t)json_integer_value(v) + by));
+        const uint64_t sum = (uint64_t)json_integer_value(v) + by;
+        return json_integer((json_int_t)sum);
     }
     if (json_is_real(v)) return json_real(json_real_value(v) + (double)below(r, 5) - 2);
     if (json_is_string(v)) return changed_string(v, r);

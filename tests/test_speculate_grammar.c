@@ -10,21 +10,25 @@
 #include <string.h>
 #include <cmocka.h>
 
+static const char record[] =
+    "{\"type\":\"object\",\"properties\":{\"ok\":{\"type\":\"boolean\"},\"n\":{\"type\":\"integer\","
+    "\"minimum\":0,\"maximum\":99}},\"required\":[\"ok\",\"n\"],\"additionalProperties\":false}";
+
+static const char nested[] =
+    "{\"type\":\"object\",\"properties\":{\"x\":{\"$ref\":\"#/$defs/"
+    "p\"}},\"required\":[\"x\"],\"additionalProperties\":false,\"$defs\":{\"p\":{\"type\":\"object\","
+    "\"properties\":{\"y\":{\"const\":\"z\"}},\"required\":[\"y\"],\"additionalProperties\":false}}}";
+
 static const char *const schemas[] = {
     "{\"type\":\"boolean\"}",
     "{\"enum\":[\"red\",\"green\",12,null,{\"a\":[1]}]}",
     "{\"type\":\"integer\",\"minimum\":-20,\"maximum\":1300}",
-    "{\"type\":\"object\",\"properties\":{\"ok\":{\"type\":\"boolean\"},\"n\":{\"type\":\"integer\","
-    "\"minimum\":0,"
-    "\"maximum\":99}},\"required\":[\"ok\",\"n\"],\"additionalProperties\":false}",
+    record,
     "{\"type\":\"array\",\"items\":{\"enum\":[\"a\",\"ab\",\"abc\"]},\"minItems\":1,\"maxItems\":3}",
     "{\"type\":\"string\",\"maxLength\":4}",
     "{\"type\":\"string\",\"pattern\":\"^[ab]{2}c?$\"}",
     "{\"anyOf\":[{\"type\":\"null\"},{\"type\":\"array\",\"items\":{\"type\":\"boolean\"},\"maxItems\":2}]}",
-    "{\"type\":\"object\",\"properties\":{\"x\":{\"$ref\":\"#/$defs/p\"}},\"required\":[\"x\"],"
-    "\"additionalProperties\":false,\"$defs\":{\"p\":{\"type\":\"object\",\"properties\":{\"y\":{\"const\":"
-    "\"z\"}},"
-    "\"required\":[\"y\"],\"additionalProperties\":false}}}",
+    nested,
     "{\"type\":\"string\",\"format\":\"date\"}",
 };
 #define N_SCHEMAS (sizeof schemas / sizeof *schemas)

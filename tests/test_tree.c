@@ -58,7 +58,7 @@ static void random_tree(gw_rng *rng, int n, int32_t *parent) {
 /* One row: its path as a chain behind the same prompt, in `chain`. */
 static void check_row(const test_model *t, vb_context *tree, vb_context *chain, const int32_t *tokens,
                       const int32_t *parent, int32_t row) {
-    int32_t path[ROWS], ids[ROWS];
+    int32_t path[ROWS] = {0}, ids[ROWS];
     uint8_t want[16], got[16];
     vb_error err = {0};
     const size_t n = path_to(parent, row, path);

@@ -233,7 +233,10 @@ int main(void) {
         int rc = 0;
         if (!before || strcmp(before, line[0]) != 0) {
             json_t *t = json_loadb(line[0], (size_t)n[0], JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
-            if (!json_is_string(t)) return 1;
+            if (!json_is_string(t)) {
+                free(before);
+                return 1;
+            }
             free(before);
             before = strdup(line[0]);
             vb_calls_close(k);
