@@ -171,6 +171,8 @@ vbc_step vbc_read_tags(vbc_reader *r, char c);
 bool vbc_end_tags(vbc_reader *r);
 vbc_step vbc_read_python(vbc_reader *r, char c);
 bool vbc_name_byte(char c);
+/* Takes a byte of the name, or white space before it; false: the name ended before this byte. */
+bool vbc_in_name(vbc_reader *r, char c);
 /* The name is whole: false: there is no such tool. */
 bool vbc_know_name(vbc_reader *r);
 vbc_step vbc_read_tail(vbc_reader *r, char c);

@@ -270,11 +270,7 @@ static bool check(vbc_reader *r, size_t from) {
 static vbc_step python_byte(vbc_reader *r, char c) {
     switch (r->state) {
     case VBC_NAME:
-        if (r->name.n == 0 && vbc_space(c)) return VBC_MORE;
-        if (vbc_name_byte(c)) {
-            vb_buf_add(&r->name, &c, 1);
-            return VBC_MORE;
-        }
+        if (vbc_in_name(r, c)) return VBC_MORE;
         r->state = FIRST_NAME;
         if (r->either && r->name.n > 5 && memcmp(r->name.s + r->name.n - 5, ".call", 5) == 0) {
             r->name.n -= 5;
@@ -323,11 +319,7 @@ static vbc_step python_byte(vbc_reader *r, char c) {
 static vbc_step gemma_byte(vbc_reader *r, char c) {
     switch (r->state) {
     case VBC_NAME:
-        if (r->name.n == 0 && vbc_space(c)) return VBC_MORE;
-        if (vbc_name_byte(c)) {
-            vb_buf_add(&r->name, &c, 1);
-            return VBC_MORE;
-        }
+        if (vbc_in_name(r, c)) return VBC_MORE;
         if (!vbc_know_name(r) || c != '{') return VBC_WRONG;
         r->state = IN_VALUE;
         r->begun = true;

@@ -31,6 +31,13 @@ bool vbc_name_byte(char c) {
            c == '-' || c == '.' || c == '/' || (unsigned char)c >= 0x80;
 }
 
+bool vbc_in_name(vbc_reader *r, char c) {
+    if (r->name.n == 0 && vbc_space(c)) return true;
+    if (!vbc_name_byte(c)) return false;
+    vb_buf_add(&r->name, &c, 1);
+    return true;
+}
+
 bool vbc_know_name(vbc_reader *r) {
     if (r->name.n == 0) return false;
     r->function = vbc_tool(r->tools, r->name.s, r->name.n);
@@ -81,11 +88,7 @@ static vbc_step read_named(vbc_reader *r, char c) {
     size_t used;
     switch (r->state) {
     case VBC_NAME:
-        if (r->name.n == 0 && vbc_space(c)) return VBC_MORE;
-        if (vbc_name_byte(c)) {
-            vb_buf_add(&r->name, &c, 1);
-            return VBC_MORE;
-        }
+        if (vbc_in_name(r, c)) return VBC_MORE;
         if (!vbc_know_name(r)) return VBC_WRONG;
         r->state = *r->k->f.between ? VBC_BETWEEN : VBC_ARGS;
         return read_named(r, c);

@@ -185,11 +185,7 @@ vbc_step vbc_read_tags(vbc_reader *r, char c) {
     bool ends;
     switch (r->state) {
     case VBC_NAME:
-        if (r->name.n == 0 && vbc_space(c)) return VBC_MORE;
-        if (vbc_name_byte(c)) {
-            vb_buf_add(&r->name, &c, 1);
-            return VBC_MORE;
-        }
+        if (vbc_in_name(r, c)) return VBC_MORE;
         if (!vbc_know_name(r)) return VBC_WRONG;
         r->state = VBC_BETWEEN;
         return vbc_read_tags(r, c);

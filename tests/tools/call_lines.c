@@ -4,12 +4,10 @@
  *   {"do": "format"}: the pieces of text that were found
  *   {"do": "render", "request": {...}}: {"text": ...} as a client's messages give it
  *   {"do": "read", "text": ..., "tools": [...]}: what the text says, read whole: {"content", "reasoning",
- *       "calls": [[name, arguments, the model's text]], "cut": [...], "marks"}. It is read again cut
- *         in two at every
- *       byte, byte by byte, and with early events; "differs": a reading that said something else.
- *         "parts" is a
- *       list of texts in place of "text": those at odd places are control tokens'. "cuts": so many at
- *         most. */
+ *       "calls": [[name, arguments, the model's text]], "cut": [...], "marks"}. It is read again cut in two
+ *       at every byte, byte by byte, and with early events; "differs": a reading that said something else.
+ *       "parts" is a list of texts in place of "text": those at odd places are control tokens'. "cuts": so
+ *       many at most. */
 #include "chat/value.h"
 
 #include "base/base.h"
