@@ -94,10 +94,11 @@ if [ -n "$files" ]; then
 fi
 
 # A set of kernels without a word of simd/vec.h, or with one of another type, is refused by the compiler, with its name.
+# The set is one of the compiler's machine, not of this one: a cross compiler takes another machine's file as empty.
 cc=${CC:-cc}
-case $(uname -m) in
-x86_64) set=avx2 ;;
-aarch64) set=neon ;;
+case $("$cc" -dumpmachine 2>/dev/null) in
+x86_64*) set=avx2 ;;
+aarch64*) set=neon ;;
 *) set= ;;
 esac
 # words SED: kernels_$set.c with vec_$set.h edited so
