@@ -1,0 +1,91 @@
+/* bench_spec.c - the part of `verbatim bench` that runs speculation beside the target alone. */
+#include "cli/bench.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void add_stats(vb_stats *sum, const vb_stats *s) {
+    sum->steps += s->steps;
+    sum->target_calls += s->target_calls;
+    sum->emitted += s->emitted;
+    sum->drafted += s->drafted;
+    sum->tested += s->tested;
+    sum->accepted += s->accepted;
+    sum->draft_s += s->draft_s;
+    sum->verify_s += s->verify_s;
+    sum->sample_s += s->sample_s;
+}
+
+/* One generation from empty caches. The time is that of the steps, without the prompt. */
+static int generate(bench *b, bench_run *r, int rep, int32_t *tokens) {
+    cli_session *s = &b->session;
+    vb_spec_params p = s->params;
+    vb_sampling sampling = s->sampling;
+    vb_spec *spec = NULL;
+    vb_error err = {0};
+    vb_stats stats;
+    const size_t n = (size_t)b->o->n_predict;
+    sampling.seed += (uint64_t)rep;
+    p.gamma = r->gamma ? r->gamma : p.gamma;
+    if (!r->gamma) p.draft = VB_DRAFT_NONE, p.draft_context = NULL;
+    p.stop = NULL, p.n_stop = 0;
+    int rc = vb_context_truncate(s->context, 0, &err);
+    if (!rc && s->draft_context) rc = vb_context_truncate(s->draft_context, 0, &err);
+    if (!rc) rc = vb_spec_open(&spec, s->context, &sampling, &p, &err);
+    if (!rc) rc = vb_spec_prompt(spec, b->prompt, b->n_prompt, &err);
+    const double start = cli_now();
+    for (size_t done = 0; done < n && !rc;) {
+        vb_step step;
+        rc = vb_spec_step(spec, n - done, &step, &err);
+        for (int i = 0; i < step.n_emitted && !rc; i++) tokens[done++] = step.emitted[i].id;
+    }
+    r->seconds[rep] = cli_now() - start;
+    if (!rc) {
+        vb_spec_stats(spec, &stats);
+        add_stats(&r->stats, &stats);
+    }
+    vb_spec_close(spec);
+    return rc ? cli_report(&err) : CLI_OK;
+}
+
+/* Alone, gamma 1, gamma 2, ..., alone, ...: a slow moment of the machine falls on all. */
+int bench_speculation(bench *b) {
+    const size_t n = (size_t)b->o->n_predict;
+    if (b->session.params.draft == VB_DRAFT_NONE) return CLI_OK;
+    b->runs = calloc((size_t)b->gammas.n + 1, sizeof *b->runs);
+    b->alone = calloc(2 * n, sizeof *b->alone);
+    if (!b->runs || !b->alone) return cli_error("out of memory");
+    for (int i = 0; i <= b->gammas.n; i++)
+        b->runs[i] = (bench_run){.gamma = i ? b->gammas.at[i - 1] : 0, .identical = true};
+    int rc = CLI_OK;
+    if (b->session.draft_context) {
+        bench_progress("one token at a time, the draft");
+        rc = bench_time_decode(b, b->session.draft_context, b->positions.at[0], &b->draft_token);
+    }
+    bench_progress("speculation and the target alone, in turn");
+    const double begin = cli_now();
+    for (; bench_more(b->rounds, b->reps, begin) && !rc; b->rounds++) {
+        for (int i = 0; i <= b->gammas.n && !rc; i++) {
+            int32_t *tokens = i ? b->alone + n : b->alone;
+            rc = generate(b, &b->runs[i], b->rounds, tokens);
+            if (!rc && i && memcmp(tokens, b->alone, n * sizeof *tokens) != 0) b->runs[i].identical = false;
+        }
+    }
+    return rc;
+}
+
+/* The gain that the measured acceptance, draft cost and verification cost give, without overheads: tokens per
+ * step times the time of a token alone, over gamma drafted tokens and one verification of gamma + 1. */
+double bench_predicted(const bench *b, const bench_run *r) {
+    if (r->gamma + 1 > MOST_TOKENS || r->stats.steps == 0) return NAN;
+    const double per_step = (double)r->stats.emitted / (double)r->stats.steps;
+    return per_step * b->cost[1] / (r->gamma * b->draft_token + b->cost[r->gamma + 1]);
+}
+
+/* The median over repetitions of how much faster than the target alone in the same round. */
+double bench_speed_up(const bench *b, const bench_run *r) {
+    double ratios[MOST_REPS];
+    for (int i = 0; i < b->rounds; i++) ratios[i] = b->runs[0].seconds[i] / r->seconds[i];
+    return bench_median(ratios, b->rounds);
+}
