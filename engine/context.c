@@ -83,11 +83,14 @@ static int open_workspace(vb_scratch *s, const vb_context *c, vb_error *err) {
         if (rc) return rc;
         wp.offload = vb_offload_session_hook(s->offload);
     }
-    return vb_workspace_open(&s->workspace, c->model, &wp, err);
+    const int rc = vb_workspace_open(&s->workspace, c->model, &wp, err);
+    if (rc == VB_OK) s->executors.cpu = vb_workspace_executor(s->workspace);
+    return rc;
 }
 
 static void close_scratch(vb_scratch *s) {
     if (!s || --s->users > 0) return;
+    vb_executors_close(&s->executors);
     vb_workspace_close(s->workspace);
     vb_offload_session_close(s->offload);
     vb_pool_close(s->pool);
@@ -172,6 +175,7 @@ cleanup:
 
 void vb_context_close(vb_context *c) {
     if (!c) return;
+    if (c->scratch) vb_executors_forget(&c->scratch->executors, &c->cache);
     close_scratch(c->scratch);
     vb_cache_close(&c->cache);
     free(c->hidden);
@@ -214,7 +218,7 @@ uint64_t vb_context_bytes(const vb_context *c) {
     const vb_scratch *s = c->scratch;
     const uint64_t own = sizeof *c + vb_cache_bytes(&c->cache) + (uint64_t)c->params.n_ctx * sizeof *c->slot;
     if (!c->opened_scratch) return own;
-    return own + sizeof *s + vb_workspace_bytes(s->workspace) +
+    return own + sizeof *s + vb_executors_bytes(&s->executors, c->model, c->params.batch) +
            (s->offload ? vb_offload_session_bytes(s->offload) : 0) +
            (uint64_t)c->params.batch * sizeof *s->rows +
            (uint64_t)s->logits_rows * (uint64_t)c->model->info.n_vocab * sizeof *s->logits;
@@ -287,23 +291,25 @@ static vb_row row_of(const vb_eval_item *item, size_t i, bool want) {
 static int forward(vb_scratch *s, const vb_eval_item *items, size_t n, size_t row, vb_error *err) {
     int held = 0, rc;
     size_t done = row, V = 0;
+    const vb_model *m = NULL;
     for (size_t k = 0; k < n; k++) {
         const vb_eval_item *item = &items[k];
         vb_context *c = item->context;
         if (!is_member(item, s)) continue;
-        V = (size_t)c->model->info.n_vocab;
+        m = c->model;
+        V = (size_t)m->info.n_vocab;
         for (size_t i = 0; i < item->n; i++) {
             const bool want = c->slot[i] >= 0;
             s->rows[held++] = row_of(item, i, want);
             row += want;
             if (held < c->params.batch) continue;
-            if ((rc = vb_workspace_forward(s->workspace, s->rows, held, s->logits + done * V, err)))
-                return rc;
+            rc = vb_executors_forward(&s->executors, c->model, s->rows, held, s->logits + done * V, err);
+            if (rc) return rc;
             held = 0;
             done = row;
         }
     }
-    return held ? vb_workspace_forward(s->workspace, s->rows, held, s->logits + done * V, err) : VB_OK;
+    return held ? vb_executors_forward(&s->executors, m, s->rows, held, s->logits + done * V, err) : VB_OK;
 }
 
 /* Gives every member its rows of logits; returns how many rows, and how many members. */
@@ -407,6 +413,21 @@ const float *vb_logits(const vb_context *c, size_t i) {
     return c->scratch->logits + (size_t)c->slot[i] * (size_t)c->model->info.n_vocab;
 }
 
+int vb_context_delegate(vb_context *c, const vb_executor *other, int first, int last, vb_error *err) {
+    vb_begin(err);
+    vb_scratch *s = c->scratch;
+    if (c->params.observe)
+        return vb_fail(err, VB_ERR_UNSUPPORTED,
+                       "executor %s: a pass cannot be observed while another than the CPU computes it",
+                       other->name);
+    if (s->call > 0 || s->users > 1 || s->executors.first < s->executors.last)
+        return vb_fail(err, VB_ERR_ARGUMENT,
+                       "executor %s: it must come before the first evaluation, before another context "
+                       "shares the memory, and once",
+                       other->name);
+    return vb_executors_split(&s->executors, c->model, other, first, last, c->params.batch, err);
+}
+
 void vb_context_keep_hidden(vb_context *c) {
     c->keeps_hidden = true;
 }
@@ -449,9 +470,11 @@ int vb_context_keep(vb_context *c, int n, const int32_t *rows, size_t k, vb_erro
                        c->tree.base);
     const int rc = vb_tree_check_path(&c->tree, rows, k, err);
     if (rc) return rc;
+    vb_executors_fetch(&c->scratch->executors, &c->cache, c->length);
     /* Rows ascend along a path, so no row is overwritten before it has moved. */
     for (size_t i = 0; i < k; i++)
         if (rows[i] != (int32_t)i) vb_cache_move(&c->cache, n + rows[i], n + (int)i);
+    vb_executors_written(&c->scratch->executors, &c->cache, n, n + (int)k);
     c->length = n + (int)k;
     c->tree.held = false;
     return VB_OK;
@@ -485,12 +508,16 @@ int vb_context_copy(vb_context *to, const vb_context *from, int n, vb_error *err
     to->length = n;
     to->tree.held = false;
     if (from == to) return VB_OK;
+    vb_executors_fetch(&from->scratch->executors, &from->cache, n);
     vb_cache_copy(&to->cache, &from->cache, n);
+    vb_executors_written(&to->scratch->executors, &to->cache, 0, n);
     return VB_OK;
 }
 
 void vb_context_hash(const vb_context *c, uint8_t hash[16]) {
-    vb_cache_hash(&c->cache, c->tree.held ? c->tree.base : c->length, 0, NULL, hash);
+    const int n = c->tree.held ? c->tree.base : c->length;
+    vb_executors_fetch(&c->scratch->executors, &c->cache, n);
+    vb_cache_hash(&c->cache, n, 0, NULL, hash);
 }
 
 /* l_id - max - log(sum_i exp(l_i - max)), i ascending. */

@@ -13,6 +13,7 @@ typedef struct vb_scratch {
     int n_ctx; /* of the longest context it can serve */
     vb_pool *pool;
     vb_workspace *workspace;
+    vb_executors executors;
     vb_offload_session *offload; /* NULL: none */
     vb_row *rows;                /* (batch) */
     float *logits; /* (logits_rows, n_vocab), grown when a call wants more rows than any before */
@@ -39,6 +40,11 @@ struct vb_context {
     float *hidden; /* (hidden_rows, dim) hidden rows of the last call's tokens, grown like the logits */
     size_t hidden_rows;
 };
+
+/* From now on `other` computes layers [first, last) of the passes of this context and of all that will share
+ * its memory; it must outlive them. Before the first evaluation, and before another context shares. Nothing
+ * shows which executor computed what (executor.h), so a pass is not observed meanwhile. */
+int vb_context_delegate(vb_context *c, const vb_executor *other, int first, int last, vb_error *err);
 
 /* From now on every evaluation leaves the hidden row of each of its tokens: the residual stream behind
  * the last layer, before the output norm. For drafters that read them. */

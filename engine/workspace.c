@@ -265,7 +265,8 @@ void vb_workspace_close(vb_workspace *w) {
     free(w);
 }
 
-uint64_t vb_workspace_bytes(const vb_workspace *w) {
+static uint64_t bytes(const void *self) {
+    const vb_workspace *w = self;
     return w->bytes + vb_attend_bytes(w->attend);
 }
 
@@ -274,8 +275,13 @@ void vb_workspace_expert_stats(const vb_workspace *w, vb_expert_stats *out) {
     *out = (vb_expert_stats){.layers = moe->calls, .rows = moe->rows, .experts = moe->used};
 }
 
-int vb_workspace_forward(vb_workspace *w, const vb_row *rows, int n, float *logits, vb_error *err) {
+static int compute(void *self, const vb_pass_span *s, vb_error *err) {
+    vb_workspace *w = self;
     atomic_store(&w->failed, (int)VB_PASS_FINE);
     vb_begin(&w->expert_error);
-    return vb_forward(&w->pass, rows, n, logits, err);
+    return vb_forward(&w->pass, s, err);
+}
+
+vb_executor vb_workspace_executor(vb_workspace *w) {
+    return (vb_executor){.name = "cpu", .self = w, .compute = compute, .bytes = bytes};
 }

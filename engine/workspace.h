@@ -5,8 +5,8 @@
 #define VB_WORKSPACE_H
 
 #include "base/pool.h"
+#include "engine/executor.h"
 #include "offload/session.h"
-#include "ref/pass.h"
 
 typedef struct vb_workspace_params {
     const vb_kernels *kernels;
@@ -25,10 +25,9 @@ typedef struct vb_workspace vb_workspace;
 
 int vb_workspace_open(vb_workspace **out, const vb_model *m, const vb_workspace_params *p, vb_error *err);
 void vb_workspace_close(vb_workspace *w);
-uint64_t vb_workspace_bytes(const vb_workspace *w);
 void vb_workspace_expert_stats(const vb_workspace *w, vb_expert_stats *out);
 
-/* vb_forward (ref/pass.h) in this memory. */
-int vb_workspace_forward(vb_workspace *w, const vb_row *rows, int n, float *logits, vb_error *err);
+/* The CPU: vb_forward (ref/pass.h) in this memory. */
+vb_executor vb_workspace_executor(vb_workspace *w);
 
 #endif

@@ -9,10 +9,19 @@
 
 #include <string.h>
 
-/* x = embedding of the token, as float32, times the model's scale; the row's RoPE angles, which layers
- * share. */
-static void embed_row(vb_pass *p, int row, int worker) {
+/* The row's RoPE angles, which layers share. */
+static void turn_row(vb_pass *p, int row, int worker) {
     (void)worker;
+    const vb_model *m = p->m;
+    const vb_row *r = &p->rows[row];
+    for (int i = 0; i < m->n_ropes; i++) {
+        const size_t at = vb_pass_angles(p, i, row);
+        vb_rope_angles(&m->ropes[i], r->cache->n_ctx, r->position, p->cosine + at, p->sine + at);
+    }
+}
+
+/* x = embedding of the token, as float32, times the model's scale; and the angles. */
+static void embed_row(vb_pass *p, int row, int worker) {
     const vb_model *m = p->m;
     const size_t t = (size_t)row, D = (size_t)m->info.dim;
     const vb_row *r = &p->rows[row];
@@ -21,10 +30,7 @@ static void embed_row(vb_pass *p, int row, int worker) {
     const float scale = (float)m->embd_scale;
     for (size_t i = 0; i < D && scale != 1.0f; i++) p->x[t * D + i] = p->x[t * D + i] * scale;
     if (!vb_all_below(p->x + t * D, D, VB_BITS_NORM_LIMIT)) p->run.fail(p, VB_PASS_NOT_FINITE);
-    for (int i = 0; i < m->n_ropes; i++) {
-        const size_t at = vb_pass_angles(p, i, row);
-        vb_rope_angles(&m->ropes[i], r->cache->n_ctx, r->position, p->cosine + at, p->sine + at);
-    }
+    turn_row(p, row, worker);
 }
 
 static void after_ffn_row(vb_pass *p, int row, int worker) {
@@ -94,15 +100,38 @@ static int output(vb_pass *p, float *logits, vb_error *err) {
     return rc;
 }
 
-int vb_forward(vb_pass *p, const vb_row *rows, int n, float *logits, vb_error *err) {
-    const int D = p->m->info.dim;
-    p->rows = rows;
+/* x as another span left it. */
+static void take_stream(vb_pass *p, const vb_pass_span *s) {
+    memcpy(p->x, s->x, (size_t)s->n * (size_t)p->m->info.dim * sizeof *p->x);
+    p->run.each(p, s->n, turn_row);
+}
+
+/* x for the span that follows, or the logits. */
+static int leave(vb_pass *p, const vb_pass_span *s, vb_error *err) {
+    const size_t D = (size_t)p->m->info.dim;
+    p->layer = -1;
+    if (s->last < p->m->info.n_layers) {
+        memcpy(s->x, p->x, (size_t)s->n * D * sizeof *p->x);
+        return VB_OK;
+    }
+    for (int row = 0; row < s->n; row++) {
+        if (s->rows[row].hidden) memcpy(s->rows[row].hidden, p->x + (size_t)row * D, D * sizeof *p->x);
+    }
+    return output(p, s->logits, err);
+}
+
+int vb_forward(vb_pass *p, const vb_pass_span *s, vb_error *err) {
+    const int D = p->m->info.dim, n = s->n;
+    p->rows = s->rows;
     p->n = n;
     p->layer = -1;
-    p->run.each(p, n, embed_row); /* x (n, D) */
+    if (s->first == 0)
+        p->run.each(p, n, embed_row); /* x (n, D) */
+    else
+        take_stream(p, s);
     vb_pass_observe(p, "embd", D, p->x);
 
-    for (p->layer = 0; p->layer < p->m->info.n_layers; p->layer++) {
+    for (p->layer = s->first; p->layer < s->last; p->layer++) {
         if (p->cancel && p->cancel(p->user)) return vb_fail(err, VB_ERR_CANCELLED, "cancelled");
         vb_attention_part(p);             /* delta = attention(norm(x)) */
         vb_ffn_part(p);                   /* x += delta, delta = ffn(norm(x)) */
@@ -112,10 +141,5 @@ int vb_forward(vb_pass *p, const vb_row *rows, int n, float *logits, vb_error *e
         const int rc = check(p, err);
         if (rc) return rc;
     }
-    p->layer = -1;
-    for (int row = 0; row < n; row++) {
-        if (rows[row].hidden)
-            memcpy(rows[row].hidden, p->x + (size_t)row * (size_t)D, (size_t)D * sizeof *p->x);
-    }
-    return output(p, logits, err);
+    return leave(p, s, err);
 }

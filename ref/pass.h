@@ -25,6 +25,16 @@ typedef struct vb_row {
     const int32_t *path;
 } vb_row;
 
+/* Layers [first, last) of a pass over rows[0..n): from the embedding on where first is 0, to the logits where
+ * last is the number of layers. */
+typedef struct vb_pass_span {
+    const vb_row *rows;
+    int n;
+    int first, last;
+    float *x;      /* (n, D) the residual stream: read where first > 0, written where layers follow */
+    float *logits; /* (wanted rows, n_vocab) written behind the last layer */
+} vb_pass_span;
+
 typedef enum vb_failure { VB_PASS_FINE = 0, VB_PASS_NOT_FINITE, VB_PASS_KV_RANGE } vb_failure;
 
 typedef struct vb_pass vb_pass;
@@ -187,10 +197,10 @@ void vb_apply_gate(const vb_kernels *kernels, vb_gate gate, const float *g, cons
  * and weights (x->n), 0 for those that are not chosen. order: (x->n) scratch. */
 void vb_route(const vb_experts *x, const float *logits, float *order, int32_t *chosen, float *weights);
 
-/* forward.c. Evaluates rows[0..n), n <= R: writes their keys and values into their caches and, for each
- * wanted row in order, its logits: logits is (wanted rows, n_vocab). Which rows share a call does not change
+/* forward.c. Computes a span of n <= R rows: writes their keys and values into their caches and, for each
+ * wanted row in order, its logits. Neither which rows share a call nor where a pass is cut into spans changes
  * a bit (P1). Tokens and positions must be valid. Errors: VB_ERR_NUMERIC, VB_ERR_CANCELLED; the caches then
  * hold rubbish at the rows' positions. */
-int vb_forward(vb_pass *p, const vb_row *rows, int n, float *logits, vb_error *err);
+int vb_forward(vb_pass *p, const vb_pass_span *s, vb_error *err);
 
 #endif

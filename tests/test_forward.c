@@ -222,7 +222,7 @@ static void test_shared_call(void **state) {
                                  .cache = &shared[1]->cache,
                                  .slot = i - 5};
     }
-    assert_int_equal(vb_workspace_forward(shared[0]->scratch->workspace, rows, n, logits, NULL), 0);
+    assert_int_equal(vb_executors_forward(&shared[0]->scratch->executors, t.model, rows, n, logits, NULL), 0);
     for (int i = 0; i < n; i++) {
         const int s = rows[i].cache == &shared[1]->cache;
         assert_memory_equal(logits + (size_t)i * V, vb_logits(alone[s], (size_t)rows[i].position),
