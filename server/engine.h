@@ -109,6 +109,8 @@ typedef struct vbs_result {
     size_t prompt_tokens, cached_tokens, output_tokens;
     vb_stats stats; /* drafted, tested, accepted and so on, of this request alone */
     double queue_s, prompt_s, decode_s;
+    double first_s;  /* from acceptance to the first tokens; NaN: there were none */
+    int32_t stop_id; /* with VBS_END_STOP: the id that ended it */
 } vbs_result;
 
 /* For /metrics and /health. Counters since the start. prompt_tokens are all tokens of prompts that were

@@ -28,6 +28,8 @@ struct vbs_job {
     int32_t *stop;       /* (n_stop) every id that ends it, the model's own among them */
     size_t n_stop;
     double submitted, started, prompted; /* vb_now() at acceptance, at the slot, when the prompt was in */
+    double first;                        /* when its first tokens were there; 0: not yet */
+    int32_t stop_id;
     size_t cached, output;
     vb_stats beyond; /* what its vb_spec counted and is not the request's (vbs_report) */
 };

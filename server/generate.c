@@ -212,6 +212,7 @@ static int answer(vbs_call *c, bool chat) {
     a->call = c;
     a->s = c->s;
     a->created = (int64_t)time(NULL);
+    a->native = vbs_native_path(c->head.path);
     snprintf(a->id, sizeof a->id, "%s-%.12s%llu", chat ? "chatcmpl" : "cmpl", c->s->instance,
              (unsigned long long)atomic_fetch_add(&c->s->serial, 1));
     int ok;

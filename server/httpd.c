@@ -95,7 +95,8 @@ static const vbs_route *find_route(const char *method, const char *path, const c
     if (n > 1 && name[n - 1] == '/') name[n - 1] = 0;
     *allow = "GET, HEAD, OPTIONS";
     if (vbs_find_page(path)) return reads ? &VBS_PAGE_ROUTE : NULL;
-    if (!strncmp(name, "/v1/models/", 11) || !strncmp(name, "/models/", 8))
+    if (!strncmp(name, "/v1/models/", 11) || !strncmp(name, "/models/", 8) ||
+        !strncmp(name, "/api/v0/models/", 15))
         return reads ? &VBS_MODEL_ROUTE : NULL;
     for (const vbs_route *r = VBS_ROUTES; r->method; r++) {
         if (strcmp(r->path, name) && (strncmp(r->path, "/v1", 3) || strcmp(r->path + 3, name)) &&
@@ -118,7 +119,9 @@ static int check_route(vbs_call *c, vbs_problem *p) {
     return vbs_refuse(
         p, 404, "invalid_request_error", "not_found", NULL,
         "there is no %.100s here; there is /v1/models, /v1/chat/completions, /v1/completions, /health, "
-        "/metrics, /props, /tokenize, /detokenize and a page at /",
+        "/metrics, /props, /tokenize, /detokenize, of LM Studio's interface /api/v0 (models, "
+        "chat/completions, "
+        "completions), and a page at /",
         c->head.path);
 }
 

@@ -38,6 +38,7 @@ typedef struct vbs_route {
 } vbs_route;
 extern const vbs_route VBS_ROUTES[];                    /* ends with method == NULL */
 extern const vbs_route VBS_PAGE_ROUTE, VBS_MODEL_ROUTE; /* of many paths */
+bool vbs_native_path(const char *path);                 /* of LM Studio's own interface: /api/v0/... */
 
 typedef struct vbs_counts {
     atomic_ullong by_class[6]; /* replies by hundreds of their status */
@@ -158,6 +159,7 @@ typedef struct vbs_answer {
     vbs_shape *shape;   /* what the answer must look like; NULL: anything */
     char id[48];
     int64_t created;
+    bool native; /* asked as LM Studio's own interface */
 } vbs_answer;
 int vbs_answer_chat(vbs_call *c);
 int vbs_answer_completion(vbs_call *c);
@@ -168,6 +170,11 @@ void vbs_answer_watch(vbs_answer *a);
 bool vbs_choice_problem(const vbs_answer *a, const vbs_choice *c, vbs_problem *p);
 
 /* response.c */
+typedef struct vbs_totals {
+    size_t prompt, cached, output, reasoning;
+    vb_stats t; /* summed; the per-position counts too */
+    double queue_s, prompt_s, decode_s, first_s;
+} vbs_totals;
 json_t *vbs_usage_json(const vbs_answer *a);
 void vbs_report_json(const vbs_answer *a, json_t *into); /* timings, stats, seed, warnings */
 json_t *vbs_logprobs_json(const vbs_answer *a, const vbs_box *b, size_t first, size_t n, size_t *offset);
@@ -178,6 +185,13 @@ json_t *vbs_call_json(const char *text, size_t len, const char *arguments, size_
 json_t *vbs_answer_json(const vbs_answer *a, vbs_box *boxes); /* (x->n) */
 /* Tokens of a box that belong to the text of a choice that has ended: those after a stop string do not. */
 size_t vbs_box_kept(const vbs_choice *c, const vbs_box *b);
+
+/* lm_studio.c: under LM Studio's names, a model as /api/v0/models lists it; why a choice ended; statistics;
+ * and, under /api/v0, the model and the program. */
+json_t *vbs_native_model(const vbs_server *s, const char *id);
+const char *vbs_native_reason(const vbs_answer *a, const vbs_choice *c);
+void vbs_native_stats(const vbs_answer *a, const vbs_totals *o, json_t *stats);
+void vbs_native_json(const vbs_answer *a, json_t *into);
 
 /* sse.c */
 int vbs_answer_stream(vbs_answer *a);

@@ -1,6 +1,7 @@
 /* queue.c - requests on their way in and out: checked, copied, waiting, cancelled, ended. */
 #include "server/engine_parts.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -192,7 +193,9 @@ void vbs_queue_end(vbs_engine *e, vbs_job *job, vbs_end end, const vb_error *err
                          .prompt_tokens = job->r.n_prompt,
                          .cached_tokens = job->cached,
                          .output_tokens = job->output,
-                         .queue_s = (job->started > 0 ? job->started : now) - job->submitted};
+                         .queue_s = (job->started > 0 ? job->started : now) - job->submitted,
+                         .first_s = job->first > 0 ? job->first - job->submitted : (double)NAN,
+                         .stop_id = job->stop_id};
     if (error) result.error = *error;
     if (stats) result.stats = *stats;
     if (job->started > 0) result.prompt_s = (job->prompted > 0 ? job->prompted : now) - job->started;

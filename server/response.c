@@ -26,14 +26,9 @@ static json_t *ms(double seconds) {
 
 /* ------------------------------------------------------------------------------------------ totals */
 
-typedef struct totals {
-    size_t prompt, cached, output, reasoning;
-    vb_stats t; /* summed; the per-position counts too */
-    double queue_s, prompt_s, decode_s;
-} totals;
-
-static void add_up(const vbs_answer *a, totals *o) {
+static void add_up(const vbs_answer *a, vbs_totals *o) {
     memset(o, 0, sizeof *o);
+    o->first_s = (double)NAN;
     for (int i = 0; i < a->x->n; i++) {
         const vbs_result *r = &a->x->choices[i].result;
         /* One prompt counts once, however many choices continue it. */
@@ -53,11 +48,12 @@ static void add_up(const vbs_answer *a, totals *o) {
         o->queue_s = fmax(o->queue_s, r->queue_s);
         o->prompt_s += i % a->ask.n == 0 ? r->prompt_s : 0;
         o->decode_s = fmax(o->decode_s, r->decode_s);
+        o->first_s = fmin(o->first_s, r->first_s); /* NaN: that choice has no token */
     }
 }
 
 json_t *vbs_usage_json(const vbs_answer *a) {
-    totals o;
+    vbs_totals o;
     add_up(a, &o);
     return json_pack("{sI sI sI s{sI} s{sI sI sI}}", "prompt_tokens", (json_int_t)o.prompt,
                      "completion_tokens", (json_int_t)o.output, "total_tokens",
@@ -67,7 +63,7 @@ json_t *vbs_usage_json(const vbs_answer *a) {
                      "rejected_prediction_tokens", (json_int_t)(o.t.drafted - o.t.accepted));
 }
 
-static json_t *timings_json(const totals *o) {
+static json_t *timings_json(const vbs_totals *o) {
     size_t computed = o->prompt - o->cached;
     double output = (double)o->output;
     return json_pack(
@@ -79,7 +75,7 @@ static json_t *timings_json(const totals *o) {
         ms(o->queue_s), "draft_n", (json_int_t)o->t.drafted, "draft_n_accepted", (json_int_t)o->t.accepted);
 }
 
-static json_t *stats_json(const vbs_answer *a, const totals *o) {
+static json_t *stats_json(const vbs_answer *a, const vbs_totals *o) {
     json_t *at = json_array();
     for (int k = 0; k < 32 && o->t.tested_at[k]; k++)
         json_array_append_new(at, vbs_json_real(ratio(o->t.accepted_at[k], o->t.tested_at[k])));
@@ -93,15 +89,18 @@ static json_t *stats_json(const vbs_answer *a, const totals *o) {
 }
 
 void vbs_report_json(const vbs_answer *a, json_t *into) {
-    totals o;
+    vbs_totals o;
     add_up(a, &o);
     json_object_set_new(into, "timings", timings_json(&o));
-    json_object_set_new(into, "stats", stats_json(a, &o));
+    json_t *stats = stats_json(a, &o);
+    if (stats) vbs_native_stats(a, &o, stats);
+    json_object_set_new(into, "stats", stats);
     json_object_set_new(into, "seed", json_integer((json_int_t)a->ask.sampling.seed));
     vbs_date_json(&a->rendered, into);
     if (a->x->timed_out)
         json_array_append_new(a->ask.warnings, json_string("ended by the server's time limit for a request"));
     if (json_array_size(a->ask.warnings)) json_object_set(into, "warnings", a->ask.warnings);
+    if (a->native) vbs_native_json(a, into);
 }
 
 /* ------------------------------------------------------------------------------------------ tokens */

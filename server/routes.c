@@ -14,9 +14,15 @@ static const char *file_name(const char *path) {
 
 /* ----------------------------------------------------------------------------------------------- models */
 
-static json_t *model_json(const vbs_server *s, const vbs_preset *preset) {
+bool vbs_native_path(const char *path) {
+    return !strncmp(path, "/api/v0/", 8);
+}
+
+static json_t *model_json(const vbs_call *c, const vbs_preset *preset) {
+    const vbs_server *s = c->s;
     char id[256];
     snprintf(id, sizeof id, "%.200s%s%s", s->terms.name, preset ? ":" : "", preset ? preset->name : "");
+    if (vbs_native_path(c->head.path)) return vbs_native_model(s, id);
     return json_pack("{ss ss sI ss si si}", "id", id, "object", "model", "created", (json_int_t)s->created,
                      "owned_by", "verbatim", "max_model_len", vbs_context_size(s->engine), "draft_tokens",
                      preset               ? preset->gamma
@@ -27,19 +33,19 @@ static json_t *model_json(const vbs_server *s, const vbs_preset *preset) {
 static int models(vbs_call *c) {
     const vbs_server *s = c->s;
     json_t *list = json_array();
-    json_array_append_new(list, model_json(s, NULL));
+    json_array_append_new(list, model_json(c, NULL));
     for (const vbs_preset *p = VBS_PRESETS; p->name; p++)
-        if (s->terms.has_draft || !p->gamma) json_array_append_new(list, model_json(s, p));
+        if (s->terms.has_draft || !p->gamma) json_array_append_new(list, model_json(c, p));
     return vbs_reply_json(c, 200, json_pack("{ss so}", "object", "list", "data", list));
 }
 
-/* "/v1/models/ID". */
+/* "/v1/models/ID", "/api/v0/models/ID". */
 static int one_model(vbs_call *c) {
     const vbs_server *s = c->s;
     const char *id = strstr(c->head.path, "/models/") + 8;
     vbs_problem p;
     const vbs_preset *preset;
-    if (vbs_find_model(&s->terms, id, &preset)) return vbs_reply_json(c, 200, model_json(s, preset));
+    if (vbs_find_model(&s->terms, id, &preset)) return vbs_reply_json(c, 200, model_json(c, preset));
     vbs_refuse(&p, 404, "invalid_request_error", "model_not_found", "model",
                "there is no model \"%.100s\" here; /v1/models lists them", id);
     return vbs_reply_problem(c, &p);
@@ -302,6 +308,10 @@ const vbs_route VBS_ROUTES[] = {{"GET", "/health", true, false, health},
                                 {"POST", "/v1/completions", false, true, vbs_answer_completion},
                                 {"POST", "/apply-template", false, true, vbs_answer_template},
                                 {"POST", "/v1/embeddings", false, false, embeddings},
+                                {"GET", "/api/v0/models", false, true, models},
+                                {"POST", "/api/v0/chat/completions", false, true, vbs_answer_chat},
+                                {"POST", "/api/v0/completions", false, true, vbs_answer_completion},
+                                {"POST", "/api/v0/embeddings", false, false, embeddings},
                                 {"POST", "/tokenize", false, true, tokenize},
                                 {"POST", "/detokenize", false, true, detokenize},
                                 {NULL, NULL, false, false, NULL}};

@@ -48,12 +48,14 @@ static void fail(vbs_engine *e, vbs_slot *slot, const vb_error *err) {
 
 /* What a step brought. */
 static void deliver(vbs_engine *e, vbs_slot *slot, vb_step *step) {
-    const vbs_job *job = slot->job;
+    vbs_job *job = slot->job;
     if (step->n_text) {
         slot->read += (size_t)step->n_text;
         tell_prompt(slot);
         return;
     }
+    if (job->first <= 0) job->first = vb_now();
+    job->stop_id = step->emitted[step->n_emitted - 1].id;
     const bool stop = step->emitted[step->n_emitted - 1].stop, go_on = vbs_report(e, slot, step);
     count(e, step);
     if (!go_on)

@@ -84,6 +84,7 @@ for stream in false true; do
     ok "no tools, no call, stream $stream" says "Hello, wörld STOP here.|||stop"
     ask /v1/chat/completions "{$hi,$tools,$s,\"chat_template_kwargs\":{\"script\":\"two\"}}"
     ok "two calls, stream $stream" says "None||get_weather({\"city\": \"Oslo\"}) get_time({})|tool_calls"
+    ok "and LM Studio's word for it, stream $stream" grep -q '"stop_reason":"toolCalls"' "$work/out"
     ask /v1/chat/completions "{$hi,$tools,$s,\"chat_template_kwargs\":{\"script\":\"two\"},\"parallel_tool_calls\":false}"
     ok "one is enough, stream $stream" says "None||get_weather({\"city\": \"Oslo\"})|tool_calls"
     ask /v1/chat/completions "{$hi,$tools,$s,\"chat_template_kwargs\":{\"script\":\"marks\"}}"

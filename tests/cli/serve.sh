@@ -232,6 +232,39 @@ post /v1/chat/completions '{"messages":[{"role":"user","content":"x"}]}'
 ok "chat without a template says so" refused 400 "--chat-template"
 post /v1/embeddings '{"input":"x"}'
 ok "embeddings are refused" refused 501 embeddings
+# LM Studio's own interface: the same answers, with its description of models and its statistics.
+get /api/v0/models/target:fast
+ok "/api/v0/models/ID: LM Studio's description" out_has '"id":"target:fast","object":"model","type":"llm"'
+ok "with the type that most of the weights have" json_is quantization Q8_0
+ok "and both lengths" test "$(json state) $(json max_context_length) $(json loaded_context_length)" = "loaded 512 512"
+get /api/v0/models
+ok "/api/v0/models lists each preset" test "$(grep -o '"arch":"llama"' "$work/out" | wc -l)" = 5
+post /api/v0/embeddings '{"input":"x"}'
+ok "/api/v0/embeddings is refused" refused 501 embeddings
+post /v1/completions "{\"prompt\":\"$P\",\"max_tokens\":24,\"seed\":5}"
+text=$(json text)
+ok "/v1 says nothing of the runtime" test -z "$(json runtime)"
+native() { # native REASON FIELDS: an answer whose stop_reason is REASON, with counts and times that agree
+    post /api/v0/completions "{\"prompt\":\"$P\",\"seed\":5,$2}"
+    ok "stop_reason $1" json_is stop_reason "$1"
+    ok "$1: tested drafts are accepted or rejected, the others ignored" test "$(json tested_draft_tokens) $(json total_draft_tokens_count)" = \
+        "$(($(json accepted_draft_tokens_count) + $(json rejected_draft_tokens_count))) $(($(json tested_draft_tokens) + $(json ignored_draft_tokens_count)))"
+    ok "$1: the times fit each other and the timings" awk -v n="$(json completion_tokens)" -v rate="$(json tokens_per_second)" -v took="$(json generation_time)" \
+        -v first="$(json time_to_first_token)" -v q="$(json queue_ms)" -v p="$(json prompt_ms)" -v d="$(json predicted_ms)" \
+        'BEGIN { exit !(took > 0 && (rate * took - n) ^ 2 < 1e-6 && (1e3 * took - d) ^ 2 < 1e-4 && 1e3 * first > q + p - 0.01 && 1e3 * first < q + p + d + 0.01) }'
+}
+native maxPredictedTokensReached '"max_tokens":24'
+ok "the text of /v1" json_is text "$text"
+ok "the draft by its file's name" json_is draft_model draft.gguf
+ok "the runtime" json_is name verbatim
+ok "the model's context" json_is context_length 512
+native contextLengthReached '"max_tokens":-1,"ignore_eos":true'
+native eosFound '"max_tokens":24,"logit_bias":{"2":100}'
+native stopStringFound '"max_tokens":400,"ignore_eos":true,"stop":["e","a"]'
+post /api/v0/completions "{\"prompt\":\"$P\",\"seed\":5,\"max_tokens\":4,\"stream\":true}"
+ok "a stream ends with them, too" grep -q '"stop_reason":"maxPredictedTokensReached".*"runtime"' "$work/out"
+post /api/v0/completions "{\"model\":\"target:off\",\"prompt\":\"$P\",\"max_tokens\":4}"
+ok "without a draft there is none" test -z "$(json draft_model)$(json total_draft_tokens_count)"
 get /v1/nothing
 ok "404 lists what there is" refused 404 /v1/models
 for trick in /../../etc/passwd /%2e%2e/%2e%2e/etc/passwd /page/index.html /prompts/expert.txt //etc/passwd; do
