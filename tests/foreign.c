@@ -39,6 +39,7 @@ static const char *const NAMES[FE_LAST] = {
     [FE_NO_FINAL_NORM] = "final norm missing",
     [FE_EMBED_PLAIN] = "embedding not scaled by sqrt(dim)",
     [FE_SCALE_WIDTH] = "scores scaled by sqrt(dim/H) where heads have another size",
+    [FE_SCALE_HEAD] = "scores scaled by sqrt(head_dim) where sqrt(dim/H) is right",
     [FE_WINDOW_LONG] = "window of one position too many",
     [FE_WINDOW_SHORT] = "window of one position too few",
     [FE_WINDOW_NONE] = "window ignored",
@@ -233,7 +234,9 @@ static void read_numbers(fe_engine *e) {
     e->embd_scale = number(e, "embedding_scale", 1);
     e->residual_scale = number(e, "residual_scale", 1);
     e->logit_divisor = number(e, "logit_scale", 1);
-    e->attention_scale = number(e, "attention.scale", 0);
+    /* Gemma 3 27B, known by its layers, is the one that scales by the width per head. */
+    const double own = e->gemma && e->layers == 62 ? 1 / sqrt((double)e->dim / e->heads) : 0;
+    e->attention_scale = number(e, "attention.scale", own);
     const char *type;
     size_t len;
     char key[96];

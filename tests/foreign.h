@@ -39,6 +39,7 @@ typedef enum fe_fault {
     FE_NO_FINAL_NORM,       /* logits of x itself */
     FE_EMBED_PLAIN,         /* gemma3: the embedding without its scale */
     FE_SCALE_WIDTH,         /* divided by sqrt(dim / heads) where heads are of another size */
+    FE_SCALE_HEAD,          /* gemma3 27B: divided by sqrt(head_dim) as in its smaller sisters */
     FE_WINDOW_LONG,         /* one position more */
     FE_WINDOW_SHORT,        /* one less */
     FE_WINDOW_NONE,         /* no layer has it */

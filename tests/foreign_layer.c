@@ -207,6 +207,7 @@ static bool sees(const fe_engine *e, int layer, int t, int j, int n) {
 static double scale_of(const fe_engine *e) {
     if (e->fault == FE_NO_SCALE) return 1;
     if (e->fault == FE_SCALE_DIM) return 1 / sqrt((double)e->dim);
+    if (e->fault == FE_SCALE_HEAD) return 1 / sqrt((double)e->head_dim);
     if (e->fault == FE_SCALE_WIDTH) return 1 / sqrt((double)e->dim / e->heads);
     return e->attention_scale > 0 ? e->attention_scale : 1 / sqrt((double)e->head_dim);
 }

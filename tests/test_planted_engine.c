@@ -272,6 +272,7 @@ static const struct place {
     {FE_SWAPPED_GATE_UP, HF("phi3-short")},
     {FE_EMBED_PLAIN, STANDIN("gemma3")},
     {FE_SCALE_WIDTH, HF("gemma3")},
+    {FE_SCALE_HEAD, HF("gemma3-27b")},
     {FE_WINDOW_LONG, STANDIN("gemma3")},
     {FE_WINDOW_LONG, STANDIN("phi3")},
     {FE_WINDOW_SHORT, STANDIN("gemma3")},
@@ -388,6 +389,7 @@ static void engines_without_a_bug(void **state) {
         HF("qwen3moe"),     HF("qwen2moe"),       HF("gpt-oss"),
         HF("granitemoe"),   HF("olmoe"),          HF("glm4moe"),
         HF("ernie4_5-moe"), HF("minimax-m2"),     STANDIN("qwen3moe"),
+        HF("gemma3-27b"),
     };
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         const cf_comparison c = foreign(files[i], FE_NONE);

@@ -37,6 +37,7 @@ F32_EPS = float(np.float32(1e-6))  # a file has it as float32
 #   qwen3    norms of q and k; heads wider than dim/H; an output matrix
 #   gemma3   norms on both sides, GELU, scaled embedding (dim is no square), windows of 5 in all but the sixth of 7 layers, two RoPE
 #            bases, linear scaling; tied
+#   gemma3-27b  the query's scale of the 27B model, whose 62 layers a reader knows it by: 1/sqrt(dim/H), where heads have another size
 #   qwen2-yarn, llama-yarn    YaRN: some frequencies stay, some are divided, some blended; cosines and sines 1 + 0.1 log F times as long
 #   mixtral  the 2 best of 6 experts, normalised (arch llama)
 #   qwen3moe the 3 best of 8, normalised
@@ -65,7 +66,7 @@ def plain(theta):
 
 
 def family(name):
-    return name.removesuffix('-yarn')
+    return name.removesuffix('-yarn').removesuffix('-27b')
 
 
 def model_class(name):
@@ -93,6 +94,8 @@ MODELS = {
                   rope_parameters=plain(1e6)),
     'gemma3': dict(hidden_size=40, head_dim=16, num_attention_heads=2, num_key_value_heads=1, intermediate_size=24,
                    num_hidden_layers=7, rope_parameters=GEMMA3, sliding_window=5, query_pre_attn_scalar=16, tie_word_embeddings=True),
+    'gemma3-27b': dict(hidden_size=16, head_dim=4, num_attention_heads=2, num_key_value_heads=1, intermediate_size=8,
+                       num_hidden_layers=62, rope_parameters=GEMMA3, sliding_window=5, query_pre_attn_scalar=8, tie_word_embeddings=True),
     'phi3': dict(hidden_size=48, num_attention_heads=3, num_key_value_heads=1, intermediate_size=64, rope_parameters=LONGROPE,
                  original_max_position_embeddings=16, sliding_window=6),
     'llama-yarn': dict(hidden_size=48, head_dim=16, num_attention_heads=4, num_key_value_heads=2, intermediate_size=64,
@@ -128,7 +131,7 @@ MODELS = {
 # (model, recording, tokens of the prompt, tokens to generate). phi3: the context that holds both chooses the table here, the present
 # length in transformers; at most 16 in the one, more than 16 from the start in the other, so that the two choose alike.
 RECORDINGS = [('llama', 'llama', 20, 4), ('mistral', 'mistral', 20, 4), ('qwen2', 'qwen2', 20, 4), ('qwen3', 'qwen3', 20, 4),
-              ('gemma3', 'gemma3', 20, 4), ('phi3', 'phi3-short', 13, 3), ('phi3', 'phi3-long', 20, 4)]
+              ('gemma3', 'gemma3', 20, 4), ('gemma3-27b', 'gemma3-27b', 10, 2), ('phi3', 'phi3-short', 13, 3), ('phi3', 'phi3-long', 20, 4)]
 RECORDINGS += [(name, name, 20, 4) for name in MODELS if not any(name == r[0] for r in RECORDINGS)]
 
 
@@ -189,7 +192,7 @@ class Published:
         after = lambda module, what, layer: module.register_forward_hook(
             lambda m, given, out: show(what, layer, out[0] if isinstance(out, tuple) else out))
         before = lambda module, what, layer: module.register_forward_pre_hook(lambda m, given: show(what, layer, given[0]))
-        base, gemma = self.hf.model, self.name == 'gemma3'
+        base, gemma = self.hf.model, family(self.name) == 'gemma3'
         base.embed_tokens.register_forward_hook(lambda m, given, out: show('embd', -1, out * getattr(self.config, 'embedding_multiplier', 1.0)))
         for i, l in enumerate(base.layers):
             after(l.input_layernorm, 'attn_norm', i)
@@ -209,7 +212,7 @@ class Published:
             what, layer, (m * (out[0] if isinstance(out, tuple) else out)).detach().reshape(-1, self.config.hidden_size).numpy()))
 
     def watch_ffn(self, i, l, after, before):
-        gemma, ffn = self.name == 'gemma3', getattr(l, 'mlp', None) or l.block_sparse_moe
+        gemma, ffn = family(self.name) == 'gemma3', getattr(l, 'mlp', None) or l.block_sparse_moe
         dense = next((d for d in (getattr(ffn, n, None) for n in ('shared_expert', 'shared_experts')) if d), ffn)
         if hasattr(dense, 'down_proj'):
             before(dense.down_proj, 'ffn_hidden', i)
@@ -282,7 +285,7 @@ def pair_rows(config, matrix):
 
 def tensor_name(name, published):
     """The published converter's name of a tensor of transformers."""
-    gemma = name == 'gemma3'
+    gemma = family(name) == 'gemma3'
     own = name in ('gpt-oss', 'glm4moe')  # these keep the published name
     experts = {'mlp.gate.weight': 'ffn_gate_inp.weight', 'mlp.router.weight': 'ffn_gate_inp.weight', 'mlp.router.bias': 'ffn_gate_inp.bias',
                'block_sparse_moe.router.weight': 'ffn_gate_inp.weight', 'block_sparse_moe.gate.weight': 'ffn_gate_inp.weight',
@@ -352,7 +355,7 @@ def fill(name, hf):
         for published, parameter in hf.state_dict().items():
             if not is_tied(name, published):
                 x = value(name, published, tuple(parameter.shape))
-                parameter.copy_(torch.from_numpy(x - 1 if name == 'gemma3' and published.endswith('norm.weight') else x))
+                parameter.copy_(torch.from_numpy(x - 1 if family(name) == 'gemma3' and published.endswith('norm.weight') else x))
 
 
 def llama3_factors(rope, n):
@@ -401,15 +404,15 @@ def metadata(name, c):
            (k + 'block_count', mk.U32, c.num_hidden_layers), (k + 'feed_forward_length', mk.U32, c.intermediate_size),
            (k + 'attention.head_count', mk.U32, c.num_attention_heads), (k + 'attention.head_count_kv', mk.U32, c.num_key_value_heads),
            (k + 'attention.layer_norm_rms_epsilon', mk.F32, c.rms_norm_eps)]
-    theta = rope['full_attention']['rope_theta'] if name == 'gemma3' else rope['rope_theta']
+    theta = rope['full_attention']['rope_theta'] if family(name) == 'gemma3' else rope['rope_theta']
     out.append((k + 'rope.freq_base', mk.F32, theta))
-    if name != 'gemma3':
+    if family(name) != 'gemma3':
         out.append((k + 'rope.dimension_count', mk.U32, int(n * rope.get('partial_rotary_factor', 1.0))))
-    if n * c.num_attention_heads != c.hidden_size or name in ('qwen3', 'gemma3'):
+    if n * c.num_attention_heads != c.hidden_size or family(name) in ('qwen3', 'gemma3'):
         out += [(k + 'attention.key_length', mk.U32, n), (k + 'attention.value_length', mk.U32, n)]
     if window:
         out.append((k + 'attention.sliding_window', mk.U32, window))
-    if name == 'gemma3':
+    if family(name) == 'gemma3':
         out += [(k + 'rope.scaling.type', mk.STR, 'linear'), (k + 'rope.scaling.factor', mk.F32, rope['full_attention']['factor'])]
     if name == 'phi3':
         old = rope['original_max_position_embeddings']
