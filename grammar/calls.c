@@ -67,19 +67,47 @@ static int arguments(maker *m, const json_t *function, bool by_schema, vbg_node 
     return rc;
 }
 
+/* Bytes that readers of calls take for a name's where nothing closes it. */
+static bool in_name(unsigned char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c >= 0x80 ||
+           strchr("_-./", c);
+}
+
+/* A tool's name as the format has it: a member of an object is a JSON string, elsewhere nothing escapes. */
+static int tool_name(maker *m, const json_t *name, vbg_node *out, vb_error *err) {
+    const char *s = json_string_value(name);
+    if (m->f->style != VB_CALLS_MEMBERS) {
+        for (const char *c = s; *c; c++)
+            if (!in_name((unsigned char)*c))
+                return vb_fail(err, VB_ERR_UNSUPPORTED,
+                               "the tool \"%.80s\": calls of this model can only be demanded of tools whose "
+                               "names are letters, digits, _ - . and /: rename it, or use auto",
+                               s);
+        *out = text(m, s);
+        return VB_OK;
+    }
+    size_t n = 0;
+    char *quoted = vb_json_write(name, JSON_ENCODE_ANY, &n);
+    if (!quoted) return vb_fail(err, VB_ERR_MEMORY, "out of memory for the name of a tool");
+    *out = vbg_text(m->ir, quoted + 1, n - 2);
+    free(quoted);
+    return VB_OK;
+}
+
 /* One call, of any of the tools that may be called. */
 static int one_call(maker *m, const json_t *tools, vbg_node *out, vb_error *err) {
     *out = VBG_NONE;
     for (size_t i = 0; i < json_array_size(tools); i++) {
         const json_t *function = json_object_get(json_array_get(tools, i), "function");
         const json_t *name = json_object_get(function, "name");
-        vbg_node args = VBG_NONE;
+        vbg_node args = VBG_NONE, written = VBG_NONE;
         if (!json_is_string(name)) return vb_fail(err, VB_ERR_ARGUMENT, "tools[%zu] has no function.name", i);
         if (m->w->name && strcmp(m->w->name, json_string_value(name))) continue;
         const bool by_schema = m->w->required || json_is_true(json_object_get(function, "strict"));
-        const int rc = arguments(m, function, by_schema, &args, err);
+        int rc = arguments(m, function, by_schema, &args, err);
+        if (!rc) rc = tool_name(m, name, &written, err);
         if (rc) return rc;
-        const vbg_node head = vbg_seq(m->ir, text(m, json_string_value(name)), marked(m, m->f->between));
+        const vbg_node head = vbg_seq(m->ir, written, marked(m, m->f->between));
         *out = vbg_alt(m->ir, *out, vbg_seq(m->ir, head, vbg_seq(m->ir, args, marked(m, m->f->end))));
     }
     *out = vbg_seq(m->ir, marked(m, m->f->begin), *out);

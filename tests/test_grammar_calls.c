@@ -42,8 +42,8 @@ static void says(const vb_call_format *f, vb_calls_wanted w, const char *text, i
     uint64_t next[4];
     bool complete = false;
     size_t valid = 0;
-    w.tools = TOOLS;
-    w.n_tools = strlen(TOOLS);
+    if (!w.tools) w.tools = TOOLS;
+    w.n_tools = strlen(w.tools);
     if (vb_grammar_open_calls(&g, f, &w, NULL, &err)) fail_msg("%s", err.message);
     assert_int_equal(vb_grammar_text(g, text, strlen(text), next, &complete, &valid, &err), 0);
     const int is = valid < strlen(text) ? NO : complete ? WHOLE : BEGINNING;
@@ -94,6 +94,22 @@ static void under_auto(void **state) {
     says(&hermes, json, "true" ADD, NO);
 }
 
+/* Names that JSON has to escape: what is written is read back as the name. Where nothing escapes them they
+ * are refused. */
+static void names(void **state) {
+    (void)state;
+    static const char tools[] = "[{\"function\":{\"name\":\"a\\\"b\\\\ \\u00fc\\n\"}}]";
+    const vb_calls_wanted w = {.tools = tools, .n_tools = sizeof tools - 1, .required = true};
+    vb_grammar *g = NULL;
+    vb_error err = {0};
+    says(&hermes, w, "<tool_call>\n{\"name\": \"a\\\"b\\\\ \xC3\xBC\\n\", \"arguments\": {}}\n</tool_call>",
+         WHOLE);
+    says(&hermes, w, "<tool_call>\n{\"name\": \"a\"", NO);
+    assert_int_equal(vb_grammar_open_calls(&g, &mistral, &w, NULL, &err), VB_ERR_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "rename it"));
+    assert_null(g);
+}
+
 static void refused(void **state) {
     (void)state;
     vb_grammar *g = NULL;
@@ -115,6 +131,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(demanded),
         cmocka_unit_test(under_auto),
+        cmocka_unit_test(names),
         cmocka_unit_test(refused),
     };
     return cmocka_run_group_tests_name("grammar_calls", tests, NULL, NULL);

@@ -112,6 +112,10 @@ static got split(const vb_tokenizer *t, const int32_t *ids, size_t n, const set_
         from[g.tokens] = x.fed;
         if (vbs_splitter_push(&x, t, ids[g.tokens], &out, &err)) fail_msg("%s", err.message);
     }
+    /* What comes behind the end is not taken. */
+    const size_t n_pieces = out.n;
+    if (x.stopped && vbs_splitter_push(&x, t, ids[0], &out, &err)) fail_msg("%s", err.message);
+    if (x.stopped) assert_int_equal(out.n, n_pieces);
     if (vbs_splitter_end(&x, &out, &err)) fail_msg("%s", err.message);
     collect(&g, &out);
     /* Every byte has become known as something. */
@@ -183,6 +187,13 @@ static void test_kinds(void **state) {
     } rows[] = {
         {"Hello, w\xC3\xB6rld.", {.tools = true}, "Hello, w\xC3\xB6rld.", "", "", 0},
         {CALL_F, {.tools = true}, "", "", "f" ARGS_F, 1},
+        /* Between marks a tool that is not there is called, too. */
+        {"<tool_call>\n{\"name\": \"z\", \"arguments\": {}}\n</tool_call>",
+         {.tools = true},
+         "",
+         "",
+         "z{}",
+         1},
         {"Let me see.\n" CALL_F "\n" CALL_G, {.tools = true}, "Let me see.", "", "f" ARGS_F " g{}", 2},
         /* Without tools it is text. */
         {CALL_G, {.tools = false}, CALL_G, "", "", 0},
@@ -316,6 +327,52 @@ static void test_torn(void **state) {
     const int32_t ids[] = {BYTE0 + 'a', BYTE0 + 0xC3};
     set_up s = {.thinking = true, .stream = true};
     assert_string_equal(split(t, ids, 2, &s).reasoning, "a\xC3");
+    /* Where content follows, the half character comes before it. */
+    static const char answer[] = "a\xC3</think>b";
+    vbs_ask ask = {.chat = true};
+    vbs_splitter x;
+    vbs_pieces out = {0};
+    assert_int_equal(vbs_splitter_open(&x, &ask, calls, true, 0, NULL), 0);
+    for (const char *c = answer; *c; c++)
+        assert_int_equal(vbs_splitter_push(&x, t, BYTE0 + (unsigned char)*c, &out, NULL), 0);
+    assert_int_equal(vbs_splitter_end(&x, &out, NULL), 0);
+    assert_int_equal(out.text.n, 3);
+    assert_memory_equal(out.text.s,
+                        "a\xC3"
+                        "b",
+                        3);
+    assert_int_equal(out.v[out.n - 1].kind, VBS_CONTENT);
+    vbs_splitter_close(&x);
+    vbs_pieces_free(&out);
+    close_all(t, g, w, &v);
+}
+
+/* Pieces: one for each token and kind; the first ones go, with their texts, and others are put behind. */
+static void test_pieces(void **state) {
+    (void)state;
+    vocab v = {0};
+    spm_head(&v);
+    vocab_add_bytes(&v);
+    gw *w = spm_writer(&v);
+    vb_gguf *g;
+    vb_tokenizer *t = must_open(w, &g);
+    vbs_ask ask = {.chat = true};
+    vbs_splitter x;
+    vbs_pieces out = {0}, all = {0};
+    assert_int_equal(vbs_splitter_open(&x, &ask, NULL, false, 0, NULL), 0);
+    for (const char *c = "abc"; *c; c++)
+        assert_int_equal(vbs_splitter_push(&x, t, BYTE0 + (unsigned char)*c, &out, NULL), 0);
+    assert_int_equal(out.n, 3);
+    vbs_pieces_drop(&out, 2);
+    assert_int_equal(out.n, 1);
+    assert_int_equal(out.text.n, 1);
+    assert_int_equal(vbs_pieces_append(&all, &out, NULL), 0);
+    assert_int_equal(vbs_pieces_append(&all, &out, NULL), 0);
+    assert_int_equal(all.n, 2);
+    assert_memory_equal(all.text.s, "cc", 2);
+    vbs_splitter_close(&x);
+    vbs_pieces_free(&out);
+    vbs_pieces_free(&all);
     close_all(t, g, w, &v);
 }
 
@@ -403,15 +460,11 @@ static void test_plain(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_kinds),
-        cmocka_unit_test(test_loose),
-        cmocka_unit_test(test_stops),
-        cmocka_unit_test(test_one_call),
-        cmocka_unit_test(test_torn),
-        cmocka_unit_test(test_control),
-        cmocka_unit_test(test_reasoning_tokens),
-        cmocka_unit_test(test_ids),
-        cmocka_unit_test(test_plain),
+        cmocka_unit_test(test_kinds),   cmocka_unit_test(test_loose),
+        cmocka_unit_test(test_stops),   cmocka_unit_test(test_one_call),
+        cmocka_unit_test(test_torn),    cmocka_unit_test(test_pieces),
+        cmocka_unit_test(test_control), cmocka_unit_test(test_reasoning_tokens),
+        cmocka_unit_test(test_ids),     cmocka_unit_test(test_plain),
     };
     return cmocka_run_group_tests(tests, open_template, close_template);
 }

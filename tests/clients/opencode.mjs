@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { command, group, ok, same, skip } from "./check.mjs";
 
 // Listens on the port of the shipped configuration if it is free, else on another. Passes bytes on as they come.
-async function relay(base, log) {
+export async function relay(base, log) {
   const to = new URL(base);
   const server = http.createServer(async (request, reply) => {
     const parts = [];
