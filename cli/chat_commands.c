@@ -190,13 +190,13 @@ static int set_preset(chat *c, const char *name) {
 
 /* The vb_spec is closed while the drafter changes, and opened again over the same caches. */
 static int set_draft(chat *c, const char *what) {
-    static const char *const kinds[] = {"none", "ngram", "self"};
+    static const char *const kinds[] = {"none", "ngram", "suffix", "self"};
     const char *kind = "model";
     if (!*what) {
         fprintf(stderr, "draft %s\n", c->session.draft_name);
         return CLI_OK;
     }
-    for (int i = 0; i < 3; i++)
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (!strcmp(what, kinds[i])) kind = kinds[i];
     const int rc = chat_change_draft(c, kind, what);
     if (!rc) fprintf(stderr, "(draft %s)\n", c->session.draft_name);
@@ -232,7 +232,7 @@ static const command COMMANDS[] = {
     {"/load", "FILE", "go on with one", load},
     {"/temp", "T", "temperature; 0 is always the likeliest token", set_temperature},
     {"/seed", "N", "seed of the noise; without a number a random one", set_seed},
-    {"/draft", "FILE", "another draft model; or none, ngram, self", set_draft},
+    {"/draft", "FILE", "another draft model; or none, ngram, suffix, self", set_draft},
     {"/preset", "NAME", "guesses per step: fast (3), balanced (5), max (7)", set_preset},
     {"/gamma", "K", "guesses per step", read_gamma},
     {"/drafts", "", "show which tokens were guessed, and refused guesses; again: plain text", show_drafts},

@@ -183,7 +183,8 @@ typedef struct cli_session {
     vb_spec_params params;
     vb_logit_bias *bias;
     cli_shape shape;
-    const char *draft_name; /* "none", "model", "self", "ngram", "forced" */
+    vb_corpus *corpus;      /* NULL: none */
+    const char *draft_name; /* "none", "model", "self", "ngram", "suffix", "forced" */
 } cli_session;
 
 /* CLI_OK, or a usage error for options about models, drafter and rule that contradict each other. */

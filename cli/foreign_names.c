@@ -33,7 +33,7 @@ typedef struct foreign_name {
 #define ENDPOINTS "not needed: every endpoint is there (docs/server.md)"
 #define LOGGING   "not here: messages go to standard error; serve prints a line per request, -q leaves it out"
 #define THINKING  "no option here: docs/server.md says what a request may ask for"
-#define LOOKUP    "not here: --draft ngram looks for the longest repeat by itself"
+#define LOOKUP    "use --draft suffix, which finds the longest repeat; --draft-suffix N is the shortest that counts"
 #define ONE_MODEL "not here: one server has one target and one draft model (-m FILE, -md FILE)"
 
 static const foreign_name NAMES[] = {
@@ -149,7 +149,7 @@ static const foreign_name NAMES[] = {
     {"--spec-draft-sampling|--draft-sampling-method", ANY,
      "use --accept coupled, greedy, rejection or block: the rule says how a draft is drawn"},
     {"--spec-type|--draft-kind|--draft-mode|--speculativedecoding|--visualizespeculativedecoding", ANY,
-     "use -md FILE (a draft model) or --draft ngram (prompt lookup)"},
+     "use -md FILE (a draft model), --draft ngram (prompt lookup) or --draft suffix (the longest repeat)"},
     {"--ngram|--ngram-decoding|--lookup", ANY, "use --draft ngram"},
     {"--ngram-match-min|--lookup-ngram-min|--spec-ngram-mod-n-min|--spec-ngram-mod-n-max|--spec-ngram-mod-n-"
      "match|"

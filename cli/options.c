@@ -23,12 +23,21 @@ const cli_option CLI_OPTIONS[] = {
      "a smaller model of the same vocabulary that drafts for the target",
      GENERATE | CMD_DOCTOR | CMD_RECORD | CMD_BENCH | CMD_SERVE, CLI_STRING, AT(draft_model), 0, 0, NULL},
     {"--draft|--drafter", "KIND",
-     "who drafts: none, self (the target itself), ngram (prompt lookup), model (with -md) or forced (only "
-     "what "
-     "a grammar says must follow, which the others draft as well); default: model if -md is given, else "
-     "none, "
-     "under a grammar forced",
-     GENERATE | CMD_BENCH, CLI_CHOICE, AT(draft), 0, 0, "none|self|ngram|model|forced"},
+     "who drafts: none, self (the target itself), ngram (prompt lookup), suffix (what followed the longest "
+     "repeat, in the text or in --ngram-corpus), model (with -md) or forced (only what a grammar says must "
+     "follow, which the others draft as well); default: model if -md is given, else none, under a grammar "
+     "forced",
+     GENERATE | CMD_BENCH, CLI_CHOICE, AT(draft), 0, 0, "none|self|ngram|suffix|model|forced"},
+    {"--draft-suffix", "N",
+     "copy what followed the text's last tokens where they occurred before: matches of N tokens and more. "
+     "With -md "
+     "or --draft self the model drafts where the match is shorter (default 0: always); with --draft suffix "
+     "default 2",
+     GENERATE | CMD_BENCH | CMD_SERVE, CLI_INT, AT(draft_suffix), 0, 1024, NULL},
+    {"--ngram-corpus", "FILE",
+     "also copy from this text (--draft suffix, or --draft-suffix N before a model); may be repeated. About "
+     "100 bytes of memory a token",
+     GENERATE | CMD_BENCH | CMD_SERVE, CLI_LIST, AT(corpus), 0, 0, NULL},
     {"--pre", "NAME",
      "the pre-tokenizer of target and draft, where tokenizer.ggml.pre is absent, \"default\", not known or "
      "wrong: "
@@ -65,7 +74,8 @@ const cli_option CLI_OPTIONS[] = {
      "tokens to generate at most; -1: until the context is full. Default: run 128, chat -1, record 12",
      TALK | CMD_RECORD | CMD_BENCH, CLI_INT, AT(n_predict), -1, BIG, NULL},
     {"--gamma|--num-draft-tokens|--n-draft|--draft-max|--draft-n", "K",
-     "tokens drafted per step, 1 to 32. Default 5", TALK, CLI_INT, AT(gamma), 1, 32, NULL},
+     "tokens drafted per step, 1 to 32. Default 5; with --draft suffix 16", TALK, CLI_INT, AT(gamma), 1, 32,
+     NULL},
     {"--gamma|--num-draft-tokens|--n-draft|--draft-max|--draft-n", "K",
      "tokens drafted per step where a request does not say, 0 to 32, instead of what --preset means",
      CMD_SERVE, CLI_INT, AT(gamma), 0, 32, NULL},
@@ -269,8 +279,9 @@ const cli_option CLI_OPTIONS[] = {
      AT(pure), 0, 0, NULL},
     {"--force", NULL, "replace OUT if it exists", CMD_QUANTIZE, CLI_FLAG, AT(force), 0, 0, NULL},
     {"--draft|--drafter", "KIND",
-     "who drafts: none, ngram (prompt lookup) or model (with -md); default: model if -md is given, else none",
-     CMD_SERVE, CLI_CHOICE, AT(draft), 0, 0, "none|ngram|model"},
+     "who drafts: none, ngram (prompt lookup), suffix (what followed the longest repeat, in the request's "
+     "text or in --ngram-corpus) or model (with -md); default: model if -md is given, else none",
+     CMD_SERVE, CLI_CHOICE, AT(draft), 0, 0, "none|ngram|suffix|model"},
     {"--preset", "NAME",
      "tokens drafted per step where a request does not say: fast (3), balanced (5, default), max (7), off. "
      "Every "

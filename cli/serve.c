@@ -137,6 +137,14 @@ static int model_name(serve_state *s) {
     return CLI_OK;
 }
 
+/* Who drafts where no model does. */
+static vb_draft drafts_alone(const cli_options *o) {
+    if (!o->draft) return VB_DRAFT_NONE;
+    return !strcmp(o->draft, "ngram")    ? VB_DRAFT_NGRAM
+           : !strcmp(o->draft, "suffix") ? VB_DRAFT_SUFFIX
+                                         : VB_DRAFT_NONE;
+}
+
 static vb_accept accept_rule(const char *name) {
     int a = VB_ACCEPT_COUPLED;
     while (a < VB_ACCEPT_BLOCK && strcmp(name, vb_accept_name((vb_accept)a))) a++;
@@ -192,7 +200,8 @@ static int server_params(serve_state *s) {
                    : !strcmp(o->kv, "f32")        ? "q8 f32"
                                                   : "q8 f16";
     p->chat_template = o->chat_template;
-    p->has_draft = o->draft_model || (o->draft && !strcmp(o->draft, "ngram"));
+    p->has_draft = o->draft_model || drafts_alone(o) != VB_DRAFT_NONE;
+    p->draft_name = o->draft_model ? "model" : p->has_draft ? o->draft : "none";
     p->gamma = cli_given(o, "--gamma") ? (int)o->gamma : vbs_find_preset(w->preset, strlen(w->preset))->gamma;
     p->ignore_tools = w->ignore_tools;
     p->continue_final = o->continue_final;
@@ -260,7 +269,10 @@ static int open_engine(serve_state *s) {
     s->ep = (vbs_engine_params){.target = o->model,
                                 .draft = o->draft_model,
                                 .pre = o->pre,
-                                .ngram = o->draft && !strcmp(o->draft, "ngram"),
+                                .alone = drafts_alone(o),
+                                .suffix_min = (int)o->draft_suffix,
+                                .corpus = o->corpus.items,
+                                .n_corpus = o->corpus.n,
                                 .slots = (int)o->serve.slots,
                                 .queue = (int)o->serve.queue,
                                 .n_ctx = (int)o->ctx,

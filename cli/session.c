@@ -86,6 +86,13 @@ int cli_check_models(const cli_options *o) {
     if (o->draft && strcmp(o->draft, "model") && o->draft_model)
         return cli_usage("-md gives a draft model, --draft %s asks for another drafter: leave one out",
                          o->draft);
+    if (o->corpus.n && !o->draft_suffix && (!o->draft || strcmp(o->draft, "suffix")))
+        return cli_usage(
+            "--ngram-corpus is what --draft suffix copies from, or --draft-suffix N before a model: "
+            "add one of them");
+    if (o->draft_suffix && !o->draft_model &&
+        (!o->draft || (strcmp(o->draft, "suffix") && strcmp(o->draft, "self"))))
+        return cli_usage("--draft-suffix says which matches are copied: add --draft suffix, or -md FILE");
     if (!strcmp(o->accept, "greedy") && o->temperature > 0)
         return cli_usage(
             "--accept greedy is the rule of temperature 0, and the temperature is %g: add --temp 0, or use "
@@ -278,10 +285,13 @@ int cli_session_draft(cli_session *s, const char *kind, const char *path) {
         if (rc) return rc;
     } else {
         s->params.draft = !strcmp(kind, "ngram")    ? VB_DRAFT_NGRAM
+                          : !strcmp(kind, "suffix") ? VB_DRAFT_SUFFIX
                           : !strcmp(kind, "forced") ? VB_DRAFT_FORCED
                                                     : VB_DRAFT_NONE;
     }
     s->draft_name = kind;
+    /* A copy costs no draft pass and is no longer than twice what it repeats: more of it pays. */
+    if (s->params.draft == VB_DRAFT_SUFFIX && !cli_given(s->o, "--gamma")) s->params.gamma = 16;
     return CLI_OK;
 }
 
@@ -307,8 +317,14 @@ static int open_all(cli_session *s) {
     vb_spec_defaults(&s->params);
     s->params.accept = accept_rule(o->accept);
     s->params.gamma = (int)o->gamma;
+    s->params.suffix_min = (int)o->draft_suffix;
     if ((rc = cli_shape_open(&s->shape, o, s->target.tokenizer, n_vocab, &s->sampling))) return rc;
     if (s->shape.guide) s->params.mask = &s->shape.mask;
+    if (o->corpus.n) {
+        if (vb_corpus_read(&s->corpus, s->target.tokenizer, o->corpus.items, o->corpus.n, &err))
+            return cli_report(&err);
+        s->params.corpus = s->corpus;
+    }
     const char *alone = s->params.mask ? "forced" : "none";
     rc = cli_session_draft(s, o->draft ? o->draft : o->draft_model ? "model" : alone, o->draft_model);
     if (!o->ignore_eos) s->params.stop = vb_stop_ids(s->target.tokenizer, &s->params.n_stop);
@@ -327,6 +343,7 @@ void cli_session_close(cli_session *s) {
     vb_context_close(s->draft_context);
     vb_context_close(s->context);
     vb_offload_close(s->offload);
+    vb_corpus_close(s->corpus);
     cli_shape_close(&s->shape);
     cli_model_close(&s->draft_file);
     cli_model_close(&s->target);

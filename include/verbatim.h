@@ -885,8 +885,21 @@ typedef enum vb_draft {
     VB_DRAFT_NONE = 0, /* the target alone */
     VB_DRAFT_MODEL,    /* a smaller model, or the target itself in a context of its own */
     VB_DRAFT_NGRAM,    /* prompt lookup: what followed the last time these tokens came up */
-    VB_DRAFT_FORCED    /* only what the mask says must follow, which the two above draft as well */
+    VB_DRAFT_FORCED,   /* only what the mask says must follow, which the others draft as well */
+    VB_DRAFT_SUFFIX    /* what followed the longest repeat of the path's end, in the path or in a corpus */
 } vb_draft;
+
+/* Texts as ids, indexed for drafts that are copied from them. Immutable: any number of generations share
+ * one. It takes about 100 bytes a token. */
+typedef struct vb_corpus vb_corpus;
+
+/* tokens[0..n), copied; -1 separates texts. At most 2^28. */
+int vb_corpus_open(vb_corpus **out, const int32_t *tokens, size_t n, vb_error *err);
+/* The texts of files. Errors further: VB_ERR_IO, those of vb_tokenize. */
+int vb_corpus_read(vb_corpus **out, const vb_tokenizer *t, const char *const *paths, size_t n_paths,
+                   vb_error *err);
+void vb_corpus_close(vb_corpus *c);
+size_t vb_corpus_tokens(const vb_corpus *c);
 
 typedef struct vb_spec_params {
     vb_accept accept;
@@ -895,7 +908,12 @@ typedef struct vb_spec_params {
     int gamma;                 /* tokens drafted per step, 1..32. Default 5 */
     int32_t draft_vocab;       /* ids below this are drafted (vb_vocab_compatible); 0: all of the target's */
     int ngram_max, ngram_min;  /* lengths of the suffix looked up. Default 4, 1 */
-    const int32_t *stop;       /* ids that end the output */
+    /* Copies of what followed an earlier occurrence of the path's last tokens: the shortest match that
+     * proposes. VB_DRAFT_SUFFIX: 0 means 2. VB_DRAFT_MODEL: the model drafts where the match is shorter; 0
+     * (default): it always does. */
+    int suffix_min;
+    const vb_corpus *corpus; /* searched beside the path. Must outlive the vb_spec. Default: none */
+    const int32_t *stop;     /* ids that end the output */
     size_t n_stop;
     /* The tokens that the target's cache holds already, all of them: n_history = vb_context_length(target).
      * The draft's cache, if it is not empty, must hold the first ones of these. Copied. Default: none. */
@@ -933,6 +951,7 @@ typedef struct vb_drafted {
     uint64_t q_w, q_total; /* q(id) = q_w/q_total, what it was drawn from */
     bool has_draw, has_coin;
     bool forced;  /* text that must follow, proposed because the mask says so: q is one-hot */
+    bool copied;  /* what followed a repeat, in front of a draft model: q is one-hot */
     vb_coin draw; /* that drew it from q (rejection, block) */
     vb_coin coin; /* that decided (rejection, block) */
 } vb_drafted;

@@ -47,6 +47,8 @@ static bool read_drafts(checker *c) {
         if (json_object_get(d, "parent")) FAIL("draft %d: trees of drafts are not checked", i);
         s->forced[i] = json_is_true(json_object_get(d, "forced"));
         if (s->forced[i] && !*c->mask_name) FAIL("draft %d: forced text without a mask", i);
+        s->copied[i] = json_is_true(json_object_get(d, "copied"));
+        if (s->copied[i] && !c->copies) FAIL("draft %d: a copy, and nothing is copied", i);
         s->has_p[i] = json_is_array(p);
         if (s->has_p[i] && !vb_tc_ratio(c, p, s->p[i])) return false;
         if (json_is_true(json_object_get(d, "accepted")) != (i < s->accepted))
@@ -122,7 +124,7 @@ static bool one_of(const char *word, const char *const *list) {
 
 static bool check_header(checker *c, const json_t *line) {
     static const char *const rules[] = {"coupled", "greedy", "rejection", "block", NULL};
-    static const char *const drafts[] = {"none", "model", "ngram", "forced", NULL};
+    static const char *const drafts[] = {"none", "model", "ngram", "forced", "suffix", NULL};
     const char *trace = json_string_value(json_object_get(line, "trace"));
     const char *rule = json_string_value(json_object_get(line, "accept"));
     const char *draft = json_string_value(json_object_get(line, "draft"));
@@ -131,7 +133,7 @@ static bool check_header(checker *c, const json_t *line) {
     if (!trace || !is(trace, "verbatim") || json_integer_value(json_object_get(line, "version")) != 1)
         FAIL("not a trace of version 1");
     if (!one_of(rule, rules)) FAIL("\"accept\" is none of coupled, greedy, rejection, block");
-    if (!one_of(draft, drafts)) FAIL("\"draft\" is none of none, model, ngram, forced");
+    if (!one_of(draft, drafts)) FAIL("\"draft\" is none of none, model, ngram, forced, suffix");
     if (!vb_tc_integer(c, line, "n_vocab", 1, LAW_IDS, &c->n_vocab) ||
         !vb_tc_integer(c, line, "gamma", 0, MAX_DRAFTS, &c->gamma) ||
         !vb_tc_integer(c, sampling, "top_k", 0, INT32_MAX, &c->top_k) ||
@@ -140,6 +142,7 @@ static bool check_header(checker *c, const json_t *line) {
         return false;
     if (seed >> 64) FAIL("a seed of more than 64 bits");
     if (!json_is_boolean(json_object_get(line, "full"))) FAIL("\"full\" is missing");
+    c->copies = is(draft, "suffix") || json_integer_value(json_object_get(line, "suffix")) > 0;
     c->n_stop = json_array_size(stop);
     if (c->n_stop && !(c->stop = malloc(c->n_stop * sizeof *c->stop))) FAIL("out of memory");
     for (size_t i = 0; i < c->n_stop; i++)

@@ -32,6 +32,7 @@ typedef struct step {
     wide p[MAX_DRAFTS][2], q[MAX_DRAFTS][2]; /* weight and total of the drafted id */
     bool has_p[MAX_DRAFTS];
     bool forced[MAX_DRAFTS]; /* text that must follow */
+    bool copied[MAX_DRAFTS]; /* what followed a repeat */
     bool ends;               /* nothing follows the last draft */
 } step;
 
@@ -51,6 +52,7 @@ typedef struct checker {
     wide *w; /* (w_room) weights of a residual */
     int w_room;
     const vb_mask *mask; /* NULL: what it said is taken as it is */
+    bool copies;         /* the generation copies what followed repeats */
     char mask_name[33];  /* "": the generation had none */
     int32_t *ids; /* (ids_room) those generated since text was given, with room for the drafts of a step */
     size_t n_ids, ids_room;

@@ -19,11 +19,11 @@ bool vb_tc_drafts(checker *c) {
         if (c->r->full && (s->q[i][0] != vb_tc_weight(q, s->id[i]) || s->q[i][1] != q->total))
             FAIL("draft %d: q is not what its law says", i);
         if (s->q[i][0] == 0) FAIL("draft %d has probability 0", i);
-        const bool certain = s->forced[i] || is(c->draft, "ngram");
+        const bool certain = s->forced[i] || s->copied[i] || is(c->draft, "ngram");
         if (certain) {
             if (s->q[i][0] != s->q[i][1]) FAIL("draft %d: its law is not one-hot", i);
-        } else if (is(c->draft, "forced")) {
-            FAIL("draft %d is not forced", i);
+        } else if (is(c->draft, "forced") || is(c->draft, "suffix")) {
+            FAIL("draft %d is neither forced nor a copy", i);
         } else if (races(c)) {
             if (c->r->full && vb_tc_race(c, q, s->position + i) != s->id[i])
                 FAIL("draft %d does not win the race on q", i);

@@ -98,6 +98,21 @@ typedef struct vb_drafter_ngram_params {
  * decoding", 2023 (github.com/apoorvumang/prompt-lookup-decoding). */
 int vb_drafter_ngram(vb_drafter *out, const vb_drafter_ngram_params *params, vb_error *err);
 
+typedef struct vb_drafter_suffix_params {
+    int min; /* tokens of the shortest match that proposes */
+    const vb_corpus *corpus;
+    const vb_drafter *before; /* proposes where the match is shorter. Taken over; NULL: nobody does */
+    vb_law_source law;        /* as for n-grams */
+    int32_t limit;
+    vb_choice choice;
+    size_t n_ctx;
+    const int32_t *stop;
+    size_t n_stop;
+} vb_drafter_suffix_params;
+
+/* What followed the longest repeat (suffix.h), at most twice its length. q is one-hot. */
+int vb_drafter_suffix(vb_drafter *out, const vb_drafter_suffix_params *params, vb_error *err);
+
 /* Proposes nothing itself: what must follow is proposed by the loop. */
 vb_drafter vb_drafter_none(void);
 

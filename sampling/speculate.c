@@ -29,6 +29,7 @@ void vb_spec_defaults(vb_spec_params *p) {
 }
 
 #define NGRAM_LIMIT 16
+#define SUFFIX_MIN  2 /* one token that repeats says little */
 
 static int check_params(const vb_context *target, const vb_sampling *s, const vb_spec_params *p,
                         vb_error *err) {
@@ -40,8 +41,7 @@ static int check_params(const vb_context *target, const vb_sampling *s, const vb
     if (p->accept == VB_ACCEPT_GREEDY && s->temperature > 0)
         return vb_fail(err, VB_ERR_ARGUMENT, "accept greedy needs temperature 0, not %g: use coupled",
                        s->temperature);
-    if (p->draft != VB_DRAFT_NONE && p->draft != VB_DRAFT_MODEL && p->draft != VB_DRAFT_NGRAM &&
-        p->draft != VB_DRAFT_FORCED)
+    if ((int)p->draft < VB_DRAFT_NONE || p->draft > VB_DRAFT_SUFFIX)
         return vb_fail(err, VB_ERR_ARGUMENT, "draft %d: no such drafter", (int)p->draft);
     if (p->draft != VB_DRAFT_NONE && (p->gamma < 1 || p->gamma > VB_MAX_GAMMA))
         return vb_fail(err, VB_ERR_ARGUMENT, "gamma %d: must be from 1 to %d", p->gamma, VB_MAX_GAMMA);
@@ -58,6 +58,12 @@ static int check_params(const vb_context *target, const vb_sampling *s, const vb
         return vb_fail(err, VB_ERR_ARGUMENT,
                        "n-grams of %d to %d tokens: must be 1 <= ngram_min <= ngram_max <= %d", p->ngram_min,
                        p->ngram_max, NGRAM_LIMIT);
+    if (p->suffix_min < 0 || p->suffix_min > vb_context_size(target))
+        return vb_fail(err, VB_ERR_ARGUMENT, "suffix_min %d: must be from 0 to the context's %d",
+                       p->suffix_min, vb_context_size(target));
+    if (p->corpus && p->draft == VB_DRAFT_MODEL && !p->suffix_min)
+        return vb_fail(err, VB_ERR_ARGUMENT,
+                       "a corpus before a draft model needs suffix_min, the shortest match that is copied");
     if (p->draft == VB_DRAFT_FORCED && !p->mask)
         return vb_fail(err, VB_ERR_ARGUMENT,
                        "drafts of forced text need a mask, which says what must follow");
@@ -166,11 +172,30 @@ static vb_choice choice_of(vb_accept rule) {
                                        : VB_CHOOSE_RACE;
 }
 
+/* Copies, alone or in front of a draft model, which is taken over on success. */
+static int open_suffix(const vb_spec *s, const vb_lm *target, const vb_law_source *law,
+                       const vb_drafter *before, vb_drafter *out, vb_error *err) {
+    const vb_spec_params *p = &s->params;
+    const vb_drafter_suffix_params g = {.min = p->suffix_min ? p->suffix_min : SUFFIX_MIN,
+                                        .corpus = p->corpus,
+                                        .before = before,
+                                        .law = *law,
+                                        .limit = p->draft_vocab ? p->draft_vocab : target->n_vocab,
+                                        .choice = choice_of(p->accept),
+                                        .n_ctx = (size_t)target->n_ctx,
+                                        .stop = s->stop,
+                                        .n_stop = p->n_stop};
+    return vb_drafter_suffix(out, &g, err);
+}
+
 static int open_drafter(vb_spec *s, const vb_lm *target, const vb_law_source *law, vb_drafter *out,
                         vb_error *err) {
     const vb_spec_params *p = &s->params;
     const int32_t limit = p->draft_vocab ? p->draft_vocab : target->n_vocab;
     const vb_choice choice = choice_of(p->accept);
+    vb_drafter model;
+    int rc;
+    if (p->draft == VB_DRAFT_SUFFIX) return open_suffix(s, target, law, NULL, out, err);
     if (p->draft == VB_DRAFT_FORCED) {
         *out = vb_drafter_none();
         return VB_OK;
@@ -193,7 +218,10 @@ static int open_drafter(vb_spec *s, const vb_lm *target, const vb_law_source *la
                                  .stop = s->stop,
                                  .n_stop = p->n_stop};
     m.limit = limit < m.lm.n_vocab ? limit : m.lm.n_vocab;
-    return vb_drafter_model(out, &m, err);
+    if (!p->suffix_min) return vb_drafter_model(out, &m, err);
+    if ((rc = vb_drafter_model(&model, &m, err))) return rc;
+    if ((rc = open_suffix(s, target, law, &model, out, err))) model.close(model.self);
+    return rc;
 }
 
 /* Copies what the caller's pointers lead to. */

@@ -160,6 +160,7 @@ static const char *draft_name(vb_draft d) {
     return d == VB_DRAFT_MODEL    ? "model"
            : d == VB_DRAFT_NGRAM  ? "ngram"
            : d == VB_DRAFT_FORCED ? "forced"
+           : d == VB_DRAFT_SUFFIX ? "suffix"
                                   : "none";
 }
 
@@ -182,6 +183,7 @@ static json_t *header(vb_trace *t) {
     put(t, o, "n_vocab", json_integer(vb_spec_vocab(t->spec)));
     put(t, o, "draft_vocab", json_integer(p->draft_vocab));
     put(t, o, "ngram", json_pack("[i, i]", p->ngram_max, p->ngram_min));
+    if (p->suffix_min) put(t, o, "suffix", json_integer(p->suffix_min));
     put(t, o, "stop", tokens_value(t, p->stop, p->n_stop));
     put(t, o, "sampling", sampling_value(t, s));
     put(t, o, "target", optional(t->p.target));
@@ -234,6 +236,7 @@ static json_t *drafted_value(vb_trace *t, const vb_drafted *d, int place) {
     set_text(t, o, d->id);
     if (d->parent != place - 1) put(t, o, "parent", json_integer(d->parent));
     if (d->forced) put(t, o, "forced", json_true());
+    if (d->copied) put(t, o, "copied", json_true());
     put(t, o, "q", ratio(d->q_w, d->q_total));
     put(t, o, "p", d->p_total ? ratio(d->p_w, d->p_total) : json_null());
     if (d->has_draw) put(t, o, "draw", coin_value(&d->draw));

@@ -125,10 +125,11 @@ static int no_model(const char *wanted, const vbs_terms *t, vbs_problem *p) {
     for (const vbs_preset *s = VBS_PRESETS; s->name && used < sizeof list; s++)
         if (t->has_draft || !s->gamma)
             used += (size_t)snprintf(list + used, sizeof list - used, ", %.60s:%s", t->name, s->name);
-    return vbs_refuse(p, 404, "invalid_request_error", "model_not_found", "model",
-                      "there is no model \"%.200s\" here; there is %s%s", wanted, list,
-                      t->has_draft ? ""
-                                   : " (no draft: the server was started without -md and --draft ngram)");
+    return vbs_refuse(
+        p, 404, "invalid_request_error", "model_not_found", "model",
+        "there is no model \"%.200s\" here; there is %s%s", wanted, list,
+        t->has_draft ? ""
+                     : " (no draft: the server was started without -md, --draft ngram and --draft suffix)");
 }
 
 /* Whether a client means the draft model that is there: by its path, its file's name, or that without
@@ -293,7 +294,8 @@ static int read_rule(vbs_ask *a, const vbs_terms *t, vbs_problem *p) {
     if (vbs_get_int(a->root, "gamma", 0, 32, &gamma, NULL, p)) return -1;
     if (gamma && !t->has_draft)
         return VBS_BAD(p, "gamma",
-                       "gamma: nobody drafts here: the server was started without -md and --draft ngram");
+                       "gamma: nobody drafts here: the server was started without -md, --draft ngram and "
+                       "--draft suffix");
     a->gamma = (int)gamma;
     return 0;
 }

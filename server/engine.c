@@ -158,6 +158,8 @@ static int load(vbs_engine *e, const vbs_engine_params *given, vb_error *err) {
             return rc;
         e->m.weight_bytes += vb_model_describe(e->draft.model)->weight_bytes;
     }
+    if (p->n_corpus && (rc = vb_corpus_read(&e->corpus, e->target.tokenizer, p->corpus, p->n_corpus, err)))
+        return rc;
     return open_slots(e, p, err);
 }
 
@@ -170,7 +172,8 @@ int vbs_engine_open(vbs_engine **out, const vbs_engine_params *p, vb_error *err)
     atomic_init(&e->closing, false);
     e->n_slots = p->slots ? p->slots : DEFAULT_SLOTS;
     e->n_queue = p->queue ? p->queue : DEFAULT_QUEUE;
-    e->ngram = p->ngram;
+    e->alone = p->alone;
+    e->suffix_min = p->suffix_min;
     if ((rc = load(e, p, err))) goto cleanup;
     e->m.slots = e->n_slots;
     e->m.queue = e->n_queue;
@@ -198,6 +201,7 @@ void vbs_engine_close(vbs_engine *e) {
     if (e->started) pthread_join(e->thread, NULL);
     for (int i = 0; e->slots && i < e->n_slots; i++) vbs_slot_close(&e->slots[i]);
     free(e->slots);
+    vb_corpus_close(e->corpus);
     close_file(&e->draft);
     close_file(&e->target);
     pthread_cond_destroy(&e->news);

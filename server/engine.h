@@ -21,10 +21,12 @@ struct vbs_step;
 struct vbs_result;
 
 typedef struct vbs_engine_params {
-    const char *target,
-        *draft; /* paths of GGUF files; draft NULL: prompt lookup (n-grams) drafts if `ngram`, else nobody */
-    const char *pre; /* as in vb_tokenizer_params, of both */
-    bool ngram;
+    const char *target, *draft; /* paths of GGUF files; draft NULL: `alone` drafts */
+    const char *pre;            /* as in vb_tokenizer_params, of both */
+    vb_draft alone;             /* VB_DRAFT_NGRAM, VB_DRAFT_SUFFIX, or nobody (0) */
+    int suffix_min;             /* as in vb_spec_params */
+    const char *const *corpus;  /* (n_corpus) text files that copies are made from, too */
+    size_t n_corpus;
     int slots;           /* requests computed at the same time. 0: 4 */
     int queue;           /* requests that may wait for a slot. 0: 32 */
     int n_ctx;           /* positions of each slot. 0: as trained, at most 16384, within the memory at hand */

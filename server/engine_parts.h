@@ -65,7 +65,9 @@ typedef struct vbs_reader {
 struct vbs_engine {
     vbs_file target, draft; /* draft.model NULL: none */
     int32_t draft_vocab;
-    bool ngram;
+    vb_draft alone;    /* who drafts where no model does */
+    int suffix_min;    /* matches that are copied in front of the model, or alone */
+    vb_corpus *corpus; /* NULL: none */
     int n_slots, n_queue, n_ctx;
     const vb_kernels *kernels; /* of all contexts */
     size_t batch;              /* rows of one pass */

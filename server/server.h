@@ -47,6 +47,7 @@ typedef struct vbs_server_params {
     size_t template_len;
     const char *system_prompt; /* text, or NULL */
     int gamma;                 /* of the default preset */
+    const char *draft_name;    /* who drafts, for /props; NULL: "none" */
     bool has_draft, ignore_tools;
     bool strict_calls;
     bool continue_final;         /* as in vbs_terms */

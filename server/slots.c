@@ -135,7 +135,7 @@ static int constrain(const vbs_engine *e, vbs_slot *slot, const vbs_job *job, vb
     if (rc) return rc;
     slot->mask = vb_guide_mask(slot->guide);
     p->mask = &slot->mask;
-    if (p->draft == VB_DRAFT_NONE && !slot->draft && !e->ngram) {
+    if (p->draft == VB_DRAFT_NONE && !slot->draft && e->alone == VB_DRAFT_NONE) {
         p->draft = VB_DRAFT_FORCED;
         p->gamma = FORCED_GAMMA;
     }
@@ -162,7 +162,9 @@ int vbs_slot_take(vbs_engine *e, vbs_slot *slot, vbs_job *job, vb_error *err) {
     p.history = job->prompt;
     p.n_history = cached;
     if (r->gamma > 0) {
-        p.draft = slot->draft ? VB_DRAFT_MODEL : e->ngram ? VB_DRAFT_NGRAM : VB_DRAFT_NONE;
+        p.draft = slot->draft ? VB_DRAFT_MODEL : e->alone;
+        p.suffix_min = e->suffix_min;
+        p.corpus = e->corpus;
         p.gamma = r->gamma;
         p.draft_context = slot->draft;
         p.draft_vocab = e->draft_vocab;

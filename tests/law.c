@@ -547,6 +547,19 @@ typedef struct one_run {
     int32_t tokens[LAW_TOKENS + VB_MAX_GAMMA + 1];
 } one_run;
 
+/* In front of the model: what followed the path's end when it occurred before. */
+static int put_copies(const law_case *c, const vb_drafter_model_params *m, vb_drafter *d, vb_error *err) {
+    const vb_drafter model = *d;
+    const vb_drafter_suffix_params p = {.min = c->copies,
+                                        .before = &model,
+                                        .limit = m->limit,
+                                        .choice = m->choice,
+                                        .n_ctx = TAPE,
+                                        .stop = m->stop,
+                                        .n_stop = m->n_stop};
+    return vb_drafter_suffix(d, &p, err);
+}
+
 /* One path through the loop: until n_tokens or a stop token. */
 static bool run(const law_case *c, const vb_coins *right, one_run *o) {
     table_lm target, draft;
@@ -600,8 +613,8 @@ static bool run(const law_case *c, const vb_coins *right, one_run *o) {
                       vb_law_set_mask(env.law, &mask, &err)))
         goto fail;
     if (c->masked) vb_law_begin(env.law, 1);
-    if (vb_drafter_model(&env.real, &dp, &err) || vb_spec_assemble(&s, &parts, &err) ||
-        vb_spec_prompt(s, &prompt, 1, &err))
+    if (vb_drafter_model(&env.real, &dp, &err) || (c->copies && put_copies(c, &dp, &env.real, &err)) ||
+        vb_spec_assemble(&s, &parts, &err) || vb_spec_prompt(s, &prompt, 1, &err))
         goto fail;
     for (bool stopped = false; o->n < c->n_tokens && !stopped;) {
         const int missing = c->n_tokens - o->n;

@@ -63,6 +63,7 @@ typedef struct law_case {
     bool stop_early; /* the drafter stops after some tokens, depending on the prefix that it kept */
     bool alone;      /* no drafter at all */
     bool tree;       /* drafts are a tree made by hand (rule vb_rule_coupled) */
+    int copies;      /* != 0: matches of so many tokens are copied, in front of the model */
     bool sees;       /* the drafter reads the target's hidden rows and checks every one */
     /* The law is the real one (distribution.h) of logits that the tables give, under the mask of the
      * language of law_mask.c over its eight ids. Id 0 ends the text. */

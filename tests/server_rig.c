@@ -36,7 +36,7 @@ vbs_engine *open_engine_of(const char *target, const char *draft, drafting who, 
     vb_error err = {0};
     const vbs_engine_params p = {.target = target,
                                  .draft = who == MODEL ? draft : NULL,
-                                 .ngram = who == NGRAM,
+                                 .alone = who == NGRAM ? VB_DRAFT_NGRAM : VB_DRAFT_NONE,
                                  .slots = slots,
                                  .queue = queue,
                                  .n_ctx = N_CTX,

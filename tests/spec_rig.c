@@ -71,7 +71,7 @@ int close_rig(void **state) {
 
 /* ---------------------------------------------------------------------- runs */
 
-const char *const who_name[] = {"alone", "model", "self", "n-gram", "forced text"};
+const char *const who_name[] = {"alone", "model", "self", "n-gram", "forced text", "suffix"};
 
 const int32_t prompt[N_PROMPT] = {1, 60, 61, 62, 63, 60, 61, 62, 90, 60, 61};
 
@@ -91,7 +91,8 @@ job a_job(vb_accept accept, who by, int gamma, double temperature, uint64_t seed
     return j;
 }
 
-vb_spec *open_job(const job *j) {
+/* Over what the caches hold: history[0..n). */
+static vb_spec *open_over(const job *j, const int32_t *history, size_t n) {
     vb_spec *s = NULL;
     vb_error err = {0};
     vb_spec_params p;
@@ -100,15 +101,38 @@ vb_spec *open_job(const job *j) {
     p.draft = j->by == ALONE       ? VB_DRAFT_NONE
               : j->by == BY_NGRAM  ? VB_DRAFT_NGRAM
               : j->by == BY_FORCED ? VB_DRAFT_FORCED
+              : j->by == BY_SUFFIX ? VB_DRAFT_SUFFIX
                                    : VB_DRAFT_MODEL;
     p.mask = j->mask;
     p.draft_context = j->by == BY_MODEL ? j->draft : j->by == BY_ITSELF ? j->self : NULL;
     p.gamma = j->gamma;
+    p.suffix_min = j->suffix_min;
     p.stop = j->stop;
     p.n_stop = j->n_stop;
-    vb_context_truncate(j->target, 0, NULL);
-    if (p.draft_context) vb_context_truncate(p.draft_context, 0, NULL);
+    p.history = history;
+    p.n_history = n;
+    vb_context_truncate(j->target, (int)n, NULL);
+    if (p.draft_context && (size_t)vb_context_length(p.draft_context) > n)
+        vb_context_truncate(p.draft_context, (int)n, NULL);
     if (vb_spec_open(&s, j->target, &j->sampling, &p, &err)) fail_msg("%s", err.message);
+    return s;
+}
+
+vb_spec *open_job(const job *j) {
+    return open_over(j, NULL, 0);
+}
+
+/* Another generation goes on where `s` stands. */
+static vb_spec *take_over(const job *j, vb_spec *s) {
+    int32_t path[512];
+    size_t n;
+    vb_error err = {0};
+    const int32_t *held = vb_spec_tokens(s, &n);
+    assert_true(n <= 512);
+    memcpy(path, held, n * sizeof *path);
+    vb_spec_close(s);
+    s = open_over(j, path, n - 1);
+    if (vb_spec_give(s, path + n - 1, 1, &err)) fail_msg("%s", err.message);
     return s;
 }
 
@@ -116,6 +140,7 @@ void run(const job *j, outcome *o) {
     vb_spec *s = open_job(j);
     vb_error err = {0};
     unsigned vary = j->vary;
+    int steps = 0;
     memset(o, 0, sizeof *o);
     if (vb_spec_prompt(s, j->prompt, j->n_prompt, &err)) fail_msg("%s", err.message);
     while (o->n < j->n && !o->stopped) {
@@ -151,6 +176,8 @@ void run(const job *j, outcome *o) {
             assert_int_equal(e->origin == VB_FROM_DRAFT, i < step.n_accepted);
         }
         for (int i = 0; i < step.n_drafted; i++) {
+            o->copied_at[i] += step.drafted[i].copied;
+            o->drawn_at[i] += !step.drafted[i].copied;
             assert_true(step.drafted[i].q_w > 0);
             assert_int_equal(step.drafted[i].accepted, i < step.n_accepted);
         }
@@ -159,9 +186,10 @@ void run(const job *j, outcome *o) {
         assert_int_equal(n, (int)j->n_prompt + o->n);
         assert_memory_equal(path + j->n_prompt, o->id, (size_t)o->n * sizeof *o->id);
         assert_int_equal(vb_context_length(j->target), n - 1);
+        if (++steps == j->resume_at) s = take_over(j, s);
     }
     vb_spec_stats(s, &o->stats);
-    assert_true(o->stats.emitted == (uint64_t)o->n);
+    assert_true(j->resume_at || o->stats.emitted == (uint64_t)o->n);
     vb_context_hash(j->target, o->hash);
     if (j->by == BY_MODEL || j->by == BY_ITSELF) {
         vb_context *d = j->by == BY_MODEL ? j->draft : j->self;

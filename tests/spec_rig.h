@@ -33,7 +33,7 @@ extern int cancel_after;
 
 #define MOST 160
 
-typedef enum who { ALONE, BY_MODEL, BY_ITSELF, BY_NGRAM, BY_FORCED } who;
+typedef enum who { ALONE, BY_MODEL, BY_ITSELF, BY_NGRAM, BY_FORCED, BY_SUFFIX } who;
 extern const char *const who_name[];
 
 typedef struct job {
@@ -48,6 +48,8 @@ typedef struct job {
     size_t n_stop;
     const vb_mask *mask; /* NULL: none */
     unsigned vary;       /* != 0: max_emit varies from step to step, by this seed */
+    int suffix_min;      /* vb_spec_params.suffix_min */
+    int resume_at;       /* != 0: after so many steps another vb_spec goes on from what the caches hold */
     int cancels;         /* != 0: every step is interrupted first, at various places */
 } job;
 
@@ -57,6 +59,7 @@ typedef struct outcome {
     double logprob[MOST];
     bool stopped;
     vb_stats stats;
+    uint64_t copied_at[32], drawn_at[32]; /* drafts by their place: copies, and others */
     uint8_t hash[16], draft_hash[16];
     int draft_length;
 } outcome;

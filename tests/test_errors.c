@@ -325,6 +325,22 @@ static int sampling_check(int how, vb_error *err) {
     return vb_sampling_check(&s, 100, err);
 }
 
+static int corpus_open(int how, vb_error *err) {
+    const int32_t tokens[] = {1, how == SUCCEED ? -1 : how ? -2 : -3, 2};
+    vb_corpus *c = NULL;
+    const int rc = vb_corpus_open(&c, tokens, 3, err);
+    vb_corpus_close(c);
+    return rc;
+}
+
+static int corpus_read(int how, vb_error *err) {
+    const char *path = how == SUCCEED ? "tests/test_errors.c" : how ? "no such file" : "nor this";
+    vb_corpus *c = NULL;
+    const int rc = vb_corpus_read(&c, rig.tokenizer, &path, 1, err);
+    vb_corpus_close(c);
+    return rc;
+}
+
 static int spec_open_with(vb_spec **out, int gamma, vb_error *err) {
     vb_sampling s;
     vb_spec_params p;
@@ -583,6 +599,8 @@ static const struct row {
     {"vb_guide_forced", guide_forced, false},
     {"vb_guide_forced_text", guide_forced_text, false},
     {"vb_guide_at", guide_at, false},
+    {"vb_corpus_open", corpus_open, false},
+    {"vb_corpus_read", corpus_read, false},
     {"vb_spec_open", spec_open, false},
     {"vb_spec_prompt", spec_prompt, false},
     {"vb_spec_give", spec_give, false},

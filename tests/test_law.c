@@ -110,6 +110,34 @@ static void equal_models(void **state) {
     mpq_clear(accepted);
 }
 
+/* Copies in front of the model: who drafts depends on the path, and so does the length. */
+static void copies(void **state) {
+    (void)state;
+    uint64_t paths = 0;
+    for (int k = 0; k < 8; k++) {
+        const bool block = k % 2;
+        law_result r;
+        law_case c = {.name = block ? "copies, block" : "copies, rejection",
+                      .n_vocab = k < 4 ? 2 : 3,
+                      .gamma = 2,
+                      .n_tokens = k < 4 ? 4 : 3,
+                      .trim = true,
+                      .p = {k & 2 ? LAW_SKEWED : LAW_GENERIC, 71, false},
+                      .q = {LAW_GENERIC, 72, false},
+                      .stop = -1,
+                      .copies = k < 4 ? 2 : 1,
+                      .rule = block ? vb_rule_block : vb_rule_rejection,
+                      .choice = block ? VB_CHOOSE_GRID : VB_CHOOSE_COIN};
+        law_init(&r);
+        assert_true(law_enumerate(&c, &r));
+        assert_int_equal(mpq_sgn(r.tv), 0);
+        assert_int_equal(r.reused, 0);
+        paths += r.paths;
+        law_clear(&r);
+    }
+    printf("copies in front of a model: %llu paths, output law = p exactly\n", (unsigned long long)paths);
+}
+
 static void penalties_stops_limits(void **state) {
     (void)state;
     totals t = {0};
@@ -383,6 +411,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_shapes),
         cmocka_unit_test(equal_models),
+        cmocka_unit_test(copies),
         cmocka_unit_test(penalties_stops_limits),
         cmocka_unit_test(block_accepts_more),
         cmocka_unit_test(the_papers_example),
