@@ -33,7 +33,8 @@ typedef struct foreign_name {
 #define ENDPOINTS "not needed: every endpoint is there (docs/server.md)"
 #define LOGGING   "not here: messages go to standard error; serve prints a line per request, -q leaves it out"
 #define THINKING  "no option here: docs/server.md says what a request may ask for"
-#define LOOKUP    "use --draft suffix, which finds the longest repeat; --draft-suffix N is the shortest that counts"
+#define LOOKUP                                                                                               \
+    "use --draft suffix, which finds the longest repeat; --draft-suffix N is the shortest that counts"
 #define ONE_MODEL "not here: one server has one target and one draft model (-m FILE, -md FILE)"
 
 static const foreign_name NAMES[] = {

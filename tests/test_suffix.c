@@ -220,14 +220,14 @@ static void generations(void **state) {
                                       VB_ACCEPT_BLOCK};
     int copied = 0, drawn = 0;
     for (int r = 0; r < 4; r++) {
-        for (int who = 0; who < 3; who++) {
+        for (int kind = 0; kind < 3; kind++) {
             for (uint64_t seed = 1; seed <= 6; seed++) {
                 const double temperature = rules[r] == VB_ACCEPT_GREEDY ? 0 : 0.6;
                 job alone = a_job(VB_ACCEPT_COUPLED, ALONE, 1, temperature, seed),
-                    j = a_job(rules[r], who ? BY_MODEL : BY_SUFFIX, 6, temperature, seed);
+                    j = a_job(rules[r], kind ? BY_MODEL : BY_SUFFIX, 6, temperature, seed);
                 outcome a, o, again;
                 j.n = alone.n = 60;
-                j.suffix_min = who == 2 ? 2 : who ? 3 : 1;
+                j.suffix_min = kind == 2 ? 2 : kind ? 3 : 1;
                 run(&j, &o);
                 run(&j, &again);
                 same(&again, &o, &j);
