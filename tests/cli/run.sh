@@ -30,7 +30,9 @@ verbatim run -m "$target" -p "$P" -n 24 --seed 5 --json
 ok "the target alone writes the same tokens" json_is tokens "$tokens"
 ok "with the same log-probabilities (P5)" json_is logprobs "$logprobs"
 ok "and the same text" json_is text "$text"
-for d in "-md $draft" "--draft self" "--draft ngram"; do
+printf 'a text that repeats itself and a text that repeats itself' >"$work/book.txt"
+for d in "-md $draft" "--draft self" "--draft ngram" "--draft suffix" "-md $draft --draft-suffix 1" \
+    "--draft suffix --draft-suffix 1 --ngram-corpus $work/book.txt"; do
     for g in 1 3 8 32; do
         # shellcheck disable=SC2086
         verbatim run -m "$target" $d -p "$P" -n 24 --seed 5 --gamma $g --json
@@ -44,7 +46,7 @@ ok "alpha is 1" json_is alpha 1.0
 verbatim run -m "$target" -p "$P" -n 24 --temp 0 --json
 greedy=$(json tokens)
 for rule in coupled greedy rejection block; do
-    for d in "-md $draft" "--draft ngram"; do
+    for d in "-md $draft" "--draft ngram" "--draft suffix" "-md $draft --draft-suffix 1"; do
         # shellcheck disable=SC2086
         verbatim run -m "$target" $d -p "$P" -n 24 --temp 0 --accept $rule --gamma 4 --json
         ok "temperature 0, --accept $rule $(echo "$d" | sed 's|/.*/||'): the greedy tokens" json_is tokens "$greedy"
