@@ -1,10 +1,10 @@
-/* drafter_suffix.c - the longest repeat drafts: what followed the end of the path when it occurred before, in
- * the path or in a corpus. It stands alone or in front of another drafter, which proposes where the match is
- * too short.
+/* drafter_suffix.c - the longest repeat drafts: what followed the end of the path when it occurred
+ * before, in the path or in a corpus. It stands alone or in front of another drafter, which proposes
+ * where the match is too short.
  *
- * Who proposes, and how many tokens, follows from the path and from forced text that stands in the proposal
- * already: both are kept. So it is exact under every rule, and the text of a seed does not depend on how the
- * path was read (at once, in pieces, after a prefix hit). */
+ * Who proposes, and how many tokens, follows from the path and from forced text that stands in the
+ * proposal already: both are kept. So it is exact under every rule, and the text of a seed does not
+ * depend on how the path was read (at once, in pieces, after a prefix hit). */
 #include "sampling/drafter.h"
 
 #include "sampling/corpus.h"

@@ -1,13 +1,15 @@
 /* suffix.h - a suffix automaton over a text that grows: where does the longest repeat of its end, or of
  * another text's, go on? One more token costs O(1), amortised, whatever lengths repeat.
  *
- * A state stands for the substrings that end at the same places. `len` is the longest of them; `link` leads to
- * the longest suffix of it that ends at more places; `end` is the position behind its latest known occurrence.
- * The state of the whole text links to the longest suffix that occurred before: that is the match.
+ * A state stands for the substrings that end at the same places. `len` is the longest of them; `link`
+ * leads to the longest suffix of it that ends at more places; `end` is the position behind its latest
+ * known occurrence. The state of the whole text links to the longest suffix that occurred before: that
+ * is the match.
  *
- * References: Blumer et al., "The smallest automaton recognizing the subwords of a text", 1985 (the online
- * construction: at most 2n states, 3n edges); Oliaro et al., "SuffixDecoding", 2411.04975 (drafts from it).
- */
+ * References: Blumer et al., "The smallest automaton recognizing the subwords of a text", 1985 (the
+ * online construction: at most 2n states, 3n edges); Oliaro et al., "SuffixDecoding", 2411.04975
+ * (drafts from it).
+ * */
 #ifndef VB_SUFFIX_H
 #define VB_SUFFIX_H
 
@@ -31,8 +33,9 @@ void vb_suffix_clear(vb_suffix *s);
 size_t vb_suffix_length(const vb_suffix *s);
 /* The next token. False: there is no room. */
 bool vb_suffix_add(vb_suffix *s, int32_t token);
-/* The longest suffix of the text that occurred before its end, and where it last ended then. The latest place
- * is exact but for suffixes that are suffixes of more than 32 longer repeats; those may name an earlier one. */
+/* The longest suffix of the text that occurred before its end, and where it last ended then. The latest
+ * place is exact but for suffixes that are suffixes of more than 32 longer repeats; those may name an
+ * earlier one. */
 vb_suffix_match vb_suffix_repeat(const vb_suffix *s, size_t *end);
 /* The longest suffix of (what was matched, token) that occurs in the text. */
 vb_suffix_match vb_suffix_step(const vb_suffix *s, vb_suffix_match m, int32_t token);

@@ -1,5 +1,5 @@
-/* The suffix automaton against a search by definition, the drafter's proposals, and what makes them exact: they
- * are a function of the path, however it was read. */
+/* The suffix automaton against a search by definition, the drafter's proposals, and what makes them
+ * exact: they are a function of the path, however it was read. */
 #include "sampling/suffix.h"
 
 #include "tests/spec_rig.h"
