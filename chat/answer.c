@@ -21,7 +21,7 @@ int vb_answer_open(vb_answer **out, const vb_calls *k, const vb_answer_params *p
     a->early = p->early;
     a->shows_thought = p->no_reasoning;
     a->seed = p->seed;
-    if (k->channels)
+    if (k->channels || k->recipients)
         a->place = VBC_IN_HEADER;
     else if (p->thinking && a->reasoning)
         a->place = VBC_IN_THOUGHT;
@@ -156,7 +156,7 @@ static void begin_call(vb_answer *a, size_t raw, bool other) {
 
 /* What was read is no call: its first byte is content. */
 static void give_back(vb_answer *a) {
-    a->place = a->k->channels ? VBC_IN_BODY : VBC_IN_CONTENT;
+    a->place = a->k->channels || a->k->recipients ? VBC_IN_BODY : VBC_IN_CONTENT;
     a->body = VB_SAID_CONTENT;
     if (!a->announced) {
         vbc_say(a, VB_SAID_CONTENT, 1);
@@ -229,36 +229,51 @@ static size_t plain(const vb_answer *a, const char *s, size_t n) {
     char stops[4] = {*a->k->f.lead, *a->k->trigger, a->k->other ? *a->k->other : 0, 0};
     size_t i = 0;
     while (i < n && s[i] != stops[0] && s[i] != stops[1] && s[i] != stops[2] &&
-           !(a->shows_thought && a->control[a->base + i]) && !(a->loose && (s[i] == '{' || s[i] == '`')))
+           !(a->shows_thought && a->control[a->base + i]) &&
+           !(a->loose && (s[i] == '{' || s[i] == '[' || s[i] == '`')))
         i++;
     return i;
 }
 
+/* Whether an object begins at *raw, or a list whose first element is one: then *raw is moved to it. */
+static vbc_fit object_at(const char *s, size_t n, size_t *raw) {
+    if (*raw >= n) return VBC_PART;
+    if (s[*raw] == '{') return VBC_YES;
+    if (s[*raw] != '[') return VBC_NO;
+    const size_t at = *raw + 1 + vbc_spaces(s + *raw + 1, n - *raw - 1);
+    if (at == n) return VBC_PART;
+    if (s[at] != '{') return VBC_NO;
+    *raw = at;
+    return VBC_YES;
+}
+
 /* Whether a call without its marks may begin here, at the beginning of a line: an object, or a code fence and
- * an object; *raw: the bytes before the object. */
+ * an object, or one in a list; *raw: the bytes before the object. */
 static vbc_fit loose_trigger(const vb_answer *a, const char *s, size_t n, size_t *raw) {
     static const char *const fences[] = {"```json", "```tool_call", "```"};
-    vbc_fit best = VBC_NO;
     *raw = 0;
     if (!a->loose || n == 0) return VBC_NO;
-    if (*s == '{') return VBC_YES;
+    vbc_fit best = object_at(s, n, raw);
+    if (best == VBC_YES) return best;
     for (size_t i = 0; i < sizeof fences / sizeof *fences; i++) {
         const size_t len = strlen(fences[i]), common = len < n ? len : n;
         if (memcmp(s, fences[i], common) != 0) continue;
         const size_t spaces = n > len ? vbc_spaces(s + len, n - len) : 0;
         *raw = len + spaces;
-        if (n <= *raw)
-            best = VBC_PART;
-        else if (s[*raw] == '{' && spaces > 0)
-            return VBC_YES;
+        const vbc_fit fit = n <= *raw ? VBC_PART : spaces > 0 ? object_at(s, n, raw) : VBC_NO;
+        if (fit == VBC_YES) return fit;
+        if (fit == VBC_PART) best = fit;
     }
     return best;
 }
 
-static void begin_loose(vb_answer *a, size_t raw, bool fence) {
+/* raw: the bytes before the object, which say whether it stands in a fence and in a list. */
+static void begin_loose(vb_answer *a, size_t raw) {
+    const char *s = a->in.s + a->base;
+    a->fence = memchr(s, '`', raw) != NULL;
+    a->list = memchr(s, '[', raw) != NULL;
     begin_call(a, raw, false);
     a->reader.loose = true;
-    a->fence = fence;
 }
 
 /* Where reasoning is not set apart, its markers are content also as control tokens. */
@@ -301,7 +316,7 @@ static bool in_content(vb_answer *a, bool last) {
     if (fit == VBC_YES)
         begin_call(a, raw, other);
     else if (loose == VBC_YES)
-        begin_loose(a, before, before > 0);
+        begin_loose(a, before);
     else
         vbc_say(a, VB_SAID_CONTENT, 1);
     return true;
@@ -335,7 +350,7 @@ static bool at_start(vb_answer *a, bool last) {
     const vbc_fit loose =
         fit == VBC_NO && thought == VBC_NO ? loose_trigger(a, s + spaces, n - spaces, &raw) : VBC_NO;
     if (loose == VBC_YES) {
-        begin_loose(a, spaces + raw, raw > 0);
+        begin_loose(a, spaces + raw);
         return true;
     }
     if ((fit == VBC_PART || thought == VBC_PART || loose == VBC_PART) && !last) return false;
@@ -407,19 +422,24 @@ static bool behind_thought(vb_answer *a, bool last) {
 
 /* --------------------------------------------------------------------------------------- behind a call */
 
-/* The same behind one without marks: the fence's end, another such call, a brace too many. */
+/* The same behind one without marks: the list's and the fence's end, another such call, a brace too many. */
 static bool behind_loose(vb_answer *a, size_t spaces, bool last) {
     const char *s = a->in.s + a->base;
     const size_t n = a->in.n - a->base;
-    size_t used = 0;
+    size_t used = 0, next = spaces;
+    if (a->list && spaces < n && s[spaces] == ',') next += 1 + vbc_spaces(s + spaces + 1, n - spaces - 1);
     const vbc_fit fence =
         a->fence && spaces < n ? vbc_match("```", s + spaces, n - spaces, &used, NULL) : VBC_NO;
     if (fence == VBC_YES || (spaces < n && s[spaces] == '}')) {
         vbc_say(a, VB_SAID_MARKS, spaces + (fence == VBC_YES ? used : 1));
         a->fence = a->fence && fence != VBC_YES;
-    } else if (spaces < n && s[spaces] == '{') {
-        begin_loose(a, spaces, a->fence);
-    } else if ((spaces == n || fence == VBC_PART) && !last) {
+    } else if (spaces < n && a->list && s[spaces] == ']') {
+        vbc_say(a, VB_SAID_MARKS, spaces + 1);
+        a->list = false;
+    } else if (next < n && s[next] == '{') {
+        begin_call(a, next, false);
+        a->reader.loose = true;
+    } else if ((spaces == n || next == n || fence == VBC_PART) && !last) {
         return false;
     } else if (spaces == n) {
         vbc_say(a, VB_SAID_MARKS, n);
@@ -474,8 +494,8 @@ static void run(vb_answer *a, bool last) {
         case VBC_BEHIND_THOUGHT: more = behind_thought(a, last); break;
         case VBC_IN_CONTENT: more = in_content(a, last); break;
         case VBC_IN_CALL: more = vbc_in_call(a, last); break;
-        case VBC_BEHIND_CALL: more = behind_call(a, last); break;
-        default: more = vbc_channels(a, last); break;
+        case VBC_BEHIND_CALL: more = a->k->recipients ? vbc_recipients(a, last) : behind_call(a, last); break;
+        default: more = a->k->channels ? vbc_channels(a, last) : vbc_recipients(a, last); break;
         }
     }
 }

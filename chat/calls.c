@@ -134,6 +134,16 @@ static const struct known {
       .end = "}",
       .separator = ", ",
       .close = "]<|/tool_call|>"}},
+    /* Hammer: "a list of function calls", in JSON */
+    {"[BEGIN OF AVAILABLE_TOOLS]",
+     "\"arguments\"",
+     {.style = VB_CALLS_MEMBERS,
+      .open = "[",
+      .begin = "{\"name\": \"",
+      .between = "\", \"arguments\": ",
+      .end = "}",
+      .separator = ", ",
+      .close = "]"}},
     /* LFM2 and the text models of LFM2.5 */
     {"<|tool_list_start|>",
      NULL,
@@ -205,9 +215,9 @@ int vb_calls_open(vb_calls **out, const vb_chat *c, const vb_tokenizer *t, vb_er
     int rc = vb_alloc((void **)&k, 1, sizeof *k, "a format of calls", err);
     if (rc) return rc;
     vb_call_format *f = &k->f;
-    const char **const texts[] = {&f->lead,      &f->open,  &f->begin,     &f->between,  &f->end,
-                                  &f->separator, &f->close, &f->item,      &f->value,    &f->value_other,
-                                  &f->item_end,  &f->think, &f->think_end, &f->think_key};
+    const char **const texts[] = {&f->lead,      &f->open,  &f->begin,     &f->between,   &f->end,
+                                  &f->separator, &f->close, &f->item,      &f->value,     &f->value_other,
+                                  &f->item_end,  &f->think, &f->think_end, &f->think_key, &f->everyone};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) *texts[i] = "";
     k->chat = c;
     k->tokenizer = t;

@@ -94,6 +94,7 @@ struct vb_calls {
     const char *item_or;  /* TAGS: between and item; NULL otherwise */
     const char *end_or;   /* TAGS: between and end */
     bool channels;        /* gpt-oss */
+    bool recipients;      /* Functionary */
     bool short_ids;       /* the template refuses ids but of nine letters and digits */
     bool null_content;    /* an answer of calls alone has None for content; "" otherwise */
     bool joins_parts;     /* the template does not take content in parts */
@@ -195,7 +196,7 @@ typedef enum vbc_place {
     VBC_IN_CONTENT,
     VBC_IN_CALL,
     VBC_BEHIND_CALL,
-    VBC_IN_HEADER, /* gpt-oss, from here */
+    VBC_IN_HEADER, /* gpt-oss and Functionary, from here */
     VBC_IN_BODY
 } vbc_place;
 
@@ -206,6 +207,7 @@ struct vb_answer {
     bool shows_thought; /* markers of reasoning are content, also as control tokens */
     bool loose;         /* calls without marks are looked for */
     bool fence;         /* the last call stood behind a code fence */
+    bool list;          /* and in a list */
     char before;        /* the last byte of content; 0: there is none yet */
     uint64_t seed;
     vbc_place place;
@@ -231,6 +233,8 @@ void vbc_say_arguments(vb_answer *a);
 void vbc_say_end(vb_answer *a, vb_said_kind kind, size_t raw);
 /* One step of gpt-oss; false: more bytes are needed. `last`: there are none. */
 bool vbc_channels(vb_answer *a, bool last);
+/* The same of Functionary. */
+bool vbc_recipients(vb_answer *a, bool last);
 /* Feeds the reader; false: more bytes are needed. */
 bool vbc_in_call(vb_answer *a, bool last);
 

@@ -454,6 +454,34 @@ static bool find_style(probe *p, piece a, places *w) {
     return true;
 }
 
+/* Whether the prompt ends with this mark, so that an answer begins behind it. */
+static bool in_prompt(const probe *p, const char *mark) {
+    const piece open = answer(&p->open);
+    const size_t n = strlen(mark);
+    return open.n >= n && memcmp(open.s + open.n - n, mark, n) == 0;
+}
+
+/* Functionary's answers begin with the name of a tool, or with one that stands for everyone: text is behind
+ * it. False: an answer of text begins otherwise. */
+static bool find_everyone(probe *p) {
+    vb_call_format *f = &p->k->f;
+    const piece open = answer(&p->open), plain = answer(&p->plain), between = text_of(f->between);
+    size_t end = open.n;
+    if (plain.n < open.n || memcmp(plain.s, open.s, open.n) != 0 || *f->end || *f->close || !f->parallel ||
+        between.n == 0)
+        return false;
+    while (end < plain.n && vbc_name_byte(plain.s[end])) end++;
+    const piece said = part(plain, end, plain.n);
+    if (end == open.n || said.n < between.n || memcmp(said.s, between.s, between.n) != 0 ||
+        find_from(said, between.n, SAID) != between.n)
+        return false;
+    f->everyone = keep(p->k, part(plain, open.n, end));
+    f->separator = vbc_keeps(p->k, f->separator, f->begin);
+    f->begin = "";
+    p->k->recipients = true;
+    return *f->separator;
+}
+
 /* The call as the template shows it; false: it does not. */
 static bool find_call(probe *p) {
     vb_calls *k = p->k;
@@ -484,11 +512,7 @@ static bool find_call(probe *p) {
     split(p, before, after, gap);
     find_lead(p);
     f->probed = true;
-    /* Functionary's answers begin in the middle of this, with a name that is "all" for text: not read
-     * here. */
-    const piece open = answer(&p->open), mark = text_of(f->begin);
-    if (f->style == VB_CALLS_NAMED && !*f->open &&
-        (mark.n == 0 || (open.n >= mark.n && memcmp(open.s + open.n - mark.n, mark.s, mark.n) == 0))) {
+    if (f->style == VB_CALLS_NAMED && !*f->open && in_prompt(p, f->begin) && !find_everyone(p)) {
         f->style = VB_CALLS_NONE;
         f->parallel = f->probed = false;
         return false;

@@ -19,7 +19,7 @@ int chat_said_open(chat_said *s, const chat *c, cli_stream *stream, const vb_pro
     s->color = cli_use_color(c->session.o, stdout);
     s->calls = json_array();
     if (!s->calls) return cli_error("out of memory");
-    if (!c->tools.list && !f->think[0] && !f->think_end[0]) return CLI_OK;
+    if (!c->tools.list && !f->think[0] && !f->think_end[0] && !f->everyone[0]) return CLI_OK;
     const vb_answer_params p = {.tools = c->tools.text,
                                 .n_tools = c->tools.len,
                                 .thinking = vb_calls_thinking(c->calls, prompt),

@@ -304,7 +304,7 @@ static void say_chat(const vbs_server *s) {
     char begin[80], end[80];
     if (!f) return;
     fprintf(stderr, "  template %s\n", i.template);
-    snprintf(begin, sizeof begin, "%.40s%.39s", f->open, f->begin);
+    snprintf(begin, sizeof begin, "%.40s%.39s", f->open, f->everyone[0] ? "NAME" : f->begin);
     quote(begin, end);
     if (f->tools && f->style != VB_CALLS_NONE)
         fprintf(stderr, "  tools    yes: a call begins with %s%s\n", end,

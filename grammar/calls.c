@@ -179,7 +179,8 @@ int vb_grammar_open_calls(vb_grammar **out, const vb_call_format *f, const vb_ca
     vb_grammar *g = NULL;
     vb_begin(err);
     if (!p) p = &defaults;
-    if (f->style != VB_CALLS_MEMBERS && f->style != VB_CALLS_NAMED)
+    const bool named = f->style == VB_CALLS_NAMED && !(f->everyone && *f->everyone);
+    if (f->style != VB_CALLS_MEMBERS && !named)
         return vb_fail(
             err, VB_ERR_UNSUPPORTED,
             "calls are forced where their arguments are a JSON object; this model's template writes them "

@@ -388,6 +388,9 @@ typedef struct vb_call_format {
     /* Around reasoning, with the white space that the template writes there; both "": it knows none. */
     const char *think, *think_end;
     const char *think_key; /* the message's member that the template shows as reasoning, "" if none */
+    /* Where every message of an answer begins with the name of whom it is for (Functionary), the name that
+     * text is for, "all"; then `separator` stands before each but the first. "" otherwise. */
+    const char *everyone;
 } vb_call_format;
 
 /* How a template writes calls and reasoning. Immutable. */
@@ -441,7 +444,7 @@ typedef struct vb_answer_params {
     bool early;
     /* Where calls are objects between marks, one without its marks is a call, too: a JSON object of
      * exactly the members for a name that is in `tools` and for arguments, at the beginning of a line,
-     * bare or in a code fence. Doubled braces count as single ones. */
+     * bare, in a code fence or in a list. Doubled braces count as single ones. */
     bool loose;
     /* A well-formed call of a tool that is not in `tools` is a call, too. Without it, it is content. */
     bool any_name;

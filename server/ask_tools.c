@@ -87,7 +87,10 @@ static int check_possible(const vbs_ask *a, const vbs_terms *t, vbs_problem *p) 
                        "tools: the chat template of this model %s: set tool_choice to \"none\", leave them "
                        "out, or start the server with --ignore-tools",
                        t->shows_tools ? "writes calls in a way that is not known here"
-                                      : "does not show them to the model");
+                       : vb_chat_reads(t->template, "functions")
+                           ? "wants them as a text in its variable functions (Firefunction's form), which is "
+                             "not supported"
+                           : "does not show them to the model");
     const bool demanded = a->tool_choice == VBS_TOOLS_REQUIRED || a->tool_choice == VBS_TOOLS_NAMED;
     if (t->template && !t->forces_calls && (demanded || a->strict_tools))
         return VBS_BAD(p, demanded ? "tool_choice" : "tools",

@@ -97,8 +97,9 @@ int vbs_server_ready(vbs_server *s, vbs_engine *e, vb_error *err) {
     if (!rc && s->calls) {
         s->terms.shows_tools = vb_calls_format(s->calls)->tools;
         s->terms.reads_calls = vb_calls_format(s->calls)->style != VB_CALLS_NONE;
-        s->terms.forces_calls = vb_calls_format(s->calls)->style == VB_CALLS_MEMBERS ||
-                                vb_calls_format(s->calls)->style == VB_CALLS_NAMED;
+        s->terms.forces_calls =
+            vb_calls_format(s->calls)->style == VB_CALLS_MEMBERS ||
+            (vb_calls_format(s->calls)->style == VB_CALLS_NAMED && !vb_calls_format(s->calls)->everyone[0]);
     }
     if (!rc) s->engine = e;
     return rc;

@@ -74,7 +74,7 @@ int vbs_splitter_open(vbs_splitter *s, const vbs_ask *a, const vb_calls *calls, 
     vbs_text_open(&s->content, a->stops, a->n_stops);
     if (!calls || !a->chat) return 0;
     const vb_call_format *f = vb_calls_format(calls);
-    if (!f->think[0] && !f->think_end[0] && !a->tools) return 0;
+    if (!f->think[0] && !f->think_end[0] && !f->everyone[0] && !a->tools) return 0;
     s->hidden = a->reasoning == VBS_REASONING_HIDDEN;
     if (a->reasoning == VBS_REASONING_CONTENT) s->format = f;
     s->one_call = a->one_call;

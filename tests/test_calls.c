@@ -547,6 +547,56 @@ static void test_channels(void **state) {
     close_rig(&r);
 }
 
+static void test_recipients(void **state) {
+    (void)state;
+    rig r = open_file("functionary");
+    assert_string_equal(vb_calls_format(r.calls)->everyone, "all");
+    says(&r, "all\nFour.", "m(all\n)c(Four.)");
+    says(&r, "f\n{\"n\": 1}", "[f {\"n\": 1}]");
+    says(&r, "all\nI ask. >>> 1\n>>>f\n{\"n\": 1}>>>get\n{}\n>>>all\nDone.",
+         "m(all\n)c(I ask. >>> 1\n)[f {\"n\": 1}][get {}]m(\n>>>all\n)c(Done.)");
+    says(&r, "get\n{}\n", "[get {}]m(\n)");
+    says(&r, "all\n>>>none\n{}", "m(all\n)c(>>>none\n{})");
+    stays(&r, "f\n{n: 1}");
+    stays(&r, "none\n{}");
+    stays(&r, "f {}");
+    stays(&r, "f");
+    stays(&r, "Plain.");
+    close_rig(&r);
+    r = open_file("functionary-tokens");
+    says(&r, "all\n<|content|>Hm.\n<|from|>assistant\n<|recipient|>f\n<|content|>{\"n\": 1}",
+         "m(all\n<|content|>)c(Hm.)[f {\"n\": 1}]");
+    says(&r, "get\n<|content|>{}\n<|from|>assistant\n<|recipient|>f\n<|content|>{}", "[get {}][f {}]");
+    stays(&r, "f\n{}");
+    close_rig(&r);
+}
+
+/* A list of calls, in JSON: the table's, and without marks where others stand between marks. */
+static void test_lists(void **state) {
+    (void)state;
+    static const char list[] = "[{\"name\": \"f\", \"arguments\": {\"n\": 1}},\n {\"name\": \"get\", "
+                               "\"arguments\": {}}]";
+    rig r = open_file("hammer");
+    says(&r, list, "[f {\"n\": 1}][get {}]m(])");
+    stays(&r, "[]");
+    stays(&r, "[{\"name\": \"none\", \"arguments\": {}}]");
+    close_rig(&r);
+    r = open_file("hermes");
+    stays(&r, list);
+    const vb_answer_params p = {.tools = tools, .n_tools = sizeof tools - 1, .loose = true};
+    says_as(&r, &p, list, "[f {\"n\": 1}][get {}]m(])");
+    says_as(&r, &p, "```json\n[\n{\"name\": \"get\", \"arguments\": {}}\n]\n```\nso.",
+            "[get {}]m(\n]\n```)c(\nso.)");
+    static const char *const others[] = {"a [{\"name\": \"get\", \"arguments\": {}}]",
+                                         "[1, {\"name\": \"get\", \"arguments\": {}}]", "[\n1]", "["};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        char want[100];
+        snprintf(want, sizeof want, "c(%s)", others[i]);
+        says_as(&r, &p, others[i], want);
+    }
+    close_rig(&r);
+}
+
 /* Of arguments whole characters are told, also early, and bytes that are no UTF-8 make no call. */
 static void test_characters(void **state) {
     (void)state;
@@ -744,6 +794,8 @@ int main(void) {
         cmocka_unit_test(test_tags),
         cmocka_unit_test(test_literals),
         cmocka_unit_test(test_channels),
+        cmocka_unit_test(test_recipients),
+        cmocka_unit_test(test_lists),
         cmocka_unit_test(test_characters),
         cmocka_unit_test(test_formats_beside_reasoning),
         cmocka_unit_test(test_thinking),

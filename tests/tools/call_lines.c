@@ -54,7 +54,8 @@ static void format(const vb_calls *k) {
                {"item_end", f->item_end},
                {"think", f->think},
                {"think_end", f->think_end},
-               {"think_key", f->think_key}};
+               {"think_key", f->think_key},
+               {"everyone", f->everyone}};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         json_object_set_new(o, all[i].name, text_of(all[i].text, strlen(all[i].text)));
     print(o);
