@@ -214,14 +214,17 @@ $(CLI_LIB): $(filter-out $(BUILD)/cli/main.o,$(CLI_OBJ))
 $(FUZZERS): $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(CLI_LIB) $(TEST_LIB) $(TOOL_LIB) $(LIB)
 	$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer $^ -o $@ $(LDFLAGS) $(TOOL_LIBS) $(LIBS)
 
+# A program that runs cannot be written to, but its name can be given to another.
 bin/verbatim: build/bin/verbatim
 	@mkdir -p bin
+	@rm -f $@
 	cp $< $@
 libverbatim.a: build/libverbatim.a
 	cp $< $@
 
 objects: $(ALL_SRC:%.c=$(BUILD)/%.o)
 examples: $(EXAMPLES)
+build: all # a folder has this name, and people say it
 programs: all $(TESTS) $(EMULATED_TESTS) $(TEST_TOOLS) $(PLUGINS) $(PRELOADS) $(EXAMPLES) $(CLI) $(LIB)
 
 # ---------------------------------------------------------------------------------------------------- tests
@@ -294,7 +297,7 @@ fuzz-check: $(FUZZERS)
 # enumerations in integers, statistics). tests/cli/cross.sh compares the two machines' bytes.
 ARM64_SKIP = test_accept test_context test_encode test_kernel_sets test_law test_offload test_offload_libraries test_planted test_planted_engine test_prove \
     test_prove_power test_prove_texts test_quantize test_server_engine test_server_stops test_speculate test_speculate_many test_speculate_trained test_stats \
-    test_grammar_masks test_schema test_tokenizer_vectors test_vectors command-adapters command-agent command-bench command-calls command-endpoint command-page command-prove command-python \
+    test_grammar_masks test_schema test_tokenizer_vectors test_vectors command-adapters command-agent command-bench command-calls command-coming_from command-endpoint command-page command-prove command-python \
     command-kill command-quantize command-serve command-shards
 ARM64_ROOT = $(abspath build/arm64/sysroot)
 test-arm64:
@@ -363,5 +366,5 @@ clean:
 .SECONDARY:
 -include $(patsubst %.c,$(BUILD)/%.d,$(ALL_SRC) $(FUZZ_SRC))
 FORCE:
-.PHONY: all help objects examples offload-openblas programs test check test-extended asan tsan tsan-check lint fuzz fuzz-check test-arm64 test-page test-clients real-models test-real soak \
+.PHONY: all build help objects examples offload-openblas programs test check test-extended asan tsan tsan-check lint fuzz fuzz-check test-arm64 test-page test-clients real-models test-real soak \
     demo run creative technical same-model draft-comparison temperature-demo demo-speed bench bench-run plots install uninstall clean FORCE

@@ -274,21 +274,23 @@ int chat_answer(chat *c, bool undo) {
 }
 
 void chat_print_stats(const chat *c) {
-    char share[32];
+    char share[32], rate[32];
     vb_stats t;
     add_stats(c, &t);
     fprintf(stderr,
-            "%llu turns; %zu tokens generated, %.1f tokens/s; prompt tokens: %llu evaluated, %llu reused "
+            "%llu turn%s; %zu tokens generated, %s tokens/s; prompt tokens: %llu evaluated, %llu reused "
             "from the cache\n",
-            (unsigned long long)c->turns, c->generated,
-            c->seconds > 0 ? (double)c->generated / c->seconds : 0, (unsigned long long)t.prompt_tokens,
-            (unsigned long long)c->reused);
+            (unsigned long long)c->turns, c->turns == 1 ? "" : "s", c->generated,
+            cli_digits(c->seconds > 0 ? (double)c->generated / c->seconds : 0, rate),
+            (unsigned long long)t.prompt_tokens, (unsigned long long)c->reused);
     fprintf(stderr, "context: %d of %d positions; draft %s, accept %s, seed %llu\n",
             vb_context_length(c->session.context), vb_context_size(c->session.context), c->session.draft_name,
             c->session.o->accept, (unsigned long long)c->session.sampling.seed);
     cli_print_pre(c->session.target.tokenizer);
     if (t.drafted)
-        fprintf(stderr, "acceptance %s: drafted %llu, tested %llu, accepted %llu; alpha %.3f\n",
+        fprintf(stderr,
+                "acceptance %s: drafted %llu, tested %llu, accepted %llu; alpha %.3f (`verbatim help stats` "
+                "explains)\n",
                 cli_percent((double)t.accepted / (double)t.drafted, share), (unsigned long long)t.drafted,
                 (unsigned long long)t.tested, (unsigned long long)t.accepted,
                 t.tested ? (double)t.accepted / (double)t.tested : 0);

@@ -148,8 +148,8 @@ static int unknown_key(const cli_command *command, const char *file, const char 
 
 static int not_json(const char *path, const char *bytes, const json_error_t *e) {
     if (bytes[strspn(bytes, " \t\r\n")] != '{')
-        return cli_usage("%s: line %d, column %d: not JSON, which --config takes: {\"port\": 9000}", path,
-                         e->line, e->column);
+        return cli_usage("%s: line %d, column %d: not JSON; --config takes JSON (no YAML): {\"port\": 9000}",
+                         path, e->line, e->column);
     if (json_error_code(e) == json_error_null_character)
         return cli_usage("%s: line %d, column %d: the character NUL (\\u0000) cannot be part of an option",
                          path, e->line, e->column);

@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 void cli_result_free(cli_result *r) {
     free(r->tokens);
@@ -149,16 +150,21 @@ void cli_print_pre(const vb_tokenizer *t) {
 
 void cli_print_stats(const cli_session *s, const cli_result *r) {
     const vb_stats *t = &r->stats;
-    fprintf(stderr, "%zu tokens in %.3f s: %.1f tokens/s; ended: %s%s; prompt: %llu tokens in %.3f s\n", r->n,
-            r->seconds, tokens_per_s(r), r->reason, r->context_full ? " (the context is full)" : "",
-            (unsigned long long)t->prompt_tokens, t->prompt_s);
+    char rate[32];
+    fprintf(stderr, "%zu token%s in %.3f s: %s tokens/s; ended: %s%s; prompt: %llu token%s in %.3f s\n", r->n,
+            r->n == 1 ? "" : "s", r->seconds, cli_digits(tokens_per_s(r), rate), r->reason,
+            r->context_full ? " (the context is full)" : "", (unsigned long long)t->prompt_tokens,
+            t->prompt_tokens == 1 ? "" : "s", t->prompt_s);
     if (s->params.draft != VB_DRAFT_NONE)
         fprintf(stderr, "draft %s, accept %s, gamma %d, ", s->draft_name, s->o->accept, s->params.gamma);
     else
         fprintf(stderr, "no draft, ");
-    fprintf(stderr, "temperature %g, seed %llu, kernels %s, threads %d\n", s->sampling.temperature,
-            (unsigned long long)s->sampling.seed, vb_context_kernels(s->context),
-            vb_context_threads(s->context));
+    const int threads = vb_context_threads(s->context);
+    const long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    fprintf(stderr, "temperature %g, seed %llu, kernels %s, threads %d", s->sampling.temperature,
+            (unsigned long long)s->sampling.seed, vb_context_kernels(s->context), threads);
+    if (cpus > 0 && threads > cpus) fprintf(stderr, " (more than the %ld processors here)", cpus);
+    fputc('\n', stderr);
     cli_print_pre(s->target.tokenizer);
     if (s->params.draft != VB_DRAFT_NONE) {
         char share[32];

@@ -42,10 +42,13 @@ static int read_prompt(run_state *r) {
         return cli_error("the prompt is empty and %s adds no BOS token: give some text", o->model);
     int room = vb_context_size(r->session.context);
     char way[96];
-    if (r->n_prompt > (size_t)room)
-        return cli_error("the prompt has %zu tokens and the context holds %d positions: %s a shorter prompt",
-                         r->n_prompt, room, cli_longer_context(r->session.target.model, r->n_prompt, way));
-    return CLI_OK;
+    if (r->n_prompt <= (size_t)room) return CLI_OK;
+    /* With room for the text that was asked for, as far as the model goes. */
+    const size_t most = (size_t)vb_model_describe(r->session.target.model)->n_ctx;
+    size_t need = r->n_prompt + (o->n_predict > 0 ? (size_t)o->n_predict : 1);
+    if (need > most && r->n_prompt < most) need = most;
+    return cli_error("the prompt has %zu tokens and the context holds %d positions: %s a shorter prompt",
+                     r->n_prompt, room, cli_longer_context(r->session.target.model, need, way));
 }
 
 static int write_trace(void *user, const char *line, size_t n) {
@@ -148,8 +151,9 @@ static double speed_up(const run_state *r) {
 
 static void print_comparison(const run_state *r) {
     const cli_result *a = &r->result, *b = &r->alone;
-    fprintf(stderr, "target alone: %zu tokens in %.3f s: %.1f tokens/s; speed-up %.2fx\n", b->n, b->seconds,
-            b->seconds > 0 ? (double)b->n / b->seconds : 0, speed_up(r));
+    char rate[32];
+    fprintf(stderr, "target alone: %zu tokens in %.3f s: %s tokens/s; speed-up %.2fx\n", b->n, b->seconds,
+            cli_digits(b->seconds > 0 ? (double)b->n / b->seconds : 0, rate), speed_up(r));
     const vb_stats *t = &a->stats;
     if (t->drafted) cli_say_speed_up(stderr, speed_up(r), (double)t->accepted / (double)t->drafted);
     size_t same = common_length(a, b);

@@ -371,6 +371,19 @@ static void say_hello(const serve_state *s) {
 
 /* ------------------------------------------------------------------------------------------------ end */
 
+/* Says once that few guesses are right. Of the first thousand nothing is said. */
+static bool warn_of_guesses(const serve_state *s) {
+    vbs_metrics m;
+    char share[32];
+    vbs_metrics_read(s->engine, &m);
+    if (m.drafted < 1000 || (double)m.accepted >= CLI_LOW_ACCEPTANCE * (double)m.drafted) return false;
+    fprintf(stderr,
+            "verbatim: note: %s of %llu guesses were right; texts are the target's all the same, but a "
+            "smaller --gamma, NAME:off or another draft would be faster (`verbatim bench`)\n",
+            cli_percent((double)m.accepted / (double)m.drafted, share), (unsigned long long)m.drafted);
+    return true;
+}
+
 /* Running answers get their time, then what is left is ended with an error that says so. */
 static void wind_down(serve_state *s) {
     double until = cli_now() + s->o->serve.drain;
@@ -384,6 +397,7 @@ static void wind_down(serve_state *s) {
     vbs_server_abort(s->server);
     until = cli_now() + 2; /* to say so to the clients */
     while (vbs_server_active(s->server) && cli_now() < until) signalled(0.02);
+    fprintf(stderr, "verbatim: ended\n");
 }
 
 static int serve(serve_state *s) {
@@ -398,8 +412,7 @@ static int serve(serve_state *s) {
     if (rc) return rc;
     if (vbs_server_ready(s->server, s->engine, &err)) return cli_report(&err);
     say_hello(s);
-    while (!signalled(-1)) {
-    }
+    for (bool warned = false; !signalled(warned ? -1 : 2);) warned = warned || warn_of_guesses(s);
     wind_down(s);
     return CLI_OK;
 }

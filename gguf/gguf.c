@@ -23,19 +23,32 @@ static int copy_path(const char *path, char **out, vb_error *err) {
     return VB_OK;
 }
 
+/* Who gives a name without ".gguf" may have another program's habit: a folder of weights, or the name of a
+ * repository from which that program downloads. */
+static int cannot_open(const char *path, int why, vb_error *err) {
+    const size_t n = strlen(path);
+    const bool names_file = n >= 5 && !strcmp(path + n - 5, ".gguf");
+    return vb_fail(err, VB_ERR_IO, "%s: cannot open: %s%s", vb_short_path(path), strerror(why),
+                   why != ENOENT || names_file
+                       ? ""
+                       : "; a model is a .gguf file on this machine, and nothing is downloaded");
+}
+
 /* Maps a file read-only. The descriptor is closed again at once. */
 static int map_file(vb_part *part, const char *path, vb_error *err) {
     int code = VB_OK;
     struct stat st;
     /* O_NONBLOCK: opening a pipe must not wait for a writer. */
     const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0) return vb_fail(err, VB_ERR_IO, "%s: cannot open: %s", vb_short_path(path), strerror(errno));
+    if (fd < 0) return cannot_open(path, errno, err);
     if (fstat(fd, &st)) {
         code = vb_fail(err, VB_ERR_IO, "%s: cannot stat: %s", vb_short_path(path), strerror(errno));
         goto cleanup;
     }
     if (!S_ISREG(st.st_mode)) {
-        code = vb_fail(err, VB_ERR_IO, "%s: not a regular file", vb_short_path(path));
+        code =
+            vb_fail(err, VB_ERR_IO, "%s: %s", vb_short_path(path),
+                    S_ISDIR(st.st_mode) ? "this is a folder: name a .gguf file in it" : "not a regular file");
         goto cleanup;
     }
     if (st.st_size <= 0) {

@@ -26,6 +26,7 @@ const vbs_alias VBS_ALIASES[] = {
     {"temp", "temperature"},
     {"repetition_penalty", "repeat_penalty"},
     {"rep_pen", "repeat_penalty"},
+    {"token_repetition_penalty", "repeat_penalty"},
     {"stop_sequences", "stop"},
     {"stop_sequence", "stop"},
     {"stopping_strings", "stop"},

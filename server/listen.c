@@ -92,7 +92,9 @@ int vbs_listen(const char *host, int wanted, int fds[VBS_MAX_LISTEN], int *n, in
                        "ports 8000 and 8080 of %s are both in use: choose another with --port N", host);
     if (!*n)
         return vb_fail(err, VB_ERR_IO, "cannot listen on port %d of %s: %s%s", number, host, strerror(why),
-                       why == EADDRINUSE ? ": choose another with --port N" : "");
+                       why == EADDRINUSE ? ": choose another with --port N"
+                       : why == EACCES   ? ": choose one above 1023 with --port N"
+                                         : "");
     *port = port_of(fds[0]);
     return 0;
 }

@@ -236,8 +236,13 @@ static void test_files(void **state) {
     vb_error err = {0};
     assert_int_equal(vb_gguf_open(&g, "/nonexistent/x.gguf", &err), VB_ERR_IO);
     assert_non_null(strstr(err.message, "/nonexistent/x.gguf: cannot open"));
+    assert_null(strstr(err.message, "downloaded"));
+    assert_int_equal(vb_gguf_open(&g, "somebody/model", &err), VB_ERR_IO); /* another program's name for it */
+    assert_non_null(strstr(err.message, "a .gguf file on this machine, and nothing is downloaded"));
     err.code = VB_OK;
     assert_int_equal(vb_gguf_open(&g, "/tmp", &err), VB_ERR_IO);
+    assert_non_null(strstr(err.message, "/tmp: this is a folder: name a .gguf file in it"));
+    assert_int_equal(vb_gguf_open(&g, "/dev/null", &err), VB_ERR_IO);
     assert_non_null(strstr(err.message, "not a regular file"));
     err.code = VB_OK;
     gw_temp_path(path);

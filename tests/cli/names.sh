@@ -86,7 +86,7 @@ key '{"contextLength": "many"}' '"contextLength": many: expected a whole number'
 key '{"cache_mode": "Q4"}' '--kv f16'
 key '{"network": {"port": 1}}' 'a section'
 key '{"draft_model": {"draft_model_name": "x"}}' '"draft_model" is a section'
-key 'network: {port: 1}' 'not JSON'
+key 'network: {port: 1}' 'not JSON; --config takes JSON (no YAML)'
 key '{"port": "many"}' 'config.json: "port": many: expected a whole number'
 
 # Variables: what a service of the same name puts there is no option; what the command line overrides is not judged.

@@ -31,7 +31,7 @@ ready
 type Hello\r
 ready
 type /stats\r
-see 1 turns; 12 tokens
+see 1 turn; 12 tokens
 see acceptance
 ready
 type /quit\r
@@ -67,7 +67,7 @@ interrupt
 see Ctrl-D
 ready
 type /stats\r
-see turns
+see turn
 ready
 type \x04
 end 0
