@@ -8,7 +8,8 @@
 
 static void norm_row(vb_pass *p, int row, int worker) {
     (void)worker;
-    vb_pass_normalize(p, p->x + (size_t)row * (size_t)p->m->info.dim, p->m->layers[p->layer].attn_norm, row);
+    const vb_layer *l = &p->m->layers[p->layer];
+    vb_pass_normalize(p, p->x + (size_t)row * (size_t)p->m->info.dim, l->attn_norm, l->attn_norm_bias, row);
 }
 
 /* One head's key or value to its place in the cache. */

@@ -181,6 +181,33 @@ static int bind_tensor(vb_model *m, const vb_layer *l, const vb_slot *s, void *b
     return VB_OK;
 }
 
+/* "ffn_gate.3.weight": one expert of a mixture, as converters wrote Mixtral before April 2024. */
+static bool is_single_expert(const char *name) {
+    static const char *const parts[] = {"ffn_gate.", "ffn_up.", "ffn_down."};
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        const size_t len = strlen(parts[i]),
+                     digits = strspn(name + (strncmp(name, parts[i], len) ? 0 : len), "0123456789");
+        if (!strncmp(name, parts[i], len) && digits > 0 && !strcmp(name + len + digits, ".weight"))
+            return true;
+    }
+    return false;
+}
+
+static int refuse_tensor(const vb_model *m, const char *name, bool in_layer, const char *rest,
+                         vb_error *err) {
+    const char *path = vb_gguf_path(m->gguf);
+    if (in_layer && is_single_expert(rest))
+        return vb_fail(err, VB_ERR_UNSUPPORTED,
+                       "%s: tensor %s is one expert by itself, as files of mixtures were written before "
+                       "April 2024; all experts of a layer must be one tensor (ffn_gate_exps): take a newer "
+                       "file of this model, or convert it again",
+                       path, name);
+    return vb_fail(err, VB_ERR_UNSUPPORTED,
+                   "%s: tensor %s is not known for the architecture %s with %d layers, and would change "
+                   "the output if it were used",
+                   path, name, m->arch->name, m->info.n_layers);
+}
+
 static int bind_all(vb_model *m, vb_globals *g, vb_error *err) {
     for (size_t i = 0; i < vb_gguf_tensor_count(m->gguf); i++) {
         const vb_tensor *t = vb_gguf_tensor(m->gguf, i);
@@ -191,12 +218,7 @@ static int bind_all(vb_model *m, vb_globals *g, vb_error *err) {
         vb_layer *l = in_layer ? &m->layers[layer] : NULL;
         const vb_slot *s =
             l ? find_slot(m, l, m->arch->layer, rest) : find_slot(m, l, m->arch->globals, t->name);
-        if (!s)
-            return vb_fail(
-                err, VB_ERR_UNSUPPORTED,
-                "%s: tensor %s is not known for the architecture %s with %d layers, and would change "
-                "the output if it were used",
-                vb_gguf_path(m->gguf), t->name, m->arch->name, m->info.n_layers);
+        if (!s) return refuse_tensor(m, t->name, in_layer, rest, err);
         int rc = bind_tensor(m, l, s, l ? (void *)l : (void *)g, t, err);
         if (rc) return rc;
     }

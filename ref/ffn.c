@@ -7,7 +7,7 @@ static void after_attention_row(vb_pass *p, int row, int worker) {
     (void)worker;
     const vb_layer *l = &p->m->layers[p->layer];
     vb_pass_add_delta(p, l->attn.bo, l->post_attn_norm, row);
-    vb_pass_normalize(p, p->x + (size_t)row * (size_t)p->m->info.dim, l->ffn_norm, row);
+    vb_pass_normalize(p, p->x + (size_t)row * (size_t)p->m->info.dim, l->ffn_norm, l->ffn_norm_bias, row);
 }
 
 void vb_apply_gate(const vb_kernels *kernels, vb_gate gate, const float *g, const float *u, int n, float *h) {

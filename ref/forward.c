@@ -84,9 +84,12 @@ static int output(vb_pass *p, float *logits, vb_error *err) {
     if (wanted == 0) return VB_OK;
     vb_pass_input(p, p->h, wanted, m->info.dim, stage);
     for (int row = 0; row < p->n; row++) {
-        if (p->rows[row].want) vb_pass_normalize(p, p->x + (size_t)row * D, m->output_norm, i++);
+        if (p->rows[row].want)
+            vb_pass_normalize(p, p->x + (size_t)row * D, m->output_norm, m->output_norm_bias, i++);
     }
     p->run.multiply(p, stage, &logits);
+    for (int row = 0; row < wanted; row++)
+        vb_pass_add_bias(p, m->output_bias, m->info.n_vocab, logits + (size_t)row * V);
     if (!vb_all_below(logits, (size_t)wanted * V, VB_BITS_INFINITE)) p->run.fail(p, VB_PASS_NOT_FINITE);
     if (m->logit_divisor != 1.0f) {
         for (size_t k = 0; k < (size_t)wanted * V; k++) logits[k] = logits[k] / m->logit_divisor;

@@ -140,6 +140,10 @@ typedef struct vb_kernels {
     /* y_i = (x_i * r) * w_i,  r = 1/sqrtf(tree16(x, x)/n + eps) */
     void (*rmsnorm)(const float *x, const float *w, int n, float eps, float *y);
 
+    /* y_i = ((x_i - mean)*r)*w_i + b_i,  r = 1/sqrtf(tree16(c, c)/n + eps),  c_i = x_i - mean
+     * mean = tree(lane)/n, lane[i mod 16] = lane[i mod 16] + x_i; without b nothing is added */
+    void (*layernorm)(const float *x, const float *w, const float *b, int n, float eps, float *y);
+
     /* Rotates pairs within the first `rot` values of each head, in place:
      *   (a, b) -> (fmaf(a, c, -(b*s)), fmaf(a, s, b*c))
      * pairs (2j, 2j+1) or, with `halves`, (j, j + rot/2), j < rot/2; cos, sin: (rot/2) for this position. */

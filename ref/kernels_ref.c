@@ -169,6 +169,21 @@ static void rmsnorm(const float *x, const float *w, int n, float eps, float *y) 
     for (int i = 0; i < n; i++) y[i] = (x[i] * r) * w[i];
 }
 
+static void layernorm(const float *x, const float *w, const float *b, int n, float eps, float *y) {
+    float sums[LANES] = {0}, lane[LANES] = {0};
+    for (int i = 0; i < n; i++) sums[i % LANES] = sums[i % LANES] + x[i];
+    const float mean = tree(sums) / (float)n;
+    for (int i = 0; i < n; i++) {
+        const float c = x[i] - mean;
+        lane[i % LANES] = fmaf(c, c, lane[i % LANES]);
+    }
+    const float r = 1.0f / sqrtf(tree(lane) / (float)n + eps);
+    for (int i = 0; i < n; i++) {
+        const float scaled = ((x[i] - mean) * r) * w[i];
+        y[i] = b ? scaled + b[i] : scaled;
+    }
+}
+
 static void rope(float *x, int heads, int head_dim, int rot, bool halves, const float *cosine,
                  const float *sine) {
     const int step = halves ? 1 : 2, apart = halves ? rot / 2 : 1;
@@ -320,6 +335,7 @@ const vb_kernels vb_kernels_ref = {
             [VB_MXFP4] = matmul_blocks,
         },
     .rmsnorm = rmsnorm,
+    .layernorm = layernorm,
     .rope = rope,
     .attend_scores = attend_scores,
     .attend_softmax = attend_softmax,

@@ -125,6 +125,8 @@ int vb_model_open(vb_model **out, const vb_gguf *g, vb_error *err) {
     m->embd = tensors.embd;
     m->output = tensors.output.data ? tensors.output : tensors.embd;
     m->output_norm = tensors.output_norm;
+    m->output_norm_bias = tensors.output_norm_bias;
+    m->output_bias = tensors.output_bias;
     if ((rc = list_stages(m, err)) != 0) goto cleanup;
     *out = m;
     m = NULL;

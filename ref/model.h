@@ -69,9 +69,10 @@ typedef enum vb_gate {
 
 /* How a router's logits become the experts of a token and their weights. */
 typedef enum vb_router_kind {
-    VB_ROUTER_SOFTMAX,       /* probabilities over all experts; those of the chosen are their weights */
-    VB_ROUTER_SIGMOID,       /* each expert's own */
-    VB_ROUTER_SOFTMAX_CHOSEN /* the logits choose, a softmax over those of the chosen weighs them */
+    VB_ROUTER_SOFTMAX,        /* probabilities over all experts; those of the chosen are their weights */
+    VB_ROUTER_SIGMOID,        /* each expert's own */
+    VB_ROUTER_SOFTMAX_CHOSEN, /* the logits choose, a softmax over those of the chosen weighs them */
+    VB_ROUTER_SPARSE_MIXER    /* phimoe: two rounds, each a softmax over the logits near its largest */
 } vb_router_kind;
 
 /* A mixture of experts [Shazeer 1701.06538]: each token goes through the `used` best of n small networks, and
@@ -105,10 +106,12 @@ typedef struct vb_ffn {
 
 /* x += post_norm(attention(norm(x))); x += post_norm(ffn(norm(x))) */
 typedef struct vb_layer {
-    const float *attn_norm; /* (dim) */
+    const float *attn_norm;      /* (dim) */
+    const float *attn_norm_bias; /* (dim) or NULL; only under vb_model.layer_norm */
     vb_attn attn;
     const float *post_attn_norm; /* (dim) or NULL */
     const float *ffn_norm;       /* (dim) */
+    const float *ffn_norm_bias;  /* as attn_norm_bias */
     vb_ffn ffn;
     const float *post_ffn_norm; /* (dim) or NULL */
 } vb_layer;
@@ -132,17 +135,21 @@ struct vb_model {
     char *name;      /* info.name */
     int more_layers; /* behind info.n_layers: those that guess further tokens, whose tensors are not read */
 
-    float eps; /* of every RMSNorm */
+    float eps; /* of every norm */
+    /* The norms before attention, before the feed-forward part and before the output are LayerNorms, with the
+     * mean taken off; all others are RMSNorms. */
+    bool layer_norm;
     vb_rope ropes[VB_MAX_ROPES];
     int n_ropes;
-    vb_matrix embd;           /* (n_vocab, dim) */
-    double embd_scale;        /* of the embedding: 1, sqrt(dim), granite's multiplier */
-    float residual_scale;     /* of what half a layer adds: 1, or granite's */
-    vb_layer *layers;         /* (n_layers) */
-    const float *output_norm; /* (dim) */
-    vb_matrix output;         /* (n_vocab, dim); embd where the file ties them */
-    float logit_divisor;      /* of the logits: 1, or granite's */
-    float logit_softcap;      /* logits become c*tanh(logits/c); 0: they stay */
+    vb_matrix embd;                              /* (n_vocab, dim) */
+    double embd_scale;                           /* of the embedding: 1, sqrt(dim), granite's multiplier */
+    float residual_scale;                        /* of what half a layer adds: 1, or granite's */
+    vb_layer *layers;                            /* (n_layers) */
+    const float *output_norm, *output_norm_bias; /* (dim); the bias as in a layer */
+    vb_matrix output;                            /* (n_vocab, dim); embd where the file ties them */
+    const float *output_bias;                    /* (n_vocab) is added to the logits, or NULL */
+    float logit_divisor;                         /* of the logits: 1, or granite's */
+    float logit_softcap;                         /* logits become c*tanh(logits/c); 0: they stay */
 
     /* All matrices that every vector is multiplied by, in the order of a pass: stages[0] is the first layer's
      * wq, wk, wv; the last one is output alone. With the experts of the layers' plans, this is the list of a

@@ -61,6 +61,27 @@ static void rms_norm(const double *x, const float *w, size_t n, double eps, doub
     for (size_t i = 0; i < n; i++) y[i] = x[i] / root * (double)w[i];
 }
 
+/* The same with the mean taken off, plus b where there is one. */
+static void layer_norm(const double *x, const float *w, const float *b, size_t n, double eps, double *y) {
+    double sum = 0.0, squares = 0.0;
+    for (size_t i = 0; i < n; i++) sum += x[i];
+    const double mean = sum / (double)n;
+    for (size_t i = 0; i < n; i++) squares += (x[i] - mean) * (x[i] - mean);
+    const double root = sqrt(squares / (double)n + eps);
+    for (size_t i = 0; i < n; i++) y[i] = (x[i] - mean) / root * (double)w[i] + (b ? (double)b[i] : 0.0);
+}
+
+/* h = the norm of x that the model has before its parts, for T tokens. */
+static void norm_before(const vb_model *m, const float *w, const float *b, scratch *s, size_t T) {
+    const size_t D = (size_t)m->info.dim;
+    for (size_t t = 0; t < T; t++) {
+        if (m->layer_norm)
+            layer_norm(s->x + t * D, w, b, D, (double)m->eps, s->h + t * D);
+        else
+            rms_norm(s->x + t * D, w, D, (double)m->eps, s->h + t * D);
+    }
+}
+
 /* Turns one head by the angles of `position`. */
 static void rotate(const vb_rope *rope, const double *freq, size_t position, double *head) {
     const int half = rope->rot / 2;
@@ -147,7 +168,7 @@ static void attention_part(const vb_model *m, const vb_layer *l, scratch *s, siz
     const vb_attn *a = &l->attn;
     const size_t D = (size_t)m->info.dim, n = (size_t)a->head_dim;
     const size_t Q = (size_t)a->n_heads * n, K = (size_t)a->n_kv_heads * n;
-    for (size_t t = 0; t < T; t++) rms_norm(s->x + t * D, l->attn_norm, D, (double)m->eps, s->h + t * D);
+    norm_before(m, l->attn_norm, l->attn_norm_bias, s, T);
     multiply(&a->wq, a->bq, s->h, T, s->row, s->q);
     multiply(&a->wk, a->bk, s->h, T, s->row, s->k);
     multiply(&a->wv, a->bv, s->h, T, s->row, s->v);
@@ -219,7 +240,7 @@ static void experts_part(const vb_model *m, const vb_ffn *f, scratch *s, size_t 
 static void ffn_part(const vb_model *m, const vb_layer *l, scratch *s, size_t T) {
     const vb_ffn *f = &l->ffn;
     const size_t D = (size_t)m->info.dim, F = (size_t)f->dim;
-    for (size_t t = 0; t < T; t++) rms_norm(s->x + t * D, l->ffn_norm, D, (double)m->eps, s->h + t * D);
+    norm_before(m, l->ffn_norm, l->ffn_norm_bias, s, T);
     if (f->dim > 0) {
         multiply(&f->w_gate, f->b_gate, s->h, T, s->row, s->gate);
         multiply(&f->w_up, f->b_up, s->h, T, s->row, s->up);
@@ -296,8 +317,8 @@ int vb_oracle(const vb_model *m, const int32_t *tokens, size_t n, double *logits
         attention_part(m, &m->layers[layer], &s, n);
         ffn_part(m, &m->layers[layer], &s, n);
     }
-    for (size_t t = 0; t < n; t++) rms_norm(s.x + t * D, m->output_norm, D, (double)m->eps, s.h + t * D);
-    multiply(&m->output, NULL, s.h, n, s.row, result);
+    norm_before(m, m->output_norm, m->output_norm_bias, &s, n);
+    multiply(&m->output, m->output_bias, s.h, n, s.row, result);
     for (size_t i = 0; i < n * V; i++) result[i] /= (double)m->logit_divisor;
     const double cap = (double)m->logit_softcap;
     for (size_t i = 0; i < n * V && cap > 0.0; i++) result[i] = cap * tanh_of(result[i] / cap);

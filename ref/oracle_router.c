@@ -5,6 +5,7 @@
 #include "ref/mathf.h"
 
 #include <math.h>
+#include <string.h>
 
 /* How many of s[0 .. n-1] come before s[i]: larger ones, and equal ones with a lower number. */
 static int rank_of(const double *s, int n, int i) {
@@ -32,6 +33,26 @@ static void leave_groups(const vb_experts *x, double *s) {
     }
 }
 
+/* The larger of two, b where they are not ordered. */
+static double larger_of(double a, double b) {
+    return a > b ? a : b;
+}
+
+/* SparseMixer: round 0 gives its weight to the best of all, round 1 to the best of the others, each as the
+ * softmax over what is left within 2 % of the best. */
+static void mix_sparsely(const vb_experts *x, const double *l, double *weight) {
+    for (int e = 0; e < x->n; e++) {
+        const int round = rank_of(l, x->n, e);
+        double sum = 0.0;
+        weight[e] = 0.0;
+        for (int j = 0; j < x->n && round < 2; j++) {
+            const bool out = rank_of(l, x->n, j) < round;
+            if (!out && !((l[e] - l[j]) / larger_of(fabs(l[j]), l[e]) > 0.02)) sum += vb_exp(l[j] - l[e]);
+        }
+        if (round < 2) weight[e] = 1.0 / sum;
+    }
+}
+
 void vb_oracle_route(const vb_experts *x, double *logits) {
     double choice[VB_MAX_EXPERTS] = {0}, weight[VB_MAX_EXPERTS] = {0}, max = logits[0], all = 0.0, sum = 0.0;
     for (int e = 1; e < x->n; e++) max = logits[e] > max ? logits[e] : max;
@@ -43,6 +64,10 @@ void vb_oracle_route(const vb_experts *x, double *logits) {
                                                    : power;
         choice[e] = x->kind == VB_ROUTER_SOFTMAX_CHOSEN ? logits[e] : weight[e];
         if (x->choice_bias) choice[e] += (double)x->choice_bias[e];
+    }
+    if (x->kind == VB_ROUTER_SPARSE_MIXER) {
+        memcpy(choice, logits, (size_t)x->n * sizeof *choice);
+        mix_sparsely(x, choice, weight);
     }
     if (x->groups > 1) leave_groups(x, choice);
     for (int e = 0; e < x->n; e++) {

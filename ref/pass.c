@@ -36,9 +36,13 @@ void vb_pass_quantize(vb_pass *p, int row, int worker) {
         p->run.fail(p, VB_PASS_NOT_FINITE);
 }
 
-void vb_pass_normalize(vb_pass *p, const float *from, const float *weight, int row) {
-    float *to = p->h + (size_t)row * (size_t)p->m->info.dim;
-    p->kernels->rmsnorm(from, weight, p->m->info.dim, p->m->eps, to);
+void vb_pass_normalize(vb_pass *p, const float *from, const float *weight, const float *bias, int row) {
+    const int n = p->m->info.dim;
+    float *to = p->h + (size_t)row * (size_t)n;
+    if (p->m->layer_norm)
+        p->kernels->layernorm(from, weight, bias, n, p->m->eps, to);
+    else
+        p->kernels->rmsnorm(from, weight, n, p->m->eps, to);
     vb_pass_quantize(p, row, 0);
 }
 

@@ -150,8 +150,8 @@ struct vb_pass {
 void vb_pass_input(vb_pass *p, const float *v, int n, int cols, const vb_stage *stage);
 /* A vb_pass_task. */
 void vb_pass_quantize(vb_pass *p, int row, int worker);
-/* h[row] = norm(from), and its integers. */
-void vb_pass_normalize(vb_pass *p, const float *from, const float *weight, int row);
+/* h[row] = norm(from) as the model has it, and its integers. bias may be NULL. */
+void vb_pass_normalize(vb_pass *p, const float *from, const float *weight, const float *bias, int row);
 /* y += bias, unless it is NULL. */
 void vb_pass_add_bias(vb_pass *p, const float *bias, int n, float *y);
 /* x[row] += norm(delta[row] + bias), either of them or none. */

@@ -1,7 +1,7 @@
 /* router.c - which experts a token goes through, and with what weights, from the logits of a layer's router.
  *
  * References: top-k routing: Shazeer et al. 1701.06538; choice by groups and by a bias that is no part of the
- * weights: DeepSeek-V3 2412.19437; the order of operations: docs/numerics.md, "Mixtures of experts". */
+ * weights: DeepSeek-V3 2412.19437; SparseMixer: Liu et al. 2310.00811, GRIN 2409.12136; the order of operations: docs/numerics.md, "Mixtures of experts". */
 #include "ref/pass.h"
 
 #include "ref/mathf.h"
@@ -68,7 +68,8 @@ static void keep_groups(const vb_experts *x, float *order) {
 static void score(const vb_experts *x, const float *logits, float *order, float *p) {
     if (x->kind == VB_ROUTER_SOFTMAX) softmax(logits, x->n, p);
     for (int e = 0; e < x->n && x->kind == VB_ROUTER_SIGMOID; e++) p[e] = vb_sigmoidf(logits[e]);
-    const bool by_logits = x->kind == VB_ROUTER_SOFTMAX_CHOSEN || (!x->choice_bias && x->groups == 1);
+    const bool by_logits = x->kind == VB_ROUTER_SOFTMAX_CHOSEN || x->kind == VB_ROUTER_SPARSE_MIXER ||
+                           (!x->choice_bias && x->groups == 1);
     for (int e = 0; e < x->n; e++) {
         order[e] = by_logits ? logits[e] : p[e];
         if (x->choice_bias) order[e] = order[e] + x->choice_bias[e];
@@ -87,6 +88,27 @@ static void softmax_of_chosen(const vb_experts *x, const float *logits, const in
     for (int u = 0; u < x->used; u++) weights[chosen[u]] = weights[chosen[u]] / sum;
 }
 
+/* 1 over the sum of expf(l_e - l_best), e ascending, over the experts near the best: (l_best - l_e) /
+ * max(|l_e|, l_best) is not above 0.02. `out` takes no part; -1: all do. */
+static float share_of_best(const vb_experts *x, const float *logits, int best, int out) {
+    float sum = 0.0f;
+    for (int e = 0; e < x->n; e++) {
+        const float size = fabsf(logits[e]), factor = size < logits[best] ? logits[best] : size;
+        if (e == out || (logits[best] - logits[e]) / factor > 0x1.47ae14p-6f) continue;
+        sum = sum + vb_expf(logits[e] - logits[best]);
+    }
+    return 1.0f / sum;
+}
+
+/* SparseMixer as it is evaluated, for two experts: the best of all, then the best of the others, and each
+ * weighs what its share of those near it is; the two weights do not add up to 1. */
+static void sparse_mixer(const vb_experts *x, const float *logits, const int32_t *chosen, float *weights) {
+    const bool later = logits[chosen[1]] > logits[chosen[0]];
+    const int first = chosen[later], second = chosen[!later];
+    weights[first] = share_of_best(x, logits, first, -1);
+    weights[second] = share_of_best(x, logits, second, first);
+}
+
 void vb_route(const vb_experts *x, const float *logits, float *order, int32_t *chosen, float *weights) {
     bool taken[VB_MAX_EXPERTS];
     int n = 0;
@@ -97,6 +119,7 @@ void vb_route(const vb_experts *x, const float *logits, float *order, int32_t *c
         if (!taken[e]) weights[e] = 0.0f;
     }
     if (x->kind == VB_ROUTER_SOFTMAX_CHOSEN) softmax_of_chosen(x, logits, chosen, weights);
+    if (x->kind == VB_ROUTER_SPARSE_MIXER) sparse_mixer(x, logits, chosen, weights);
     if (x->normalise) {
         float sum = 0.0f;
         for (int u = 0; u < x->used; u++) sum = sum + weights[chosen[u]];

@@ -45,6 +45,25 @@ static void rmsnorm(const float *x, const float *w, int n, float eps, float *y) 
         store_upto(y + i, v16_mul(v16_mul(load_upto(x + i, n - i), r), load_upto(w + i, n - i)), n - i);
 }
 
+static void layernorm(const float *x, const float *w, const float *b, int n, float eps, float *y) {
+    v16 lane = v16_zero(), squares = v16_zero();
+    for (int i = 0; i < n; i += 16) {
+        const v16 sum = v16_add(lane, load_upto(x + i, n - i));
+        lane = n - i >= 16 ? sum : v16_part(sum, lane, n - i);
+    }
+    const v16 mean = v16_set(v16_tree(lane) / (float)n);
+    for (int i = 0; i < n; i += 16) {
+        const v16 c = v16_sub(load_upto(x + i, n - i), mean), sum = v16_fma(c, c, squares);
+        squares = n - i >= 16 ? sum : v16_part(sum, squares, n - i);
+    }
+    const v16 r = v16_set(1.0f / sqrtf(v16_tree(squares) / (float)n + eps));
+    for (int i = 0; i < n; i += 16) {
+        const v16 c = v16_sub(load_upto(x + i, n - i), mean);
+        const v16 scaled = v16_mul(v16_mul(c, r), load_upto(w + i, n - i));
+        store_upto(y + i, b ? v16_add(scaled, load_upto(b + i, n - i)) : scaled, n - i);
+    }
+}
+
 static void rope(float *x, int heads, int head_dim, int rot, bool halves, const float *cosine,
                  const float *sine) {
     const int half = rot / 2;

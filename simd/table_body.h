@@ -10,7 +10,7 @@
                    [VB_Q3_K] = matmul_q3_k,  [VB_Q4_K] = matmul_q4_k,     [VB_Q5_K] = matmul_q5_k,           \
                    [VB_Q6_K] = matmul_q6_k,  [VB_IQ4_NL] = matmul_iq4_nl, [VB_IQ4_XS] = matmul_iq4_xs,       \
                    [VB_MXFP4] = matmul_mxfp4},                                                               \
-        .rmsnorm = rmsnorm, .rope = rope, .swiglu = swiglu, .geglu = geglu,                                  \
+        .rmsnorm = rmsnorm, .layernorm = layernorm, .rope = rope, .swiglu = swiglu, .geglu = geglu,          \
         .swiglu_clamped = swiglu_clamped, .attend_scores = attend_scores, .attend_softmax = attend_softmax,  \
         .attend_values = attend_values, .softcap = softcap, .add = add, .add_scaled = add_scaled,            \
         .to_half = to_half, .exp_weights = exp_weights, .exp_sum = exp_sum                                   \

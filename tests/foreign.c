@@ -95,6 +95,12 @@ static const char *const NAMES[FE_LAST] = {
     [FE_NO_SHARED] = "shared expert missing",
     [FE_SHARED_PLAIN] = "shared expert without its gate",
     [FE_SHARED_GATES_ALL] = "shared expert's gate on all experts",
+    [FE_NORM_CENTRED] = "RMSNorm for LayerNorm (mean left in)",
+    [FE_NORM_NO_BIAS] = "biases of the norms missing",
+    [FE_MIXER_SOFTMAX] = "SparseMixer: weights from a softmax over all experts",
+    [FE_MIXER_AGAIN] = "SparseMixer: the first expert takes part in the second round",
+    [FE_MIXER_WIDE] = "SparseMixer: twice the distance from the best takes part",
+    [FE_LOGITS_NO_BIAS] = "bias of the logits missing",
     [FE_LOGITS_SOFTCAP] = "logits capped by 30*tanh(l/30)",
     [FE_VOCAB_SHIFT] = "logits off by one id",
     [FE_LOGPROB_TEMPERATURE] = "log-probabilities after temperature",
@@ -140,8 +146,8 @@ static void logits_of(const fe_engine *e, int t, vb_buf *r) {
     fe_norm(e, -1, "output_norm.weight", e->x + t * e->dim, e->dim, h);
     if (e->fault == FE_NO_FINAL_NORM) memcpy(h, e->x + t * e->dim, (size_t)e->dim * sizeof *h);
     if (r) fe_show(r, t, -1, "output_norm", h, e->dim);
-    fe_linear(e, -1, fe_tensor(e, -1, "output.weight") ? "output.weight" : "token_embd.weight", NULL, h,
-              e->logits);
+    fe_linear(e, -1, fe_tensor(e, -1, "output.weight") ? "output.weight" : "token_embd.weight",
+              e->fault == FE_LOGITS_NO_BIAS ? NULL : "output.bias", h, e->logits);
     for (int i = 0; i < e->n_vocab && e->fault != FE_LOGITS_PLAIN; i++) e->logits[i] /= e->logit_divisor;
     const double cap = e->fault == FE_LOGITS_SOFTCAP ? 30 : e->softcap;
     for (int i = 0; i < e->n_vocab && cap > 0; i++) e->logits[i] = cap * tanh(e->logits[i] / cap);

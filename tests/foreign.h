@@ -94,7 +94,13 @@ typedef enum fe_fault {
     FE_NO_SHARED,           /* the shared expert left out */
     FE_SHARED_PLAIN,        /* qwen2moe: the shared expert without its gate */
     FE_SHARED_GATES_ALL,    /* qwen2moe: its gate on the experts' sum, too */
+    FE_NORM_CENTRED,        /* phimoe: RMSNorm for LayerNorm */
+    FE_NORM_NO_BIAS,        /* phimoe: the norms' biases left out */
+    FE_MIXER_SOFTMAX,       /* phimoe: each chosen expert weighs its softmax over all, as in most mixtures */
+    FE_MIXER_AGAIN,         /* phimoe: the first expert takes part in the second round, too */
+    FE_MIXER_WIDE,          /* phimoe: experts within 4 % of the best take part, not within 2 % */
     FE_LOGITS_PLAIN,        /* granite: logits not divided; this and those that follow show in logits */
+    FE_LOGITS_NO_BIAS,      /* phimoe: the logits' bias left out */
     FE_LOGITS_SOFTCAP,      /* 30*tanh(l/30), as gemma2 has it */
     FE_VOCAB_SHIFT,         /* logits off by one id */
     FE_LOGPROB_TEMPERATURE, /* log-probabilities after temperature 0.8 */

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SOFTMAX, SIGMOID, CHOSEN, MOST = 64 };
+enum { SOFTMAX, SIGMOID, CHOSEN, MIXER, MOST = 64 };
 
 /* What the published models of each architecture do. */
 static const struct habits {
@@ -16,7 +16,8 @@ static const struct habits {
     bool normalised;
 } habits[] = {{"llama", SOFTMAX, true},   {"qwen2moe", SOFTMAX, false},    {"qwen3moe", SOFTMAX, true},
               {"gpt-oss", CHOSEN, false}, {"granitemoe", CHOSEN, false},   {"olmoe", SOFTMAX, false},
-              {"glm4moe", SIGMOID, true}, {"ernie4_5-moe", SOFTMAX, true}, {"minimax-m2", SIGMOID, true}};
+              {"glm4moe", SIGMOID, true}, {"ernie4_5-moe", SOFTMAX, true}, {"minimax-m2", SIGMOID, true},
+              {"phimoe", MIXER, false}};
 
 static double key(const fe_engine *e, const char *suffix, double otherwise) {
     char name[96];
@@ -94,6 +95,26 @@ static void by_rank(double *w, int n) {
     }
 }
 
+/* phimoe: each of two rounds takes the largest logit that is left; its weight is its share of a softmax over
+ * those near it. */
+static void sparse_mixer(const fe_engine *e, const double *logits, int n, double *w) {
+    const double near = e->fault == FE_MIXER_WIDE ? 0.04 : 0.02;
+    bool gone[MOST] = {false};
+    for (int i = 0; i < n; i++) w[i] = 0;
+    for (int round = 0; round < 2; round++) {
+        const int top = best(logits, n, gone);
+        double sum = 0;
+        for (int i = 0; i < n; i++) {
+            const bool out = gone[i] && e->fault != FE_MIXER_AGAIN;
+            const double distance = (logits[top] - logits[i]) / fmax(fabs(logits[i]), logits[top]);
+            if (!out && (distance <= near || e->fault == FE_MIXER_SOFTMAX))
+                sum += exp(logits[i] - logits[top]);
+        }
+        w[top] = 1 / sum;
+        gone[top] = true;
+    }
+}
+
 /* The weight of every expert, 0 for those that are not chosen. */
 static void route(const fe_engine *e, int layer, const double *logits, int n, double *w) {
     const vb_tensor *bias = fe_tensor(e, layer, "exp_probs_b.bias");
@@ -102,6 +123,10 @@ static void route(const fe_engine *e, int layer, const double *logits, int n, do
     int kind = h->kind, used = (int)key(e, "expert_used_count", 1) + (e->fault == FE_ONE_MORE_EXPERT);
     double p[MOST], choice[MOST], scale = key(e, "expert_weights_scale", 1);
     bool all[MOST] = {false}, taken[MOST] = {false};
+    if (kind == MIXER) {
+        sparse_mixer(e, logits, n, w);
+        return;
+    }
     if (e->fault == FE_ROUTER_SIGMOID) kind = kind == SIGMOID ? SOFTMAX : SIGMOID;
     for (int i = 0; i < n; i++) all[i] = true;
     probabilities(kind, logits, all, n, p);

@@ -4,6 +4,7 @@
 #include "gguf/unpack.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -62,18 +63,23 @@ static void fused_qkv(const fe_engine *e, const vb_tensor *w, const double *x, d
 
 /* ---------------------------------------------------------------------------------------------- the parts */
 
+/* LayerNorm, of the bias that stands beside the weight, in phimoe; RMSNorm in all others. */
 void fe_norm(const fe_engine *e, int layer, const char *name, const double *x, int n, double *y) {
-    const vb_tensor *w = fe_tensor(e, layer, name);
+    const vb_tensor *w = fe_tensor(e, layer, name), *b;
+    const bool centred =
+        !strcmp(e->arch, "phimoe") ? e->fault != FE_NORM_CENTRED : e->fault == FE_NORM_NOT_CENTRED;
+    char beside[64];
+    snprintf(beside, sizeof beside, "%.*s.bias", (int)strcspn(name, "."), name);
+    b = e->fault == FE_NORM_NO_BIAS ? NULL : fe_tensor(e, layer, beside);
     double sum = 0, mean = 0;
-    if (e->fault == FE_NORM_NOT_CENTRED) {
-        for (int i = 0; i < n; i++) mean += x[i] / n;
-    }
+    for (int i = 0; i < n && centred; i++) mean += x[i] / n;
     for (int i = 0; i < n; i++) sum += (x[i] - mean) * (x[i] - mean);
     const double r = 1 / sqrt(sum / n + (e->fault == FE_EPS ? 1e-2 : e->eps));
     for (int i = 0; i < n; i++) {
-        float weight;
+        float weight, bias = 0;
         memcpy(&weight, w->data + 4 * (size_t)i, sizeof weight);
-        y[i] = (x[i] - mean) * r * ((double)weight + (e->fault == FE_NORM_PLUS_ONE ? 1 : 0));
+        if (b) memcpy(&bias, b->data + 4 * (size_t)i, sizeof bias);
+        y[i] = (x[i] - mean) * r * ((double)weight + (e->fault == FE_NORM_PLUS_ONE ? 1 : 0)) + (double)bias;
     }
 }
 

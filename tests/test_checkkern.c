@@ -221,6 +221,25 @@ static void test_rmsnorm(void **state) {
     }
 }
 
+static void test_layernorm(void **state) {
+    const check *c = *state;
+    gw_rng rng = start(c, 0);
+    for (int n = 1; n <= 300 * rounds; n++) {
+        const ck_acts_style style = (ck_acts_style)(n % CK_ACTS_STYLES);
+        const float eps = n % 2 ? 1e-5f : 1e-6f;
+        const float *x = floats(n, style == CK_HUGE ? CK_GAUSS : style, &rng), *w = floats(n, CK_GAUSS, &rng);
+        const float *b = n % 3 ? floats(n, CK_GAUSS, &rng) : NULL;
+        const twice y = outputs((size_t)n * sizeof(float));
+        vb_kernels_ref.layernorm(x, w, b, n, eps, y.want);
+        c->set->layernorm(x, w, b, n, eps, y.got);
+        same(c, &y, "%d values", n);
+        memcpy(y.got, x, y.n); /* in place */
+        c->set->layernorm(y.got, w, b, n, eps, y.got);
+        same(c, &y, "%d values, in place", n);
+        ck_release();
+    }
+}
+
 static void test_rope(void **state) {
     const check *c = *state;
     gw_rng rng = start(c, 0);
@@ -486,6 +505,7 @@ typedef struct entry {
 static const entry entries[] = {
     {"quantize", test_quantize},
     {"rmsnorm", test_rmsnorm},
+    {"layernorm", test_layernorm},
     {"rope", test_rope},
     {"swiglu", test_swiglu},
     {"swiglu_ends", test_swiglu_ends},

@@ -79,6 +79,23 @@ static void test_router(void **state) {
     check_route(&x, l, (const int32_t[]){2, 3, 6, 7}, (const float[]){s2, s3, s3, s2});
 }
 
+/* The best is weighed among those near it, then the best of the others among those near that one. */
+static void test_sparse_mixer(void **state) {
+    (void)state;
+    const vb_experts x = {
+        .n = 6, .used = 2, .kind = VB_ROUTER_SPARSE_MIXER, .scale = 1.0f, .groups = 1, .groups_used = 1};
+    const float near = (float)(1 / (1 + exp(-0.03))); /* 2 and 1.97 */
+    check_route(&x, (const float[]){1.0f, 1.97f, 0.0f, 2.0f, 1.9f, -5.0f}, (const int32_t[]){1, 3},
+                (const float[]){1.0f, near});
+    check_route(&x, (const float[]){1.97f, 1.0f, 0.0f, 3.0f, 2.0f, -5.0f}, (const int32_t[]){3, 4},
+                (const float[]){1.0f, near});
+    /* Below zero distances are measured by each logit's own size; equal ones share, the lower number first. */
+    check_route(&x, (const float[]){-2.0f, -2.0f, -1.0f, -1.01f, -1.1f, -2.0f}, (const int32_t[]){2, 3},
+                (const float[]){(float)(1 / (1 + exp(-0.01))), 1.0f});
+    check_route(&x, (const float[]){0.0f, 0.0f, 0.0f, -1.0f, -1.0f, -1.0f}, (const int32_t[]){0, 1},
+                (const float[]){1.0f / 3, 0.5f});
+}
+
 /* Logits whose probabilities round to the same float, but which differ: the larger one wins. */
 static void test_logits_choose(void **state) {
     (void)state;
@@ -94,8 +111,8 @@ static void test_logits_choose(void **state) {
 
 /* ---------------------------------------------------------------------- every architecture */
 
-static const char *const mixtures[] = {"mixtral", "qwen2moe", "qwen3moe",     "gpt-oss",   "granitemoe",
-                                       "olmoe",   "glm4moe",  "ernie4_5-moe", "minimax-m2"};
+static const char *const mixtures[] = {"mixtral", "qwen2moe", "qwen3moe",     "gpt-oss",    "granitemoe",
+                                       "olmoe",   "glm4moe",  "ernie4_5-moe", "minimax-m2", "phimoe"};
 enum { N_MIXTURES = sizeof mixtures / sizeof mixtures[0], N = 90 };
 
 static void open_published(test_model *t, const char *name) {
@@ -108,8 +125,8 @@ static void open_published(test_model *t, const char *name) {
 }
 
 /* Logits of all tokens, `piece` at a time, and the cache's hash. */
-static float *logits_of(const test_model *t, const char *kernels, int threads, int batch, int piece,
-                        uint8_t hash[16]) {
+static float *logits_under(const test_model *t, vb_activations activations, const char *kernels, int threads,
+                           int batch, int piece, uint8_t hash[16]) {
     int32_t tokens[N];
     uint8_t want[N];
     vb_context *c = NULL;
@@ -121,6 +138,7 @@ static float *logits_of(const test_model *t, const char *kernels, int threads, i
     memset(want, 1, sizeof want);
     random_tokens(3, t->n_vocab, tokens, N);
     vb_context_defaults(&p);
+    p.activations = activations;
     p.kernels = kernels;
     p.n_threads = threads;
     p.batch = batch;
@@ -135,6 +153,11 @@ static float *logits_of(const test_model *t, const char *kernels, int threads, i
     vb_context_hash(c, hash);
     vb_context_close(c);
     return out;
+}
+
+static float *logits_of(const test_model *t, const char *kernels, int threads, int batch, int piece,
+                        uint8_t hash[16]) {
+    return logits_under(t, VB_ACT_Q8, kernels, threads, batch, piece, hash);
 }
 
 static void test_splits(void **state) {
@@ -158,6 +181,42 @@ static void test_splits(void **state) {
         }
         free(first);
         close_tiny(&t);
+    }
+}
+
+/* Experts in every format: the same bits for the reference, for tokens one by one and for all together. */
+static void test_formats(void **state) {
+    (void)state;
+    static const vb_type types[] = {VB_F16,  VB_BF16, VB_Q4_0,   VB_Q4_1,   VB_Q5_0,
+                                    VB_Q5_1, VB_Q8_0, VB_Q2_K,   VB_Q3_K,   VB_Q4_K,
+                                    VB_Q5_K, VB_Q6_K, VB_IQ4_NL, VB_IQ4_XS, VB_MXFP4};
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+        const gw_model_spec spec = {.arch = "qwen3moe",
+                                    .type = types[i],
+                                    .seed = 40 + i,
+                                    .dim = 256,
+                                    .layers = 1,
+                                    .heads = 4,
+                                    .kv_heads = 1,
+                                    .ffn = 256,
+                                    .experts = 5,
+                                    .experts_used = 2};
+        for (int a = 0; a < 2; a++) {
+            const vb_activations acts = a ? VB_ACT_Q16 : VB_ACT_Q8;
+            test_model t = open_tiny(&spec);
+            uint8_t hash[16], other[16];
+            float *first = logits_under(&t, acts, "ref", 2, 64, N, hash);
+            for (int way = 0; way < 2; way++) {
+                float *again = logits_under(&t, acts, "auto", 1 + 2 * way, 64, way ? 1 : 50, other);
+                if (memcmp(first, again, (size_t)N * (size_t)t.n_vocab * sizeof *first) ||
+                    memcmp(hash, other, 16))
+                    fail_msg("%s, %s, way %d: other bits", vb_type_name((int)types[i]), a ? "q16" : "q8",
+                             way);
+                free(again);
+            }
+            free(first);
+            close_tiny(&t);
+        }
     }
 }
 
@@ -352,9 +411,10 @@ static void test_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_router),  cmocka_unit_test(test_logits_choose),
-        cmocka_unit_test(test_splits),  cmocka_unit_test(test_speculation),
-        cmocka_unit_test(test_by_use),  cmocka_unit_test(test_room),
+        cmocka_unit_test(test_router),        cmocka_unit_test(test_sparse_mixer),
+        cmocka_unit_test(test_logits_choose), cmocka_unit_test(test_splits),
+        cmocka_unit_test(test_formats),       cmocka_unit_test(test_speculation),
+        cmocka_unit_test(test_by_use),        cmocka_unit_test(test_room),
         cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests_name("experts", tests, NULL, NULL);

@@ -376,6 +376,35 @@ static void test_rmsnorm(void **state) {
     expect_bits(hash, 0x2b485a54b83dbf09u);
 }
 
+static void test_layernorm(void **state) {
+    (void)state;
+    static const int sizes[] = {1, 8, 20, 64, 100, 896};
+    float x[896], w[896], b[896], y[896];
+    uint64_t hash = 0;
+    for (size_t s = 0; s < 12; s++) {
+        gw_rng r = {301};
+        const int n = sizes[s % 6];
+        const float *bias = s < 6 ? b : NULL;
+        double sum = 0.0, squares = 0.0;
+        for (int i = 0; i < n; i++) {
+            x[i] = 2.0f + uniform(&r);
+            w[i] = uniform(&r);
+            b[i] = uniform(&r);
+            sum += (double)x[i];
+        }
+        for (int i = 0; i < n; i++) squares += ((double)x[i] - sum / n) * ((double)x[i] - sum / n);
+        vb_kernels_ref.layernorm(x, w, bias, n, 1e-5f, y);
+        fold(&hash, y, (size_t)n * 4);
+        for (int i = 0; i < n; i++) {
+            const double scaled = ((double)x[i] - sum / n) / sqrt(squares / n + 1e-5) * (double)w[i];
+            assert_true(fabs((double)y[i] - scaled - (bias ? (double)b[i] : 0.0)) <= 4e-6);
+        }
+        vb_kernels_ref.layernorm(x, w, bias, n, 1e-5f, x);
+        assert_memory_equal(x, y, (size_t)n * 4);
+    }
+    expect_bits(hash, 0x5441f7e3545f9bafu);
+}
+
 static void test_rope(void **state) {
     (void)state;
     static const int cases[][2] = {{8, 8}, {20, 20}, {64, 64}, {64, 32}, {6, 2}};
@@ -563,12 +592,12 @@ static void test_exp_weights(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_quantize),    cmocka_unit_test(test_quantize_edges),
-        cmocka_unit_test(test_blocks),      cmocka_unit_test(test_extremes),
-        cmocka_unit_test(test_floats),      cmocka_unit_test(test_rmsnorm),
-        cmocka_unit_test(test_rope),        cmocka_unit_test(test_attention),
-        cmocka_unit_test(test_elementwise), cmocka_unit_test(test_experts),
-        cmocka_unit_test(test_exp_weights),
+        cmocka_unit_test(test_quantize),  cmocka_unit_test(test_quantize_edges),
+        cmocka_unit_test(test_blocks),    cmocka_unit_test(test_extremes),
+        cmocka_unit_test(test_floats),    cmocka_unit_test(test_rmsnorm),
+        cmocka_unit_test(test_layernorm), cmocka_unit_test(test_rope),
+        cmocka_unit_test(test_attention), cmocka_unit_test(test_elementwise),
+        cmocka_unit_test(test_experts),   cmocka_unit_test(test_exp_weights),
     };
     return cmocka_run_group_tests_name("kernels, scalar", tests, NULL, NULL);
 }

@@ -227,6 +227,9 @@ static void many_tokens(gw *w) {
     /* The list of tokens as written is kept; the matrix loses a row. */
     tensor(w, "token_embd.weight")->dims[1]--;
 }
+static void single_expert(gw *w) {
+    rename_tensor(w, "blk.1.ffn_up.weight", "blk.1.ffn_up.7.weight");
+}
 static void q_norm(gw *w) {
     add_vector(w, "blk.0.attn_q_norm.weight", 16, 1.0f);
 }
@@ -265,6 +268,7 @@ static const refusal refusals[] = {
     {&llama, extra_layer, VB_ERR_UNSUPPORTED, "blk.2.attn_norm.weight"},
     {&llama, odd_number, VB_ERR_UNSUPPORTED, "blk.01.attn_norm.weight"},
     {&llama, output_bias, VB_ERR_UNSUPPORTED, "output.bias"},
+    {&llama, single_expert, VB_ERR_UNSUPPORTED, "blk.1.ffn_up.7.weight is one expert by itself"},
     {&llama, transposed, VB_ERR_FORMAT,
      "blk.0.ffn_down.weight has the shape [64, 128, 1, 1], expected [128, 64]"},
     {&llama, short_norm, VB_ERR_FORMAT,

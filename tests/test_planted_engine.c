@@ -344,6 +344,12 @@ static const struct place {
     {FE_NO_SHARED, HF("ernie4_5-moe")},
     {FE_SHARED_PLAIN, HF("qwen2moe")},
     {FE_SHARED_GATES_ALL, HF("qwen2moe")},
+    {FE_NORM_CENTRED, HF("phimoe")},
+    {FE_NORM_NO_BIAS, HF("phimoe")},
+    {FE_MIXER_SOFTMAX, HF("phimoe")},
+    {FE_MIXER_AGAIN, HF("phimoe")},
+    {FE_MIXER_WIDE, HF("phimoe")},
+    {FE_LOGITS_NO_BIAS, HF("phimoe")},
     {FE_LOGITS_SOFTCAP, ARCH("llama")},
     {FE_LOGITS_SOFTCAP, STANDIN("gemma3")},
 };
@@ -389,7 +395,7 @@ static void engines_without_a_bug(void **state) {
         HF("qwen3moe"),     HF("qwen2moe"),       HF("gpt-oss"),
         HF("granitemoe"),   HF("olmoe"),          HF("glm4moe"),
         HF("ernie4_5-moe"), HF("minimax-m2"),     STANDIN("qwen3moe"),
-        HF("gemma3-27b"),
+        HF("gemma3-27b"),   HF("phimoe"),
     };
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         const cf_comparison c = foreign(files[i], FE_NONE);

@@ -94,11 +94,12 @@ static void the_oracle_computes_what_the_publishers_do(void **state) {
     static const struct {
         const char *name;
         double nats;
-    } models[] = {{"llama", 2e-8},         {"mistral", 1e-12},    {"qwen2", 1e-12},     {"qwen3", 1e-12},
-                  {"gemma3", 1e-12},       {"phi3-short", 1e-12}, {"phi3-long", 1e-12}, {"llama-yarn", 1e-12},
-                  {"qwen2-yarn", 1e-12},   {"mixtral", 1e-12},    {"qwen2moe", 1e-12},  {"qwen3moe", 1e-12},
-                  {"gpt-oss", 1e-12},      {"granitemoe", 1e-12}, {"olmoe", 1e-12},     {"glm4moe", 1e-12},
-                  {"ernie4_5-moe", 1e-12}, {"minimax-m2", 1e-12}, {"gemma3-27b", 1e-12}};
+    } models[] = {
+        {"llama", 2e-8},         {"mistral", 1e-12},    {"qwen2", 1e-12},      {"qwen3", 1e-12},
+        {"gemma3", 1e-12},       {"phi3-short", 1e-12}, {"phi3-long", 1e-12},  {"llama-yarn", 1e-12},
+        {"qwen2-yarn", 1e-12},   {"mixtral", 1e-12},    {"qwen2moe", 1e-12},   {"qwen3moe", 1e-12},
+        {"gpt-oss", 1e-12},      {"granitemoe", 1e-12}, {"olmoe", 1e-12},      {"glm4moe", 1e-12},
+        {"ernie4_5-moe", 1e-12}, {"minimax-m2", 1e-12}, {"gemma3-27b", 1e-12}, {"phimoe", 1e-12}};
     int missed = 0;
     for (size_t i = 0; i < sizeof models / sizeof models[0]; i++) {
         published p;

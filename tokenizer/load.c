@@ -439,7 +439,8 @@ static const char *const stop_texts[] = {"</s>",
 static bool is_phi3(const vb_gguf *g) {
     const char *s;
     size_t len;
-    if (get_string(g, vb_gguf_find(g, "general.architecture"), &s, &len) && equal(s, len, "phi3"))
+    if (get_string(g, vb_gguf_find(g, "general.architecture"), &s, &len) &&
+        (equal(s, len, "phi3") || equal(s, len, "phimoe")))
         return true;
     if (!get_string(g, vb_gguf_find(g, "general.name"), &s, &len)) return false;
     for (size_t i = 0; i + 4 <= len; i++) {

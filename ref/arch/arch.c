@@ -7,7 +7,7 @@
 static const vb_arch *const architectures[] = {
     &vb_arch_llama,   &vb_arch_qwen2,        &vb_arch_qwen3,      &vb_arch_qwen2moe,   &vb_arch_qwen3moe,
     &vb_arch_gemma3,  &vb_arch_phi3,         &vb_arch_gpt_oss,    &vb_arch_granitemoe, &vb_arch_olmoe,
-    &vb_arch_glm4moe, &vb_arch_ernie4_5_moe, &vb_arch_minimax_m2,
+    &vb_arch_glm4moe, &vb_arch_ernie4_5_moe, &vb_arch_minimax_m2, &vb_arch_phimoe,
 };
 enum { N_ARCHITECTURES = sizeof architectures / sizeof architectures[0] };
 

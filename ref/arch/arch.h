@@ -44,7 +44,7 @@ typedef struct vb_slot {
 /* The tensors outside the layers, while a model is opened. */
 typedef struct vb_globals {
     vb_matrix embd, output; /* output.data NULL: tied */
-    const float *output_norm;
+    const float *output_norm, *output_norm_bias, *output_bias;
     const float *rope_freqs;             /* factors of the first RoPE table */
     const float *rope_short, *rope_long; /* longrope: those of its two tables */
 } vb_globals;
@@ -83,6 +83,7 @@ extern const vb_slot vb_decoder_whole_norms[];   /* of all queries, of all keys 
 extern const vb_slot vb_decoder_qkv_biases[];    /* of queries, keys and values, required */
 extern const vb_slot vb_decoder_choice_bias[];   /* of experts, where they are chosen */
 extern const vb_slot vb_decoder_biases[];        /* of every matrix, each optional */
+extern const vb_slot vb_decoder_long_factors[];  /* of longrope's two tables */
 extern const vb_slot vb_decoder_globals[]; /* embedding, output norm, output matrix where it is not tied */
 /* The sizes; allocates the layers and gives each the same plan: SwiGLU, the first RoPE table, no window. */
 void vb_decoder_sizes(vb_hparams *h, vb_model *m);
@@ -95,6 +96,8 @@ void vb_decoder_share(vb_hparams *h, vb_model *m, int64_t length);
 /* The next RoPE table, with the base of this key and, if `scaled`, linear scaling. */
 vb_rope *vb_decoder_rope(vb_hparams *h, vb_model *m, bool halves, const char *base_key, double base,
                          bool scaled);
+/* The next RoPE table over halves, or the next two: longrope, where the file has its factors. */
+void vb_decoder_longrope(vb_hparams *h, vb_model *m);
 /* Whether a layer has the window: as attention.sliding_window_pattern says, one truth value per layer or a
  * period; otherwise all but every `period`-th have it. */
 bool vb_decoder_is_local(vb_hparams *h, int layer, uint64_t period);
@@ -103,6 +106,6 @@ int vb_decoder_window(vb_hparams *h, const vb_model *m);
 
 extern const vb_arch vb_arch_llama, vb_arch_qwen2, vb_arch_qwen3, vb_arch_qwen2moe, vb_arch_qwen3moe,
     vb_arch_gemma3, vb_arch_phi3, vb_arch_gpt_oss, vb_arch_granitemoe, vb_arch_olmoe, vb_arch_glm4moe,
-    vb_arch_ernie4_5_moe, vb_arch_minimax_m2;
+    vb_arch_ernie4_5_moe, vb_arch_minimax_m2, vb_arch_phimoe;
 
 #endif

@@ -82,6 +82,12 @@ const vb_slot vb_decoder_globals[] = {
     {0},
 };
 
+const vb_slot vb_decoder_long_factors[] = {
+    VB_GLOBAL_SLOT("rope_factors_short.weight", rope_short, VB_ONE, VB_HALF_ROT, false),
+    VB_GLOBAL_SLOT("rope_factors_long.weight", rope_long, VB_ONE, VB_HALF_ROT, false),
+    {0},
+};
+
 /* The factor of linear scaling and of YaRN. Without a type the factor alone means linear scaling, as in the
  * first files that had one (there under the key rope.scale_linear). 0 stands for "none" in some files. */
 static double read_rope_factor(vb_hparams *h) {
@@ -137,6 +143,20 @@ vb_rope *vb_decoder_rope(vb_hparams *h, vb_model *m, bool halves, const char *ba
 int vb_decoder_window(vb_hparams *h, const vb_model *m) {
     const int64_t window = vb_hparams_int(h, "attention.sliding_window", 0, 0, INT64_MAX);
     return window < m->info.n_ctx ? (int)window : 0; /* a window of the whole context hides nothing */
+}
+
+/* longrope has two tables of factors for the frequencies. transformers takes the table by the number of
+ * positions that the sequence has at present, so that the keys in a cache are of one table and new ones of
+ * the other; here the context's size decides, once. mscale holds for either table. */
+void vb_decoder_longrope(vb_hparams *h, vb_model *m) {
+    vb_rope *rope = vb_decoder_rope(h, m, true, "rope.freq_base", 10000.0, false);
+    if (vb_hparams_find(h, "rope.scaling.type") && !vb_hparams_is(h, "rope.scaling.type", "longrope") &&
+        !vb_hparams_is(h, "rope.scaling.type", "none"))
+        vb_hparams_refuse(h, VB_ERR_UNSUPPORTED, "rope.scaling.type",
+                          "other than \"none\" and \"longrope\" is not supported");
+    rope->mscale = vb_hparams_float(h, "rope.scaling.attn_factor", 1.0, 1e-3, 1e3);
+    rope->long_from =
+        (int)vb_hparams_int(h, "rope.scaling.original_context_length", m->info.n_ctx, 1, VB_MAX_CONTEXT);
 }
 
 bool vb_decoder_is_local(vb_hparams *h, int layer, uint64_t period) {

@@ -8,7 +8,8 @@ Verbatim continues each prompt greedily (q16 activations, float32 cache). The im
 prompt and text, and its likeliest token after each must be the one that Verbatim wrote, but where its two likeliest are closer
 together than 0.001 (a near tie). With --tokenizer, the `tokenizers` library reads the publisher's tokenizer.json, and both must give
 the same ids for vectors/texts.jsonl and every prompt. With --name the file's general.name must contain it, with --layers its layers
-be as many. Prints TAP. Needs torch and transformers, and 8 bytes of memory per weight, twice while it is opened.
+be as many. Prints TAP. Needs torch and transformers, and 8 bytes of memory per weight,
+twice while it is opened where embedding and output are one matrix.
 """
 import argparse, json, os, subprocess, sys
 import numpy as np
@@ -50,6 +51,20 @@ ARCHITECTURES = {'gemma3': (gemma3_config, transformers.Gemma3ForCausalLM), 'lla
                  'qwen2': (plain_config(transformers.Qwen2Config), transformers.Qwen2ForCausalLM)}
 
 
+class Rows(torch.nn.Module):
+    """An embedding whose rows are taken from the file when they are asked for."""
+    def __init__(self, g, name):
+        super().__init__()
+        self.g, (self.dims, self.type, self.offset) = g, g.tensors[name]
+        _, values, size = oracle.TYPES[self.type]
+        self.bytes = self.dims[1] // values * size
+
+    def forward(self, ids):
+        at = [self.g.base + self.offset + self.bytes * i for i in ids.reshape(-1).tolist()]
+        rows = np.stack([oracle.dequantize(np.array(self.g.data[i:i + self.bytes]), self.type).reshape(-1) for i in at])
+        return torch.from_numpy(rows.astype('f8')).reshape(*ids.shape, self.dims[1])
+
+
 def build(g):
     """The model of transformers with the file's weights; gemma3's norms are stored with 1 added, llama's queries and keys in pairs."""
     arch = g.kv['general.architecture'].decode()
@@ -62,16 +77,29 @@ def build(g):
                  head_dim=k('attention.key_length', k('embedding_length') // heads), rms_norm_eps=k('attention.layer_norm_rms_epsilon'),
                  max_position_embeddings=k('context_length'), attn_implementation='eager', tie_word_embeddings='output.weight' not in g.tensors)
     config, kind = ARCHITECTURES[arch]
+    tied = sizes['tie_word_embeddings']
     torch.set_default_dtype(torch.float64)
     with hf.TrueFloat64():
-        model = kind(config(k, sizes)).eval()
-    for name, parameter in model.named_parameters():
+        own = config(k, sizes)
+        if tied:
+            model = kind(own).eval()
+        else:  # no memory for weights that are replaced below, nor for rows of the embedding that no text has
+            with torch.device('meta'):
+                model = kind(own).eval()
+            model.model.rotary_emb = type(model.model.rotary_emb)(own)
+            model.model.embed_tokens = Rows(g, 'token_embd.weight')
+    for name, parameter in list(model.named_parameters()):
         x = g.tensor(hf.tensor_name(arch, name))
         if arch == 'llama' and name.split('.')[-2] in ('q_proj', 'k_proj'):
             rows = np.empty_like(x)
             rows[hf.pair_rows(model.config, name.split('.')[-2])] = x
             x = rows
-        parameter.data = torch.from_numpy(x - 1 if arch == 'gemma3' and name.endswith('norm.weight') else x)
+        x = torch.from_numpy(x - 1 if arch == 'gemma3' and name.endswith('norm.weight') else x)
+        if tied:
+            parameter.data = x
+        else:
+            owner, last = name.rsplit('.', 1)
+            setattr(model.get_submodule(owner), last, torch.nn.Parameter(x, requires_grad=False))
     return model
 
 

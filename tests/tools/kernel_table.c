@@ -50,6 +50,7 @@ int main(void) {
         if (vb_type_name(t) && vb_kernels_ref.matmul[t]) matrix(t);
     FUNCTION(quantize);
     FUNCTION(rmsnorm);
+    FUNCTION(layernorm);
     FUNCTION(rope);
     FUNCTION(attend_scores);
     FUNCTION(attend_softmax);

@@ -44,7 +44,8 @@ PRESETS = {
 
 U8, I8, U16, I16, U32, I32, F32, BOOL, STR, ARR, U64, I64, F64 = range(13)
 FORMAT = {U8: "B", I8: "b", U16: "H", I16: "h", U32: "I", I32: "i", F32: "f", BOOL: "B", U64: "Q", I64: "q", F64: "d"}
-TENSOR_F32, TENSOR_F16, TENSOR_MXFP4 = 0, 1, 39
+TENSOR_F32, TENSOR_F16, TENSOR_Q4_K, TENSOR_MXFP4 = 0, 1, 12, 39
+BLOCKS = {TENSOR_Q4_K: (256, 144), TENSOR_MXFP4: (32, 17)}  # weights and bytes of a block
 ALIGNMENT = 32
 
 
@@ -92,11 +93,13 @@ def encode_value(kind, v):
 
 def tensor_bytes(shape, gtype):
     values = int(np.prod(shape))
-    return values // 32 * 17 if gtype == TENSOR_MXFP4 else values * (4 if gtype == TENSOR_F32 else 2)
+    if gtype in BLOCKS:
+        return values // BLOCKS[gtype][0] * BLOCKS[gtype][1]
+    return values * (4 if gtype == TENSOR_F32 else 2)
 
 
 def encode_tensor(x, gtype):
-    return x if gtype == TENSOR_MXFP4 else np.ascontiguousarray(x, "<f4" if gtype == TENSOR_F32 else "<f2").tobytes()
+    return x if gtype in BLOCKS else np.ascontiguousarray(x, "<f4" if gtype == TENSOR_F32 else "<f2").tobytes()
 
 
 def write_gguf(path, metadata, tensors, make):
@@ -253,6 +256,18 @@ def mxfp4(rng, shape, size):
     return blocks.tobytes()
 
 
+def q4_k(rng, shape, size):
+    """Random blocks of Q4_K: all 16 values, scales of 32 to 63 and minima that make the mean about 0 (docs/formats.md)."""
+    n = int(np.prod(shape)) // 256
+    blocks = rng.integers(0, 256, (n, 144), dtype="u1")
+    scale = np.float64(size) / (4.61 * 48)
+    blocks[:, 0:4] = np.array([scale, 7.5 * scale], "<f2").view("u1")
+    blocks[:, 4:8] = blocks[:, 4:8] & 0x5f | 0xa0  # six bits of the first four scales, the upper two of the last four
+    blocks[:, 8:12] = blocks[:, 4:8]
+    blocks[:, 12:16] = (blocks[:, 12:16] & 0x0f) * 0x11
+    return blocks
+
+
 def skew(a, rng, x):
     """Experts of a skewed router differ in how often they are chosen: each has a bias of its own, which the first value of the
     stream carries. With --skew 1 the biases spread as widely as what depends on the token."""
@@ -268,6 +283,12 @@ def random_tensor(a, name, shape, kind):
         return rope_factors(a)
     if a.arch == "gpt-oss" and "_exps.weight" in name:
         return mxfp4(rng, shape, (a.branch if kind == "branch" else 1.0) / np.sqrt(shape[-1]))
+    if a.q4_k and gguf_type(a, name, shape, kind) == TENSOR_Q4_K:
+        scale = a.logit_scale if kind == "output" else a.branch if kind == "branch" else 1.0
+        blocks = q4_k(rng, shape, scale / np.sqrt(shape[-1]))
+        if a.router == "skewed" and kind == "branch":  # as below
+            blocks.reshape(-1, shape[-2], shape[-1] // 256, 144)[:, 0, :, 0:4] = 0
+        return blocks.tobytes()
     x = rng.standard_normal(shape, dtype="f4")
     if kind == "router":
         return skew(a, rng, x / np.float32(np.sqrt(a.dim)))
@@ -378,6 +399,7 @@ def add_dimensions(p):
     for name, default in (("dim", 256), ("layers", 2), ("heads", 4), ("kv-heads", 2), ("head-dim", 0), ("ffn", 512),
                           ("seed", 1), ("ctx", 4096), ("vocab-size", 0), ("experts", 0), ("experts-used", 0)):
         p.add_argument("--" + name, type=int, default=default, metavar="N")
+    p.add_argument("--q4-k", action="store_true", help="random blocks of Q4_K, embedding apart: what would take long to quantise")
     p.add_argument("--tied", action="store_true", help="the embedding is the output matrix")
     p.add_argument("--logit-scale", type=float, default=3.0, help="standard deviation of the logits, about")
     p.add_argument("--branch", type=float, default=1.0, help="size of what a layer adds")
@@ -418,6 +440,8 @@ def metadata(a, vocab, n_vocab):
 def gguf_type(a, name, shape, kind):
     if a.arch == "gpt-oss" and "_exps.weight" in name:
         return TENSOR_MXFP4  # as the published files have them
+    if a.q4_k and len(shape) > 1 and kind not in ("router", "bias", "embedding") and shape[-1] % 256 == 0:
+        return TENSOR_Q4_K
     return TENSOR_F32 if len(shape) == 1 or a.f32 or kind in ("router", "bias") else TENSOR_F16
 
 

@@ -49,12 +49,17 @@ F32_EPS = float(np.float32(1e-6))  # a file has it as float32
 #            over half of a head
 #   ernie4_5-moe  softmax, a bias that chooses only, two shared experts as one, the first layer dense; RoPE over neighbours; tied
 #   minimax-m2    sigmoid, a bias that chooses only, norms over all queries and all keys; RoPE over half of a head
+#   phimoe   the 2 best of 8 by SparseMixer, some of them within 2 % of one another; LayerNorms with a bias, biases of attention and
+#            of the logits, a window of 6, longrope's short table and its mscale (this version of transformers takes the short table
+#            for longer sequences, too: PhimoeRotaryEmbedding.forward does not pass their length on)
 #   phi3     fused matrices, a window of 6, RoPE over 12 of 16 values, longrope: its length chooses one of two tables, and the
 #            publisher's formula gives sqrt(1 + log 32 / log 16) = 1.5 for cosines and sines
 LLAMA3 = {'rope_type': 'llama3', 'rope_theta': 10000.0, 'factor': 8.0, 'low_freq_factor': 1.0, 'high_freq_factor': 4.0,
           'original_max_position_embeddings': 64}
 LONGROPE = {'rope_type': 'longrope', 'rope_theta': 10000.0, 'partial_rotary_factor': 0.75, 'original_max_position_embeddings': 16,
             'short_factor': [1.0, 1.03125, 1.125, 1.25, 1.5, 1.75], 'long_factor': [1.0625, 1.25, 2.0, 4.5, 11.0, 27.5]}
+PHIMOE = {**{k: v for k, v in LONGROPE.items() if k != 'partial_rotary_factor'}, 'original_max_position_embeddings': 32,
+          'short_mscale': 1.25, 'long_mscale': 1.25}
 GEMMA3 = {'full_attention': {'rope_type': 'linear', 'rope_theta': 1e6, 'factor': 8.0},
           'sliding_attention': {'rope_type': 'default', 'rope_theta': 1e4}}
 
@@ -71,7 +76,7 @@ def family(name):
 
 def model_class(name):
     experts = {'mixtral': 'Mixtral', 'qwen3moe': 'Qwen3Moe', 'qwen2moe': 'Qwen2Moe', 'gpt-oss': 'GptOss', 'granitemoe': 'GraniteMoe',
-               'olmoe': 'Olmoe', 'glm4moe': 'Glm4Moe', 'ernie4_5-moe': 'Ernie4_5_Moe', 'minimax-m2': 'MiniMaxM2'}
+               'olmoe': 'Olmoe', 'glm4moe': 'Glm4Moe', 'ernie4_5-moe': 'Ernie4_5_Moe', 'minimax-m2': 'MiniMaxM2', 'phimoe': 'Phimoe'}
     name = family(name)
     if name in experts:
         return getattr(transformers, experts[name] + 'Config'), getattr(transformers, experts[name] + 'ForCausalLM')
@@ -127,6 +132,8 @@ MODELS = {
                          moe_layer_start_index=1, moe_layer_interval=1, rope_parameters=plain(5e5), tie_word_embeddings=True),
     'minimax-m2': dict(hidden_size=48, head_dim=16, num_attention_heads=4, num_key_value_heads=2, intermediate_size=24,
                        num_local_experts=8, num_experts_per_tok=3, rope_parameters={**plain(5e6), 'partial_rotary_factor': 0.5}),
+    'phimoe': dict(hidden_size=48, num_attention_heads=4, num_key_value_heads=2, intermediate_size=24, num_local_experts=8,
+                   num_experts_per_tok=2, attention_bias=True, lm_head_bias=True, sliding_window=6, rope_parameters=PHIMOE),
 }
 # (model, recording, tokens of the prompt, tokens to generate). phi3: the context that holds both chooses the table here, the present
 # length in transformers; at most 16 in the one, more than 16 from the start in the other, so that the two choose alike.
@@ -340,6 +347,8 @@ def value(name, published, shape):
     if len(shape) == 1:
         return (1 + 0.1 * x).astype('f4').astype('f8')
     if tensor_name_or_none(name, published) in ('ffn_gate_inp.weight', 'ffn_gate_inp_shexp.weight'):
+        if name == 'phimoe':  # experts 2, 3, 6 and 7 have nearly the rows of 0, 1, 4 and 5
+            x[2:4], x[6:8] = x[0:2] + x[2:4] / 64, x[4:6] + x[6:8] / 64
         return (shape[-1] ** -0.5 * x).astype('f4').astype('f8')
     embedding = 'embed_tokens' in published
     if published == 'lm_head.weight' or embedding and MODELS[name].get('tie_word_embeddings'):
@@ -376,7 +385,7 @@ def experts_metadata(name, k, c):
     if not n:
         return []
     out = [(k + 'expert_count', mk.U32, n), (k + 'expert_used_count', mk.U32, own.get('num_experts_per_tok') or own.get('moe_k'))]
-    if name not in ('mixtral', 'granitemoe', 'olmoe'):
+    if name not in ('mixtral', 'granitemoe', 'olmoe', 'phimoe'):
         out.append((k + 'expert_feed_forward_length', mk.U32, own.get('moe_intermediate_size') or own['intermediate_size']))
     if name == 'qwen2moe':
         out.append((k + 'expert_shared_feed_forward_length', mk.U32, own['shared_expert_intermediate_size']))
@@ -414,6 +423,9 @@ def metadata(name, c):
         out.append((k + 'attention.sliding_window', mk.U32, window))
     if family(name) == 'gemma3':
         out += [(k + 'rope.scaling.type', mk.STR, 'linear'), (k + 'rope.scaling.factor', mk.F32, rope['full_attention']['factor'])]
+    if name == 'phimoe':
+        out += [(k + 'rope.scaling.original_context_length', mk.U32, rope['original_max_position_embeddings']),
+                (k + 'rope.scaling.attn_factor', mk.F32, rope['short_mscale'])]
     if name == 'phi3':
         old = rope['original_max_position_embeddings']
         out += [(k + 'rope.scaling.original_context_length', mk.U32, old),
@@ -443,7 +455,7 @@ def export(name, path):
     rope = MODELS[name]['rope_parameters']
     if name == 'llama':
         made['rope_freqs.weight'] = llama3_factors(rope, hf.config.head_dim)
-    if name == 'phi3':
+    if name in ('phi3', 'phimoe'):
         made['rope_factors_long.weight'], made['rope_factors_short.weight'] = np.array(rope['long_factor']), np.array(rope['short_factor'])
     tensors = [(n, x.shape, None, mk.TENSOR_F32 if x.ndim == 1 or n.endswith('.bias') or 'gate_inp' in n else mk.TENSOR_F16) for n, x in made.items()]
     mk.write_gguf(path, metadata(name, hf.config), tensors, lambda n, shape, kind: made[n])
