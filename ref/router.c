@@ -1,7 +1,8 @@
 /* router.c - which experts a token goes through, and with what weights, from the logits of a layer's router.
  *
  * References: top-k routing: Shazeer et al. 1701.06538; choice by groups and by a bias that is no part of the
- * weights: DeepSeek-V3 2412.19437; SparseMixer: Liu et al. 2310.00811, GRIN 2409.12136; the order of operations: docs/numerics.md, "Mixtures of experts". */
+ * weights: DeepSeek-V3 2412.19437; SparseMixer: Liu et al. 2310.00811, GRIN 2409.12136; the order of
+ * operations: docs/numerics.md, "Mixtures of experts". */
 #include "ref/pass.h"
 
 #include "ref/mathf.h"

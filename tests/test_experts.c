@@ -89,7 +89,8 @@ static void test_sparse_mixer(void **state) {
                 (const float[]){1.0f, near});
     check_route(&x, (const float[]){1.97f, 1.0f, 0.0f, 3.0f, 2.0f, -5.0f}, (const int32_t[]){3, 4},
                 (const float[]){1.0f, near});
-    /* Below zero distances are measured by each logit's own size; equal ones share, the lower number first. */
+    /* Below zero distances are measured by each logit's own size; equal ones share, the lower number
+     * first. */
     check_route(&x, (const float[]){-2.0f, -2.0f, -1.0f, -1.01f, -1.1f, -2.0f}, (const int32_t[]){2, 3},
                 (const float[]){(float)(1 / (1 + exp(-0.01))), 1.0f});
     check_route(&x, (const float[]){0.0f, 0.0f, 0.0f, -1.0f, -1.0f, -1.0f}, (const int32_t[]){0, 1},
