@@ -410,6 +410,7 @@ static int read_all(gbnf *p, vbg_node *root) {
 int vbg_gbnf_read(vbg_ir *ir, const char *text, size_t n, vbg_node *root, vb_error *err) {
     gbnf p = {.ir = ir, .s = text, .n = n, .err = err};
     int rc = read_all(&p, root);
+    if (!rc) rc = vbg_unroll_left(ir, err);
     if (!rc) rc = vbg_inline_small(ir, root, err);
     free(p.names);
     free(p.index);

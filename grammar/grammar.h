@@ -16,6 +16,9 @@ void vbg_hash_source(vb_grammar *g, vb_grammar_kind kind, const char *text, size
 /* Reads GBNF into the builder. */
 int vbg_gbnf_read(vbg_ir *ir, const char *text, size_t n, vbg_node *root, vb_error *err);
 
+/* Writes left recursion as repetition, where that can be done (left.c). Rules that are used must be set. */
+int vbg_unroll_left(vbg_ir *ir, vb_error *err);
+
 /* Writes out small regular rules where they are named (inline.c). Rules that are used must be set. */
 int vbg_inline_small(vbg_ir *ir, vbg_node *root, vb_error *err);
 

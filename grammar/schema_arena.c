@@ -95,6 +95,12 @@ bool vbj_grow(vbj_arena *a, void *items, size_t n, size_t *room, size_t size) {
     return true;
 }
 
+uint64_t vbj_sorting(uint64_t n) {
+    uint64_t steps = n;
+    for (uint64_t k = n; k > 1; k /= 2) steps += n;
+    return steps;
+}
+
 bool vbj_steps(vbj_arena *a, uint64_t n) {
     a->steps += n;
     if (a->steps > a->max_steps) a->full = true;

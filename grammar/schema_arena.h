@@ -38,5 +38,7 @@ void *vbj_take(vbj_arena *a, size_t count, size_t size);
 bool vbj_grow(vbj_arena *a, void *items, size_t n, size_t *room, size_t size);
 /* Counts n steps; false when there were too many. */
 bool vbj_steps(vbj_arena *a, uint64_t n);
+/* Steps of sorting n things. */
+uint64_t vbj_sorting(uint64_t n);
 
 #endif

@@ -132,6 +132,7 @@ static bool grow_table(subsets *s) {
 
 /* The index of the set in s->list, added if it is new; -1 where the arena is full. */
 static int32_t set_index(subsets *s) {
+    if (!vbj_steps(s->arena, vbj_sorting(s->n_list))) return -1;
     qsort(s->list, s->n_list, sizeof *s->list, compare_int);
     uint64_t hash = s->n_list;
     for (size_t i = 0; i < s->n_list; i++)
@@ -188,21 +189,23 @@ static bool set_edges(subsets *s, vbj_build *b, size_t k, cut **cuts, size_t *ro
             (*cuts)[n++] = (cut){e->hi + 1, ~s->order[j]};
         }
     }
+    if (!vbj_steps(s->arena, vbj_sorting(n))) return false;
     if (n) qsort(*cuts, n, sizeof **cuts, compare_cut);
     for (size_t i = 0; i < n;) {
         uint32_t at = (*cuts)[i].at;
+        size_t looked = 0;
         for (; i < n && (*cuts)[i].at == at; i++) {
             int32_t edge = (*cuts)[i].edge;
             if (edge >= 0) {
                 open[n_open++] = edge;
                 continue;
             }
-            for (size_t o = 0; o < n_open; o++)
-                if (open[o] == ~edge) {
-                    open[o] = open[--n_open];
-                    break;
-                }
+            size_t o = 0;
+            while (open[o] != ~edge) o++;
+            open[o] = open[--n_open];
+            looked += o;
         }
+        if (!vbj_steps(s->arena, (looked + n_open) / 8)) return false;
         if (!n_open) continue;
         s->round++;
         s->n_list = 0;
@@ -211,7 +214,7 @@ static bool set_edges(subsets *s, vbj_build *b, size_t k, cut **cuts, size_t *ro
         int32_t to = set_index(s);
         if (to < 0 || !vbj_build_edge(b, at, (*cuts)[i].at - 1, to)) return false;
     }
-    return vbj_steps(s->arena, n);
+    return true;
 }
 
 const vbj_dfa *vbj_nfa_determine(vbj_nfa *n) {
@@ -396,8 +399,8 @@ static bool refine(refinement *r) {
                 }
             }
         }
+        if (!vbj_steps(r->arena, 1 + vbj_sorting(n))) return false;
         if (n) qsort(into, n, sizeof *into, compare_class);
-        if (!vbj_steps(r->arena, n + 1)) return false;
         for (size_t i = 0; i < n;) {
             int32_t n_touched = 0;
             uint32_t c = into[i].class_number;

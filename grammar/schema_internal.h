@@ -6,7 +6,8 @@
  *                      made when needed
  *   schema_shape.c     what an expression allows, type by type, as a union of atoms: intersections,
  *                      unions, exactly one of
- *   schema_base.c      the atoms of one schema object's own keywords, and those of its complement
+ *   schema_base.c      the atoms of one schema object's own keywords; schema_value.c: those of one value
+ *   schema_complement.c  what fails: the atoms of complements
  *   schema_numbers.c   sets of numbers, as automata over their decimal spellings
  *   schema_strings.c   sets of strings: patterns, formats, lengths
  *   schema_emit.c      from shapes to the expression over bytes; schema_object.c, schema_array.c,
@@ -208,8 +209,23 @@ size_t vbj_prefix_length(const vbj_array *a);
 /* schema_base.c */
 int vbj_base_shape(vbj_compiler *c, const json_t *schema, vbj_shape *out);
 int vbj_base_complement(vbj_compiler *c, const json_t *schema, vbj_shape *out);
+/* schema_value.c */
 int vbj_value_shape(vbj_compiler *c, const json_t *value, vbj_shape *out);
+
+/* schema_complement.c. What fails is gathered here: one atom for each way to. */
+typedef struct {
+    vbj_compiler *c;
+    const json_t *schema; /* to blame */
+    vbj_array *arrays;
+    vbj_object *objects;
+    size_t n_arrays, arrays_room, n_objects, objects_room;
+} vbj_failures;
+
+int vbj_string_complement(vbj_compiler *c, const vbj_string *s, vbj_shape *out);
+int vbj_array_complement(vbj_failures *f, const vbj_array *a);
+int vbj_object_complement(vbj_failures *f, const vbj_object *o);
 int vbj_value_complement(vbj_compiler *c, const json_t *value, vbj_shape *out);
+/* Anything that has the property if it is an object (`has`), or an object without it. */
 int vbj_has_shape(vbj_compiler *c, const char *name, bool has, vbj_shape *out);
 
 /* schema_numbers.c: NULL dfa after an error, which is set. */

@@ -284,7 +284,7 @@ static const vbj_dfa *run(vbj_arena *keep, const machine *m, int wanted) {
     const vbj_dfa *d = NULL;
     bool good = spelling_index(&all, &start) >= 0;
     for (size_t k = 0; good && k < all.n; k++) {
-        good = vbj_build_state(&b, verdict(m, &all.states[k]) & wanted) && vbj_steps(&scratch, 4);
+        good = vbj_build_state(&b, verdict(m, &all.states[k]) & wanted) && vbj_steps(&scratch, 15);
         for (const char *c = alphabet; good && *c; c++) {
             spelling next = all.states[k];
             if (!step(m, &next, *c)) continue;

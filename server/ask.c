@@ -317,6 +317,16 @@ static int read_lengths(vbs_ask *a, const vbs_terms *t, vbs_problem *p) {
     return 0;
 }
 
+/* Probabilities need the list that they stand in. */
+static int read_law(vbs_ask *a, vbs_problem *p) {
+    if (vbs_get_bool(a->root, "post_sampling_probs", &a->law, NULL, p)) return -1;
+    if (a->law && !a->logprobs)
+        return VBS_BAD(p, "post_sampling_probs", "post_sampling_probs needs logprobs: %s",
+                       a->chat ? "\"logprobs\": true, and top_logprobs for a number of alternatives"
+                               : "the number of alternatives, 0 to 20");
+    return 0;
+}
+
 static int read_reports(vbs_ask *a, vbs_problem *p) {
     const json_t *r = a->root, *options = vbs_get(r, "stream_options");
     int64_t top = 0;
@@ -330,14 +340,14 @@ static int read_reports(vbs_ask *a, vbs_problem *p) {
         return VBS_BAD(p, "stream_options", "stream_options: expected an object");
     if (options && vbs_get_bool(options, "include_usage", &a->include_usage, NULL, p)) return -1;
     if (options && !a->stream) vbs_ask_warn(a, "stream_options says nothing without stream");
-    if (!a->chat && json_is_false(json_object_get(r, "logprobs"))) return 0;
+    if (!a->chat && json_is_false(json_object_get(r, "logprobs"))) return read_law(a, p);
     if (!a->chat) { /* the older API: a number of alternatives */
         if (vbs_get_int(r, "logprobs", 0, 20, &top, &a->logprobs, p)) return -1;
         a->n_top = (int)top;
-        return 0;
+        return read_law(a, p);
     }
     if (vbs_get_bool(r, "logprobs", &a->logprobs, NULL, p) ||
-        vbs_get_int(r, "top_logprobs", 0, 20, &top, &has_top, p))
+        vbs_get_int(r, "top_logprobs", 0, 20, &top, &has_top, p) || read_law(a, p))
         return -1;
     if (top && !a->logprobs) return VBS_BAD(p, "top_logprobs", "top_logprobs needs \"logprobs\": true");
     a->n_top = (int)top;

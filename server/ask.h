@@ -97,6 +97,7 @@ typedef struct vbs_prompt {
 typedef struct vbs_ask {
     json_t *root; /* owns the strings below */
     bool chat, stream, include_usage, verbatim, logprobs, token_ids, ignore_eos, has_seed;
+    bool law;        /* post_sampling_probs: probabilities in the law instead of log-probabilities */
     char model[256]; /* the id as it is reported */
     /* Chat: JSON for the template, an object with messages, tools and whatever else it is given. */
     char *variables;

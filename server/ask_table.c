@@ -285,7 +285,6 @@ const vbs_field VBS_REFUSED[] = {
     {"top_logprobs", "0", NULL, "logprobs: the number"},
     {"top_n_tokens", "0", NULL, "logprobs"},
     {"n_probs", "..0", NULL, "logprobs"},
-    {"post_sampling_probs", "false", NULL, "\"verbatim\": true"},
     {"return_tokens_as_token_ids", "false", NULL, "return_token_ids"},
     {"return_full_text", "false", NULL, NULL},
     {"return_hidden_states", "false", NULL, NULL},

@@ -3,7 +3,7 @@
  *
  * Log-probabilities are log softmax of the target's raw logits in float64 (P5): l_i - max - log(sum), the sum
  * once per token for all alternatives, with the bits of vb_logprob. p and q are the integer laws after
- * truncation. */
+ * truncation: what mask, penalties, temperature, top-k, top-p and min-p leave, as w / W. */
 #include "server/engine_parts.h"
 
 #include <math.h>
@@ -33,14 +33,29 @@ static int find_top(const vb_kernels *kernels, const float *logits, int n_vocab,
     if (n == 0) return 0;
     for (int32_t id = 0; id < n_vocab; id++) {
         const double l = (double)logits[id];
-        if (held == n && l <= top[held - 1].logprob) continue;
+        if (held == n && l <= top[held - 1].value) continue;
         int at = held < n ? held++ : held - 1;
-        for (; at > 0 && top[at - 1].logprob < l; at--) top[at] = top[at - 1];
+        for (; at > 0 && top[at - 1].value < l; at--) top[at] = top[at - 1];
         top[at] = (vbs_top){id, l};
     }
     /* With the largest logit m: vb_logprob(m) = (m - m) - log(sum), so log(sum) = -vb_logprob(m). */
-    const double max = top[0].logprob, log_sum = -vb_logprob_by(kernels, logits, n_vocab, top[0].id);
-    for (int i = 0; i < held; i++) top[i].logprob = (top[i].logprob - max) - log_sum;
+    const double max = top[0].value, log_sum = -vb_logprob_by(kernels, logits, n_vocab, top[0].id);
+    for (int i = 0; i < held; i++) top[i].value = (top[i].value - max) - log_sum;
+    return held;
+}
+
+/* The n most likely ids of a law, lower ids first among equals, compared as the integers that they are. */
+static int find_likely(const vb_dist *d, int n, vbs_top *top) {
+    uint64_t weight[VBS_MAX_TOP];
+    int held = 0;
+    for (int32_t i = 0; i < d->n && n; i++) {
+        const uint64_t w = d->w[i];
+        if (w == 0 || (held == n && w <= weight[held - 1])) continue;
+        int at = held < n ? held++ : held - 1;
+        for (; at > 0 && weight[at - 1] < w; at--) top[at] = top[at - 1], weight[at] = weight[at - 1];
+        top[at].id = d->id[i], weight[at] = w;
+    }
+    for (int i = 0; i < held; i++) top[i].value = ratio(weight[i], d->total);
     return held;
 }
 
@@ -57,8 +72,9 @@ static void describe(const vbs_engine *e, const vbs_request *r, const vb_step *s
                     .q = from->origin == VB_FROM_DRAFT ? ratio(step->drafted[i].q_w, step->drafted[i].q_total)
                                                        : (double)NAN,
                     .top = top};
-    t->n_top =
-        find_top(e->kernels, step->logits[i], vb_model_describe(e->target.model)->n_vocab, r->n_top, top);
+    const int n_vocab = vb_model_describe(e->target.model)->n_vocab;
+    t->n_top = r->want_law ? find_likely(&step->p[i], r->n_top, top)
+                           : find_top(e->kernels, step->logits[i], n_vocab, r->n_top, top);
 }
 
 /* Cuts a step to its first n tokens, fewer than it emitted: the text ends there. So many drafts were

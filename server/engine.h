@@ -52,8 +52,9 @@ typedef struct vbs_request {
     size_t max_tokens; /* output tokens; 0: as many as the context holds */
     int n_top;         /* alternatives wanted with each token, 0..VBS_MAX_TOP */
     bool want_logprobs;
-    bool want_drafts;    /* report rejected drafts too */
-    bool ignore_stop;    /* go on after an id that ends a generation by itself (vb_stop_ids) */
+    bool want_law;    /* the alternatives are those of the law that the token was drawn from, with their p */
+    bool want_drafts; /* report rejected drafts too */
+    bool ignore_stop; /* go on after an id that ends a generation by itself (vb_stop_ids) */
     const int32_t *stop; /* further ids that end it, ignore_stop or not */
     size_t n_stop;
     /* What the text must look like; NULL: anything. Must live until on_end has returned. */
@@ -76,7 +77,7 @@ typedef struct vbs_request {
 
 typedef struct vbs_top {
     int32_t id;
-    double logprob;
+    double value; /* log-probability as vbs_token.logprob; with want_law probability as vbs_token.p */
 } vbs_top;
 
 typedef struct vbs_token {
@@ -85,7 +86,7 @@ typedef struct vbs_token {
     bool stop;      /* an id that ends the generation: not part of the text */
     double logprob; /* log softmax of the target's raw logits (P5); NaN when not asked for */
     double p, q; /* after truncation: probability under the target; under the drafter (NaN if not drafted) */
-    int n_top;
+    int n_top;   /* as many as were asked for; of a law with fewer ids, those */
     const vbs_top *top; /* most likely first; (n_top) */
 } vbs_token;
 

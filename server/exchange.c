@@ -154,6 +154,7 @@ static int submit(vbs_choice *c, const vbs_work *work, vb_error *err) {
                      .max_tokens = a->max_tokens,
                      .n_top = a->n_top,
                      .want_logprobs = a->logprobs || a->verbatim,
+                     .want_law = a->law,
                      .want_drafts = a->verbatim,
                      .ignore_stop = a->ignore_eos,
                      .stop = stop,

@@ -111,24 +111,25 @@ size_t vbs_box_kept(const vbs_choice *c, const vbs_box *b) {
     return n;
 }
 
-static json_t *alternative(const vbs_answer *a, int32_t id, double logprob) {
+/* `value` is a log-probability, or a probability in the law (post_sampling_probs). */
+static json_t *alternative(const vbs_answer *a, int32_t id, double value) {
     size_t n;
     const char *text = token_text(a, id, true, &n);
-    return json_pack("{so so so}", "token", vbs_json_text(text, n), "logprob", vbs_json_real(logprob),
-                     "bytes", vbs_json_bytes(text, n));
+    return json_pack("{so so so}", "token", vbs_json_text(text, n), a->ask.law ? "prob" : "logprob",
+                     vbs_json_real(value), "bytes", vbs_json_bytes(text, n));
 }
 
-/* As the chat API has it. */
+/* As the chat API has it; for probabilities with the names of llama.cpp's server. */
 static json_t *chat_logprobs(const vbs_answer *a, const vbs_box *b, size_t first, size_t n) {
     json_t *content = json_array();
     for (size_t i = first; i < n; i++) {
         const vbs_out *t = &b->tokens[i];
-        json_t *entry = alternative(a, t->id, t->logprob), *top = json_array();
+        json_t *entry = alternative(a, t->id, a->ask.law ? t->p : t->logprob), *top = json_array();
         for (int k = 0; k < t->n_top && k < a->ask.n_top; k++)
             json_array_append_new(
-                top, alternative(a, b->tops[t->top + (size_t)k].id, b->tops[t->top + (size_t)k].logprob));
+                top, alternative(a, b->tops[t->top + (size_t)k].id, b->tops[t->top + (size_t)k].value));
         json_object_set_new(entry, "id", json_integer(t->id));
-        json_object_set_new(entry, "top_logprobs", top);
+        json_object_set_new(entry, a->ask.law ? "top_probs" : "top_logprobs", top);
         json_object_set_new(entry, "from_draft", json_boolean(t->origin == VB_FROM_DRAFT));
         json_array_append_new(content, entry);
     }
@@ -144,7 +145,7 @@ static json_t *text_logprobs(const vbs_answer *a, const vbs_box *b, size_t first
         size_t len;
         const char *text = token_text(a, t->id, true, &len);
         json_array_append_new(tokens, vbs_json_token(text, len));
-        json_array_append_new(values, vbs_json_real(t->logprob));
+        json_array_append_new(values, vbs_json_real(a->ask.law ? t->p : t->logprob));
         json_array_append_new(drafts, json_boolean(t->origin == VB_FROM_DRAFT));
         json_array_append_new(offsets, json_integer((json_int_t)*offset));
         *offset += len;
@@ -152,13 +153,14 @@ static json_t *text_logprobs(const vbs_answer *a, const vbs_box *b, size_t first
         for (int k = a->ask.n_top < t->n_top ? a->ask.n_top - 1 : t->n_top - 1; k >= 0; k--) {
             const vbs_top *top = &b->tops[t->top + (size_t)k];
             json_t *key = vbs_json_token(token_text(a, top->id, true, &len), len);
-            json_object_set_new(map, key ? json_string_value(key) : "", vbs_json_real(top->logprob));
+            json_object_set_new(map, key ? json_string_value(key) : "", vbs_json_real(top->value));
             json_decref(key);
         }
         json_array_append_new(tops, map);
     }
-    return json_pack("{so so so so so}", "tokens", tokens, "token_logprobs", values, "top_logprobs", tops,
-                     "text_offset", offsets, "from_draft", drafts);
+    return json_pack("{so so so so so}", "tokens", tokens, a->ask.law ? "token_probs" : "token_logprobs",
+                     values, a->ask.law ? "top_probs" : "top_logprobs", tops, "text_offset", offsets,
+                     "from_draft", drafts);
 }
 
 json_t *vbs_logprobs_json(const vbs_answer *a, const vbs_box *b, size_t first, size_t n, size_t *offset) {

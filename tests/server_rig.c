@@ -52,10 +52,14 @@ static void check_token(client *c, const vbs_token *t) {
     c->wrong |= c->r.want_logprobs ? !(t->logprob <= 0) : !isnan(t->logprob);
     c->wrong |= !(t->p > 0 && t->p <= 1);
     c->wrong |= t->origin == VB_FROM_DRAFT ? !(t->q > 0 && t->q <= 1) : !isnan(t->q);
-    c->wrong |= t->n_top != c->r.n_top;
+    c->wrong |= c->r.want_law ? t->n_top > c->r.n_top : t->n_top != c->r.n_top;
     for (int i = 0; i < t->n_top; i++) {
-        if (i > 0) c->wrong |= t->top[i].logprob > t->top[i - 1].logprob;
-        if (t->top[i].id == t->id && c->r.want_logprobs) c->wrong |= t->top[i].logprob != t->logprob;
+        if (i > 0) c->wrong |= t->top[i].value > t->top[i - 1].value;
+        if (t->top[i].id != t->id) continue;
+        if (c->r.want_law)
+            c->wrong |= t->top[i].value != t->p;
+        else if (c->r.want_logprobs)
+            c->wrong |= t->top[i].value != t->logprob;
     }
 }
 
@@ -73,6 +77,8 @@ static bool on_step(void *user, const vbs_step *step, size_t *kept) {
         c->id[c->n] = t->id;
         c->logprob[c->n] = t->logprob;
         c->p[c->n] = t->p;
+        c->n_top[c->n] = t->n_top;
+        for (int k = 0; k < t->n_top; k++) c->top[c->n][k] = t->top[k];
         c->q[c->n] = t->q;
         c->origin[c->n++] = t->origin;
         c->stopped |= t->stop;
@@ -126,6 +132,7 @@ client *new_client(uint64_t seed, size_t n_prompt, vb_accept accept, int gamma, 
     c->r.max_tokens = max_tokens;
     c->r.n_top = (int)(seed % 3) * 2;
     c->r.want_logprobs = seed % 2 == 0;
+    c->r.want_law = seed % 4 == 1;
     c->r.want_drafts = seed % 5 == 0;
     c->r.ignore_stop = seed % 3 == 0;
     c->r.on_step = on_step;
@@ -232,6 +239,23 @@ void close_alone(alone *a) {
     }
 }
 
+/* The alternatives of token n against the law, the slow way: none of the ids left outweighs the next. */
+static void expect_law(const client *c, size_t n, const vb_dist *d) {
+    int32_t most = 0;
+    for (int32_t i = 0; i < d->n; i++) most += d->w[i] > 0;
+    assert_int_equal(c->n_top[n], most < c->r.n_top ? most : c->r.n_top);
+    for (int k = 0; k < c->n_top[n]; k++) {
+        int32_t best = -1;
+        for (int32_t i = 0; i < d->n; i++) {
+            bool taken = false;
+            for (int before = 0; before < k; before++) taken |= c->top[n][before].id == d->id[i];
+            if (!taken && (best < 0 || d->w[i] > d->w[best])) best = i;
+        }
+        assert_int_equal(c->top[n][k].id, d->id[best]);
+        assert_true(c->top[n][k].value == (double)d->w[best] / (double)d->total);
+    }
+}
+
 void expect_as_alone(alone *a, const client *c, drafting who) {
     vb_spec_params p;
     vb_spec *s = NULL;
@@ -267,6 +291,7 @@ void expect_as_alone(alone *a, const client *c, drafting who) {
                          (int)c->id[n], (int)step.emitted[i].id);
             assert_int_equal(step.emitted[i].origin, c->origin[n]);
             if (c->r.want_logprobs) assert_memory_equal(&step.emitted[i].logprob, &c->logprob[n], 8);
+            if (c->r.want_law) expect_law(c, n, &step.p[i]);
         }
     }
     assert_int_equal(n, c->n);

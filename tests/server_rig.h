@@ -32,6 +32,8 @@ typedef struct client {
     size_t n, steps, step_calls, prompt_calls, prompt_done;
     int32_t id[MOST];
     double logprob[MOST], p[MOST], q[MOST];
+    int n_top[MOST];
+    vbs_top top[MOST][4];
     vb_origin origin[MOST];
     size_t drafted, accepted, rejections;
     bool stopped, wrong, torn; /* torn: the last step was not kept whole */

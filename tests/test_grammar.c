@@ -59,6 +59,14 @@ static void meanings(void **state) {
         {"root ::= [a-z]{1,20}", "abcdefghijklmnopqrstu", 0},
         {"root ::= [a-z]{9,20} \"!\"", "abcdefgh!", 0},
         {"root-1 ::= \"a\"\r\nroot ::= root-1 # end", "a", 2},
+        {"root ::= root \"a\" | \"b\"", "baa", 2},
+        {"root ::= root \"a\" | \"b\"", "ab", 0},
+        {"root ::= e\ne ::= e \"+\" t | t\nt ::= t \"*\" f | f\nf ::= \"(\" e \")\" | [0-9]", "1+2*(3+4)*5",
+         2},
+        {"root ::= e\ne ::= e [+*] e | \"(\" e \")\" | [0-9]+", "12*(3+4", 1},
+        {"root ::= a\na ::= b \"x\" | \"1\"\nb ::= a \"y\" | \"2\"", "1yxyx", 2},
+        {"root ::= a\na ::= b \"x\" | \"1\"\nb ::= a \"y\" | \"2\"", "2xyxx", 0},
+        {"root ::= (root \"a\")? \"b\"", "bab", 2},
     };
     for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
         vb_grammar *g = gbnf(t[i].grammar);
@@ -88,7 +96,7 @@ static void refusals(void **state) {
         {"root ::= \"\\q\"", "the escape \\q"},
         {"root ::= \"\\ud800\"", "is not a character"},
         {"root ::= \"\xFF\"", "UTF-8"},
-        {"root ::= root \"a\" | \"b\"", "\"root\" is left recursive"},
+        {"root ::= b? root \"a\" | \"c\"\nb ::= \"b\"*", "\"root\" is left recursive"},
         {"root ::= a\na ::= b? c\nb ::= \"x\"\nc ::= a \"y\" | \"z\"", "left recursive"},
         {"root ::= \"a\" root", "no text can ever be complete"},
         {"root ::= []", "no text can ever be complete"},
@@ -403,11 +411,125 @@ static void blow_ups(void **state) {
     }
 }
 
+/* ---------------------------------------------------------------------- left recursion */
+
+/* The words of up to five letters a, b: number 1 and then a bit for each letter, so that 1 is "", 2 is "a",
+ * 7 is "bb". A language is a set of them, and a grammar's rules are the least sets that solve it: made from
+ * nothing, by doing what the rules say until nothing comes in any more. */
+enum { SOME_RULES = 3, MOST_LETTERS = 5 };
+typedef uint64_t words;
+
+static int letters(unsigned w) {
+    int n = 0;
+    while (w >>= 1) n++;
+    return n;
+}
+
+static words joined(words x, words y) {
+    words z = 0;
+    for (unsigned a = 1; a < 64; a++)
+        for (unsigned b = 1; (x >> a & 1) && b < 64; b++)
+            if ((y >> b & 1) && letters(a) + letters(b) <= MOST_LETTERS)
+                z |= UINT64_C(1) << (a << letters(b) | (b ^ 1u << letters(b)));
+    return z;
+}
+
+typedef struct piece {
+    int what; /* a rule, or 10, 11: a letter */
+    char how; /* 0 once, ?, *, + */
+} piece;
+typedef struct rules_of {
+    piece at[SOME_RULES][3][3];
+    int alternatives[SOME_RULES], length[SOME_RULES][3];
+} rules_of;
+
+static words of_piece(piece p, const words *of) {
+    const words one = p.what < 10 ? of[p.what] : UINT64_C(1) << (2 + (p.what - 10));
+    words many = 2, before = 0;
+    if (p.how == 0) return one;
+    if (p.how == '?') return one | 2;
+    while (many != before) before = many, many |= joined(many, one);
+    return p.how == '*' ? many : joined(one, many);
+}
+
+static void solve(const rules_of *g, words *of) {
+    for (bool more = true; more;) {
+        more = false;
+        for (int r = 0; r < SOME_RULES; r++)
+            for (int a = 0; a < g->alternatives[r]; a++) {
+                words w = 2;
+                for (int i = 0; i < g->length[r][a]; i++) w = joined(w, of_piece(g->at[r][a][i], of));
+                more |= (w & ~of[r]) != 0;
+                of[r] |= w;
+            }
+    }
+}
+
+/* Draws rules and writes them down. */
+static void draw_rules(gw_rng *rng, rules_of *g, char *text, size_t room) {
+    static const char *const names[] = {"root", "x", "y"};
+    size_t n = 0;
+    for (int r = 0; r < SOME_RULES; r++) {
+        n += (size_t)snprintf(text + n, room - n, "%s ::=", names[r]);
+        g->alternatives[r] = 1 + (int)(gw_next(rng) % 3);
+        for (int a = 0; a < g->alternatives[r]; a++) {
+            if (a) n += (size_t)snprintf(text + n, room - n, " |");
+            g->length[r][a] = 1 + (int)(gw_next(rng) % 3);
+            for (int i = 0; i < g->length[r][a]; i++) {
+                const unsigned d = (unsigned)(gw_next(rng) % 8), h = (unsigned)(gw_next(rng) % 16);
+                piece *p = &g->at[r][a][i];
+                *p = (piece){d < 3 ? (int)d : 10 + (int)(d & 1), "?*+"[h % 3]};
+                if (h > 2) p->how = 0;
+                n += (size_t)snprintf(text + n, room - n, " %s%.1s",
+                                      p->what < 10    ? names[p->what]
+                                      : p->what == 10 ? "\"a\""
+                                                      : "\"b\"",
+                                      p->how ? &p->how : "");
+            }
+        }
+        n += (size_t)snprintf(text + n, room - n, "\n");
+    }
+}
+
+/* Random rules, most of them left recursive: what is read has the words that the rules have, and what is not
+ * read hides the recursion behind something that may be empty. */
+static void left_recursion(void **state) {
+    (void)state;
+    gw_rng rng = {15};
+    int read = 0, hidden = 0, without = 0;
+    for (int k = 0; k < 3000; k++) {
+        rules_of r;
+        words of[SOME_RULES] = {0};
+        char text[600], word[8];
+        vb_grammar *g = NULL;
+        vb_error err = {0};
+        draw_rules(&rng, &r, text, sizeof text);
+        solve(&r, of);
+        if (vb_grammar_open(&g, VB_GRAMMAR_GBNF, text, strlen(text), NULL, &err)) {
+            if (err.code == VB_ERR_ARGUMENT && of[0]) fail_msg("%s: %s", text, err.message);
+            if (err.code != VB_ERR_ARGUMENT && !strstr(err.message, "left recursive"))
+                fail_msg("%s: %s", text, err.message);
+            err.code == VB_ERR_ARGUMENT ? without++ : hidden++;
+            continue;
+        }
+        read++;
+        for (unsigned w = 1; w < 64; w++) {
+            const int n = letters(w);
+            for (int i = 0; i < n; i++) word[i] = w >> (n - 1 - i) & 1 ? 'b' : 'a';
+            word[n] = 0;
+            if ((holds(g, word) == 2) != (of[0] >> w & 1)) fail_msg("%s on \"%s\"", text, word);
+        }
+        vb_grammar_close(g);
+    }
+    printf("# %d grammars read, %d hide a left recursion, %d have no text\n", read, hidden, without);
+    assert_true(read > 1500 && hidden < 1000);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(meanings), cmocka_unit_test(refusals),   cmocka_unit_test(guides),
         cmocka_unit_test(forced),   cmocka_unit_test(beginnings), cmocka_unit_test(bans),
-        cmocka_unit_test(bounds),   cmocka_unit_test(blow_ups),
+        cmocka_unit_test(bounds),   cmocka_unit_test(blow_ups),   cmocka_unit_test(left_recursion),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -359,6 +359,22 @@ chat() { post /v1/chat/completions "$1" -H 'Authorization: Bearer sesame'; }
 chat "{\"model\":\"bot:fast\",$hi,\"max_tokens\":16,\"seed\":2,\"logprobs\":true,\"top_logprobs\":2}"
 ok "200 with it" code_is 200
 ok "an assistant's message" json_is role assistant
+# laws_add_up: the ids of every law are all there, and their probabilities make 1.
+laws_add_up() {
+    sed 's/"from_draft"/\
+/g' "$work/out" | awk -F'"top_probs":' 'NF > 1 { sum = 0; n = split($2, p, "\"prob\":"); for (i = 2; i <= n; i++) sum += p[i] + 0
+        if (n < 2 || sum < 1 - 1e-9 || sum > 1 + 1e-9) wrong = 1; laws++ } END { exit wrong || !laws }'
+}
+for m in bot bot:off; do
+    chat "{\"model\":\"$m\",$hi,\"guided_choice\":[\"one\",\"two\"],\"seed\":2,\"temperature\":1,\"top_k\":0,\"top_p\":1,\"min_p\":0,\"logprobs\":true,\"top_logprobs\":20,\"post_sampling_probs\":true}"
+    ok "$m: probabilities of the masked law, which make 1" laws_add_up
+    [ "$m" != bot ] || cp "$work/out" "$work/laws"
+done
+laws() { grep -o '"top_probs".*"finish' "$1" | sed 's/"from_draft":[a-z]*//g'; }
+ok "the same with and without a draft" test "$(laws "$work/out")" = "$(laws "$work/laws")"
+chat "{$hi,\"max_tokens\":1,\"post_sampling_probs\":true}"
+ok "they stand among the log-probabilities" refused 400 "post_sampling_probs needs logprobs"
+chat "{\"model\":\"bot:fast\",$hi,\"max_tokens\":16,\"seed\":2,\"logprobs\":true,\"top_logprobs\":2}"
 ok "16 log-probabilities" test "$(grep -o '"top_logprobs"' "$work/out" | wc -l)" = 16
 ok "with their origins" test "$(grep -o '"from_draft"' "$work/out" | wc -l)" = 16
 content=$(json content)

@@ -5,9 +5,10 @@ import { command, finish, group, ok, same, Server, skip } from "./check.mjs";
 import * as aiSdk from "./ai-sdk.mjs";
 import * as openai from "./openai.mjs";
 import * as opencode from "./opencode.mjs";
+import * as structured from "./structured.mjs";
 import * as tools from "./tools.mjs";
 
-const { CHAT_URL, CHAT_KEY, LONG_URL, AGENT_URL, EXAMPLES, MODULES, WORK } = process.env;
+const { CHAT_URL, CHAT_KEY, LONG_URL, AGENT_URL, SHAPE_URL, EXAMPLES, MODULES, WORK } = process.env;
 const chat = new Server(CHAT_URL, CHAT_KEY), long = new Server(LONG_URL, "none");
 
 function version(name) {
@@ -44,4 +45,5 @@ await group("openai", () => openai.run(chat, long));
 await group("ai", () => aiSdk.run(chat, long));
 await group("opencode", () => opencode.run(long, join(MODULES, ".bin", "opencode"), join(EXAMPLES, "opencode.json"), WORK));
 await tools.run(AGENT_URL, join(MODULES, ".bin", "opencode"), join(EXAMPLES, "opencode.json"), WORK);
+await structured.run(SHAPE_URL, join(MODULES, ".bin", "opencode"), join(EXAMPLES, "opencode.json"), WORK);
 process.exit(finish());

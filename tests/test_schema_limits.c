@@ -1,0 +1,103 @@
+/* test_schema_limits.c - JSON schemas that blow up: each is compiled or refused by what it is, within a
+ * second and 64 MB. Work is counted by the compiler; what it forgets to count shows here as time. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <cmocka.h>
+
+#include "base/buf.h"
+#include "grammar/grammar.h"
+#include "grammar/schema.h"
+
+static double cpu_seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* A text, or n parts made of their number: before, part 0, between, part 1, ..., after. %d is the number. */
+typedef struct blow_up {
+    const char *before, *part, *between, *after;
+    int n;
+    bool compiles;
+} blow_up;
+
+static const blow_up CASES[] = {
+    {"{\"type\":\"string\",\"pattern\":\"((a{1,30}){1,30}){1,30}\"}", NULL, NULL, NULL, 0, false},
+    {"{\"type\":\"string\",\"pattern\":\"([a-z]{1,60}-?){1,60}\"}", NULL, NULL, NULL, 0, false},
+    {"{\"type\":\"string\",\"pattern\":\"^(a{0,40}b{0,40}c{0,40}){0,40}$\"}", NULL, NULL, NULL, 0, false},
+    {"{\"type\":\"string\",\"pattern\":\"(a|b)*a(a|b){40}\"}", NULL, NULL, NULL, 0, false},
+    {"{\"type\":\"string\",\"pattern\":\".*a.{30}b.*c.{30}\"}", NULL, NULL, NULL, 0, false},
+    {"{\"type\":\"string\",\"pattern\":\"(", "w%dz", "|", ")\"}", 1000, false},
+    {"{\"type\":\"object\",\"patternProperties\":{", "\".*%d.{9}\":{}", ",", "}}", 10, false},
+    {"{\"anyOf\":[", "{\"minimum\":%d.5,\"maximum\":%d.75}", ",", "]}", 200, false},
+    {"{\"oneOf\":[", "{\"minimum\":-%d,\"maximum\":%d.25}", ",", "]}", 60, false},
+    {"{\"type\":\"array\",\"items\":false,\"prefixItems\":[", "{\"type\":\"integer\",\"minimum\":%d}", ",",
+     "]}", 3000, false},
+    {"{\"enum\":[", "%d.25", ",", "]}", 5000, false},
+    {"{\"not\":{\"enum\":[", "%d", ",", "]}}", 3000, false},
+    {"{\"not\":{\"enum\":[", "\"word %d\"", ",", "]}}", 20000, false},
+    {"{\"enum\":[", "\"word %d\"", ",", "]}", 50000, false},
+    {"{\"allOf\":[", "{\"not\":{\"multipleOf\":29%02d}}", ",", "]}", 20, false},
+    {"{\"enum\":[", "\"word %d\"", ",", "]}", 2000, true},
+    {"{\"type\":\"object\",\"properties\":{", "\"p%d\":{\"type\":\"string\",\"maxLength\":%d}", ",", "}}",
+     3000, true},
+    {"{\"type\":\"string\",\"pattern\":\"^(a|b){0,5}c[a-z]{5,90}$\"}", NULL, NULL, NULL, 0, true},
+};
+
+static void write_case(const blow_up *c, vb_buf *text) {
+    vb_buf_addf(text, "%s", c->before);
+    for (int i = 0; i < c->n; i++) {
+        if (i) vb_buf_addf(text, "%s", c->between);
+        for (const char *s = c->part; *s;) {
+            const char *number = strchr(s, '%');
+            const size_t plain = number ? (size_t)(number - s) : strlen(s);
+            vb_buf_add(text, s, plain);
+            s += plain;
+            if (!number) break;
+            vb_buf_addf(text, s[1] == '0' ? "%02d" : "%d", i);
+            s = strchr(s, 'd') + 1;
+        }
+    }
+    if (c->after) vb_buf_addf(text, "%s", c->after);
+}
+
+static void blow_ups(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        const blow_up *c = &CASES[i];
+        vb_buf text = {0};
+        vb_error err = {0};
+        vb_grammar *g = NULL;
+        vbg_ir *ir;
+        vbg_node root;
+        write_case(c, &text);
+        assert_int_equal(vb_buf_done(&text, "a schema", &err), 0);
+        const double from = cpu_seconds();
+        assert_int_equal(vbg_ir_new(&ir, &err), 0);
+        int rc = vbj_schema_compile(ir, text.s, text.n, NULL, &root, &err);
+        if (!rc) rc = vbg_ir_finish(ir, root, &g, &err);
+        const double took = cpu_seconds() - from;
+        printf("# %.60s: %.0f ms, %.1f MB%s%.50s\n", text.s, 1e3 * took, (double)ir->bytes / 1e6,
+               rc ? ": " : "", err.message);
+        if ((rc == 0) != c->compiles) fail_msg("%.80s: %s", text.s, rc ? err.message : "compiles");
+        if (rc && !strstr(err.message, "too much memory or time") &&
+            !strstr(err.message, "cannot be expressed"))
+            fail_msg("%.80s: %s", text.s, err.message);
+        assert_true(ir->bytes <= VBG_MAX_BYTES);
+        assert_true(took < 4); /* a second, where nothing is checked at every step */
+        if (g)
+            vb_grammar_close(g);
+        else
+            vbg_ir_free(ir);
+        vb_buf_free(&text);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(blow_ups)};
+    return cmocka_run_group_tests_name("schema_limits", tests, NULL, NULL);
+}
