@@ -257,12 +257,13 @@ lint:
 	@tools/deps build test lint
 	@tools/lint
 
-# The server's page in a browser, with what the machine has; SCREENSHOT=docs/server-page.png makes the one in the docs again.
+# The server's page in a browser, with what the machine has; SHOTS=DIR takes pictures of it at four sizes, in light and dark
+# (light-1180, dark-1180, light-phone-token and dark-phone-token are those in the docs).
 SCREENSHOT ?= $(BUILD)/server-page.png
 test-page:
 	@tools/deps build
 	@$(MAKE) --no-print-directory $(CLI)
-	@BUILD=$(BUILD) SCREENSHOT=$(SCREENSHOT) tests/page/run
+	@BUILD=$(BUILD) SCREENSHOT=$(SCREENSHOT) SHOTS=$(SHOTS) tests/page/run
 
 # The server with the clients that people use, from npm, with what the machine has. They are kept in CLIENTS.
 CLIENTS ?= $(BUILD)/clients
