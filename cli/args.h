@@ -48,9 +48,17 @@ typedef struct cli_serve_options {
     bool ignore_tools, quiet;
 } cli_serve_options;
 
+/* Another RoPE than the file's, of target or draft. 0 or NULL: the file's (ext: negative). */
+typedef struct cli_rope {
+    const char *scaling;
+    double base, scale, freq_scale, ext, attn, beta_fast, beta_slow;
+    int64_t from;
+} cli_rope;
+
 /* Every option of every command. Strings point into argv. */
 typedef struct cli_options {
     cli_serve_options serve;
+    cli_rope rope, draft_rope;
     const char *offload, *lengths, *gammas, *positions; /* the last three: numbers with commas between */
     int64_t offload_width, reps;
     double bandwidth;

@@ -89,6 +89,7 @@ json_t *bench_json(const bench *b) {
     }
     json_object_set_new(o, "model", cli_json_text(b->o->model, strlen(b->o->model)));
     cli_json_pre(o, b->session.target.tokenizer);
+    cli_json_rope(o, b->session.target.model, b->session.draft_file.model);
     if (b->o->draft_model)
         json_object_set_new(o, "draft_model", cli_json_text(b->o->draft_model, strlen(b->o->draft_model)));
     json_object_set_new(o, "draft", json_string(s->draft_name));

@@ -287,6 +287,7 @@ void chat_print_stats(const chat *c) {
             vb_context_length(c->session.context), vb_context_size(c->session.context), c->session.draft_name,
             c->session.o->accept, (unsigned long long)c->session.sampling.seed);
     cli_print_pre(c->session.target.tokenizer);
+    cli_print_rope(c->session.target.model, c->session.draft_file.model);
     if (t.drafted)
         fprintf(stderr,
                 "acceptance %s: drafted %llu, tested %llu, accepted %llu; alpha %.3f (`verbatim help stats` "

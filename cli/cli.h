@@ -153,6 +153,19 @@ void cli_json_pre(json_t *o, const vb_tokenizer *t);
 /* A line about it on standard error, if it is not. */
 void cli_print_pre(const vb_tokenizer *t);
 void cli_model_close(cli_model *m);
+
+/* --rope-..., --yarn-..., and with `draft` those of the draft model (rope.c). CLI_OK, or CLI_USAGE (after a
+ * message) for two that say the same. */
+int cli_rope_params(const cli_options *o, bool draft, vb_model_params *p);
+/* CLI_OK, or CLI_USAGE (after a message) where a draft's RoPE is given and there is no draft model. */
+int cli_rope_check(const cli_options *o);
+/* For a command that opens no model otherwise: opens it if the target's RoPE is another than the file's.
+ * Returns CLI_OK, CLI_FAIL or CLI_USAGE (after a message). */
+int cli_rope_open(const cli_options *o, const vb_gguf *g, vb_model **m);
+/* What is not the file's RoPE: "rope" and "draft_rope" of an object that says which models they were; lines
+ * on standard error. Either may be NULL. */
+void cli_json_rope(json_t *o, const vb_model *target, const vb_model *draft);
+void cli_print_rope(const vb_model *target, const vb_model *draft);
 /* The text of a token in quotes, escaped, for people: "\" the\"". */
 void cli_token_quote(const vb_tokenizer *t, int32_t id, char *out, size_t size);
 

@@ -22,7 +22,7 @@ typedef struct foreign_name {
 #define PLACING     "not here: threads are placed by the system; -t N says how many, taskset or numactl where"
 #define MEMORY      "not here: weights are mapped, or copied once where they fit (--repack auto|on|off)"
 #define KV          "use --kv f16 or --kv f32: those are the types of the cache"
-#define ROPE        "not here: positions are encoded as the model file says, and nothing can be stretched"
+#define ALPHA       "use --rope-freq-base B: the file's base times ALPHA^(d/(d - 2)), d the values of a head"
 #define ADAPTERS    "not here: merge adapters into the model before it is converted to GGUF"
 #define TEXT_ONLY   "not here: models read and write text only"
 #define NO_DOWNLOAD "not here: nothing is downloaded; fetch the .gguf file and name it with -m FILE"
@@ -103,11 +103,10 @@ static const foreign_name NAMES[] = {
      "--lookup-cache-static|-lcd|--lookup-cache-dynamic",
      ANY, "not here: caches are not kept in files"},
     {NULL, 0, "The model"},
-    {"--rope-scaling|--rope-scale|--rope-freq-base|--rope-freq-scale|--yarn-orig-ctx|--yarn-ext-factor|"
-     "--yarn-attn-factor|--yarn-beta-slow|--yarn-beta-fast|--rope-alpha|--draft-rope-scale|--draft-rope-"
-     "alpha|"
-     "-gan|--grp-attn-n|-gaw|--grp-attn-w|--ropefrequencybase|--ropefrequencyscale",
-     ANY, ROPE},
+    {"--rope-alpha|--draft-rope-alpha", ANY, ALPHA},
+    {"-gan|--grp-attn-n|-gaw|--grp-attn-w", ANY, "use --rope-scaling yarn --rope-scale F"},
+    {"--ropefrequencybase", ANY, "=--rope-freq-base"},
+    {"--ropefrequencyscale", ANY, "=--rope-freq-scale"},
     {"--lora|--lora-scaled|--lora-init-without-apply|--lora-base|--lora-dir|--loras|--adapter-path|--control-"
      "vector|"
      "--control-vector-scaled|--control-vector-layer-range|--enable-lora",

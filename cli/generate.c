@@ -166,6 +166,7 @@ void cli_print_stats(const cli_session *s, const cli_result *r) {
     if (cpus > 0 && threads > cpus) fprintf(stderr, " (more than the %ld processors here)", cpus);
     fputc('\n', stderr);
     cli_print_pre(s->target.tokenizer);
+    cli_print_rope(s->target.model, s->draft_file.model);
     if (s->params.draft != VB_DRAFT_NONE) {
         char share[32];
         fprintf(stderr,

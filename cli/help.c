@@ -32,6 +32,11 @@ static const struct {
      "--request-timeout|--idle-timeout|--keep-alive|--drain|--ignore-tools|--config"},
     {"Speed and memory (the output does not depend on these, but for --activations and --kv)",
      "--threads|--batch|--kernels|--repack|--activations|--kv|--offload|--offload-width"},
+    {"Longer contexts than in training (the output depends on these)",
+     "--rope-scaling|--rope-scale|--rope-freq-scale|--rope-freq-base|--yarn-orig-ctx|--yarn-ext-factor|--"
+     "yarn-attn-factor|--yarn-beta-fast|--yarn-beta-slow|"
+     "--rope-scaling-draft|--rope-scale-draft|--rope-freq-scale-draft|--rope-freq-base-draft|--yarn-orig-ctx-"
+     "draft|--yarn-ext-factor-draft|--yarn-attn-factor-draft|--yarn-beta-fast-draft|--yarn-beta-slow-draft"},
     {"What is printed", "--json|--html|--junit|--trace|--trace-full|--color|--quiet|--help"},
 };
 enum { N_GROUPS = sizeof GROUPS / sizeof GROUPS[0] };

@@ -238,6 +238,7 @@ static json_t *summary_json(const vb_gguf *g, const summary *s) {
 
 int cli_inspect(cli_options *o) {
     vb_gguf *g = NULL;
+    vb_model *as = NULL;
     vb_error err = {0};
     summary s;
     if (o->n_words && o->model) return cli_usage("-m and FILE both name the file: leave one out");
@@ -246,15 +247,22 @@ int cli_inspect(cli_options *o) {
     cli_interrupt_install();
     if (vb_gguf_open(&g, path, &err)) return cli_report(&err);
     summarise(g, o, &s);
-    int rc;
-    if (o->json) {
-        rc = cli_out_json(summary_json(g, &s));
-    } else {
+    int rc = cli_rope_open(o, g, &as);
+    if (as && !o->ctx) s.ctx = (uint64_t)vb_model_describe(as)->n_ctx;
+    if (rc == CLI_OK && o->json) {
+        json_t *shown = summary_json(g, &s);
+        if (shown) cli_json_rope(shown, as, NULL);
+        rc = cli_out_json(shown);
+    } else if (rc == CLI_OK) {
         if (!o->brief) print_metadata(g);
         if (!o->brief) print_tensors(g);
         print_summary(g, &s);
+        if (as)
+            cli_outf("RoPE: %s: by options, not by the file; up to %d positions\n", vb_model_rope(as),
+                     vb_model_describe(as)->n_ctx);
         rc = cli_out_finish();
     }
+    vb_model_close(as);
     vb_gguf_close(g);
     return rc;
 }

@@ -140,17 +140,20 @@ int cli_logits(cli_options *o) {
     cli_file out = {0};
     int32_t *ids = NULL;
     size_t n = 0;
+    vb_model_params mp;
     if (!o->model) return cli_usage("no model: give one with -m FILE");
     if (!o->tokens) return cli_usage("no tokens: give --tokens 1,2,3 or --tokens @FILE");
     if (!o->out) return cli_usage("no output: give --out FILE");
     int rc = cli_check_offload(o);
     if (!rc) rc = cli_check_pre(o); /* and it changes nothing, see below */
+    if (!rc) rc = cli_rope_params(o, false, &mp);
     if (!rc) rc = cli_parse_tokens(o->tokens, &ids, &n);
     if (rc) return rc;
     cli_interrupt_install();
     vb_error err = {0};
     /* No tokenizer: ids are given, and a model whose tokenizer is unknown can still be compared. */
-    if (vb_gguf_open(&m.gguf, o->model, &err) || vb_model_open(&m.model, m.gguf, &err)) rc = cli_report(&err);
+    if (vb_gguf_open(&m.gguf, o->model, &err) || vb_model_open_with(&m.model, m.gguf, &mp, &err))
+        rc = cli_report(&err);
     if (!rc) rc = cli_check_context(o, m.model);
     if (!rc && !o->oracle) rc = cli_repack(o, m.model);
     if (!rc) rc = cli_file_open(&out, o->out);

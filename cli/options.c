@@ -14,6 +14,32 @@
 #define MAX_CTX   16777216.0
 #define BIG       1e9
 
+/* clang-format off */
+#define OF_TARGET(name) "--" name
+#define OF_DRAFT(name)  "--" name "-draft|--draft-" name
+#define ROPE_OPTIONS(of, whose, commands, field)                                                             \
+    {of("rope-scaling"), "KIND",                                                                             \
+     "how positions of " whose " are encoded, instead of as the file says: none, linear or yarn. This and "  \
+     "what follows gives other logits (docs/numerics.md)",                                                   \
+     commands, CLI_CHOICE, AT(field.scaling), 0, 0, "none|linear|yarn"},                                     \
+    {of("rope-scale"), "F", "for contexts F times as long as in training", commands, CLI_REAL,               \
+     AT(field.scale), 1e-6, 1e6, NULL},                                                                      \
+    {of("rope-freq-scale"), "X", "the same, as 1/F", commands, CLI_REAL, AT(field.freq_scale), 1e-6, 1e6,    \
+     NULL},                                                                                                  \
+    {of("rope-freq-base"), "B", "the base of the frequencies", commands, CLI_REAL, AT(field.base), 1, 1e12,  \
+     NULL},                                                                                                  \
+    {of("yarn-orig-ctx"), "N", "YaRN: the context that the model was trained with at first", commands,       \
+     CLI_INT, AT(field.from), 1, MAX_CTX, NULL},                                                             \
+    {of("yarn-ext-factor"), "E", "YaRN: 1 as published, 0 divides every frequency", commands, CLI_REAL,      \
+     AT(field.ext), 0, 1, NULL},                                                                             \
+    {of("yarn-attn-factor"), "X", "YaRN: times what the file says of lengths", commands, CLI_REAL,           \
+     AT(field.attn), 1e-3, 1e3, NULL},                                                                       \
+    {of("yarn-beta-fast"), "X", "YaRN: pairs that turn more often stay. Default: the file's, or 32",         \
+     commands, CLI_REAL, AT(field.beta_fast), 1e-3, 1e6, NULL},                                              \
+    {of("yarn-beta-slow"), "X", "YaRN: pairs that turn less often are divided. Default: the file's, or 1",   \
+     commands, CLI_REAL, AT(field.beta_slow), 1e-3, 1e6, NULL}
+/* clang-format on */
+
 const cli_option CLI_OPTIONS[] = {
     {"-m|--model", "FILE", "the target model, a GGUF file (of a split model: the first part)",
      MODEL | CMD_GRAMMAR, CLI_STRING, AT(model), 0, 0, NULL},
@@ -199,6 +225,8 @@ const cli_option CLI_OPTIONS[] = {
      "positions of the context; 0 (default): what the model was trained with, at most 4096 (inspect: all of "
      "it; serve: at most 16384, within the memory at hand)",
      COMPUTE | CMD_INSPECT | CMD_DOCTOR | CMD_SERVE, CLI_INT, AT(ctx), 0, MAX_CTX, NULL},
+    ROPE_OPTIONS(OF_TARGET, "the target", COMPUTE | CMD_INSPECT | CMD_DOCTOR | CMD_SERVE, rope),
+    ROPE_OPTIONS(OF_DRAFT, "the draft model", GENERATE | CMD_DOCTOR | CMD_BENCH | CMD_SERVE, draft_rope),
     {"-t|--threads|--n-threads", "N",
      "threads; 0 (default): one per physical core, fewer where a container's share of the CPUs is smaller. "
      "The output does not depend on it",
@@ -401,6 +429,7 @@ void cli_defaults(unsigned command, cli_options *o) {
     o->min_p = 0.05;
     o->repeat_penalty = 1;
     o->repeat_last_n = 64;
+    o->rope.ext = o->draft_rope.ext = -1;
     o->seed = command == CMD_PROVE ? 1 : -1;
     o->activations = "q8";
     o->kv = "f16";

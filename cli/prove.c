@@ -217,6 +217,7 @@ static json_t *report_json(const prove_state *s) {
     }
     json_t *o = json_object();
     cli_json_pre(o, s->session.target.tokenizer);
+    cli_json_rope(o, s->session.target.model, s->session.draft_file.model);
     const char *who = s->session.o->endpoint ? "endpoint" : s->samples.n ? "samples" : s->session.o->accept;
     json_object_update_new(
         o,

@@ -76,6 +76,9 @@ static int open_trace(run_state *r) {
                          .tokenizer = r->session.target.tokenizer,
                          .target = file_name(o->model),
                          .draft = file_name(o->draft_model),
+                         .rope = vb_model_rope(r->session.target.model),
+                         .draft_rope =
+                             r->session.draft_file.model ? vb_model_rope(r->session.draft_file.model) : NULL,
                          .full = o->trace_full};
     return vb_trace_open(&r->trace, r->spec, &p, &err) ? trace_failed(r, &err) : CLI_OK;
 }
@@ -200,6 +203,7 @@ static json_t *result_json(const run_state *r) {
     if (r->compared) json_object_set_new(o, "compare", comparison_json(r));
     json_object_set_new(o, "model", cli_json_text(s->o->model, strlen(s->o->model)));
     cli_json_pre(o, s->target.tokenizer);
+    cli_json_rope(o, s->target.model, s->draft_file.model);
     if (s->o->draft_model)
         json_object_set_new(o, "draft_model", cli_json_text(s->o->draft_model, strlen(s->o->draft_model)));
     json_object_set_new(o, "draft", json_string(s->draft_name));

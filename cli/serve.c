@@ -262,6 +262,8 @@ static int open_engine(serve_state *s) {
     const cli_options *o = s->o;
     vb_error err = {0};
     static loading l;
+    vb_model_params target_as, draft_as;
+    if (cli_rope_params(o, false, &target_as) || cli_rope_params(o, true, &draft_as)) return CLI_USAGE;
     l = (loading){.server = s->server,
                   .terminal = isatty(STDERR_FILENO) == 1,
                   .pair = o->draft_model != NULL,
@@ -273,6 +275,8 @@ static int open_engine(serve_state *s) {
                                 .suffix_min = (int)o->draft_suffix,
                                 .corpus = o->corpus.items,
                                 .n_corpus = o->corpus.n,
+                                .target_as = &target_as,
+                                .draft_as = &draft_as,
                                 .slots = (int)o->serve.slots,
                                 .queue = (int)o->serve.queue,
                                 .n_ctx = (int)o->ctx,
@@ -321,6 +325,11 @@ static void say_chat(const vbs_server *s) {
                 i.reads_effort ? ", with reasoning_effort" : "");
 }
 
+static void say_rope(const char *whose, const vb_model *m) {
+    if (vb_model_rope(m))
+        fprintf(stderr, "  RoPE%s: %s: by options, not by the file\n", whose, vb_model_rope(m));
+}
+
 static void say_hello(const serve_state *s) {
     const cli_options *o = s->o;
     char weights[32], contexts[32], url[300];
@@ -346,6 +355,8 @@ static void say_hello(const serve_state *s) {
     if (vb_tokenizer_pre_overridden(vbs_tokenizer(s->engine)))
         fprintf(stderr, "  pre      %s: by --pre, not by the file\n",
                 vb_tokenizer_pre(vbs_tokenizer(s->engine)));
+    say_rope("", vbs_target(s->engine));
+    if (vbs_draft(s->engine)) say_rope(" of the draft", vbs_draft(s->engine));
     fprintf(stderr, "  memory   weights %s, contexts %s when full (%d slot%s of %d positions",
             cli_bytes(m.weight_bytes, weights), cli_bytes(m.context_bytes, contexts), m.slots,
             m.slots == 1 ? "" : "s", vbs_context_size(s->engine));

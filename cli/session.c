@@ -31,12 +31,13 @@ int cli_check_pre(const cli_options *o) {
 
 int cli_model_open(cli_model *m, const cli_options *o, const char *path, bool weights) {
     const vb_tokenizer_params p = {.pre = o->pre};
+    vb_model_params mp;
     vb_error err = {0};
-    if (cli_check_pre(o)) return CLI_USAGE;
+    if (cli_check_pre(o) || cli_rope_params(o, path != o->model, &mp)) return CLI_USAGE;
     memset(m, 0, sizeof *m);
     int rc = vb_gguf_open(&m->gguf, path, &err);
     if (!rc) rc = vb_tokenizer_open_with(&m->tokenizer, m->gguf, &p, &err);
-    if (!rc && weights) rc = vb_model_open(&m->model, m->gguf, &err);
+    if (!rc && weights) rc = vb_model_open_with(&m->model, m->gguf, &mp, &err);
     if (!rc) return CLI_OK;
     cli_model_close(m);
     return cli_report(&err);
@@ -83,6 +84,7 @@ int cli_check_models(const cli_options *o) {
     if (!o->model) return cli_usage("no model: give one with -m FILE");
     if (o->draft && !strcmp(o->draft, "model") && !o->draft_model)
         return cli_usage("--draft model needs the draft model: -md FILE");
+    if (cli_rope_check(o)) return CLI_USAGE;
     if (o->draft && strcmp(o->draft, "model") && o->draft_model)
         return cli_usage("-md gives a draft model, --draft %s asks for another drafter: leave one out",
                          o->draft);

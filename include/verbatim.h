@@ -486,6 +486,42 @@ typedef struct vb_model_info {
  * the weights stay where the file is mapped. Experts are checked when a token first chooses them, in the
  * evaluation that does: what no token has chosen is never read. */
 int vb_model_open(vb_model **out, const vb_gguf *g, vb_error *err);
+
+typedef enum vb_rope_scaling {
+    VB_ROPE_AS_FILE = 0,
+    VB_ROPE_NONE,
+    VB_ROPE_LINEAR,
+    VB_ROPE_YARN
+} vb_rope_scaling;
+
+/* What somebody wants instead of the file's rotary position embeddings: other logits, as if the file's keys
+ * had other values. docs/numerics.md says what each of them does. 0 means the file's, but in yarn_ext. It
+ * concerns the table of layers that see everything; those with windows may have one of their own, which
+ * stays. The longest context (vb_model_info.n_ctx) grows with the factor and with the base. */
+typedef struct vb_rope_params {
+    vb_rope_scaling scaling;
+    double base;   /* rope.freq_base, 1 to 1e12 */
+    double factor; /* rope.scaling.factor: for contexts that many times as long; 1e-6 to 1e6 */
+    int yarn_from; /* rope.scaling.original_context_length */
+    double
+        yarn_ext; /* 1: YaRN as published, 0: every frequency divided by the factor. Negative: the file's */
+    double yarn_attn;                      /* times rope.scaling.attn_factor */
+    double yarn_beta_fast, yarn_beta_slow; /* rope.scaling.yarn_beta_fast, _slow */
+} vb_rope_params;
+
+typedef struct vb_model_params {
+    vb_rope_params rope;
+} vb_model_params;
+
+/* What the file says, in everything. */
+void vb_model_defaults(vb_model_params *p);
+/* vb_model_open with parameters; p = NULL: defaults. Errors further: VB_ERR_ARGUMENT for values out of range,
+ * and for those that would have no effect: what YaRN reads without YaRN, a factor without scaling, scaling
+ * without a factor. */
+int vb_model_open_with(vb_model **out, const vb_gguf *g, const vb_model_params *p, vb_error *err);
+/* The settings of that table where parameters changed any, as one line; NULL: it is the file's. Whoever
+ * reports which model it is says it: the same line, the same logits. */
+const char *vb_model_rope(const vb_model *m);
 void vb_model_close(vb_model *m);
 const vb_model_info *vb_model_describe(const vb_model *m);
 
@@ -1048,6 +1084,7 @@ typedef struct vb_trace_params {
     void *user;
     const vb_tokenizer *tokenizer; /* for the texts of ids; NULL: no texts */
     const char *target, *draft;    /* names of the models, or NULL */
+    const char *rope, *draft_rope; /* vb_model_rope of both */
     bool full;                     /* also all weights of p and q, and the hash of each row of logits */
 } vb_trace_params;
 

@@ -13,8 +13,9 @@
 
 typedef struct vb_hparams {
     const vb_gguf *g;
-    const char *arch; /* the prefix of the keys */
-    bool *read;       /* (vb_gguf_meta_count(g)): some function asked for this entry */
+    const char *arch;           /* the prefix of the keys */
+    bool *read;                 /* (vb_gguf_meta_count(g)): some function asked for this entry */
+    const vb_rope_params *rope; /* what the caller wants instead of the file's */
     vb_error *err;
     int rc;
 } vb_hparams;

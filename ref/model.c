@@ -4,6 +4,7 @@
  * References: the names of the tensors are those of the GGUF specification (ggml, docs/gguf.md). */
 #include "ref/arch/arch.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -99,24 +100,93 @@ static int fill_ropes(vb_model *m, const vb_globals *g, vb_error *err) {
 }
 
 /* The architecture's plan: every number of the model and of its layers, from the metadata. */
-static int read_plan(vb_model *m, vb_error *err) {
+static int read_plan(vb_model *m, const vb_rope_params *rope, vb_error *err) {
     vb_hparams h;
     int rc = vb_arch_find(m->gguf, &m->arch, err);
     if (rc) return rc;
     m->info.architecture = m->arch->name;
     if ((rc = vb_hparams_open(&h, m->gguf, m->arch->name, err)) != 0) return rc;
+    h.rope = rope;
     m->arch->plan(&h, m);
     return vb_hparams_close(&h);
 }
 
+/* ---------------------------------------------------------------------- another RoPE than the file's */
+
+void vb_model_defaults(vb_model_params *p) {
+    *p = (vb_model_params){.rope = {.yarn_ext = -1.0}};
+}
+
+static bool in_range(double x, double min, double max) {
+    return x == 0.0 || (x >= min && x <= max);
+}
+
+static int check_rope(const vb_rope_params *r, vb_error *err) {
+    if ((int)r->scaling < VB_ROPE_AS_FILE || r->scaling > VB_ROPE_YARN)
+        return vb_fail(err, VB_ERR_ARGUMENT, "rope.scaling is %d, must be VB_ROPE_AS_FILE to VB_ROPE_YARN",
+                       (int)r->scaling);
+    if (r->yarn_from < 0 || r->yarn_from > VB_MAX_CONTEXT)
+        return vb_fail(err, VB_ERR_ARGUMENT, "rope.yarn_from is %d, must be 0 (the file's) to %d",
+                       r->yarn_from, VB_MAX_CONTEXT);
+    if (!(r->yarn_ext <= 1.0))
+        return vb_fail(err, VB_ERR_ARGUMENT, "rope.yarn_ext is %g, must be 0 to 1, or negative: the file's",
+                       r->yarn_ext);
+    const struct {
+        const char *name;
+        double value, min, max;
+    } reals[] = {{"base", r->base, 1.0, 1e12},
+                 {"factor", r->factor, 1e-6, 1e6},
+                 {"yarn_attn", r->yarn_attn, 1e-3, 1e3},
+                 {"yarn_beta_fast", r->yarn_beta_fast, 1e-3, 1e6},
+                 {"yarn_beta_slow", r->yarn_beta_slow, 1e-3, 1e6}};
+    for (size_t i = 0; i < sizeof reals / sizeof reals[0]; i++) {
+        if (!in_range(reals[i].value, reals[i].min, reals[i].max))
+            return vb_fail(err, VB_ERR_ARGUMENT, "rope.%s is %g, must be %g to %g, or 0: the file's",
+                           reals[i].name, reals[i].value, reals[i].min, reals[i].max);
+    }
+    return VB_OK;
+}
+
+/* All that the first table is made of, if it is not the file's. */
+static void describe_rope(vb_model *m, const vb_rope_params *own) {
+    const vb_rope *r = &m->ropes[0];
+    const bool wanted = own->scaling != VB_ROPE_AS_FILE || own->base != 0.0 || own->factor != 0.0 ||
+                        own->yarn_from || own->yarn_ext >= 0.0 || own->yarn_attn != 0.0 ||
+                        own->yarn_beta_fast != 0.0 || own->yarn_beta_slow != 0.0;
+    if (!wanted) return;
+    int n = snprintf(m->rope, sizeof m->rope, "base %.17g, ", r->base);
+    char *to = m->rope + n;
+    const size_t left = sizeof m->rope - (size_t)n;
+    if (r->yarn_factor > 0.0)
+        snprintf(to, left, "yarn, factor %.17g, from %d, ext %.17g, lengths times %.17g, beta %.17g to %.17g",
+                 r->yarn_factor, r->yarn_from, r->yarn_ext, r->mscale, r->yarn_beta_fast, r->yarn_beta_slow);
+    else if (r->scale != 1.0)
+        snprintf(to, left, "linear, positions times %.17g", r->scale);
+    else
+        snprintf(to, left, "not scaled");
+}
+
+const char *vb_model_rope(const vb_model *m) {
+    return m->rope[0] ? m->rope : NULL;
+}
+
 int vb_model_open(vb_model **out, const vb_gguf *g, vb_error *err) {
+    return vb_model_open_with(out, g, NULL, err);
+}
+
+int vb_model_open_with(vb_model **out, const vb_gguf *g, const vb_model_params *p, vb_error *err) {
     vb_begin(err);
+    vb_model_params own;
     vb_model *m = NULL;
     vb_globals tensors = {.output_norm = NULL};
-    int rc = vb_alloc((void **)&m, 1, sizeof *m, "the model", err);
+    vb_model_defaults(&own);
+    if (p) own = *p;
+    int rc = check_rope(&own.rope, err);
     if (rc) return rc;
+    if ((rc = vb_alloc((void **)&m, 1, sizeof *m, "the model", err)) != 0) return rc;
     m->gguf = g;
-    if ((rc = read_plan(m, err)) != 0) goto cleanup;
+    if ((rc = read_plan(m, &own.rope, err)) != 0) goto cleanup;
+    describe_rope(m, &own.rope);
     if ((rc = read_vocab(m, err)) != 0) goto cleanup;
     if ((rc = copy_name(m, err)) != 0) goto cleanup;
     if ((rc = vb_bind(m, &tensors, err)) != 0) goto cleanup;

@@ -36,6 +36,7 @@ typedef struct vb_rope {
     double yarn_factor, yarn_beta_fast, yarn_beta_slow;
     int yarn_from;     /* the context that the model was trained with at first */
     bool yarn_between; /* gpt-oss: the corners are not rounded to whole pairs */
+    double yarn_ext;   /* how much of the blend is made: 1 */
     double *freq;      /* (rot/2) */
     /* longrope: a second table, for sequences whose context has room for more than long_from positions. NULL:
      * there is none. */
@@ -133,6 +134,7 @@ struct vb_model {
     const vb_arch *arch; /* for messages; no arithmetic looks at it */
     vb_model_info info;
     char *name;      /* info.name */
+    char rope[256];  /* vb_model_rope, or "" */
     int more_layers; /* behind info.n_layers: those that guess further tokens, whose tensors are not read */
 
     float eps; /* of every norm */

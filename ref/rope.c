@@ -15,7 +15,7 @@ static double corner(const vb_rope *r, double beta) {
 }
 
 /* low  = max(floor(corr(beta_fast)), 0),  high = min(ceil(corr(beta_slow)), d - 1)
- * r    = clamp((j - low) / (high - low), 0, 1)
+ * r    = clamp((j - low) / (high - low), 0, 1),  1 - (1 - r)*ext where ext is not 1
  * freq = (freq / F) * r + freq * (1 - r) */
 static double yarn(const vb_rope *rope, int j, double freq) {
     double low = corner(rope, rope->yarn_beta_fast), high = corner(rope, rope->yarn_beta_slow);
@@ -29,6 +29,7 @@ static double yarn(const vb_rope *rope, int j, double freq) {
     double r = ((double)j - low) / (high - low);
     if (r < 0.0) r = 0.0;
     if (r > 1.0) r = 1.0;
+    if (rope->yarn_ext != 1.0) r = 1.0 - (1.0 - r) * rope->yarn_ext;
     return (freq / rope->yarn_factor) * r + freq * (1.0 - r);
 }
 

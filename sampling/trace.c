@@ -188,6 +188,8 @@ static json_t *header(vb_trace *t) {
     put(t, o, "sampling", sampling_value(t, s));
     put(t, o, "target", optional(t->p.target));
     put(t, o, "draft_model", optional(t->p.draft));
+    if (t->p.rope) put(t, o, "rope", json_string(t->p.rope));
+    if (t->p.draft_rope) put(t, o, "draft_rope", json_string(t->p.draft_rope));
     if (t->p.tokenizer && vb_tokenizer_pre_overridden(t->p.tokenizer)) {
         put(t, o, "pre", json_string(vb_tokenizer_pre(t->p.tokenizer)));
         put(t, o, "pre_overridden", json_true());

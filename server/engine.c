@@ -101,7 +101,7 @@ static int open_file(vbs_file *f, const char *path, const char *what, vbs_engine
     say(p, what, 0);
     if ((rc = vb_gguf_open(&f->gguf, path, err)) ||
         (rc = vb_tokenizer_open_with(&f->tokenizer, f->gguf, &tp, err)) ||
-        (rc = vb_model_open(&f->model, f->gguf, err)))
+        (rc = vb_model_open_with(&f->model, f->gguf, path == p->target ? p->target_as : p->draft_as, err)))
         return rc;
     if (path == p->target && !p->n_ctx) cp.n_ctx = p->n_ctx = choose_context(f, p);
     /* The drafter's context is as long as its training allows; the target's must be as long as was asked. */

@@ -21,11 +21,12 @@ struct vbs_step;
 struct vbs_result;
 
 typedef struct vbs_engine_params {
-    const char *target, *draft; /* paths of GGUF files; draft NULL: `alone` drafts */
-    const char *pre;            /* as in vb_tokenizer_params, of both */
-    vb_draft alone;             /* VB_DRAFT_NGRAM, VB_DRAFT_SUFFIX, or nobody (0) */
-    int suffix_min;             /* as in vb_spec_params */
-    const char *const *corpus;  /* (n_corpus) text files that copies are made from, too */
+    const char *target, *draft;                  /* paths of GGUF files; draft NULL: `alone` drafts */
+    const char *pre;                             /* as in vb_tokenizer_params, of both */
+    const vb_model_params *target_as, *draft_as; /* how they are opened; NULL: as their files say */
+    vb_draft alone;                              /* VB_DRAFT_NGRAM, VB_DRAFT_SUFFIX, or nobody (0) */
+    int suffix_min;                              /* as in vb_spec_params */
+    const char *const *corpus;                   /* (n_corpus) text files that copies are made from, too */
     size_t n_corpus;
     int slots;           /* requests computed at the same time. 0: 4 */
     int queue;           /* requests that may wait for a slot. 0: 32 */

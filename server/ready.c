@@ -22,8 +22,8 @@ static void hash_model(XXH3_state_t *h, const vb_gguf *g) {
 }
 
 /* Of what decides the text besides the request: version, target (the head of each of its tensors), the
- * pre-tokenizer if it is not the file's own, precisions. Not of drafts, threads or kernels, which change
- * nothing. */
+ * pre-tokenizer and the RoPE if they are not the file's own, precisions. Not of drafts, threads or kernels,
+ * which change nothing. */
 static int make_fingerprint(vbs_server *s, const vbs_engine *e, vb_error *err) {
     XXH3_state_t *h = XXH3_createState();
     if (!h) return vb_fail(err, VB_ERR_MEMORY, "out of memory for a fingerprint");
@@ -34,6 +34,8 @@ static int make_fingerprint(vbs_server *s, const vbs_engine *e, vb_error *err) {
         const char *pre = vb_tokenizer_pre(vbs_tokenizer(e));
         XXH3_64bits_update(h, pre, strlen(pre) + 1);
     }
+    const char *rope = vb_model_rope(vbs_target(e));
+    if (rope) XXH3_64bits_update(h, rope, strlen(rope) + 1);
     const char *precision = s->p.precision ? s->p.precision : "";
     XXH3_64bits_update(h, precision, strlen(precision));
     snprintf(s->fingerprint, sizeof s->fingerprint, "vb-%016llx", (unsigned long long)XXH3_64bits_digest(h));

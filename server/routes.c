@@ -76,10 +76,12 @@ static int metrics(vbs_call *c) {
 static json_t *model_info(const char *path, const vb_model *m) {
     const vb_model_info *i = vb_model_describe(m);
     const char *file = file_name(path);
-    return json_pack("{so so ss sI sI si si}", "file", vbs_json_text(file, strlen(file)), "name",
-                     vbs_json_text(i->name, strlen(i->name)), "architecture", i->architecture, "parameters",
-                     (json_int_t)i->parameters, "weight_bytes", (json_int_t)i->weight_bytes, "n_vocab",
-                     i->n_vocab, "n_ctx_train", i->n_ctx);
+    json_t *o = json_pack("{so so ss sI sI si si}", "file", vbs_json_text(file, strlen(file)), "name",
+                          vbs_json_text(i->name, strlen(i->name)), "architecture", i->architecture,
+                          "parameters", (json_int_t)i->parameters, "weight_bytes",
+                          (json_int_t)i->weight_bytes, "n_vocab", i->n_vocab, "n_ctx_train", i->n_ctx);
+    if (vb_model_rope(m)) json_object_set_new(o, "rope", json_string(vb_model_rope(m)));
+    return o;
 }
 
 static json_t *target_info(const vbs_server *s) {

@@ -212,6 +212,17 @@ static int model_open(int how, vb_error *err) {
     return rc;
 }
 
+static int model_open_with(int how, vb_error *err) {
+    vb_model *m = NULL;
+    vb_model_params p;
+    vb_model_defaults(&p);
+    if (how == FAIL_ONE) p.rope.base = -1;
+    if (how == FAIL_OTHER) p.rope.scaling = VB_ROPE_YARN;
+    const int rc = vb_model_open_with(&m, rig.model.gguf, &p, err);
+    vb_model_close(m);
+    return rc;
+}
+
 static int model_repack(int how, vb_error *err) {
     const vb_repack_params p = {.threads = how == SUCCEED ? 0 : how ? -1 : -2, .kernels = "ref"};
     return vb_model_repack(rig.floats.model, &p, err);
@@ -576,6 +587,7 @@ static const struct row {
     {"vb_answer_push", answer_push, true},
     {"vb_answer_end", answer_end, true},
     {"vb_model_open", model_open, false},
+    {"vb_model_open_with", model_open_with, false},
     {"vb_model_repack", model_repack, false},
     {"vb_offload_open", offload_open, false},
     {"vb_context_check", context_check, false},

@@ -93,7 +93,8 @@ void vb_decoder_mixture(vb_hparams *h, vb_model *m, vb_router_kind kind, bool no
 void vb_decoder_leading_dense(vb_hparams *h, vb_model *m);
 /* After both: layers with experts have a shared one of this length; 0: none. */
 void vb_decoder_share(vb_hparams *h, vb_model *m, int64_t length);
-/* The next RoPE table, with the base of this key and, if `scaled`, linear scaling. */
+/* decoder_rope.c. The next RoPE table, with the base of this key and, if `scaled`, what the file says about
+ * scaling. The first table is the one that vb_rope_params are about. */
 vb_rope *vb_decoder_rope(vb_hparams *h, vb_model *m, bool halves, const char *base_key, double base,
                          bool scaled);
 /* The next RoPE table over halves, or the next two: longrope, where the file has its factors. */

@@ -4,8 +4,6 @@
  * Source of the keys and of the tensors' names: the GGUF specification (ggml, docs/gguf.md). */
 #include "ref/arch/arch.h"
 
-#include "ref/mathf.h"
-
 #include <math.h>
 
 const vb_slot vb_decoder_attention[] = {
@@ -87,58 +85,6 @@ const vb_slot vb_decoder_long_factors[] = {
     VB_GLOBAL_SLOT("rope_factors_long.weight", rope_long, VB_ONE, VB_HALF_ROT, false),
     {0},
 };
-
-/* The factor of linear scaling and of YaRN. Without a type the factor alone means linear scaling, as in the
- * first files that had one (there under the key rope.scale_linear). 0 stands for "none" in some files. */
-static double read_rope_factor(vb_hparams *h) {
-    const double old = vb_hparams_float(h, "rope.scale_linear", 1.0, 0.0, 1e6);
-    const double factor = vb_hparams_float(h, "rope.scaling.factor", old, 0.0, 1e6);
-    return factor != 0.0 ? factor : 1.0;
-}
-
-/* mscale = (1 + 0.1*log F)*attn_factor */
-static void read_yarn(vb_hparams *h, const vb_model *m, vb_rope *rope) {
-    const double factor = read_rope_factor(h);
-    if (factor < 1.0)
-        vb_hparams_refuse(h, VB_ERR_UNSUPPORTED, "rope.scaling.factor", "is below 1 under yarn");
-    rope->yarn_factor = factor;
-    rope->yarn_from =
-        (int)vb_hparams_int(h, "rope.scaling.original_context_length", m->info.n_ctx, 1, VB_MAX_CONTEXT);
-    rope->yarn_beta_fast = vb_hparams_float(h, "rope.scaling.yarn_beta_fast", 32.0, 1e-3, 1e6);
-    rope->yarn_beta_slow = vb_hparams_float(h, "rope.scaling.yarn_beta_slow", 1.0, 1e-3, 1e6);
-    rope->mscale =
-        (1.0 + 0.1 * vb_log(factor)) * vb_hparams_float(h, "rope.scaling.attn_factor", 1.0, 1e-3, 1e3);
-}
-
-static void read_rope_scaling(vb_hparams *h, const vb_model *m, vb_rope *rope) {
-    const bool has_type = vb_hparams_find(h, "rope.scaling.type") != NULL;
-    if (vb_hparams_is(h, "rope.scaling.type", "yarn")) {
-        read_yarn(h, m, rope);
-        return;
-    }
-    if (vb_hparams_float(h, "rope.scaling.attn_factor", 1.0, -1e30, 1e30) != 1.0)
-        vb_hparams_refuse(h, VB_ERR_UNSUPPORTED, "rope.scaling.attn_factor",
-                          "other than 1 is not supported without yarn");
-    const double factor = read_rope_factor(h);
-    if (vb_hparams_is(h, "rope.scaling.type", "none")) return;
-    if (has_type && !vb_hparams_is(h, "rope.scaling.type", "linear"))
-        vb_hparams_refuse(h, VB_ERR_UNSUPPORTED, "rope.scaling.type",
-                          "other than \"none\", \"linear\" and \"yarn\" is not supported");
-    rope->scale = 1.0 / factor;
-}
-
-vb_rope *vb_decoder_rope(vb_hparams *h, vb_model *m, bool halves, const char *base_key, double base,
-                         bool scaled) {
-    vb_rope *rope = &m->ropes[m->n_ropes++];
-    rope->halves = halves;
-    rope->rot = (int)vb_hparams_int(h, "rope.dimension_count", m->info.head_dim, 2, m->info.head_dim);
-    if (rope->rot % 2) vb_hparams_refuse(h, VB_ERR_FORMAT, "rope.dimension_count", "is odd");
-    rope->base = vb_hparams_float(h, base_key, base, 1.0, 1e12);
-    rope->scale = 1.0;
-    rope->mscale = 1.0;
-    if (scaled) read_rope_scaling(h, m, rope);
-    return rope;
-}
 
 int vb_decoder_window(vb_hparams *h, const vb_model *m) {
     const int64_t window = vb_hparams_int(h, "attention.sliding_window", 0, 0, INT64_MAX);

@@ -17,7 +17,7 @@ answers "run --mlock" "--repack"
 answers "run --no-mmap" "--repack"
 answers "run -ctk q8_0" "--kv f16"
 answers "run -ub 512" "-b N"
-answers "run --rope-scale 2" "as the model file says"
+answers "run --rope-alpha 2" "--rope-freq-base B"
 answers "run --lora x" "merge adapters"
 answers "run --mmproj x" "text only"
 answers "run -hf a/b" "-m FILE"
@@ -43,6 +43,7 @@ for option in --num-draft-tokens --n-draft --draft-max --gamma --spec-draft-n-ma
 done
 for option in --max-seq-len --max-model-len --n-ctx --num-ctx; do taken serve "$option 512"; done
 taken serve "-np 4"
+taken run "--ropefrequencybase 4"
 taken run "--num-predict 4"
 taken run "--rng-seed 4"
 # One dash does for two, with the value behind a sign of equality, too.
