@@ -40,4 +40,11 @@ verbatim grammar "$work/answer.gbnf" -m "$target" -p no
 ok "with a model: ids" out_has "ids that may come: "
 verbatim grammar "$work/answer.gbnf" -m "$target" -p y
 ok "and the text that must come" out_has 'text that must come: "es"'
+if [ -z "${VB_RUNNER:-}" ] && python3 -c 'import re' 2>/dev/null; then
+    python3 tests/regex_differential.py --pipe "$BUILD/tests/tools/schema_pipe" --patterns 40 --seed 5 >"$work/out" 2>&1
+    rc=$?
+    ok "40 random patterns mean what they mean to Python's re" [ $rc = 0 ]
+else
+    skip "random patterns against Python's re" "there is no python3, or programs are emulated"
+fi
 finish
