@@ -166,7 +166,7 @@ static double gelu(double x) {
 
 static void attention_part(const vb_model *m, const vb_layer *l, scratch *s, size_t T) {
     const vb_attn *a = &l->attn;
-    const size_t D = (size_t)m->info.dim, n = (size_t)a->head_dim;
+    const size_t n = (size_t)a->head_dim;
     const size_t Q = (size_t)a->n_heads * n, K = (size_t)a->n_kv_heads * n;
     norm_before(m, l->attn_norm, l->attn_norm_bias, s, T);
     multiply(&a->wq, a->bq, s->h, T, s->row, s->q);
@@ -239,7 +239,7 @@ static void experts_part(const vb_model *m, const vb_ffn *f, scratch *s, size_t 
 
 static void ffn_part(const vb_model *m, const vb_layer *l, scratch *s, size_t T) {
     const vb_ffn *f = &l->ffn;
-    const size_t D = (size_t)m->info.dim, F = (size_t)f->dim;
+    const size_t F = (size_t)f->dim;
     norm_before(m, l->ffn_norm, l->ffn_norm_bias, s, T);
     if (f->dim > 0) {
         multiply(&f->w_gate, f->b_gate, s->h, T, s->row, s->gate);
