@@ -62,8 +62,10 @@ static size_t larger(size_t a, size_t b) {
     return a > b ? a : b;
 }
 
+/* An odd number of blocks: scores of several heads at the same position, a power of two apart, would fall
+ * into the same few places of the L1 cache. */
 static size_t padded(size_t positions) {
-    return (positions + VB_ATTEND_BLOCK - 1) / VB_ATTEND_BLOCK * VB_ATTEND_BLOCK;
+    return ((positions + VB_ATTEND_BLOCK - 1) / VB_ATTEND_BLOCK | 1) * VB_ATTEND_BLOCK;
 }
 
 int vb_attend_open(vb_attend **out, const vb_model *m, int max_rows, int n_ctx, int threads, vb_error *err) {
@@ -72,13 +74,15 @@ int vb_attend_open(vb_attend **out, const vb_model *m, int max_rows, int n_ctx, 
     if (rc) return rc;
     a->threads = threads;
     size_t kv_heads = 0, heads = LEAST_QUERIES;
+    int head_dim = 0;
     for (int i = 0; i < m->info.n_layers; i++) {
         const vb_attn *l = &m->layers[i].attn;
         kv_heads = larger(kv_heads, (size_t)l->n_kv_heads);
         heads = larger(heads, (size_t)(l->n_heads / l->n_kv_heads));
-        a->room = larger(a->room, vb_attend_room(l->head_dim));
+        head_dim = l->head_dim > head_dim ? l->head_dim : head_dim;
     }
     const size_t t = (size_t)threads;
+    a->room = vb_attend_room(head_dim, larger(QUERIES, heads));
     a->scores_per_thread = larger(SCORES, heads * padded((size_t)n_ctx));
     a->sums_per_thread = larger(QUERIES, heads);
     a->max_units = (size_t)max_rows * kv_heads;

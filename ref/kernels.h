@@ -114,9 +114,10 @@ typedef struct vb_attention {
 
 /* Positions that are read together. */
 enum { VB_ATTEND_BLOCK = 32 };
-/* Floats of scratch memory that a call of attend_scores or attend_values needs. */
-static inline size_t vb_attend_room(int head_dim) {
-    return (size_t)VB_ATTEND_BLOCK * (((size_t)head_dim + 15) / 16 * 16);
+/* Floats of scratch memory that a call of attend_scores or attend_values with so many queries (rows times
+ * heads) needs. */
+static inline size_t vb_attend_room(int head_dim, size_t queries) {
+    return ((size_t)VB_ATTEND_BLOCK + queries) * (((size_t)head_dim + 15) / 16 * 16);
 }
 
 /* The slot of row t's position j. */

@@ -85,8 +85,13 @@ VB_WORD(void, prefetch, (const void *p)); /* into the L2 cache */
 VB_NUMBER(v16, sizeof(v16) == 16 * sizeof(float));
 VB_NUMBER(TILE_ROWS, TILE_ROWS >= 1 && TILE_ROWS <= 4); /* rows and tokens of float matrices in registers */
 VB_NUMBER(TILE_COLS, TILE_COLS >= 1 && TILE_COLS <= 4);
-/* attention: queries x keys in registers, heads x vectors of 16 dimensions, and vectors of transposed keys
- * times so many of the contract's lanes */
+/* attention: whether rows of the cache are widened on their way into the multiplication; queries of a tile,
+ * queries x keys in registers, heads x vectors of 16 dimensions; from how many queries on, of heads below
+ * which length, keys are transposed, and vectors of transposed keys times so many of the contract's lanes */
+VB_NUMBER(DIRECT, DIRECT == 0 || DIRECT == 1);
+VB_NUMBER(QUERIES, QUERIES == 4 || (QUERIES == 8 && TREE_TILE == 16));
+VB_NUMBER(MANY_QUERIES, MANY_QUERIES > 0);
+VB_NUMBER(LONG_HEAD, LONG_HEAD > 0);
 VB_NUMBER(TREE_TILE, TREE_TILE == 4 || TREE_TILE == 16);
 VB_NUMBER(VALUE_TILE, VALUE_TILE == 4 || VALUE_TILE == 8 || VALUE_TILE == 16);
 VB_NUMBER(VECTORS, VECTORS == 1 || VECTORS == 2);
@@ -95,6 +100,7 @@ VB_NUMBER(LANES, LANES == 1 || LANES == 2);
 VB_WORD(v16, v16_zero, (void));
 VB_WORD(v16, v16_set, (float x));
 VB_WORD(v16, v16_load, (const float *p));
+VB_WORD(v16, v16_keep, (v16 a)); /* a, loaded once and not at each use, where the set has registers for it */
 VB_WORD(void, v16_store, (float *p, v16 a));
 /* The first n lanes, 1 <= n <= 16; the others +0 and their memory is not touched. */
 VB_WORD(v16, v16_load_part, (const float *p, int n));

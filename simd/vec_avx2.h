@@ -267,11 +267,15 @@ typedef struct v16 {
 } v16;
 enum {
     TILE_ROWS = 2,
-    TILE_COLS = 2,  /* rows x tokens of float matrices in registers */
-    TREE_TILE = 4,  /* attention: queries x keys in registers, at most 2 queries */
-    VALUE_TILE = 4, /* query heads x vectors of 16 dimensions */
-    VECTORS = 1,    /* of 16 transposed keys, times 4 queries, */
-    LANES = 1       /* times so many of the contract's lanes */
+    TILE_COLS = 2,       /* rows x tokens of float matrices in registers */
+    DIRECT = 0,          /* attention: rows of the cache are widened once, into memory */
+    QUERIES = 4,         /* in a tile at most */
+    TREE_TILE = 4,       /* queries x keys in registers, at most 2 queries */
+    VALUE_TILE = 4,      /* query heads x vectors of 16 dimensions */
+    MANY_QUERIES = 16,   /* from here on transposing keys costs less than the trees' shuffles, */
+    LONG_HEAD = 1 << 20, /* but for heads of so many dimensions, where trees are few */
+    VECTORS = 1,         /* of 16 transposed keys, times 4 queries, */
+    LANES = 1            /* times so many of the contract's lanes */
 };
 
 INLINE v16 v16_zero(void) {
@@ -282,6 +286,9 @@ INLINE v16 v16_set(float x) {
 }
 INLINE v16 v16_load(const float *p) {
     return (v16){_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)};
+}
+INLINE v16 v16_keep(v16 v) {
+    return v;
 }
 INLINE void v16_store(float *p, v16 v) {
     _mm256_storeu_ps(p, v.a);

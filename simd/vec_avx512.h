@@ -200,11 +200,15 @@ INLINE void prefetch(const void *p) {
 typedef __m512 v16;
 enum {
     TILE_ROWS = 4,
-    TILE_COLS = 4,   /* rows x tokens of float matrices in registers */
-    TREE_TILE = 16,  /* attention: queries x keys in registers, at most 4 queries */
-    VALUE_TILE = 16, /* query heads x vectors of 16 dimensions */
-    VECTORS = 2,     /* of 16 transposed keys, times 4 queries, */
-    LANES = 2        /* times so many of the contract's lanes */
+    TILE_COLS = 4,     /* rows x tokens of float matrices in registers */
+    DIRECT = 1,        /* attention: rows of the cache are widened on their way into the multiplication */
+    QUERIES = 8,       /* in a tile at most */
+    TREE_TILE = 16,    /* queries x keys in registers */
+    VALUE_TILE = 16,   /* query heads x vectors of 16 dimensions */
+    MANY_QUERIES = 24, /* from here on transposing keys costs less than the trees' shuffles, */
+    LONG_HEAD = 128,   /* but for heads of so many dimensions, where trees are few */
+    VECTORS = 2,       /* of 16 transposed keys, times 4 queries, */
+    LANES = 2          /* times so many of the contract's lanes */
 };
 
 INLINE v16 v16_zero(void) {
@@ -215,6 +219,10 @@ INLINE v16 v16_set(float x) {
 }
 INLINE v16 v16_load(const float *p) {
     return _mm512_loadu_ps(p);
+}
+INLINE v16 v16_keep(v16 a) {
+    __asm__("" : "+v"(a));
+    return a;
 }
 INLINE void v16_store(float *p, v16 a) {
     _mm512_storeu_ps(p, a);
@@ -296,21 +304,23 @@ INLINE float v16_tree(v16 a) {
     return _mm_cvtss_f32(_mm_add_ss(d, _mm_movehdup_ps(d)));
 }
 
-/* 16 trees at once: lane k of the result is v16_tree(a[k]). */
+/* 16 trees at once: lane k of the result is v16_tree(a[k]). Each level adds pairs of vectors with the halves
+ * of one swapped: a blend and a shuffle, where two shuffles would wait for one another (which of two numbers
+ * comes first does not change their sum). */
 INLINE v16 v16_trees(const v16 a[16]) {
     v16 b[8], c[4], d[2];
     VB_UNROLL
     for (int i = 0; i < 8; i++) /* lanes l + l+8: [a[2i] x 8, a[2i+1] x 8] */
-        b[i] = _mm512_add_ps(_mm512_shuffle_f32x4(a[2 * i], a[2 * i + 1], 0x44),
-                             _mm512_shuffle_f32x4(a[2 * i], a[2 * i + 1], 0xee));
+        b[i] = _mm512_add_ps(_mm512_mask_mov_ps(a[2 * i], 0xff00, a[2 * i + 1]),
+                             _mm512_shuffle_f32x4(a[2 * i], a[2 * i + 1], 0x4e));
     VB_UNROLL
     for (int i = 0; i < 4; i++) /* l + l+4: 4 lanes of each of a[4i..4i+3] */
         c[i] = _mm512_add_ps(_mm512_shuffle_f32x4(b[2 * i], b[2 * i + 1], 0x88),
                              _mm512_shuffle_f32x4(b[2 * i], b[2 * i + 1], 0xdd));
     VB_UNROLL
     for (int i = 0; i < 2; i++) /* l + l+2 */
-        d[i] = _mm512_add_ps(_mm512_shuffle_ps(c[2 * i], c[2 * i + 1], 0x44),
-                             _mm512_shuffle_ps(c[2 * i], c[2 * i + 1], 0xee));
+        d[i] = _mm512_add_ps(_mm512_mask_mov_ps(c[2 * i], 0xcccc, c[2 * i + 1]),
+                             _mm512_shuffle_ps(c[2 * i], c[2 * i + 1], 0x4e));
     const v16 e = _mm512_add_ps(_mm512_shuffle_ps(d[0], d[1], 0x88), _mm512_shuffle_ps(d[0], d[1], 0xdd));
     /* Lane 4m + i holds the tree of a[4i + m]. */
     return _mm512_permutexvar_ps(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), e);

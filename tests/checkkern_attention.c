@@ -105,8 +105,9 @@ static both set_up(const ck_attention_shape *s, gw_rng *rng) {
 
 /* In pieces, and the pieces backwards where their order is free. */
 static void run_in_pieces(const vb_kernels *set, const vb_attention *a, int n, gw_rng *rng) {
-    float *room = ck_guarded(vb_attend_room(a->head_dim) * sizeof *room);
-    memset(room, 0xff, vb_attend_room(a->head_dim) * sizeof *room); /* NaN: nothing may come from it */
+    const size_t bytes = vb_attend_room(a->head_dim, (size_t)a->n_rows * (size_t)a->heads) * sizeof(float);
+    float *room = ck_guarded(bytes);
+    memset(room, 0xff, bytes); /* NaN: nothing may come from it */
     for (int to = n; to > 0;) {
         const int blocks = (to + VB_ATTEND_BLOCK - 1) / VB_ATTEND_BLOCK;
         const int from = (int)below(rng, (size_t)blocks) * VB_ATTEND_BLOCK;
@@ -128,7 +129,8 @@ static void run_in_pieces(const vb_kernels *set, const vb_attention *a, int n, g
 }
 
 static void run_whole(const vb_kernels *set, const vb_attention *a, int n) {
-    float *room = ck_guarded(vb_attend_room(a->head_dim) * sizeof *room);
+    float *room =
+        ck_guarded(vb_attend_room(a->head_dim, (size_t)a->n_rows * (size_t)a->heads) * sizeof *room);
     set->attend_scores(a, 0, n, room);
     for (int t = 0; t < a->n_rows; t++) {
         for (int h = 0; h < a->heads; h++) set->attend_softmax(a, t, h);
