@@ -96,7 +96,7 @@ help:
 	@echo 'make test         install what is missing, build, run every test'
 	@echo 'make run creative technical    one text each; TARGET=, DRAFT= choose models, PROMPT= the prompt'
 	@echo 'make same-model draft-comparison temperature-demo    demonstrations (TARGET=, DRAFT=)'
-	@echo 'make demo-speed   a pair of 3B and 0.5B is made (9 GB of disk for a while, 2.4 GB stay) and measured: drafting pays'
+	@echo 'make demo-speed   a pair of 3B and 0.5B is made (9 GB of disk for a while, 2.3 GB stay; ten minutes) and measured: drafting pays'
 	@echo 'make bench        speeds on this machine; make plots draws them'
 	@echo 'make test-extended FIXTURES=DIR    also the tests that compare with other programs'"'"' results'
 	@echo 'make test-page     the server'"'"'s page in a headless browser, if there is one (PLAYWRIGHT=DIR with playwright-core)'
