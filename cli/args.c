@@ -131,10 +131,17 @@ static int set_int(const cli_option *opt, const char *said, const char *value, i
     const int64_t min = (int64_t)opt->min, max = opt->max < 9.2e18 ? (int64_t)opt->max : INT64_MAX;
     char *end;
     errno = 0;
+    if (opt->choices && !strcmp(value, opt->choices)) {
+        *out = CLI_AUTO;
+        return CLI_OK;
+    }
     const long long v = strtoll(value, &end, 10);
-    if (end == value || *end) return cli_usage("%s: expected a whole number", said);
+    if (end == value || *end)
+        return cli_usage("%s: expected a whole number%s%s", said, opt->choices ? " or " : "",
+                         opt->choices ? opt->choices : "");
     if (errno == ERANGE || v < min || v > max)
-        return cli_usage("%s: expected %lld to %lld", said, (long long)min, (long long)max);
+        return cli_usage("%s: expected %lld to %lld%s%s", said, (long long)min, (long long)max,
+                         opt->choices ? " or " : "", opt->choices ? opt->choices : "");
     *out = v;
     return CLI_OK;
 }

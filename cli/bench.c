@@ -35,13 +35,19 @@ double bench_median(const double *values, int n) {
 
 /* "3,5,8", each in [least, most], ascending or not. */
 static int parse_list(const char *option, const char *text, int least, int most, bench_list *out) {
+    const bool lengths = !strcmp(option, "--gammas"); /* of drafts: auto is one, too */
     out->n = 0;
     while (*text) {
         char *end;
         const long v = strtol(text, &end, 10);
+        if (lengths && !strncmp(text, "auto", 4) && (!text[4] || text[4] == ',') && out->n < MOST_LIST) {
+            out->at[out->n++] = VB_GAMMA_AUTO;
+            text += text[4] ? 5 : 4;
+            continue;
+        }
         if (end == text || (*end && *end != ',') || v < least || v > most || out->n == MOST_LIST)
-            return cli_usage("%s %s: expected up to %d numbers from %d to %d with commas between", option,
-                             text, MOST_LIST, least, most);
+            return cli_usage("%s %s: expected up to %d numbers from %d to %d%s with commas between", option,
+                             text, MOST_LIST, least, most, lengths ? " or auto" : "");
         out->at[out->n++] = (int)v;
         text = *end ? end + 1 : end;
     }

@@ -13,9 +13,10 @@ typedef struct bench_list {
 
 /* What was measured with one draft length, in every repetition; gamma = 0: the target alone. */
 typedef struct bench_run {
-    int gamma;
+    int gamma; /* VB_GAMMA_AUTO among them */
     double seconds[MOST_REPS];
-    vb_stats stats; /* of all repetitions, added up */
+    double first[MOST_REPS]; /* from the prompt's beginning to the first token */
+    vb_stats stats;          /* of all repetitions, added up */
     bool identical;
 } bench_run;
 

@@ -36,22 +36,35 @@ static json_t *costs_json(const bench *b) {
     return o;
 }
 
+/* How many steps drafted 0, 1, 2, ... tokens. */
+static json_t *lengths_json(const vb_stats *s) {
+    json_t *a = json_array();
+    int last = 32;
+    while (last > 0 && s->by_length[last] == 0) last--;
+    for (int k = 0; k <= last; k++) json_array_append_new(a, json_integer((json_int_t)s->by_length[k]));
+    return a;
+}
+
 static json_t *speculation_json(const bench *b) {
     if (!b->runs) return json_null();
     json_t *o = json_object();
     for (int i = 0; i <= b->gammas.n; i++) {
         const bench_run *r = &b->runs[i];
         const double rate = (double)b->o->n_predict / bench_median(r->seconds, b->rounds);
-        char key[16];
-        snprintf(key, sizeof key, "%d", r->gamma);
+        const double first = bench_median(r->first, b->rounds);
+        char key[32];
+        cli_gamma_name(r->gamma, key);
         if (i == 0) {
-            json_object_set_new(o, "alone", json_pack("{so}", "tokens_per_s", cli_json_real(rate)));
+            json_object_set_new(o, "alone",
+                                json_pack("{so so}", "tokens_per_s", cli_json_real(rate), "first_token_s",
+                                          cli_json_real(first)));
             continue;
         }
         const vb_stats *s = &r->stats;
         json_object_set_new(
             o, key,
-            json_pack("{so so so so so so sb}", "tokens_per_s", cli_json_real(rate), "speed_up",
+            json_pack("{so so so so so so so so sb}", "tokens_per_s", cli_json_real(rate), "first_token_s",
+                      cli_json_real(first), "steps_by_length", lengths_json(s), "speed_up",
                       cli_json_real(bench_speed_up(b, r)), "predicted", cli_json_real(bench_predicted(b, r)),
                       "alpha", cli_json_real((double)s->accepted / (double)s->tested), "acceptance",
                       cli_json_real((double)s->accepted / (double)s->drafted), "tokens_per_step",
@@ -126,31 +139,35 @@ json_t *bench_json(const bench *b) {
 
 static void print_speculation(const bench *b) {
     if (!b->runs) return;
-    char shown[5][32];
-    cli_outf("\nspeculation  %8s %9s %10s %11s %7s %9s  %s\n", "tokens/s", "speed-up", "predicted",
-             "acceptance", "alpha", "per step", "identical");
+    char shown[7][32];
+    cli_outf("\nspeculation  %8s %9s %10s %11s %7s %9s %12s  %s\n", "tokens/s", "speed-up", "predicted",
+             "acceptance", "alpha", "per step", "first token", "identical");
     for (int i = 0; i <= b->gammas.n; i++) {
         const bench_run *r = &b->runs[i];
         const double rate = (double)b->o->n_predict / bench_median(r->seconds, b->rounds);
         const vb_stats *s = &r->stats;
         if (i == 0) {
-            cli_outf("  alone      %8s\n", cli_digits(rate, shown[0]));
+            cli_outf("  alone      %8s %63s s\n", cli_digits(rate, shown[0]),
+                     cli_digits(bench_median(r->first, b->rounds), shown[5]));
             continue;
         }
-        cli_outf("  gamma %-4d %8s %9s %10s %11s %7.3f %9s  %s\n", r->gamma, cli_digits(rate, shown[0]),
-                 cli_digits(bench_speed_up(b, r), shown[1]), cli_digits(bench_predicted(b, r), shown[2]),
+        cli_outf("  gamma %-4s %8s %9s %10s %11s %7.3f %9s %10s s  %s\n", cli_gamma_name(r->gamma, shown[6]),
+                 cli_digits(rate, shown[0]), cli_digits(bench_speed_up(b, r), shown[1]),
+                 cli_digits(bench_predicted(b, r), shown[2]),
                  cli_percent((double)s->accepted / (double)s->drafted, shown[3]),
                  (double)s->accepted / (double)s->tested,
-                 cli_digits((double)s->emitted / (double)s->steps, shown[4]), r->identical ? "yes" : "no");
+                 cli_digits((double)s->emitted / (double)s->steps, shown[4]),
+                 cli_digits(bench_median(r->first, b->rounds), shown[5]), r->identical ? "yes" : "no");
     }
 }
 
 /* What `serve --preset` calls this length, if anything. */
 static const char *preset_of(int gamma) {
-    return gamma == 3   ? " (serve: --preset fast)"
-           : gamma == 5 ? " (serve: --preset balanced)"
-           : gamma == 7 ? " (serve: --preset max)"
-                        : "";
+    return gamma == 3               ? " (serve: --preset fast)"
+           : gamma == 5             ? " (serve: --preset balanced)"
+           : gamma == 7             ? " (serve: --preset max)"
+           : gamma == VB_GAMMA_AUTO ? " (serve: --preset auto)"
+                                    : "";
 }
 
 static uint64_t cache_bytes(void) {
@@ -163,14 +180,19 @@ static uint64_t cache_bytes(void) {
 
 /* Why drafting does not pay: where a step's time goes, in tokens of the target alone, and what it writes. */
 static void print_why(const bench *b, const bench_run *r) {
-    char draft[32], check[32], tokens[32];
+    char draft[32], check[32], tokens[32], name[32];
+    double drafts = 0, passes = 0;
+    for (int k = 0; k <= 32; k++) {
+        const double part = (double)r->stats.by_length[k] / (double)r->stats.steps;
+        drafts += part * k;
+        if (part > 0) passes += part * (k + 1 <= MOST_TOKENS ? b->cost[k + 1] : (double)NAN);
+    }
     const bool cached = b->read_bytes < cache_bytes() || against_bandwidth(b, b->decode[0]) < 0.95;
     const double per_step = (double)r->stats.emitted / (double)r->stats.steps;
     cli_outf(
-        "A step of gamma %d takes %s (guessing) + %s (checking) times a token alone, and writes %s tokens.\n",
-        r->gamma, cli_digits(r->gamma * b->draft_token / b->cost[1], draft),
-        r->gamma + 1 <= MOST_TOKENS ? cli_digits(b->cost[r->gamma + 1] / b->cost[1], check) : "?",
-        cli_digits(per_step, tokens));
+        "A step of gamma %s takes %s (guessing) + %s (checking) times a token alone, and writes %s tokens.\n",
+        cli_gamma_name(r->gamma, name), cli_digits(drafts * b->draft_token / b->cost[1], draft),
+        cli_digits(passes / b->cost[1], check), cli_digits(per_step, tokens));
     if (cached)
         cli_outf("The weights stand in the CPU's cache, which makes a token alone cheap; models of gigabytes "
                  "gain.\n");
@@ -180,18 +202,18 @@ static void print_why(const bench *b, const bench_run *r) {
 
 static void print_verdict(const bench *b) {
     const bench_run *best = NULL;
-    char x[32];
+    char x[32], name[32];
     if (!b->runs || b->gammas.n < 1) return;
     for (int i = 1; i <= b->gammas.n; i++)
         if (!best || bench_speed_up(b, &b->runs[i]) > bench_speed_up(b, best)) best = &b->runs[i];
     const double gain = bench_speed_up(b, best);
     cli_digits(gain, x);
     if (gain >= 1.05) {
-        cli_outf("\nDraft: --gamma %d%s is %s times the target alone.\n", best->gamma, preset_of(best->gamma),
-                 x);
+        cli_outf("\nDraft: --gamma %s%s is %s times the target alone.\n", cli_gamma_name(best->gamma, name),
+                 preset_of(best->gamma), x);
     } else {
-        cli_outf("\nDo not draft with this pair here: at best %s times the target alone (gamma %d).\n", x,
-                 best->gamma);
+        cli_outf("\nDo not draft with this pair here: at best %s times the target alone (gamma %s).\n", x,
+                 cli_gamma_name(best->gamma, name));
         print_why(b, best);
     }
 }

@@ -12,6 +12,7 @@ static void add_stats(vb_stats *sum, const vb_stats *s) {
     sum->drafted += s->drafted;
     sum->tested += s->tested;
     sum->accepted += s->accepted;
+    for (int i = 0; i <= 32; i++) sum->by_length[i] += s->by_length[i];
     sum->draft_s += s->draft_s;
     sum->verify_s += s->verify_s;
     sum->sample_s += s->sample_s;
@@ -33,11 +34,14 @@ static int generate(bench *b, bench_run *r, int rep, int32_t *tokens) {
     int rc = vb_context_truncate(s->context, 0, &err);
     if (!rc && s->draft_context) rc = vb_context_truncate(s->draft_context, 0, &err);
     if (!rc) rc = vb_spec_open(&spec, s->context, &sampling, &p, &err);
+    const double begin = cli_now();
     if (!rc) rc = vb_spec_prompt(spec, b->prompt, b->n_prompt, &err);
     const double start = cli_now();
+    r->first[rep] = start - begin;
     for (size_t done = 0; done < n && !rc;) {
         vb_step step;
         rc = vb_spec_step(spec, n - done, &step, &err);
+        if (done == 0) r->first[rep] = cli_now() - begin;
         for (int i = 0; i < step.n_emitted && !rc; i++) tokens[done++] = step.emitted[i].id;
     }
     r->seconds[rep] = cli_now() - start;
@@ -49,6 +53,24 @@ static int generate(bench *b, bench_run *r, int rep, int32_t *tokens) {
     return rc ? cli_report(&err) : CLI_OK;
 }
 
+/* --gammas auto: what passes cost, from empty contexts. */
+static int find_costs(bench *b) {
+    cli_session *s = &b->session;
+    const int gamma = s->params.gamma;
+    vb_error err = {0};
+    bool chosen = false;
+    for (int i = 0; i < b->gammas.n; i++) chosen |= b->gammas.at[i] == VB_GAMMA_AUTO;
+    if (!chosen) return CLI_OK;
+    bench_progress("what passes cost, for gamma auto");
+    if (vb_context_truncate(s->context, 0, &err) ||
+        (s->draft_context && vb_context_truncate(s->draft_context, 0, &err)))
+        return cli_report(&err);
+    s->params.gamma = VB_GAMMA_AUTO;
+    const int rc = cli_session_costs(s);
+    s->params.gamma = gamma;
+    return rc;
+}
+
 /* Alone, gamma 1, gamma 2, ..., alone, ...: a slow moment of the machine falls on all. */
 int bench_speculation(bench *b) {
     const size_t n = (size_t)b->o->n_predict;
@@ -58,8 +80,8 @@ int bench_speculation(bench *b) {
     if (!b->runs || !b->alone) return cli_error("out of memory");
     for (int i = 0; i <= b->gammas.n; i++)
         b->runs[i] = (bench_run){.gamma = i ? b->gammas.at[i - 1] : 0, .identical = true};
-    int rc = CLI_OK;
-    if (b->session.draft_context) {
+    int rc = find_costs(b);
+    if (!rc && b->session.draft_context) {
         bench_progress("one token at a time, the draft");
         rc = bench_time_decode(b, b->session.draft_context, b->positions.at[0], &b->draft_token);
     }
@@ -75,12 +97,16 @@ int bench_speculation(bench *b) {
     return rc;
 }
 
-/* The gain that the measured acceptance, draft cost and verification cost give, without overheads: tokens per
- * step times the time of a token alone, over gamma drafted tokens and one verification of gamma + 1. */
+/* The gain that the measured acceptance, draft cost and verification cost give, without overheads: the time
+ * of as many tokens alone, over that of the steps, each with its k drafted tokens and one pass over k + 1. */
 double bench_predicted(const bench *b, const bench_run *r) {
-    if (r->gamma + 1 > MOST_TOKENS || r->stats.steps == 0) return NAN;
-    const double per_step = (double)r->stats.emitted / (double)r->stats.steps;
-    return per_step * b->cost[1] / (r->gamma * b->draft_token + b->cost[r->gamma + 1]);
+    double time = 0;
+    for (int k = 0; k <= 32; k++) {
+        if (r->stats.by_length[k] == 0) continue;
+        if (k + 1 > MOST_TOKENS) return NAN;
+        time += (double)r->stats.by_length[k] * (k * b->draft_token + b->cost[k + 1]);
+    }
+    return time > 0 ? (double)r->stats.emitted * b->cost[1] / time : (double)NAN;
 }
 
 /* The median over repetitions of how much faster than the target alone in the same round. */

@@ -168,13 +168,15 @@ static int set_gamma(chat *c, long gamma) {
     c->session.params.gamma = (int)gamma;
     if (c->session.params.draft == VB_DRAFT_NONE)
         fputs("(nobody drafts: /draft FILE or /draft ngram)\n", stderr);
-    return chat_reopen(c);
+    const int rc = cli_session_costs(&c->session);
+    return rc ? rc : chat_reopen(c);
 }
 
 static int read_gamma(chat *c, const char *text) {
     char *end;
     const long gamma = strtol(text, &end, 10);
-    if (end == text || *end || gamma < 1 || gamma > 32) return wrong(text, "1 to 32");
+    if (!strcmp(text, "auto")) return set_gamma(c, VB_GAMMA_AUTO);
+    if (end == text || *end || gamma < 1 || gamma > 32) return wrong(text, "1 to 32, or auto");
     return set_gamma(c, gamma);
 }
 
@@ -182,10 +184,10 @@ static int set_preset(chat *c, const char *name) {
     static const struct {
         const char *name;
         int gamma;
-    } presets[] = {{"fast", 3}, {"balanced", 5}, {"max", 7}};
-    for (int i = 0; i < 3; i++)
+    } presets[] = {{"fast", 3}, {"balanced", 5}, {"max", 7}, {"auto", VB_GAMMA_AUTO}};
+    for (int i = 0; i < 4; i++)
         if (!strcmp(name, presets[i].name)) return set_gamma(c, presets[i].gamma);
-    return wrong(name, "fast (3 tokens per step), balanced (5) or max (7); /draft none drafts nothing");
+    return wrong(name, "fast (3 tokens per step), balanced (5), max (7) or auto; /draft none drafts nothing");
 }
 
 /* The vb_spec is closed while the drafter changes, and opened again over the same caches. */
@@ -233,8 +235,8 @@ static const command COMMANDS[] = {
     {"/temp", "T", "temperature; 0 is always the likeliest token", set_temperature},
     {"/seed", "N", "seed of the noise; without a number a random one", set_seed},
     {"/draft", "FILE", "another draft model; or none, ngram, suffix, self", set_draft},
-    {"/preset", "NAME", "guesses per step: fast (3), balanced (5), max (7)", set_preset},
-    {"/gamma", "K", "guesses per step", read_gamma},
+    {"/preset", "NAME", "guesses per step: fast (3), balanced (5), max (7), auto", set_preset},
+    {"/gamma", "K", "guesses per step, or auto", read_gamma},
     {"/drafts", "", "show which tokens were guessed, and refused guesses; again: plain text", show_drafts},
     {"/stats", "", "tokens, speed, acceptance", stats},
 };

@@ -198,6 +198,8 @@ typedef struct cli_session {
     cli_shape shape;
     vb_corpus *corpus;      /* NULL: none */
     const char *draft_name; /* "none", "model", "self", "ngram", "suffix", "forced" */
+    vb_costs costs;         /* with --gamma auto */
+    int32_t *lengths;       /* of --gamma-trace */
 } cli_session;
 
 /* CLI_OK, or a usage error for options about models, drafter and rule that contradict each other. */
@@ -210,6 +212,10 @@ void cli_session_close(cli_session *s);
  * the session is not needed). No vb_spec may be open on the session. What drafted before stays where this
  * fails; returns CLI_OK or CLI_FAIL (after a message). */
 int cli_session_draft(cli_session *s, const char *kind, const char *path);
+/* --gamma auto: the costs of the session's drafter, from their file or measured, into s->params; where the
+ * contexts hold a conversation and there is no file, typical ones. Returns CLI_OK or CLI_FAIL (after a
+ * message). */
+int cli_session_costs(cli_session *s);
 /* A random seed of 53 bits. CLI_OK or CLI_FAIL (after a message). */
 int cli_random_seed(uint64_t *seed);
 /* Context parameters from --ctx, --threads, --batch, --activations, --kv and --kernels. */
@@ -271,7 +277,10 @@ typedef struct cli_result {
     bool *from_draft;
     double *logprobs;
     size_t n, room;
-    char *text; /* NUL-terminated */
+    int32_t *lengths; /* (n_lengths) tokens drafted by each step */
+    size_t n_lengths, lengths_room;
+    double first_s; /* from the prompt to the first token */
+    char *text;     /* NUL-terminated */
     size_t text_len, text_room;
     const char *reason; /* "stop", "length" or "cancelled" */
     bool context_full;
@@ -295,6 +304,32 @@ void cli_offload_params(const cli_options *o, vb_offload *offload, vb_context_pa
 /* What the offload backend did for a context, if there is one: on standard output or standard error. */
 void cli_print_offload(const vb_offload *offload, const vb_context *context, bool out);
 json_t *cli_json_offload(const cli_session *s);
+
+/* -------------------------------------------------------------------- lengths (costs.c) */
+
+typedef struct cli_costs {
+    vb_costs costs;
+    bool known;      /* else they are to be measured */
+    char path[1024]; /* where they are kept; "": nowhere */
+} cli_costs;
+/* --costs or the cache. draft NULL: no model drafts. Returns CLI_OK or CLI_FAIL (after a message). */
+int cli_costs_find(const cli_options *o, const vb_gguf *target, const vb_gguf *draft, cli_costs *out);
+/* Keeps what was measured because it was not known. */
+int cli_costs_keep(const cli_options *o, const cli_costs *c);
+json_t *cli_costs_json(const vb_costs *c);
+/* What such a file says. NULL, or why it cannot be. Not for several threads at once. */
+const char *cli_costs_parse(const char *text, size_t n, vb_costs *out);
+/* A file of this kind and key in the cache's folder, which is made. False: there is no such folder. */
+bool cli_cache_path(const char *kind, uint64_t key, char out[1024]);
+
+/* --gamma-trace: the lengths of a file that is there, into s->params; those of a run, into one that is not.
+ * Return CLI_OK, CLI_FAIL or CLI_USAGE (after a message). */
+int cli_lengths_read(cli_session *s);
+int cli_lengths_write(const cli_session *s, const cli_result *r);
+/* *lengths is allocated (free). NULL, or why it cannot be. Not for several threads at once. */
+const char *cli_lengths_parse(const char *text, size_t n, int32_t **lengths, size_t *n_lengths);
+/* "auto" or a number. */
+const char *cli_gamma_name(int gamma, char out[32]);
 
 /* -------------------------------------------------------------------- chat templates (template.c) */
 

@@ -11,7 +11,7 @@
 extern char **environ;
 
 /* What is not an option of a command, and is somebody's all the same. */
-static const char *const OTHER_VARIABLES[] = {"VERBATIM_OFFLOAD_PATH", NULL};
+static const char *const OTHER_VARIABLES[] = {"VERBATIM_OFFLOAD_PATH", "VERBATIM_CACHE", NULL};
 
 enum { MAX_NAME = 64 };
 

@@ -11,6 +11,7 @@ void cli_result_free(cli_result *r) {
     free(r->tokens);
     free(r->from_draft);
     free(r->logprobs);
+    free(r->lengths);
     free(r->text);
     memset(r, 0, sizeof *r);
 }
@@ -39,6 +40,14 @@ static int append_token(cli_result *r, const vb_tokenizer *t, const vb_emitted *
     return append_text(r, text, text ? n : 0);
 }
 
+static int append_length(cli_result *r, int length) {
+    if (vb_grow((void **)&r->lengths, &r->lengths_room, r->n_lengths + 1, sizeof *r->lengths, "the answer",
+                NULL))
+        return cli_error("out of memory");
+    r->lengths[r->n_lengths++] = length;
+    return CLI_OK;
+}
+
 int cli_generate(cli_session *s, vb_spec *spec, int64_t n, cli_step_fn fn, void *user, cli_result *r) {
     int status = append_text(r, "", 0);
     r->reason = "length";
@@ -62,6 +71,11 @@ int cli_generate(cli_session *s, vb_spec *spec, int64_t n, cli_step_fn fn, void 
             break;
         }
         bool stop = false;
+        if (r->n_lengths == 0) {
+            vb_spec_stats(spec, &r->stats);
+            r->first_s = r->stats.prompt_s + r->seconds;
+        }
+        status = append_length(r, step.n_drafted);
         for (int i = 0; i < step.n_emitted && !stop && !status; i++) {
             stop = step.emitted[i].stop;
             if (!stop) status = append_token(r, s->target.tokenizer, &step.emitted[i]);
@@ -86,10 +100,11 @@ static double tokens_per_s(const cli_result *r) {
 
 json_t *cli_json_stats(const cli_result *r) {
     const vb_stats *t = &r->stats;
-    json_t *positions = json_array();
+    json_t *positions = json_array(), *lengths = json_array();
+    for (size_t i = 0; i < r->n_lengths; i++) json_array_append_new(lengths, json_integer(r->lengths[i]));
     for (int i = 0; i < 32 && t->tested_at[i]; i++)
         json_array_append_new(positions, cli_json_real(ratio(t->accepted_at[i], t->tested_at[i])));
-    return json_pack("{sI sI sI so so so so sI sI so so sI s{so so so so so}}",          //
+    return json_pack("{sI sI sI so so so so sI sI so so so so sI s{so so so so so}}",    //
                      "drafted", (json_int_t)t->drafted, "tested", (json_int_t)t->tested, //
                      "accepted", (json_int_t)t->accepted,                                //
                      "acceptance",
@@ -100,6 +115,7 @@ json_t *cli_json_stats(const cli_result *r) {
                      "steps", (json_int_t)t->steps, "target_calls", (json_int_t)t->target_calls,      //
                      "tokens_per_call", cli_json_real(ratio(r->n, t->target_calls)),                  //
                      "tokens_per_s", cli_json_real(tokens_per_s(r)),                                  //
+                     "first_token_s", cli_json_real(r->first_s), "lengths", lengths,                  //
                      "prompt_tokens", (json_int_t)t->prompt_tokens,                                   //
                      "seconds",                                                                       //
                      "prompt", cli_json_real(t->prompt_s), "draft", cli_json_real(t->draft_s),        //
@@ -148,15 +164,27 @@ void cli_print_pre(const vb_tokenizer *t) {
         fprintf(stderr, "pre-tokenizer %s: by --pre, not by the file\n", vb_tokenizer_pre(t));
 }
 
+/* How long the drafts were that were chosen, and by which costs. */
+static void print_lengths(const cli_session *s, const vb_stats *t) {
+    fprintf(stderr, "lengths chosen (steps):");
+    for (int i = 0; i <= 32; i++)
+        if (t->by_length[i]) fprintf(stderr, " %d (%llu)", i, (unsigned long long)t->by_length[i]);
+    fprintf(stderr, "; costs %016llx\n", (unsigned long long)vb_costs_hash(&s->costs));
+}
+
 void cli_print_stats(const cli_session *s, const cli_result *r) {
     const vb_stats *t = &r->stats;
-    char rate[32];
-    fprintf(stderr, "%zu token%s in %.3f s: %s tokens/s; ended: %s%s; prompt: %llu token%s in %.3f s\n", r->n,
-            r->n == 1 ? "" : "s", r->seconds, cli_digits(tokens_per_s(r), rate), r->reason,
-            r->context_full ? " (the context is full)" : "", (unsigned long long)t->prompt_tokens,
-            t->prompt_tokens == 1 ? "" : "s", t->prompt_s);
+    char rate[32], gamma[32];
+    fprintf(
+        stderr,
+        "%zu token%s in %.3f s: %s tokens/s; ended: %s%s; prompt: %llu token%s in %.3f s; first token after "
+        "%.3f s\n",
+        r->n, r->n == 1 ? "" : "s", r->seconds, cli_digits(tokens_per_s(r), rate), r->reason,
+        r->context_full ? " (the context is full)" : "", (unsigned long long)t->prompt_tokens,
+        t->prompt_tokens == 1 ? "" : "s", t->prompt_s, r->first_s);
     if (s->params.draft != VB_DRAFT_NONE)
-        fprintf(stderr, "draft %s, accept %s, gamma %d, ", s->draft_name, s->o->accept, s->params.gamma);
+        fprintf(stderr, "draft %s, accept %s, gamma %s, ", s->draft_name, s->o->accept,
+                cli_gamma_name(s->params.gamma, gamma));
     else
         fprintf(stderr, "no draft, ");
     const int threads = vb_context_threads(s->context);
@@ -180,6 +208,7 @@ void cli_print_stats(const cli_session *s, const cli_result *r) {
         for (int i = 0; i < 32 && t->tested_at[i]; i++)
             fprintf(stderr, " %.3f", ratio(t->accepted_at[i], t->tested_at[i]));
         fputc('\n', stderr);
+        if (s->params.gamma == VB_GAMMA_AUTO) print_lengths(s, t);
     }
     cli_print_offload(s->offload, s->context, false);
     fprintf(stderr,

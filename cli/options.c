@@ -100,11 +100,12 @@ const cli_option CLI_OPTIONS[] = {
      "tokens to generate at most; -1: until the context is full. Default: run 128, chat -1, record 12",
      TALK | CMD_RECORD | CMD_BENCH, CLI_INT, AT(n_predict), -1, BIG, NULL},
     {"--gamma|--num-draft-tokens|--n-draft|--draft-max|--draft-n", "K",
-     "tokens drafted per step, 1 to 32. Default 5; with --draft suffix 16", TALK, CLI_INT, AT(gamma), 1, 32,
-     NULL},
+     "tokens drafted per step, 1 to 32, or auto: each step's length is chosen by what passes cost here and "
+     "what came of the drafts so far (docs/speculation.md). Default 5; with --draft suffix 16",
+     TALK, CLI_INT, AT(gamma), 1, 32, "auto"},
     {"--gamma|--num-draft-tokens|--n-draft|--draft-max|--draft-n", "K",
-     "tokens drafted per step where a request does not say, 0 to 32, instead of what --preset means",
-     CMD_SERVE, CLI_INT, AT(gamma), 0, 32, NULL},
+     "tokens drafted per step where a request does not say, 0 to 32 or auto, instead of what --preset means",
+     CMD_SERVE, CLI_INT, AT(gamma), 0, 32, "auto"},
     {"--accept", "RULE",
      "coupled: with a seed, token for token what the target alone gives (default); greedy: the same at "
      "temperature 0; "
@@ -114,8 +115,8 @@ const cli_option CLI_OPTIONS[] = {
      "the rule that is judged: coupled (default), greedy, rejection, block, or one of the wrong rules below",
      CMD_PROVE, CLI_STRING, AT(accept), 0, 0, NULL},
     {"--gamma|--num-draft-tokens", "K",
-     "tokens drafted per step, 1 to 32. Default 2, so that --tokens 3 sees whole steps", CMD_PROVE, CLI_INT,
-     AT(gamma), 1, 32, NULL},
+     "tokens drafted per step, 1 to 32 or auto. Default 2, so that --tokens 3 sees whole steps", CMD_PROVE,
+     CLI_INT, AT(gamma), 1, 32, "auto"},
     {"--samples", "N|FILE",
      "completions to sample, default 20000; or a file of completions that another program "
      "sampled, one a line",
@@ -259,8 +260,17 @@ const cli_option CLI_OPTIONS[] = {
      100, NULL},
     {"--lengths", "LIST", "lengths of prompts. Default 128,512", CMD_BENCH, CLI_STRING, AT(lengths), 0, 0,
      NULL},
-    {"--gammas", "LIST", "tokens drafted per step. Default 1,3,5,7", CMD_BENCH, CLI_STRING, AT(gammas), 0, 0,
-     NULL},
+    {"--costs", "FILE",
+     "what passes cost, for --gamma auto: read from FILE, or measured at the start and written to it where "
+     "it "
+     "is not there. Without it they are kept under ~/.cache/verbatim (VERBATIM_CACHE: another folder; empty: "
+     "nowhere)",
+     GENERATE | CMD_BENCH | CMD_SERVE, CLI_STRING, AT(costs), 0, 0, NULL},
+    {"--gamma-trace", "FILE",
+     "the lengths that the steps used: written to FILE, or used again where it is there", CMD_RUN, CLI_STRING,
+     AT(gamma_trace), 0, 0, NULL},
+    {"--gammas", "LIST", "tokens drafted per step, auto among them. Default 1,3,5,7", CMD_BENCH, CLI_STRING,
+     AT(gammas), 0, 0, NULL},
     {"--bandwidth", "G",
      "read bandwidth of the memory in GB/s, from an earlier run; 0 (default): measured, on 2 GiB if there is "
      "room",
@@ -311,10 +321,11 @@ const cli_option CLI_OPTIONS[] = {
      "text or in --ngram-corpus) or model (with -md); default: model if -md is given, else none",
      CMD_SERVE, CLI_CHOICE, AT(draft), 0, 0, "none|ngram|suffix|model"},
     {"--preset", "NAME",
-     "tokens drafted per step where a request does not say: fast (3), balanced (5, default), max (7), off. "
-     "Every "
+     "tokens drafted per step where a request does not say: fast (3), balanced (5, default), max (7), auto "
+     "(as "
+     "many as pay), off. Every "
      "preset is also a model id, NAME:fast and so on",
-     CMD_SERVE, CLI_CHOICE, AT(serve.preset), 0, 0, "fast|balanced|max|off"},
+     CMD_SERVE, CLI_CHOICE, AT(serve.preset), 0, 0, "fast|balanced|max|auto|off"},
     {"-n|--n-predict|--max-tokens", "N",
      "tokens generated where a request does not say; -1: until the context is full. Default: chat -1, "
      "completions 16",

@@ -235,6 +235,7 @@ static json_t *report_json(const prove_state *s) {
 
 static int print_report(const prove_state *s) {
     const cli_options *o = s->session.o;
+    char gamma[32];
     if (o->json) return cli_out_json(report_json(s));
     if (o->endpoint)
         cli_outf("endpoint %s, model %s, %d connections, seeds from %lld; %llu answers%s\n", o->endpoint,
@@ -244,9 +245,9 @@ static int print_report(const prove_state *s) {
     else if (s->samples.n)
         cli_outf("judged: %llu completions of %s\n", (unsigned long long)s->samples.n, o->samples);
     else
-        cli_outf("accept %s%s%s%s, draft %s, gamma %d, seeds from %lld\n", o->accept,
+        cli_outf("accept %s%s%s%s, draft %s, gamma %s, seeds from %lld\n", o->accept,
                  s->wrong ? " (wrong on purpose: " : "", s->wrong ? s->wrong->what : "", s->wrong ? ")" : "",
-                 s->session.draft_name, (int)o->gamma, (long long)o->seed);
+                 s->session.draft_name, cli_gamma_name((int)o->gamma, gamma), (long long)o->seed);
     if (s->merged)
         cli_outf("%zu parts; the law computed after %llu prefixes; %.1f s together\n", s->merged,
                  (unsigned long long)s->report.laws, s->seconds);

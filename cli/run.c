@@ -208,7 +208,9 @@ static json_t *result_json(const run_state *r) {
         json_object_set_new(o, "draft_model", cli_json_text(s->o->draft_model, strlen(s->o->draft_model)));
     json_object_set_new(o, "draft", json_string(s->draft_name));
     json_object_set_new(o, "accept", json_string(s->o->accept));
-    json_object_set_new(o, "gamma", json_integer(s->params.gamma));
+    json_object_set_new(
+        o, "gamma", s->params.gamma == VB_GAMMA_AUTO ? json_string("auto") : json_integer(s->params.gamma));
+    if (s->params.costs) json_object_set_new(o, "costs", cli_costs_json(s->params.costs));
     json_object_set_new(o, "temperature", json_real(s->sampling.temperature));
     json_object_set_new(o, "prompt_tokens", json_integer((json_int_t)r->n_prompt));
     json_object_set_new(o, "activations", json_string(s->o->activations));
@@ -223,11 +225,13 @@ static json_t *result_json(const run_state *r) {
 static int run_checked(run_state *r, const cli_options *o) {
     int rc = cli_session_open(&r->session, o);
     if (!rc) rc = read_prompt(r);
+    if (!rc) rc = cli_lengths_read(&r->session);
     if (rc) return rc;
     /* With --verbose the text comes after the step lines, in one piece. */
     cli_stream_init(&r->stream, &r->session, !o->json && !o->verbose);
     rc = generate(r, &r->session.params, false, &r->result);
     cli_stream_end(&r->stream);
+    if (!rc) rc = cli_lengths_write(&r->session, &r->result);
     if (!rc && o->compare && strcmp(r->result.reason, "cancelled")) rc = run_alone(r);
     if (rc) return rc;
 

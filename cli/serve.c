@@ -19,6 +19,7 @@ typedef struct serve_state {
     vbs_engine_params ep;
     vbs_server *server;
     vbs_engine *engine;
+    cli_costs costs; /* for gamma auto */
     char name[200];
     int date[6];
     bool dated;   /* --date */
@@ -258,12 +259,36 @@ static void note(void *user, const char *text) {
     fprintf(stderr, "%sverbatim: note: %s\n", ((loading *)user)->terminal ? "\r\033[K" : "", text);
 }
 
+/* The costs that an earlier start measured, or --costs. A file that cannot be opened is the engine's to
+ * report. */
+static int find_costs(serve_state *s) {
+    const cli_options *o = s->o;
+    vb_gguf *target = NULL, *draft = NULL;
+    int rc = CLI_OK;
+    if (s->sp.has_draft && !vb_gguf_open(&target, o->model, NULL) &&
+        (!o->draft_model || !vb_gguf_open(&draft, o->draft_model, NULL)))
+        rc = cli_costs_find(o, target, draft, &s->costs);
+    vb_gguf_close(draft);
+    vb_gguf_close(target);
+    return rc;
+}
+
+/* For the next start: under rejection and block a seed's text is then the same. */
+static int keep_costs(serve_state *s) {
+    const vb_costs *c = vbs_costs(s->engine);
+    if (!c) return CLI_OK;
+    s->costs.costs = *c;
+    return cli_costs_keep(s->o, &s->costs);
+}
+
 static int open_engine(serve_state *s) {
     const cli_options *o = s->o;
     vb_error err = {0};
     static loading l;
     vb_model_params target_as, draft_as;
     if (cli_rope_params(o, false, &target_as) || cli_rope_params(o, true, &draft_as)) return CLI_USAGE;
+    const int rc = find_costs(s);
+    if (rc) return rc;
     l = (loading){.server = s->server,
                   .terminal = isatty(STDERR_FILENO) == 1,
                   .pair = o->draft_model != NULL,
@@ -285,10 +310,11 @@ static int open_engine(serve_state *s) {
                                 .activations = strcmp(o->activations, "q16") ? VB_ACT_Q8 : VB_ACT_Q16,
                                 .kv_type = strcmp(o->kv, "f32") ? VB_F16 : VB_F32,
                                 .repack = o->repack,
+                                .costs = s->costs.known ? &s->costs.costs : NULL,
                                 .progress = progress,
                                 .note = note,
                                 .user = &l};
-    if (!vbs_engine_open(&s->engine, &s->ep, &err)) return CLI_OK;
+    if (!vbs_engine_open(&s->engine, &s->ep, &err)) return keep_costs(s);
     cli_report(&err);
     if (err.code == VB_ERR_VOCAB)
         return cli_error("`verbatim doctor -m %s -md %s` shows every difference", o->model, o->draft_model);
@@ -332,7 +358,7 @@ static void say_rope(const char *whose, const vb_model *m) {
 
 static void say_hello(const serve_state *s) {
     const cli_options *o = s->o;
-    char weights[32], contexts[32], url[300];
+    char weights[32], contexts[32], gamma[32], url[300];
     const char *given = s->sp.host ? s->sp.host : "127.0.0.1", *host = given;
     vbs_metrics m;
     vbs_metrics_read(s->engine, &m);
@@ -349,9 +375,10 @@ static void say_hello(const serve_state *s) {
                 s->sp.has_draft ? "prompt lookup (n-grams)" : "none: the target alone");
     if (s->sp.has_draft)
         fprintf(stderr,
-                "  preset   %s: %d tokens drafted per step, accept %s; model %s:fast drafts 3, :balanced 5, "
-                ":max 7, :off none\n",
-                cli_given(o, "--gamma") ? "your own" : o->serve.preset, s->sp.gamma, o->accept, s->name);
+                "  preset   %s: %s tokens drafted per step, accept %s; model %s:fast drafts 3, :balanced 5, "
+                ":max 7, :auto as many as pay, :off none\n",
+                cli_given(o, "--gamma") ? "your own" : o->serve.preset, cli_gamma_name(s->sp.gamma, gamma),
+                o->accept, s->name);
     if (vb_tokenizer_pre_overridden(vbs_tokenizer(s->engine)))
         fprintf(stderr, "  pre      %s: by --pre, not by the file\n",
                 vb_tokenizer_pre(vbs_tokenizer(s->engine)));

@@ -294,7 +294,7 @@ int cli_session_draft(cli_session *s, const char *kind, const char *path) {
     s->draft_name = kind;
     /* A copy costs no draft pass and is no longer than twice what it repeats: more of it pays. */
     if (s->params.draft == VB_DRAFT_SUFFIX && !cli_given(s->o, "--gamma")) s->params.gamma = 16;
-    return CLI_OK;
+    return cli_session_costs(s);
 }
 
 static int open_all(cli_session *s) {
@@ -350,5 +350,6 @@ void cli_session_close(cli_session *s) {
     cli_model_close(&s->draft_file);
     cli_model_close(&s->target);
     free(s->bias);
+    free(s->lengths);
     memset(s, 0, sizeof *s);
 }

@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <xxhash.h>
+
 /* ---------------------------------------------------------------------------------------------- one file */
 
 static int copy_path(const char *path, char **out, vb_error *err) {
@@ -376,4 +378,22 @@ const vb_tensor *vb_gguf_tensor(const vb_gguf *g, size_t i) {
 
 const vb_tensor *vb_gguf_find_tensor(const vb_gguf *g, const char *name) {
     return vb_names_find(&g->tensor_names, name);
+}
+
+uint64_t vb_gguf_hash(const vb_gguf *g) {
+    enum { SAMPLE = 4096 };
+    uint64_t h = 0;
+    for (size_t i = 0; i < vb_gguf_tensor_count(g); i++) {
+        const vb_tensor *t = vb_gguf_tensor(g, i);
+        const size_t n = t->bytes < SAMPLE ? (size_t)t->bytes : (size_t)SAMPLE;
+        uint8_t head[5 * 8];
+        for (size_t j = 0; j < sizeof head; j++) {
+            const uint64_t word = j < 8 ? (uint64_t)t->type : t->dims[j / 8 - 1];
+            head[j] = (uint8_t)(word >> 8 * (j % 8));
+        }
+        h = XXH3_64bits_withSeed(t->name, strlen(t->name), h);
+        h = XXH3_64bits_withSeed(head, sizeof head, h);
+        h = XXH3_64bits_withSeed(t->data, n, h);
+    }
+    return h;
 }

@@ -150,6 +150,10 @@ int vb_gguf_version(const vb_gguf *g);
 uint64_t vb_gguf_file_bytes(const vb_gguf *g); /* of all splits together */
 int vb_gguf_splits(const vb_gguf *g);
 
+/* Which model it is, for caches and fingerprints: XXH3-64 of the tensors' names, types, shapes and first 4096
+ * bytes each. Two files of one model that differ in metadata alone have the same. */
+uint64_t vb_gguf_hash(const vb_gguf *g);
+
 size_t vb_gguf_meta_count(const vb_gguf *g);
 const vb_meta *vb_gguf_meta(const vb_gguf *g, size_t i);
 const vb_meta *vb_gguf_find(const vb_gguf *g, const char *key); /* NULL if absent */
@@ -940,13 +944,49 @@ int vb_corpus_read(vb_corpus **out, const vb_tokenizer *t, const char *const *pa
 void vb_corpus_close(vb_corpus *c);
 size_t vb_corpus_tokens(const vb_corpus *c);
 
+/* What passes cost on a machine: times in thousandths of that of one token of the target behind an empty
+ * cache. Integers, so that they can be written down and are the same again. */
+#define VB_COST_ROWS 16
+typedef struct vb_costs {
+    int32_t far; /* positions behind which the second curve was measured */
+    /* T tokens of the target in one pass at [T - 1]: [0] behind an empty cache, [1] behind `far` positions.
+     * Ascending in T. */
+    int32_t target[2][VB_COST_ROWS];
+    int32_t draft[2];   /* a token of the draft model at those; 0: nobody evaluates anything to draft */
+    int32_t draft_read; /* a token of text that the draft model reads among others */
+    double token_s;     /* seconds of that one token, for reports: no choice depends on it */
+} vb_costs;
+
+/* What was measured on some machine, for where nothing is: four tokens at the price of one, the draft a sixth
+ * of the target. */
+void vb_costs_typical(vb_costs *out);
+/* Measures both contexts, which must be empty and are empty again afterwards; draft NULL: no model drafts.
+ * Takes some thirty passes. Errors: those of vb_eval. */
+int vb_costs_measure(vb_costs *out, vb_context *target, vb_context *draft, vb_error *err);
+/* VB_ERR_ARGUMENT where a figure makes no sense: names it. */
+int vb_costs_check(const vb_costs *c, vb_error *err);
+/* XXH3-64 of the figures that lengths depend on, the same on every machine: what a request's fingerprint
+ * names. */
+uint64_t vb_costs_hash(const vb_costs *c);
+
+/* vb_spec_params.gamma: each step's length is chosen, 0 to 15 (docs/speculation.md, "How many tokens"): from
+ * vb_spec_params.costs, what came of this generation's drafts so far, and how sure the draft model is. Under
+ * VB_ACCEPT_REJECTION and VB_ACCEPT_BLOCK a function of these alone, so that a seed's text can be had again;
+ * under the others, which promise the text anyway, sequences that share a pass count too. */
+#define VB_GAMMA_AUTO (-1)
+
 typedef struct vb_spec_params {
     vb_accept accept;
     vb_draft draft;
     vb_context *draft_context; /* for VB_DRAFT_MODEL; belongs to the vb_spec while it lives */
-    int gamma;                 /* tokens drafted per step, 1..32. Default 5 */
-    int32_t draft_vocab;       /* ids below this are drafted (vb_vocab_compatible); 0: all of the target's */
-    int ngram_max, ngram_min;  /* lengths of the suffix looked up. Default 4, 1 */
+    int gamma;                 /* tokens drafted per step, 1..32, or VB_GAMMA_AUTO. Default 5 */
+    const vb_costs *costs;     /* for VB_GAMMA_AUTO. Copied. NULL (default): vb_costs_typical */
+    /* Lengths to be used again (vb_step.n_drafted of each step of an earlier run): step i drafts at most
+     * lengths[i] tokens, whatever gamma would say; those beyond n_lengths are gamma's. Copied. */
+    const int32_t *lengths;
+    size_t n_lengths;
+    int32_t draft_vocab;      /* ids below this are drafted (vb_vocab_compatible); 0: all of the target's */
+    int ngram_max, ngram_min; /* lengths of the suffix looked up. Default 4, 1 */
     /* Copies of what followed an earlier occurrence of the path's last tokens: the shortest match that
      * proposes. VB_DRAFT_SUFFIX: 0 means 2. VB_DRAFT_MODEL: the model drafts where the match is shorter; 0
      * (default): it always does. */
@@ -1027,6 +1067,7 @@ typedef struct vb_stats {
     uint64_t steps, target_calls, emitted;
     uint64_t drafted, tested, accepted;      /* acceptance = accepted/drafted, alpha = accepted/tested */
     uint64_t tested_at[32], accepted_at[32]; /* per position in the draft */
+    uint64_t by_length[33];                  /* steps that drafted so many tokens */
     double prompt_s, draft_s, verify_s, sample_s;
     uint64_t prompt_tokens;
 } vb_stats;

@@ -3,6 +3,7 @@
 #ifndef VB_SPEC_H
 #define VB_SPEC_H
 
+#include "sampling/cost.h"
 #include "sampling/speculate.h"
 
 /* The path is prompt and output so far; its last token is always pending: known, but not yet in the target's
@@ -45,6 +46,9 @@ struct vb_spec {
     int32_t *draft; /* (gamma) */
     bool *ends;     /* (gamma) is it a stop token? */
     int32_t *kept;  /* (gamma) which the rule keeps */
+
+    vb_pace *pace;    /* chooses lengths; NULL: they are gamma */
+    int32_t *lengths; /* (p.n_lengths) */
 
     size_t start; /* of what is generated: the end of the text given last */
 

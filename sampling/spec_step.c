@@ -5,6 +5,8 @@
  * depends on its own logits and its own coins alone, and one that fails is rolled back alone. */
 #include "sampling/spec.h"
 
+#include "ref/mathf.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -60,23 +62,82 @@ static int propose_forced(vb_spec *s, vb_error *err) {
     return VB_OK;
 }
 
+/* ---------------------------------------------------------------------- lengths that are chosen */
+
+/* The most tokens that the step may draft. */
+static size_t most_drafts(const vb_spec *s, size_t max_emit) {
+    const size_t room = (size_t)s->p.target.n_ctx - s->n; /* besides the pending token */
+    size_t max = (size_t)s->p.gamma;
+    if (s->stats.steps < s->p.n_lengths && (size_t)s->lengths[s->stats.steps] < max)
+        max = (size_t)s->lengths[s->stats.steps];
+    if (max > max_emit - 1) max = max_emit - 1;
+    return max < room ? max : room;
+}
+
+/* Whether this step's length is chosen as it goes, and not one that is repeated. */
+static bool chooses(const vb_spec *s) {
+    return s->pace && s->stats.steps >= s->p.n_lengths;
+}
+
+/* How sure the drafter is of draft i, whose law was made of these logits: the weight of its likeliest id. A
+ * law of one id says that of every draft (temperature 0), so there the logits are asked. */
+static double confidence(const vb_spec *s, int i, const float *logits, int32_t n_vocab) {
+    const vb_dist *q = &s->q_dist[i];
+    if (q->n == 1 && logits)
+        return vb_exp(
+            vb_logprob_by(s->p.kernels ? s->p.kernels : &vb_kernels_ref, logits, n_vocab, q->id[0]));
+    uint64_t most = 0;
+    for (int32_t j = 0; j < q->n; j++)
+        if (q->w[j] > most) most = q->w[j];
+    return q->total ? (double)most / (double)q->total : 0;
+}
+
+/* The drafts from `from` on have come: text that must follow, copies, or (with logits) one of the model's and
+ * text that must follow it. */
+static void note(vb_spec *s, int from, const vb_lm *lm, const float *logits) {
+    for (int i = from; i < s->proposal.n; i++) {
+        const bool drawn = i == from && logits && !s->drafted[i].forced;
+        vb_pace_note(s->pace, &s->drafted[i], drawn ? VB_BY_MODEL : VB_BY_LOOKUP,
+                     drawn ? confidence(s, i, logits, lm->n_vocab) : 1);
+    }
+}
+
+/* Text that must follow stands there and the drafter has begun: copies are cut to their plan, which is a
+ * function of the path and of the past as they are; where there are none, the model has its own plan. */
+static void limit(vb_spec *s, int n_forced) {
+    vb_proposal *o = &s->proposal;
+    const int copies = n_forced + s->pace->planned[VB_BY_LOOKUP],
+              drafts = n_forced + s->pace->planned[VB_BY_MODEL];
+    if (o->n > copies) o->n = copies;
+    note(s, 0, NULL, NULL);
+    const int max = o->n > n_forced ? o->n : drafts;
+    if (max < o->max) o->max = max;
+}
+
+/* ---------------------------------------------------------------------- proposing */
+
 /* Begins to draft behind the path. */
 static int propose(vb_spec *s, size_t max_emit, vb_error *err) {
     int rc;
+    vb_proposal *o = &s->proposal;
     s->n_drafted = 0;
     s->chain = true;
-    s->proposal = (vb_proposal){
-        .space = s->space + s->p.gamma + 1, .q = s->q_dist, .drafted = s->drafted, .max = s->p.gamma};
+    *o = (vb_proposal){.space = s->space + s->p.gamma + 1, .q = s->q_dist, .drafted = s->drafted};
     memset(s->p_dist, 0, ((size_t)s->p.gamma + 1) * sizeof *s->p_dist);
     if (!s->p.drafter) return VB_OK;
-    size_t max = (size_t)s->p.gamma;
-    if (max > max_emit - 1) max = max_emit - 1;
-    const size_t room = (size_t)s->p.target.n_ctx - s->n; /* besides the pending token */
-    if (max > room) max = room;
-    s->proposal.max = (int)max;
-    if (max == 0) return VB_OK;
+    o->max = (int)most_drafts(s, max_emit);
+    if (o->max == 0) return VB_OK;
     if ((rc = propose_forced(s, err))) return rc;
-    return s->drafter.draft(s->drafter.self, s->path, s->n, &s->proposal, err);
+    const int n_forced = o->n, max = o->max;
+    if (chooses(s)) {
+        vb_pace_plan(s->pace, s->n, max, s->drafter.wants != NULL);
+        const int *planned = s->pace->planned;
+        const int most = planned[0] > planned[1] ? planned[0] : planned[1];
+        o->max = n_forced + most < max ? n_forced + most : max;
+    }
+    if (o->max > o->n && (rc = s->drafter.draft(s->drafter.self, s->path, s->n, o, err))) return rc;
+    if (chooses(s)) limit(s, n_forced);
+    return VB_OK;
 }
 
 /* Takes the proposal as the drafter has left it. Nothing is looked at that follows a stop token: that is a
@@ -157,6 +218,7 @@ static void count(vb_spec *s, const vb_step *step) {
         t->tested_at[place] += s->drafted[i].tested;
         t->accepted_at[place] += s->drafted[i].accepted;
     }
+    t->by_length[step->n_drafted]++;
     t->draft_s += step->draft_s;
     t->verify_s += step->verify_s;
     t->sample_s += step->sample_s;
@@ -215,6 +277,7 @@ static int settle(vb_spec *s, vb_step *step, vb_error *err) {
     lay_branch(s, v.n_accepted ? s->kept[v.n_accepted - 1] : -1);
     if (s->p.drafter) s->drafter.settle(s->drafter.self, s->n + (size_t)v.n_accepted);
     if (v.final >= 0) s->path[end - 1] = v.final;
+    if (s->pace && s->chain) vb_pace_learn(s->pace, s->drafted, s->n_drafted, n_emitted);
     *step = (vb_step){.position = (int32_t)s->n,
                       .n_drafted = s->n_drafted,
                       .n_tested = n_tested,
@@ -277,23 +340,42 @@ static int check_item(const batch *b, size_t k) {
     return ALIVE;
 }
 
+/* How many tokens of text item k has to evaluate before it can make a step. */
+static size_t waiting_text(const vb_step_item *item) {
+    const vb_spec *s = item->spec;
+    const size_t have = vb_lm_length(&s->p.target);
+    size_t n = have + 1 < s->n ? s->n - 1 - have : 0;
+    if (item->max_text && n > item->max_text) n = item->max_text;
+    return n < VB_LM_PIECE ? n : VB_LM_PIECE;
+}
+
+/* Under `coupled` and `greedy` a length may look at who shares the pass: their rows, as far as they are known
+ * (text that is read, and as many drafts as in the step before). */
+static void tell_company(const batch *b, size_t k) {
+    vb_spec *s = b->items[k].spec;
+    int others = 0, rows = 0;
+    if (!s->pace || s->p.reads_past_alone) return;
+    for (size_t j = 0; j < b->n; j++) {
+        if (j == k || b->items[j].code != ALIVE) continue;
+        others += b->n_text[j] == 0;
+        rows += b->n_text[j] ? (int)b->n_text[j] : 1 + b->items[j].spec->n_drafted;
+    }
+    vb_pace_company(s->pace, others, rows);
+}
+
 /* Text that waits comes before a step. */
 static void begin(batch *b) {
     for (size_t k = 0; k < b->n; k++) {
         vb_step_item *item = &b->items[k];
-        b->n_text[k] = 0;
         item->code = check_item(b, k);
-        if (item->code != ALIVE) continue;
-        vb_spec *s = item->spec;
-        const size_t have = vb_lm_length(&s->p.target);
-        if (have + 1 < s->n) {
-            size_t n = s->n - 1 - have;
-            if (item->max_text && n > item->max_text) n = item->max_text;
-            b->n_text[k] = n < VB_LM_PIECE ? n : VB_LM_PIECE;
-        } else {
-            int rc = propose(s, item->max_emit, item->err);
-            if (rc) fail(item, rc);
-        }
+        b->n_text[k] = item->code == ALIVE ? waiting_text(item) : 0;
+    }
+    for (size_t k = 0; k < b->n; k++) {
+        vb_step_item *item = &b->items[k];
+        if (item->code != ALIVE || b->n_text[k]) continue;
+        tell_company(b, k);
+        const int rc = propose(item->spec, item->max_emit, item->err);
+        if (rc) fail(item, rc);
     }
 }
 
@@ -307,10 +389,16 @@ static void resume_task(void *arg, int index, int worker) {
     batch *b = arg;
     vb_step_item *item = &b->items[b->owner[index]];
     vb_spec *s = item->spec;
+    const int n = s->proposal.n;
     int rc = b->calls[index].code;
     (void)worker;
     if (!rc) rc = s->drafter.resume(s->drafter.self, item->err);
     if (!rc) rc = propose_forced(s, item->err);
+    if (!rc && chooses(s)) {
+        const vb_lm *lm = b->lm[index];
+        note(s, n, lm, vb_lm_logits(lm, b->calls[index].n - 1));
+        if (!vb_pace_more(s->pace, s->proposal.max)) s->proposal.max = s->proposal.n;
+    }
     if (rc) fail(item, rc);
 }
 

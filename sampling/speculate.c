@@ -43,8 +43,14 @@ static int check_params(const vb_context *target, const vb_sampling *s, const vb
                        s->temperature);
     if ((int)p->draft < VB_DRAFT_NONE || p->draft > VB_DRAFT_SUFFIX)
         return vb_fail(err, VB_ERR_ARGUMENT, "draft %d: no such drafter", (int)p->draft);
-    if (p->draft != VB_DRAFT_NONE && (p->gamma < 1 || p->gamma > VB_MAX_GAMMA))
-        return vb_fail(err, VB_ERR_ARGUMENT, "gamma %d: must be from 1 to %d", p->gamma, VB_MAX_GAMMA);
+    if (p->draft != VB_DRAFT_NONE && p->gamma != VB_GAMMA_AUTO && (p->gamma < 1 || p->gamma > VB_MAX_GAMMA))
+        return vb_fail(err, VB_ERR_ARGUMENT, "gamma %d: must be from 1 to %d, or VB_GAMMA_AUTO", p->gamma,
+                       VB_MAX_GAMMA);
+    if (p->costs && (rc = vb_costs_check(p->costs, err))) return rc;
+    for (size_t i = 0; i < p->n_lengths; i++)
+        if (p->lengths[i] < 0 || p->lengths[i] > VB_MAX_GAMMA)
+            return vb_fail(err, VB_ERR_ARGUMENT, "lengths[%zu] is %d: must be from 0 to %d", i,
+                           (int)p->lengths[i], VB_MAX_GAMMA);
     if (p->draft_vocab < 0 || p->draft_vocab > n_vocab)
         return vb_fail(err, VB_ERR_ARGUMENT, "draft_vocab %d: must be from 0 (all) to %d",
                        (int)p->draft_vocab, n_vocab);
@@ -117,6 +123,9 @@ static int allocate(vb_spec *s, vb_error *err) {
         (rc = vb_alloc((void **)&s->ends, gamma, sizeof *s->ends, "drafts", err)) ||
         (rc = vb_alloc((void **)&s->kept, gamma, sizeof *s->kept, "drafts", err)))
         return rc;
+    if ((rc = vb_alloc((void **)&s->lengths, s->p.n_lengths, sizeof *s->lengths, "lengths", err)) ||
+        (s->p.costs && (rc = vb_alloc((void **)&s->pace, 1, sizeof *s->pace, "lengths", err))))
+        return rc;
     if (s->p.law.mask_hash && (rc = vb_alloc((void **)&s->mask, gamma + 1, sizeof *s->mask, "a mask", err)))
         return rc;
     if (s->p.drafter && s->drafter.see) {
@@ -134,6 +143,9 @@ static int allocate(vb_spec *s, vb_error *err) {
 /* What is generated from here on is the mask's. */
 static void begin_output(vb_spec *s, size_t start) {
     s->start = start;
+    /* The past of a generation begins with its text: a conversation that is gone on with from a file is
+     * answered as it would have been. */
+    if (s->pace && s->p.reads_past_alone) vb_pace_start(s->pace, &s->pace->costs);
     if (s->p.law.begin) s->p.law.begin(s->p.law.self, start);
 }
 
@@ -145,9 +157,12 @@ static int assemble(vb_spec *s, const vb_spec_parts *parts, vb_error *err) {
         s->p.drafter = &s->drafter;
     } else {
         s->p.gamma = 0;
+        s->p.costs = NULL;
     }
     int rc = allocate(s, err);
     if (rc) return rc;
+    if (parts->n_lengths) memcpy(s->lengths, parts->lengths, parts->n_lengths * sizeof *s->lengths);
+    if (s->pace) vb_pace_start(s->pace, parts->costs);
     if (parts->n_history) memcpy(s->path, parts->history, parts->n_history * sizeof *s->path);
     s->n = parts->n_history;
     begin_output(s, s->n);
@@ -235,12 +250,22 @@ static int copy_params(vb_spec *s, const vb_sampling *sampling, const vb_spec_pa
     s->params = *p;
     s->params.stop = s->stop;
     s->params.history = NULL;
+    s->params.lengths = NULL;
+    s->params.costs = NULL;
     s->sampling = *sampling;
     s->sampling.bias = s->bias;
     s->seed = sampling->seed;
     s->coins = vb_coins_philox(&s->seed);
     s->opened = true;
     return VB_OK;
+}
+
+/* What a step drafts at most: of lengths that are chosen or repeated the longest. */
+static int longest(const vb_spec_params *p) {
+    int most = p->gamma == VB_GAMMA_AUTO ? VB_AUTO_MAX : p->gamma;
+    for (size_t i = 0; i < p->n_lengths; i++)
+        if (p->lengths[i] > most) most = p->lengths[i];
+    return most;
 }
 
 int vb_spec_open(vb_spec **out, vb_context *target, const vb_sampling *sampling, const vb_spec_params *p,
@@ -260,13 +285,23 @@ int vb_spec_open(vb_spec **out, vb_context *target, const vb_sampling *sampling,
         (p->mask && (rc = vb_law_set_mask(s->law, p->mask, err))))
         goto cleanup;
 
+    vb_costs costs;
+    if (p->costs)
+        costs = *p->costs;
+    else
+        vb_costs_typical(&costs);
     vb_spec_parts parts = {.target = lm,
                            .law = vb_law_as_source(s->law),
                            .coins = &s->coins,
                            .rule = p->accept == VB_ACCEPT_REJECTION ? vb_rule_rejection
                                    : p->accept == VB_ACCEPT_BLOCK   ? vb_rule_block
                                                                     : vb_rule_coupled,
-                           .gamma = p->gamma,
+                           .gamma = longest(p),
+                           .costs = p->gamma == VB_GAMMA_AUTO ? &costs : NULL,
+                           .reads_past_alone =
+                               p->accept == VB_ACCEPT_REJECTION || p->accept == VB_ACCEPT_BLOCK,
+                           .lengths = p->lengths,
+                           .n_lengths = p->n_lengths,
                            .one = vb_one_hot(choice_of(p->accept)),
                            .stop = s->stop,
                            .n_stop = p->n_stop,
@@ -307,6 +342,8 @@ void vb_spec_close(vb_spec *s) {
     free(s->ends);
     free(s->kept);
     free(s->hidden);
+    free(s->pace);
+    free(s->lengths);
     vb_law_close(s->law);
     free(s->stop);
     free(s->bias);
@@ -393,4 +430,10 @@ const vb_spec_params *vb_spec_parameters(const vb_spec *s) {
 }
 int32_t vb_spec_vocab(const vb_spec *s) {
     return s->p.target.n_vocab;
+}
+int vb_spec_longest(const vb_spec *s) {
+    return s->p.gamma;
+}
+const vb_costs *vb_spec_costs(const vb_spec *s) {
+    return s->pace ? &s->pace->costs : NULL;
 }

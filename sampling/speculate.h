@@ -14,6 +14,10 @@ typedef struct vb_spec_parts {
     const vb_coins *coins;
     vb_rule rule;
     int gamma;
+    const vb_costs *costs;  /* lengths are chosen, at most gamma; NULL: gamma. Copied */
+    bool reads_past_alone;  /* and by this generation's past alone (rejection, block), not by the company */
+    const int32_t *lengths; /* that go before (vb_spec_params). Copied */
+    size_t n_lengths;
     uint64_t one; /* of a one-hot q: text that must follow (vb_one_hot); 0: it is not proposed */
     const int32_t *stop;
     size_t n_stop;
@@ -30,5 +34,9 @@ int vb_spec_assemble(vb_spec **out, const vb_spec_parts *parts, vb_error *err);
 const vb_sampling *vb_spec_sampling(const vb_spec *s);
 const vb_spec_params *vb_spec_parameters(const vb_spec *s);
 int32_t vb_spec_vocab(const vb_spec *s);
+/* Most tokens that a step may draft. */
+int vb_spec_longest(const vb_spec *s);
+/* By which lengths are chosen; NULL: they are not. */
+const vb_costs *vb_spec_costs(const vb_spec *s);
 
 #endif

@@ -173,12 +173,17 @@ static json_t *header(vb_trace *t) {
     const vb_sampling *s = vb_spec_sampling(t->spec);
     const vb_spec_params *p = vb_spec_parameters(t->spec);
     json_t *o = json_object();
+    char costs[24];
     put(t, o, "trace", json_string("verbatim"));
     put(t, o, "version", json_integer(TRACE_VERSION));
     put(t, o, "library", json_string(VB_VERSION));
     put(t, o, "accept", json_string(vb_accept_name(p->accept)));
     put(t, o, "draft", json_string(draft_name(p->draft)));
-    put(t, o, "gamma", json_integer(p->draft == VB_DRAFT_NONE ? 0 : p->gamma));
+    put(t, o, "gamma", json_integer(vb_spec_longest(t->spec)));
+    if (vb_spec_costs(t->spec)) { /* lengths are chosen, up to that */
+        snprintf(costs, sizeof costs, "%016llx", (unsigned long long)vb_costs_hash(vb_spec_costs(t->spec)));
+        put(t, o, "gamma_auto", json_string(costs));
+    }
     put(t, o, "seed", u128_value(s->seed));
     put(t, o, "n_vocab", json_integer(vb_spec_vocab(t->spec)));
     put(t, o, "draft_vocab", json_integer(p->draft_vocab));

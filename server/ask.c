@@ -10,7 +10,12 @@
 #include <string.h>
 #include <sys/random.h>
 
-const vbs_preset VBS_PRESETS[] = {{"fast", 3}, {"balanced", 5}, {"max", 7}, {"off", 0}, {NULL, 0}};
+const vbs_preset VBS_PRESETS[] = {{"fast", 3}, {"balanced", 5}, {"max", 7}, {"auto", VB_GAMMA_AUTO},
+                                  {"off", 0},  {NULL, 0}};
+
+json_t *vbs_gamma_json(int gamma) {
+    return gamma == VB_GAMMA_AUTO ? json_string("auto") : json_integer(gamma);
+}
 
 const vbs_preset *vbs_find_preset(const char *name, size_t len) {
     for (const vbs_preset *s = VBS_PRESETS; s->name; s++)
@@ -164,11 +169,6 @@ static int read_model(vbs_ask *a, const vbs_terms *t, vbs_problem *p) {
     if (!v) return 0;
     if (!json_is_string(v)) return VBS_BAD(p, "model", "model: expected a string");
     const char *wanted = json_string_value(v);
-    const size_t n = strlen(t->name);
-    if (!strncmp(wanted, t->name, n) && !strcmp(wanted + n, ":auto"))
-        return VBS_BAD(p, "model",
-                       "the preset auto is not there yet: drafting does not adapt by itself; "
-                       "use fast, balanced, max or off");
     const vbs_preset *preset;
     if (!vbs_find_model(t, wanted, &preset)) return no_model(wanted, t, p);
     if (preset) a->gamma = preset->gamma;
@@ -291,7 +291,13 @@ static int read_rule(vbs_ask *a, const vbs_terms *t, vbs_problem *p) {
     }
     int64_t gamma = a->gamma;
     if (read_draft(a, t, p)) return -1;
-    if (vbs_get_int(a->root, "gamma", 0, 32, &gamma, NULL, p)) return -1;
+    const char *word = json_string_value(vbs_get(a->root, "gamma"));
+    if (word && strcmp(word, "auto") != 0)
+        return VBS_BAD(p, "gamma", "gamma: expected a whole number from 0 to 32, or \"auto\"");
+    if (word)
+        gamma = VB_GAMMA_AUTO;
+    else if (vbs_get_int(a->root, "gamma", 0, 32, &gamma, NULL, p))
+        return -1;
     if (gamma && !t->has_draft)
         return VBS_BAD(p, "gamma",
                        "gamma: nobody drafts here: the server was started without -md, --draft ngram and "

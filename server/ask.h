@@ -37,7 +37,8 @@ typedef struct vbs_preset {
     const char *name;
     int gamma;
 } vbs_preset;
-extern const vbs_preset VBS_PRESETS[]; /* fast, balanced, max, off; ends with name == NULL */
+extern const vbs_preset VBS_PRESETS[]; /* fast, balanced, max, auto, off; ends with name == NULL */
+json_t *vbs_gamma_json(int gamma);     /* a number or "auto" */
 const vbs_preset *vbs_find_preset(const char *name, size_t len);
 
 /* What a request is read against: the server's settings. */

@@ -131,6 +131,18 @@ static bool is_closing(void *engine) {
     return atomic_load(&((vbs_engine *)engine)->closing);
 }
 
+/* Measured while nobody else computes. A context too short for that gets typical ones. */
+static int find_costs(vbs_engine *e, const vbs_engine_params *p, vb_error *err) {
+    int rc = VB_OK;
+    vb_costs_typical(&e->costs);
+    if (!e->draft.model && e->alone == VB_DRAFT_NONE) return VB_OK;
+    if (p->costs && (rc = vb_costs_check(p->costs, err)) == VB_OK)
+        e->costs = *p->costs;
+    else if (!p->costs)
+        rc = vb_costs_measure(&e->costs, e->slots[0].target, e->slots[0].draft, err);
+    return rc == VB_ERR_FULL ? VB_OK : rc;
+}
+
 static int open_slots(vbs_engine *e, const vbs_engine_params *p, vb_error *err) {
     vb_context_params cp;
     context_params(p, &cp);
@@ -144,7 +156,7 @@ static int open_slots(vbs_engine *e, const vbs_engine_params *p, vb_error *err) 
     e->n_ctx = vb_context_size(e->slots[0].target);
     e->kernels = e->slots[0].target->kernels;
     for (int i = 0; i < e->n_slots; i++) e->m.context_bytes += vbs_slot_bytes(&e->slots[i]);
-    return VB_OK;
+    return find_costs(e, p, err);
 }
 
 static int load(vbs_engine *e, const vbs_engine_params *given, vb_error *err) {
@@ -222,6 +234,9 @@ const vb_model *vbs_target(const vbs_engine *e) {
 }
 const vb_model *vbs_draft(const vbs_engine *e) {
     return e->draft.model;
+}
+const vb_costs *vbs_costs(const vbs_engine *e) {
+    return e->draft.model || e->alone != VB_DRAFT_NONE ? &e->costs : NULL;
 }
 const char *vbs_kernels(const vbs_engine *e) {
     return vb_context_kernels(e->slots[0].target);

@@ -34,8 +34,9 @@ typedef struct vbs_engine_params {
     int n_threads;       /* as there */
     const char *kernels; /* as there */
     vb_activations activations;
-    vb_type kv_type;    /* VB_F16 as in vb_context_defaults, or VB_F32 (which is 0) */
-    const char *repack; /* "auto" (NULL), "on", "off" */
+    vb_type kv_type;       /* VB_F16 as in vb_context_defaults, or VB_F32 (which is 0) */
+    const char *repack;    /* "auto" (NULL), "on", "off" */
+    const vb_costs *costs; /* what passes cost, where somebody drafts. Copied. NULL: measured */
     /* Loading: what is being done, and how much of it (0..1). May be NULL. */
     void (*progress)(void *user, const char *what, double fraction);
     /* Something that the operator should know and that stops nothing, in one line. May be NULL. */
@@ -49,7 +50,7 @@ typedef struct vbs_request {
     size_t n_prompt;
     vb_sampling sampling; /* its seed is the request's own key */
     vb_accept accept;
-    int gamma;         /* 0: the target alone */
+    int gamma;         /* 0: the target alone; VB_GAMMA_AUTO */
     size_t max_tokens; /* output tokens; 0: as many as the context holds */
     int n_top;         /* alternatives wanted with each token, 0..VBS_MAX_TOP */
     bool want_logprobs;
@@ -126,6 +127,8 @@ typedef struct vbs_metrics {
     uint64_t prompt_tokens, cached_tokens, output_tokens, steps, drafted, tested, accepted;
     uint64_t tested_at[32], accepted_at[32];
     double draft_s, verify_s, sample_s, prompt_s, busy_s;
+    double first_s;   /* from acceptance to the first token, of all that had one together */
+    uint64_t first_n; /* so many */
     int running, waiting, slots, queue;
     uint64_t weight_bytes, context_bytes;
 } vbs_metrics;
@@ -142,6 +145,8 @@ const vb_gguf *vbs_target_file(const vbs_engine *e);
 const vb_model *vbs_target(const vbs_engine *e);
 const vb_model *vbs_draft(const vbs_engine *e); /* NULL: none */
 int vbs_context_size(const vbs_engine *e);      /* positions of a slot */
+/* What passes cost here: what gamma auto goes by. NULL: nobody drafts. */
+const vb_costs *vbs_costs(const vbs_engine *e);
 /* The kernels and threads that compute. */
 const char *vbs_kernels(const vbs_engine *e);
 int vbs_threads(const vbs_engine *e);

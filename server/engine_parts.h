@@ -68,6 +68,7 @@ struct vbs_engine {
     vb_draft alone;    /* who drafts where no model does */
     int suffix_min;    /* matches that are copied in front of the model, or alone */
     vb_corpus *corpus; /* NULL: none */
+    vb_costs costs;    /* where somebody drafts */
     int n_slots, n_queue, n_ctx;
     const vb_kernels *kernels; /* of all contexts */
     size_t batch;              /* rows of one pass */

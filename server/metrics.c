@@ -72,6 +72,9 @@ static void engine_part(vb_buf *p, const vbs_metrics *m) {
     counter(p, "draft_tested_tokens_total", "Draft tokens compared with the target.", m->tested);
     counter(p, "draft_accepted_tokens_total", "Draft tokens accepted.", m->accepted);
     by_position(p, m);
+    head(p, "time_to_first_token_seconds", "summary", "From acceptance to the first token.");
+    vb_buf_addf(p, "verbatim_time_to_first_token_seconds_sum %.17g\n", m->first_s);
+    vb_buf_addf(p, "verbatim_time_to_first_token_seconds_count %llu\n", (unsigned long long)m->first_n);
     head(p, "seconds_total", "counter", "Computing time by what it was spent on.");
     vb_buf_addf(p, "verbatim_seconds_total{part=\"draft\"} %.17g\n", m->draft_s);
     vb_buf_addf(p, "verbatim_seconds_total{part=\"verify\"} %.17g\n", m->verify_s);

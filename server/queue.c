@@ -36,9 +36,9 @@ static int check_request(const vbs_engine *e, const vbs_request *r, vb_error *er
     if (r->accept == VB_ACCEPT_GREEDY && r->sampling.temperature > 0)
         return vb_fail(err, VB_ERR_ARGUMENT, "accept greedy needs temperature 0, not %g: use coupled",
                        r->sampling.temperature);
-    if (r->gamma < 0 || r->gamma > VBS_MAX_GAMMA)
-        return vb_fail(err, VB_ERR_ARGUMENT, "gamma is %d, must be 0 (no draft) to %d", r->gamma,
-                       VBS_MAX_GAMMA);
+    if (r->gamma != VB_GAMMA_AUTO && (r->gamma < 0 || r->gamma > VBS_MAX_GAMMA))
+        return vb_fail(err, VB_ERR_ARGUMENT, "gamma is %d, must be 0 (no draft) to %d or VB_GAMMA_AUTO",
+                       r->gamma, VBS_MAX_GAMMA);
     if (r->n_top < 0 || r->n_top > VBS_MAX_TOP)
         return vb_fail(err, VB_ERR_ARGUMENT, "n_top is %d, must be 0 to %d", r->n_top, VBS_MAX_TOP);
     return VB_OK;

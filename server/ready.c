@@ -9,18 +9,6 @@
 
 #include <xxhash.h>
 
-static void hash_model(XXH3_state_t *h, const vb_gguf *g) {
-    enum { SAMPLE = 4096 };
-    for (size_t i = 0; i < vb_gguf_tensor_count(g); i++) {
-        const vb_tensor *t = vb_gguf_tensor(g, i);
-        int32_t type = (int32_t)t->type;
-        XXH3_64bits_update(h, t->name, strlen(t->name));
-        XXH3_64bits_update(h, &type, sizeof type);
-        XXH3_64bits_update(h, t->dims, sizeof t->dims);
-        XXH3_64bits_update(h, t->data, t->bytes < SAMPLE ? (size_t)t->bytes : (size_t)SAMPLE);
-    }
-}
-
 /* Of what decides the text besides the request: version, target (the head of each of its tensors), the
  * pre-tokenizer and the RoPE if they are not the file's own, precisions. Not of drafts, threads or kernels,
  * which change nothing. */
@@ -29,7 +17,8 @@ static int make_fingerprint(vbs_server *s, const vbs_engine *e, vb_error *err) {
     if (!h) return vb_fail(err, VB_ERR_MEMORY, "out of memory for a fingerprint");
     XXH3_64bits_reset(h);
     XXH3_64bits_update(h, VB_VERSION, sizeof VB_VERSION);
-    hash_model(h, vbs_target_file(e));
+    const uint64_t model = vb_gguf_hash(vbs_target_file(e));
+    XXH3_64bits_update(h, &model, sizeof model);
     if (vb_tokenizer_pre_overridden(vbs_tokenizer(e))) {
         const char *pre = vb_tokenizer_pre(vbs_tokenizer(e));
         XXH3_64bits_update(h, pre, strlen(pre) + 1);

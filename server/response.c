@@ -45,6 +45,7 @@ static void add_up(const vbs_answer *a, vbs_totals *o) {
             o->t.tested_at[k] += r->stats.tested_at[k];
             o->t.accepted_at[k] += r->stats.accepted_at[k];
         }
+        for (int k = 0; k <= 32; k++) o->t.by_length[k] += r->stats.by_length[k];
         o->queue_s = fmax(o->queue_s, r->queue_s);
         o->prompt_s += i % a->ask.n == 0 ? r->prompt_s : 0;
         o->decode_s = fmax(o->decode_s, r->decode_s);
@@ -80,12 +81,26 @@ static json_t *stats_json(const vbs_answer *a, const vbs_totals *o) {
     for (int k = 0; k < 32 && o->t.tested_at[k]; k++)
         json_array_append_new(at, vbs_json_real(ratio(o->t.accepted_at[k], o->t.tested_at[k])));
     return json_pack(
-        "{ss si sI sI sI sI sI sI so so so}", "accept", vb_accept_name(a->ask.accept), "gamma", a->ask.gamma,
-        "total_draft_tokens", (json_int_t)o->t.drafted, "accepted_draft_tokens", (json_int_t)o->t.accepted,
-        "rejected_draft_tokens", (json_int_t)(o->t.drafted - o->t.accepted), "tested_draft_tokens",
-        (json_int_t)o->t.tested, "steps", (json_int_t)o->t.steps, "target_calls",
+        "{ss so sI sI sI sI sI sI so so so}", "accept", vb_accept_name(a->ask.accept), "gamma",
+        vbs_gamma_json(a->ask.gamma), "total_draft_tokens", (json_int_t)o->t.drafted, "accepted_draft_tokens",
+        (json_int_t)o->t.accepted, "rejected_draft_tokens", (json_int_t)(o->t.drafted - o->t.accepted),
+        "tested_draft_tokens", (json_int_t)o->t.tested, "steps", (json_int_t)o->t.steps, "target_calls",
         (json_int_t)o->t.target_calls, "acceptance", vbs_json_real(ratio(o->t.accepted, o->t.drafted)),
         "alpha", vbs_json_real(ratio(o->t.accepted, o->t.tested)), "acceptance_by_position", at);
+}
+
+/* gamma auto: how many steps drafted 0, 1, 2, ... tokens, and by which costs. */
+static void add_lengths(const vbs_answer *a, const vbs_totals *o, json_t *stats) {
+    json_t *steps = json_array();
+    const vb_costs *costs = vbs_costs(a->s->engine);
+    char hash[24];
+    int last = 32;
+    while (last > 0 && o->t.by_length[last] == 0) last--;
+    for (int k = 0; k <= last; k++) json_array_append_new(steps, json_integer((json_int_t)o->t.by_length[k]));
+    json_object_set_new(stats, "steps_by_length", steps);
+    if (!costs) return;
+    snprintf(hash, sizeof hash, "%016llx", (unsigned long long)vb_costs_hash(costs));
+    json_object_set_new(stats, "costs", json_string(hash));
 }
 
 void vbs_report_json(const vbs_answer *a, json_t *into) {
@@ -94,6 +109,7 @@ void vbs_report_json(const vbs_answer *a, json_t *into) {
     json_object_set_new(into, "timings", timings_json(&o));
     json_t *stats = stats_json(a, &o);
     if (stats) vbs_native_stats(a, &o, stats);
+    if (stats && a->ask.gamma == VB_GAMMA_AUTO) add_lengths(a, &o, stats);
     json_object_set_new(into, "stats", stats);
     json_object_set_new(into, "seed", json_integer((json_int_t)a->ask.sampling.seed));
     vbs_date_json(&a->rendered, into);

@@ -23,11 +23,11 @@ static json_t *model_json(const vbs_call *c, const vbs_preset *preset) {
     char id[256];
     snprintf(id, sizeof id, "%.200s%s%s", s->terms.name, preset ? ":" : "", preset ? preset->name : "");
     if (vbs_native_path(c->head.path)) return vbs_native_model(s, id);
-    return json_pack("{ss ss sI ss si si}", "id", id, "object", "model", "created", (json_int_t)s->created,
+    return json_pack("{ss ss sI ss si so}", "id", id, "object", "model", "created", (json_int_t)s->created,
                      "owned_by", "verbatim", "max_model_len", vbs_context_size(s->engine), "draft_tokens",
-                     preset               ? preset->gamma
-                     : s->terms.has_draft ? s->terms.gamma
-                                          : 0);
+                     vbs_gamma_json(preset               ? preset->gamma
+                                    : s->terms.has_draft ? s->terms.gamma
+                                                         : 0));
 }
 
 static int models(vbs_call *c) {
@@ -127,6 +127,23 @@ static json_t *system_prompts(void) {
     return o;
 }
 
+/* What gamma auto goes by: the figures that a request's "costs" is the hash of. */
+static void add_costs(const vbs_server *s, json_t *o) {
+    const vb_costs *c = vbs_costs(s->engine);
+    char hash[24];
+    if (!c) return;
+    json_t *near = json_array(), *far = json_array();
+    for (int t = 0; t < VB_COST_ROWS; t++) {
+        json_array_append_new(near, json_integer(c->target[0][t]));
+        json_array_append_new(far, json_integer(c->target[1][t]));
+    }
+    snprintf(hash, sizeof hash, "%016llx", (unsigned long long)vb_costs_hash(c));
+    json_object_set_new(o, "costs",
+                        json_pack("{ss si so so s[ii] si}", "hash", hash, "far", (int)c->far, "target", near,
+                                  "target_far", far, "draft", (int)c->draft[0], (int)c->draft[1],
+                                  "draft_read", (int)c->draft_read));
+}
+
 static int props(vbs_call *c) {
     const vbs_server *s = c->s;
     const vb_sampling *d = &s->terms.sampling;
@@ -135,14 +152,15 @@ static int props(vbs_call *c) {
     json_t *draft = vbs_draft(s->engine) ? model_info(s->p.draft, vbs_draft(s->engine)) : json_null();
     json_t *presets = json_object();
     for (const vbs_preset *p = VBS_PRESETS; p->name; p++)
-        if (s->terms.has_draft || !p->gamma) json_object_set_new(presets, p->name, json_integer(p->gamma));
+        if (s->terms.has_draft || !p->gamma) json_object_set_new(presets, p->name, vbs_gamma_json(p->gamma));
     json_t *o =
-        json_pack("{ss ss ss so so so so ss si si si sI sI}", "version", VB_VERSION, "model", s->terms.name,
+        json_pack("{ss ss ss so so so so ss si si si sI so}", "version", VB_VERSION, "model", s->terms.name,
                   "system_fingerprint", s->fingerprint, "target", target_info(s), "draft", draft, "drafter",
                   json_string(s->p.draft_name ? s->p.draft_name : "none"), "presets", presets, "accept",
                   vb_accept_name(s->terms.accept), "n_ctx", vbs_context_size(s->engine), "slots", m.slots,
                   "queue", m.queue, "context_bytes", (json_int_t)m.context_bytes, "draft_tokens",
-                  (json_int_t)(s->terms.has_draft ? s->terms.gamma : 0));
+                  vbs_gamma_json(s->terms.has_draft ? s->terms.gamma : 0));
+    add_costs(s, o);
     add_chat(s, o);
     const char *system = s->terms.system_prompt ? s->terms.system_prompt : "";
     json_object_set_new(o, "system_prompt", vbs_json_text(system, strlen(system)));

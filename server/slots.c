@@ -161,11 +161,12 @@ int vbs_slot_take(vbs_engine *e, vbs_slot *slot, vbs_job *job, vb_error *err) {
     p.logprobs = r->want_logprobs || r->n_top > 0;
     p.history = job->prompt;
     p.n_history = cached;
-    if (r->gamma > 0) {
+    if (r->gamma != 0) {
         p.draft = slot->draft ? VB_DRAFT_MODEL : e->alone;
         p.suffix_min = e->suffix_min;
         p.corpus = e->corpus;
         p.gamma = r->gamma;
+        p.costs = &e->costs;
         p.draft_context = slot->draft;
         p.draft_vocab = e->draft_vocab;
     }

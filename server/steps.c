@@ -54,7 +54,11 @@ static void deliver(vbs_engine *e, vbs_slot *slot, vb_step *step) {
         tell_prompt(slot);
         return;
     }
-    if (job->first <= 0) job->first = vb_now();
+    if (job->first <= 0) {
+        job->first = vb_now();
+        e->m.first_s += job->first - job->submitted;
+        e->m.first_n++;
+    }
     job->stop_id = step->emitted[step->n_emitted - 1].id;
     const bool stop = step->emitted[step->n_emitted - 1].stop, go_on = vbs_report(e, slot, step);
     count(e, step);
@@ -79,6 +83,11 @@ static vbs_slot *oldest_from(vbs_engine *e, uint64_t after) {
     return best;
 }
 
+/* Drafts that a step of a request may be expected to have. */
+static size_t drafts_of(const vbs_request *r) {
+    return r->gamma == VB_GAMMA_AUTO ? 7 : (size_t)r->gamma;
+}
+
 /* How much of the prompts is read in this round: what fits into one pass beside the steps. One who comes to
  * the end of its prompt is about to generate, and waits for the pass as those do who generate. */
 static size_t text_budget(const vbs_engine *e, size_t n_reading) {
@@ -86,7 +95,7 @@ static size_t text_budget(const vbs_engine *e, size_t n_reading) {
     bool ends = false;
     for (int i = 0; i < e->n_slots; i++) {
         const vbs_slot *slot = &e->slots[i];
-        if (slot->job && text_left(slot) == 0) rows += 1 + (size_t)slot->job->r.gamma;
+        if (slot->job && text_left(slot) == 0) rows += 1 + drafts_of(&slot->job->r);
     }
     for (size_t i = 0; i < n_reading; i++)
         ends |= e->readers[i].behind < 0 && e->readers[i].left <= TEXT_BESIDE;

@@ -78,6 +78,7 @@ typedef struct table_lm {
     const law_case *c;
     const law_table *t;
     int row_shift;
+    int cold; /* so many tokens at the front it has not seen */
     int32_t tokens[TAPE];
     int n, first; /* tokens held; those from `first` on were in the last call */
     float rows[TAPE][LAW_VOCAB];
@@ -118,7 +119,7 @@ static void table_eval(const vb_lm *const *lm, vb_eval_item *items, size_t n_ite
             uint64_t w[LAW_VOCAB];
             int32_t path[TAPE];
             const size_t n = table_branch(m, item, i, path);
-            law_table_weights(m->t, m->c->n_vocab, path, n, w);
+            law_table_weights(m->t, m->c->n_vocab, path + m->cold, n - (size_t)m->cold, w);
             for (int j = 0; j < m->c->n_vocab; j++) m->rows[i][j] = (float)w[j];
             hidden_row(path, n, m->hidden[i]);
         }
@@ -183,9 +184,11 @@ static vb_lm lm_of(table_lm *m, const law_case *c, const law_table *t, int n_ctx
 typedef struct law_env {
     const law_case *c;
     vb_drafter real;
-    size_t step_n; /* path length at the start of the step */
-    size_t told;   /* positions whose hidden rows were shown */
-    vb_law *law;   /* of a masked case, and the same without the mask */
+    size_t step_n;    /* path length at the start of the step */
+    size_t told;      /* positions whose hidden rows were shown */
+    vb_proposal *out; /* in progress */
+    uint32_t steps;
+    vb_law *law; /* of a masked case, and the same without the mask */
     vb_law *bare;
 } law_env;
 
@@ -468,6 +471,9 @@ static int insert_forced(vb_verify *v, vb_error *err) {
 static int env_begin(void *self, int32_t *path, size_t n, vb_proposal *out, vb_error *err) {
     law_env *env = self;
     env->step_n = n;
+    env->out = out;
+    if (env->c->length_bug == LENGTH_CLOCK)
+        out->max = (int)(mix(env->c->clock, env->steps++) % (uint32_t)out->max) + 1;
     return env->real.draft(env->real.self, path, n, out, err);
 }
 static bool env_wants(void *self, const vb_lm **lm, vb_eval_item *item) {
@@ -476,7 +482,11 @@ static bool env_wants(void *self, const vb_lm **lm, vb_eval_item *item) {
 }
 static int env_resume(void *self, vb_error *err) {
     law_env *env = self;
-    return env->real.resume(env->real.self, err);
+    const int n = env->out->n, rc = env->real.resume(env->real.self, err);
+    if (rc || env->c->length_bug != LENGTH_DROPS || env->out->n == n) return rc;
+    const vb_dist *q = &env->out->q[n];
+    if (2 * vb_dist_weight(q, env->out->drafted[n].id) < q->total) env->out->n = env->out->max = n;
+    return rc;
 }
 
 static int env_draft(void *self, int32_t *path, size_t n, vb_proposal *out, vb_error *err) {
@@ -544,6 +554,7 @@ typedef struct one_run {
     int n, accepted, emitted; /* the latter two of the first step */
     int seen;
     bool stuck; /* a mask let nothing through */
+    int by_length[8];
     int32_t tokens[LAW_TOKENS + VB_MAX_GAMMA + 1];
 } one_run;
 
@@ -582,7 +593,7 @@ static bool run(const law_case *c, const vb_coins *right, one_run *o) {
         .coins = coins,
         .stop = &c->stop,
         .n_stop = c->stop >= 0};
-    const bool whole = c->masked && c->bug != MASK_P_ONLY;
+    const bool whole = c->costs || c->length_bug || (c->masked && c->bug != MASK_P_ONLY);
     const vb_drafter drafter = {.self = &env,
                                 .sync = env_sync,
                                 .draft = whole ? env_begin : env_draft,
@@ -604,9 +615,12 @@ static bool run(const law_case *c, const vb_coins *right, one_run *o) {
                                                                         : c->rule,
                                  .one = vb_one_hot(c->choice),
                                  .gamma = c->gamma,
+                                 .costs = c->costs,
+                                 .reads_past_alone = true,
                                  .stop = &c->stop,
                                  .n_stop = c->stop >= 0};
     const int32_t prompt = 0;
+    draft.cold = c->length_bug == LENGTH_COLD;
     *o = (one_run){.accepted = -1};
     if (c->masked && (vb_law_open(&env.law, &c->sampling, LAW_VOCAB, exp_weights, &err) ||
                       vb_law_open(&env.bare, &c->sampling, LAW_VOCAB, exp_weights, &err) ||
@@ -625,6 +639,7 @@ static bool run(const law_case *c, const vb_coins *right, one_run *o) {
         }
         if (rc) goto fail;
         const int taken = c->after ? c->after(&step) : step.n_emitted;
+        o->by_length[step.n_drafted & 7]++;
         if (o->accepted < 0) o->accepted = step.n_accepted, o->emitted = taken;
         for (int i = 0; i < taken && !stopped; i++) {
             o->tokens[o->n++] = step.emitted[i].id;
@@ -669,6 +684,7 @@ static bool add_path(const law_case *c, explorer *e, law_result *r) {
     mpq_add(r->emitted, r->emitted, x);
     r->paths++;
     r->seen += (uint64_t)o.seen;
+    for (int i = 0; i < 8; i++) r->by_length[i] += (uint64_t)o.by_length[i];
     r->stuck += o.stuck;
     mpq_clears(one, x, NULL);
     return true;

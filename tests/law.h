@@ -48,6 +48,14 @@ typedef enum law_mask_bug {
     MASK_FORCED_INSERTED /* forced text is not verified */
 } law_mask_bug;
 
+/* Planted mistakes in how long a proposal gets. */
+typedef enum law_length_bug {
+    LENGTH_RIGHT,
+    LENGTH_DROPS, /* a token that was drawn is left out where its drafter was not sure of it */
+    LENGTH_CLOCK, /* what a clock says (law_case.clock) */
+    LENGTH_COLD   /* the drafter has not read what stood in the target's cache already */
+} law_length_bug;
+
 typedef struct law_case {
     const char *name;
     int n_vocab, gamma;
@@ -69,6 +77,9 @@ typedef struct law_case {
      * language of law_mask.c over its eight ids. Id 0 ends the text. */
     bool masked;
     law_mask_bug bug;
+    const vb_costs *costs; /* lengths are chosen, up to gamma (cost.h); NULL: they are gamma */
+    law_length_bug length_bug;
+    uint32_t clock;
     vb_sampling sampling;
     /* What planted bugs change; NULL: the real thing. */
     const vb_wrong *wrong;       /* goes before rule and choice */
@@ -85,6 +96,7 @@ typedef struct law_result {
     uint64_t paths, reused; /* coins met again with the same key; noise of a position is meant to be */
     uint64_t seen;          /* hidden rows that the drafter checked */
     uint64_t stuck;         /* paths that end because a mask lets nothing through */
+    uint64_t by_length[8];  /* steps of all paths that drafted so many tokens */
 } law_result;
 
 /* law_mask.c: a language of a few texts and a vocabulary whose ids overlap and cut characters. */

@@ -34,7 +34,10 @@ vbs_engine *open_engine(drafting who, int slots, int queue) {
 vbs_engine *open_engine_of(const char *target, const char *draft, drafting who, int slots, int queue) {
     vbs_engine *e = NULL;
     vb_error err = {0};
+    vb_costs costs; /* not measured, so that a second engine has the same */
+    vb_costs_typical(&costs);
     const vbs_engine_params p = {.target = target,
+                                 .costs = &costs,
                                  .draft = who == MODEL ? draft : NULL,
                                  .alone = who == NGRAM ? VB_DRAFT_NGRAM : VB_DRAFT_NONE,
                                  .slots = slots,
@@ -151,7 +154,9 @@ client *mixed_client(size_t i, uint64_t salt) {
     static const size_t lengths[] = {5, 90, 1, 33, 150, 64, 65, 12};
     const double temperature = rule == VB_ACCEPT_GREEDY ? 0 : i % 5 == 0 ? 0 : 0.7 + 0.2 * (double)(i % 3);
     static const int gammas[] = {5, 0, 3, 8, 1, 7};
-    return new_client(salt + i, lengths[(i + salt) % 8], rule, gammas[i % 6], temperature,
+    const bool law = rule == VB_ACCEPT_REJECTION || rule == VB_ACCEPT_BLOCK;
+    const int gamma = law && i % 3 == 0 ? VB_GAMMA_AUTO : gammas[i % 6];
+    return new_client(salt + i, lengths[(i + salt) % 8], rule, gamma, temperature,
                       i % 7 == 6 ? 0 : 10 + i % 9);
 }
 
@@ -262,7 +267,7 @@ void expect_as_alone(alone *a, const client *c, drafting who) {
     vb_error err = {0};
     vb_spec_defaults(&p);
     p.accept = c->r.accept;
-    if (c->r.gamma > 0 && who != NOBODY) {
+    if (c->r.gamma != 0 && who != NOBODY) {
         p.draft = who == MODEL ? VB_DRAFT_MODEL : VB_DRAFT_NGRAM;
         p.gamma = c->r.gamma;
         p.draft_context = who == MODEL ? a->context[1] : NULL;

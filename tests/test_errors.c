@@ -352,6 +352,23 @@ static int corpus_read(int how, vb_error *err) {
     return rc;
 }
 
+static int costs_check(int how, vb_error *err) {
+    vb_costs c;
+    vb_costs_typical(&c);
+    if (how != SUCCEED) c.far = how ? 0 : -1;
+    return vb_costs_check(&c, err);
+}
+
+static int costs_measure(int how, vb_error *err) {
+    vb_costs c;
+    const int32_t id = 1;
+    int rc = VB_OK;
+    if (how != SUCCEED) rc = vb_eval(rig.context, &id, 1, NULL, NULL);
+    if (!rc) rc = vb_costs_measure(how == FAIL_OTHER ? NULL : &c, rig.context, NULL, err);
+    vb_context_truncate(rig.context, 0, NULL);
+    return rc;
+}
+
 static int spec_open_with(vb_spec **out, int gamma, vb_error *err) {
     vb_sampling s;
     vb_spec_params p;
@@ -373,7 +390,7 @@ static vb_spec *spec(void) {
 
 static int spec_open(int how, vb_error *err) {
     vb_spec *s = NULL;
-    const int rc = spec_open_with(&s, how == SUCCEED ? 2 : how ? -1 : 1000, err);
+    const int rc = spec_open_with(&s, how == SUCCEED ? 2 : how ? -2 : 1000, err);
     vb_spec_close(s);
     return rc;
 }
@@ -613,6 +630,8 @@ static const struct row {
     {"vb_guide_at", guide_at, false},
     {"vb_corpus_open", corpus_open, false},
     {"vb_corpus_read", corpus_read, false},
+    {"vb_costs_check", costs_check, false},
+    {"vb_costs_measure", costs_measure, false},
     {"vb_spec_open", spec_open, false},
     {"vb_spec_prompt", spec_prompt, false},
     {"vb_spec_give", spec_give, false},

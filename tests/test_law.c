@@ -407,6 +407,60 @@ static void trees_for_coupled_only(void **state) {
     law_clear(&r);
 }
 
+/* Costs of a machine: a pass of T tokens, and a drafted token, in thousandths of one token. */
+static vb_costs costs_of(int32_t per_row, int32_t draft) {
+    vb_costs c = {.far = 100, .draft = {draft, draft}};
+    for (int i = 0; i < 2; i++)
+        for (int t = 0; t < VB_COST_ROWS; t++) c.target[i][t] = 1000 + per_row * t;
+    return c;
+}
+
+/* Lengths that are chosen (cost.h), on machines where drafting costs nothing, something, and much: what is
+ * proposed depends on what was accepted before and on the drafter's laws, and the law is still p. */
+static void lengths_that_are_chosen(void **state) {
+    (void)state;
+    const vb_costs machines[] = {costs_of(0, 0), costs_of(10, 100), costs_of(100, 250), costs_of(300, 350)};
+    totals t = {0};
+    uint64_t by_length[8] = {0};
+    for (size_t m = 0; m < sizeof machines / sizeof *machines; m++) {
+        for (size_t i = 0; i < N_SHAPES; i++) {
+            for (size_t j = 0; j < N_PAIRS; j++) {
+                for (int block = 0; block < 2; block++) {
+                    law_result r;
+                    const law_case c = {.name = shapes[i].name,
+                                        .n_vocab = shapes[i].n_vocab,
+                                        .gamma = shapes[i].gamma,
+                                        .n_tokens = shapes[i].n_tokens,
+                                        .trim = shapes[i].trim,
+                                        .p = {pairs[j].p, 500 + (uint32_t)i, false},
+                                        .q = {pairs[j].q, 600 + (uint32_t)i, false},
+                                        .rule = block ? vb_rule_block : vb_rule_rejection,
+                                        .choice = block ? VB_CHOOSE_GRID : VB_CHOOSE_COIN,
+                                        .costs = &machines[m],
+                                        .penalties = j % 2,
+                                        .stop = i % 2 ? -1 : 1};
+                    law_init(&r);
+                    assert_true(law_enumerate(&c, &r));
+                    if (mpq_sgn(r.tv) || r.reused)
+                        printf("%s, %s, machine %zu, %s: TV %g\n", c.name, pairs[j].name, m,
+                               block ? "block" : "rejection", mpq_get_d(r.tv));
+                    assert_int_equal(mpq_sgn(r.tv), 0);
+                    assert_int_equal(r.reused, 0);
+                    for (int k = 0; k < 8; k++) by_length[k] += r.by_length[k];
+                    t.cases++;
+                    t.paths += r.paths;
+                    law_clear(&r);
+                }
+            }
+        }
+    }
+    printf("lengths chosen: %llu cases, %llu paths; steps that drafted 0, 1, 2, 3: %llu, %llu, %llu, %llu\n",
+           (unsigned long long)t.cases, (unsigned long long)t.paths, (unsigned long long)by_length[0],
+           (unsigned long long)by_length[1], (unsigned long long)by_length[2],
+           (unsigned long long)by_length[3]);
+    for (int k = 0; k < 4; k++) assert_true(by_length[k] > 100);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_shapes),
@@ -415,6 +469,7 @@ int main(void) {
         cmocka_unit_test(penalties_stops_limits),
         cmocka_unit_test(block_accepts_more),
         cmocka_unit_test(the_papers_example),
+        cmocka_unit_test(lengths_that_are_chosen),
         cmocka_unit_test(coupled_and_trees),
         cmocka_unit_test(trees_by_seeds),
         cmocka_unit_test(trees_for_coupled_only),

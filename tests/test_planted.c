@@ -80,6 +80,23 @@ static void caught(const char *what, const law_case *c) {
                                  : "");
 }
 
+/* Seeds, of 400, for which two programs write different texts. */
+static int texts_that_differ(law_case a, law_case b) {
+    int differ = 0;
+    for (uint64_t seed = 0; seed < 400; seed++) differ += law_sample(&a, seed) != law_sample(&b, seed);
+    return differ;
+}
+
+/* A mistake that leaves the law what it is: each proposal is drawn from the law that is reported, whatever
+ * made it so long. But the text of a seed is no longer a function of the request. */
+static void caught_by_seeds(const char *what, const law_case *right, const law_case *wrong) {
+    const hunt h = run(wrong);
+    assert_false(h.tv_found);
+    assert_false(h.length_found);
+    assert_true(texts_that_differ(*right, *wrong) > 0);
+    vb_buf_addf(&table, "| %s | 0.0 | another text for the seed |\n", what);
+}
+
 static void right_rules_pass(void **state) {
     (void)state;
     const law_case right[] = {
@@ -152,6 +169,42 @@ static void coins_by_position(void **state) {
     law_clear(&r);
 }
 
+/* --gamma auto under rejection and block: cost.h says what a length may look at. */
+static void lengths(void **state) {
+    (void)state;
+    vb_costs costs = {.far = 100, .draft = {100, 100}};
+    for (int i = 0; i < 2; i++)
+        for (int t = 0; t < VB_COST_ROWS; t++) costs.target[i][t] = 1000 + 10 * t;
+    for (int block = 0; block < 2; block++) {
+        const law_case base = {.name = "lengths",
+                               .rule = block ? vb_rule_block : vb_rule_rejection,
+                               .choice = block ? VB_CHOOSE_GRID : VB_CHOOSE_COIN,
+                               .n_vocab = 4,
+                               .n_tokens = 4,
+                               .gamma = 2,
+                               .p = {LAW_GENERIC, 7, false},
+                               .q = {LAW_GENERIC, 19, false},
+                               .stop = -1,
+                               .costs = &costs};
+        law_case c = base, other = base;
+        const hunt h = run(&base);
+        assert_false(h.tv_found);
+        c.length_bug = LENGTH_DROPS;
+        caught(block ? "block: a length that leaves out a token after drawing it"
+                     : "a length that leaves out a token after drawing it",
+               &c);
+        c.length_bug = other.length_bug = LENGTH_CLOCK;
+        c.clock = 1, other.clock = 2;
+        caught_by_seeds(block ? "block: a length that looks at the clock"
+                              : "a length that looks at the clock",
+                        &c, &other);
+        c.length_bug = LENGTH_COLD;
+        caught_by_seeds(block ? "block: a drafter that is cold after a prefix hit"
+                              : "a drafter that is cold after a prefix hit",
+                        &base, &c);
+    }
+}
+
 static void the_page_has_the_table(void **state) {
     (void)state;
     char *page;
@@ -170,9 +223,9 @@ static void the_page_has_the_table(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(right_rules_pass),       cmocka_unit_test(wrong_rules),
-        cmocka_unit_test(wrong_around_them),      cmocka_unit_test(coins_by_position),
-        cmocka_unit_test(the_page_has_the_table),
+        cmocka_unit_test(right_rules_pass),  cmocka_unit_test(wrong_rules),
+        cmocka_unit_test(wrong_around_them), cmocka_unit_test(coins_by_position),
+        cmocka_unit_test(lengths),           cmocka_unit_test(the_page_has_the_table),
     };
     return cmocka_run_group_tests_name("planted", tests, NULL, NULL);
 }

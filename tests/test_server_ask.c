@@ -143,7 +143,7 @@ static void test_refused_fields(void **state) {
         {"\"model\":\"other\"", 404, "m:balanced"},
         {"\"model\":\"m:slow\"", 404, "m:fast"},
         {"\"model\":\"mm\"", 404, "there is m"},
-        {"\"model\":\"m:auto\"", 400, "auto"},
+        {"\"gamma\":\"many\"", 400, "or \"auto\""},
         {"\"model\":3", 400, "string"},
         {"\"response_format\":{\"type\":\"yaml\"}", 400, "response_format"},
         {"\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{}}", 400, "json_schema"},

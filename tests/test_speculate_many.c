@@ -284,6 +284,9 @@ static job mixed_job(int i, uint64_t salt) {
     job j = a_job(rules[i % 3], drafters[(i + (int)salt) % 5], 1 + (i * 3 + (int)salt) % 8,
                   0.5 + 0.3 * (i % 3), salt * 100 + (uint64_t)i);
     j.n = 12 + 5 * (i % 4);
+    /* A length that is chosen is a function of the generation's own past under these rules. */
+    if (j.accept == VB_ACCEPT_REJECTION || j.accept == VB_ACCEPT_BLOCK)
+        if (i % 2) j.gamma = VB_GAMMA_AUTO;
     return j;
 }
 

@@ -116,7 +116,7 @@ function presets(models, usual) {
   server.preset = chosen.id;
   const labels = list.map(m => {
     const name = m.id.slice(server.name.length + 1) || "usual";
-    return radio("preset", m.id, name === "off" ? "off" : `${name} ${m.draft_tokens}`, m === chosen, () => { server.preset = m.id; });
+    return radio("preset", m.id, name === "off" || name === "auto" ? name : `${name} ${m.draft_tokens}`, m === chosen, () => { server.preset = m.id; });
   });
   $("presets").replaceChildren($("presets").querySelector("legend"), ...labels);
 }

@@ -23,6 +23,18 @@ ok "no draft, no speculation" [ "$(grep -c gamma "$work/out")" = 0 ]
 # shellcheck disable=SC2086
 verbatim bench -m "$target" --draft ngram $quick --gammas 3
 ok "bench with prompt lookup" out_has "gamma 3"
+VERBATIM_CACHE=$work/cache
+export VERBATIM_CACHE
+# shellcheck disable=SC2086
+verbatim bench -m "$target" -md "$draft" $quick --gammas 2,auto --json
+ok "bench with gamma auto: the same tokens" json_is identical true
+ok "its lengths are reported" out_has '"steps_by_length":['
+ok "and the time to the first token" out_has '"first_token_s":'
+ok "what passes cost is kept" [ "$(find "$work/cache" -name 'costs-*.json' | wc -l)" = 1 ]
+# shellcheck disable=SC2086
+verbatim bench -m "$target" -md "$draft" $quick --gammas auto
+ok "as a table" out_has "gamma auto"
+ok "and not measured again" [ "$(find "$work/cache" -name 'costs-*.json' | wc -l)" = 1 ]
 verbatim bench -m "$target" --gammas 3,x
 ok "a list with a word in it" fails 2 "--gammas"
 verbatim bench -m "$target" --lengths 0

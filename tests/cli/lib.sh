@@ -5,6 +5,7 @@ BUILD=${BUILD:-build}
 work=$(mktemp -d "${TMPDIR:-/tmp}/verbatim-cli.XXXXXX") || exit 1
 trap 'rm -rf "$work"' EXIT
 unset NO_COLOR
+export VERBATIM_CACHE="$work/cache" # what is measured here is nobody else's
 count=0 bad=0
 
 # verbatim ARGS...: standard output in $work/out, standard error in $work/err, the exit status in $rc

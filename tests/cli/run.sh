@@ -39,6 +39,45 @@ for d in "-md $draft" "--draft self" "--draft ngram" "--draft suffix" "-md $draf
         ok "the same tokens with $(echo "$d" | sed 's|/.*/||') --gamma $g" json_is tokens "$tokens"
     done
 done
+# --gamma auto: lengths by what passes cost, kept in a file.
+for d in "-md $draft" "--draft self" "--draft ngram" "--draft suffix" "-md $draft --draft-suffix 1"; do
+    # shellcheck disable=SC2086
+    verbatim run -m "$target" $d -p "$P" -n 24 --seed 5 --gamma auto --json
+    ok "the same tokens with $(echo "$d" | sed 's|/.*/||') --gamma auto" json_is tokens "$tokens"
+done
+ok "the object says auto" json_is gamma auto
+cat >"$work/costs.json" <<'END'
+{"verbatim": "costs", "version": 1, "far": 100, "draft": [100, 110], "draft_read": 20, "token_s": 0.1,
+ "target": [1000,1010,1020,1030,1200,1300,1400,1500,1600,1700,1800,1900,2000,2100,2200,2300],
+ "target_far": [1010,1030,1050,1070,1250,1360,1470,1580,1690,1800,1910,2020,2130,2240,2350,2460]}
+END
+for rule in rejection block; do
+    auto="-m $target -md $draft -n 40 --seed 5 --gamma auto --accept $rule --costs $work/costs.json"
+    # shellcheck disable=SC2086
+    verbatim run $auto -p "$P" --gamma-trace "$work/$rule.lengths" --trace-full --trace "$work/$rule.trace" --json
+    ok "$rule: gamma auto" status_is 0
+    own=$(json tokens) lengths=$(json lengths)
+    ok "$rule: several lengths" test "$(json lengths | tr -d '[] ' | tr ',' '\n' | sort -u | wc -l)" -ge 2
+    # shellcheck disable=SC2086
+    verbatim run $auto -p "$P" --json -t 1 --batch 3
+    ok "$rule: the same costs, the same tokens" json_is tokens "$own"
+    ok "$rule: and the same lengths" json_is lengths "$lengths"
+    # shellcheck disable=SC2086
+    verbatim run $auto -p "$P" --gamma-trace "$work/$rule.lengths" --gamma 32 --json
+    ok "$rule: lengths of a file, whatever --gamma says" json_is tokens "$own"
+    ok "$rule: these lengths" json_is lengths "$lengths"
+    ok "$rule: it says where they come from" err_has "lengths of"
+    verbatim trace-check "$work/$rule.trace"
+    ok "$rule: every decision can be derived again" status_is 0
+done
+echo '{"verbatim": "costs", "version": 1, "far": 0}' >"$work/bad.json"
+verbatim run -m "$target" -md "$draft" -p x -n 4 --gamma auto --costs "$work/bad.json"
+ok "a file of costs that lacks a field" fails 1 "target"
+echo '{"verbatim": "gamma-trace", "version": 1, "lengths": [33]}' >"$work/bad.json"
+verbatim run -m "$target" -md "$draft" -p x -n 4 --gamma-trace "$work/bad.json"
+ok "a length that cannot be" fails 1 "lengths[0]"
+verbatim run -m "$target" -md "$draft" -p x -n 4 --gamma many
+ok "gamma: a number or auto" fails 2 "or auto"
 verbatim run -m "$target" --draft self -p "$P" -n 24 --seed 5 --json
 ok "self drafting accepts everything" test "$(json accepted)" = "$(json drafted)"
 ok "alpha is 1" json_is alpha 1.0

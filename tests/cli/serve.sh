@@ -57,8 +57,8 @@ get /health
 ok "/health" code_is 200
 get /v1/models
 ok "/v1/models lists the model" out_has '"id":"target"'
-for p in fast balanced max off; do ok "and preset $p" out_has "\"id\":\"target:$p\""; done
-ok "no auto" test "$(grep -c auto "$work/out")" = 0
+for p in fast balanced max auto off; do ok "and preset $p" out_has "\"id\":\"target:$p\""; done
+ok "which drafts as many as pay" out_has '"draft_tokens":"auto"'
 get /models
 ok "/models too" code_is 200
 get /v1/models/target%3Afast
@@ -238,7 +238,7 @@ ok "/api/v0/models/ID: LM Studio's description" out_has '"id":"target:fast","obj
 ok "with the type that most of the weights have" json_is quantization Q8_0
 ok "and both lengths" test "$(json state) $(json max_context_length) $(json loaded_context_length)" = "loaded 512 512"
 get /api/v0/models
-ok "/api/v0/models lists each preset" test "$(grep -o '"arch":"llama"' "$work/out" | wc -l)" = 5
+ok "/api/v0/models lists each preset" test "$(grep -o '"arch":"llama"' "$work/out" | wc -l)" = 6
 post /api/v0/embeddings '{"input":"x"}'
 ok "/api/v0/embeddings is refused" refused 501 embeddings
 post /v1/completions "{\"prompt\":\"$P\",\"max_tokens\":24,\"seed\":5}"

@@ -23,7 +23,7 @@ async function read(stream) {
 
 async function models(client, model) {
   const ids = (await client.models.list()).data.map(m => m.id);
-  same("models: the model and its presets", ids, [model, ...["fast", "balanced", "max", "off"].map(p => `${model}:${p}`)]);
+  same("models: the model and its presets", ids, [model, ...["fast", "balanced", "max", "auto", "off"].map(p => `${model}:${p}`)]);
   same("models: one of them", (await client.models.retrieve(`${model}:fast`)).id, `${model}:fast`);
   const error = await thrown(client.models.retrieve("nope"));
   ok("models: another is a NotFoundError", error instanceof OpenAI.NotFoundError, error);

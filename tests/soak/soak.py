@@ -5,7 +5,9 @@
 
 URL ends in /v1; PID is the server's, whose memory is watched (0: not watched). First every request of a random list (presets,
 lengths, seeds, temperatures, accept rules, streamed or not) is sent alone. Then the clients send them at random, some hang up in the
-middle, and each text, finish reason and set of token counts is compared. Closing line: N passed, N failed.
+middle, and each text, finish reason and set of token counts is compared. --keep FILE writes requests and answers, --again FILE asks a
+server that was started anew for all of them, half of them twice in a row, so that the second finds its prompt in a cache.
+Closing line: N passed, N failed.
 """
 import argparse
 import http.client
@@ -102,6 +104,24 @@ class Clients:
                     self.wrong.append((self.bodies[i], self.alone[i], seen))
 
 
+def again(url, path):
+    """After a restart: the same requests have the same answers."""
+    with open(path, encoding="utf-8") as f:
+        kept = json.load(f)
+    wrong = 0
+    for i, (body, right) in enumerate(kept):
+        for _ in range(1 + i % 2):
+            seen = ask(url, body)
+            if list(seen) != right:
+                wrong += 1
+                print(f"# {json.dumps(body)}\n#   before {right}\n#   now    {list(seen)}")
+    automatic = sum(body["model"].endswith(":auto") for body, _ in kept)
+    good = not wrong and automatic > 0
+    print(f"{'' if good else 'not '}ok 1 - {len(kept)} answers after a restart, {automatic} of them with auto; other than before: {wrong}")
+    print(f"{int(good)} passed, {int(not good)} failed")
+    return not good
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("url")
@@ -111,7 +131,11 @@ def main():
     p.add_argument("--requests", type=int, default=48)
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--most-growth", type=float, default=0.05, help="of the memory, from a quarter of the time on")
+    p.add_argument("--keep", help="write the requests and their answers to this file")
+    p.add_argument("--again", help="ask for those of this file")
     a = p.parse_args()
+    if a.again:
+        sys.exit(again(a.url, a.again))
     where = urllib.parse.urlparse(a.url)
     connection = http.client.HTTPConnection(where.hostname, where.port, timeout=30)
     connection.request("GET", where.path + "/models")
@@ -121,6 +145,9 @@ def main():
     bodies = [some_request(rng, presets) for _ in range(a.requests)]
     print(f"# seed {a.seed}, {a.requests} different requests over {' '.join(presets)}, {a.clients} clients, {a.seconds:g} s", flush=True)
     alone = [ask(a.url, body) for body in bodies]
+    if a.keep:
+        with open(a.keep, "w", encoding="utf-8") as f:
+            json.dump(list(zip(bodies, alone)), f)
     start = time.monotonic()
     clients = Clients(a.url, bodies, alone, start + a.seconds)
     threads = [threading.Thread(target=clients.run, args=(a.seed + 1 + k,)) for k in range(a.clients)]

@@ -1,0 +1,301 @@
+/* cost.c - how many tokens a step drafts. Read vb_pace_plan first: it weighs the tokens that a draft of each
+ * length is expected to bring against the time that it takes. See cost.h.
+ *
+ * Notation: c(T, n) the time of T tokens in one pass behind n positions, d(n) that of a drafted token, both
+ * in units of c(1, 0); a_i the probability that the draft at place i is accepted if those before it were;
+ * E(m) = 1 + a_1 + a_1 a_2 + ... + a_1 ... a_m the tokens that a step of m drafts brings [Leviathan et al.
+ * 2211.17192, equation 1, with places that differ].
+ *
+ * Only +, -, *, / and square roots of float64 in a fixed order, so that the lengths are the same on every
+ * machine. */
+#include "sampling/cost.h"
+
+#include "base/base.h"
+
+#include <math.h>
+#include <xxhash.h>
+
+/* A rate forgets: after each step what was known before counts this much, whether it was tried in that step
+ * or not. About the last 70 steps count, and a place that is not tried any more, because it looked bad,
+ * becomes a place like the others again. */
+#define KEEP 0.985
+/* What is assumed before anything is known, and for how many tries that counts. */
+#define GUESS        0.7
+#define GUESS_TRIES  4.0
+#define LOOKUP_GUESS 0.5
+/* The tries for which the rate over all places counts at one place. */
+#define PLACE_TRIES 4.0
+/* Bounds of the loss: what may be lost at once, and what may be lost per token in the long run. Together with
+ * what measuring gets wrong this keeps a hostile drafter above 0.97 of the target alone. */
+#define LOSS_AT_ONCE 1.6
+#define LOSS_SHARE   0.012
+/* A gain beyond this many tokens is no licence to lose more. */
+#define GAIN_KEPT 16.0
+enum { FIRST_GAP = 8, LAST_GAP = 512 };
+
+/* ---------------------------------------------------------------------- what passes cost */
+
+/* Between whole numbers of tokens linear; beyond the last one as from its half to it. */
+static double at_rows(const int32_t row[VB_COST_ROWS], double T) {
+    const int last = VB_COST_ROWS;
+    if (T >= last) {
+        const double slope = (double)(row[last - 1] - row[last / 2 - 1]) / (last - last / 2);
+        return 1e-3 * (row[last - 1] + slope * (T - last));
+    }
+    const int low = T < 1 ? 1 : (int)T;
+    return 1e-3 * (row[low - 1] + (T - low) * (double)(row[low] - row[low - 1]));
+}
+
+/* c(T, n) = c(T, 0) + n/far * (c(T, far) - c(T, 0)): attention reads every position once. */
+double vb_cost_pass(const vb_costs *c, double T, double n) {
+    const double near = at_rows(c->target[0], T), far = at_rows(c->target[1], T);
+    return near + n / c->far * (far - near);
+}
+
+double vb_cost_draft(const vb_costs *c, double n) {
+    return 1e-3 * (c->draft[0] + n / c->far * (c->draft[1] - c->draft[0]));
+}
+
+void vb_costs_typical(vb_costs *out) {
+    static const int32_t near[VB_COST_ROWS] = {1000, 1020, 1040, 1070, 1180, 1300, 1420, 1540,
+                                               1670, 1800, 1930, 2060, 2190, 2320, 2450, 2580};
+    *out = (vb_costs){.far = 1024, .draft = {170, 175}, .draft_read = 30};
+    for (int t = 0; t < VB_COST_ROWS; t++) {
+        out->target[0][t] = near[t];
+        out->target[1][t] = near[t] + 15 * (t + 1);
+    }
+}
+
+uint64_t vb_costs_hash(const vb_costs *c) {
+    int32_t words[2 * VB_COST_ROWS + 4];
+    uint8_t bytes[4 * (2 * VB_COST_ROWS + 4)];
+    size_t n = 0;
+    words[n++] = c->far;
+    for (int i = 0; i < 2; i++)
+        for (int t = 0; t < VB_COST_ROWS; t++) words[n++] = c->target[i][t];
+    for (int i = 0; i < 2; i++) words[n++] = c->draft[i];
+    words[n++] = c->draft_read;
+    for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (uint8_t)((uint32_t)words[i / 4] >> 8 * (i % 4));
+    return XXH3_64bits(bytes, sizeof bytes);
+}
+
+int vb_costs_check(const vb_costs *c, vb_error *err) {
+    vb_begin(err);
+    const int32_t most = 1000000000;
+    if (c->far < 1) return vb_fail(err, VB_ERR_ARGUMENT, "costs: far is %d, must be at least 1", (int)c->far);
+    for (int i = 0; i < 2; i++) {
+        for (int t = 0; t < VB_COST_ROWS; t++)
+            if (c->target[i][t] < (t ? c->target[i][t - 1] : 1) || c->target[i][t] > most)
+                return vb_fail(err, VB_ERR_ARGUMENT,
+                               "costs: target[%d][%d] is %d, must be positive and not below the one before",
+                               i, t, (int)c->target[i][t]);
+        if (c->draft[i] < 0 || c->draft[i] > most)
+            return vb_fail(err, VB_ERR_ARGUMENT, "costs: draft[%d] is %d, must be 0 to %d", i,
+                           (int)c->draft[i], (int)most);
+    }
+    if (c->draft_read < 0 || c->draft_read > most)
+        return vb_fail(err, VB_ERR_ARGUMENT, "costs: draft_read is %d, must be 0 to %d", (int)c->draft_read,
+                       (int)most);
+    return VB_OK;
+}
+
+/* ---------------------------------------------------------------------- rates */
+
+static void count(vb_rate *r, bool hit) {
+    r->tries += 1;
+    r->hits += hit;
+}
+
+static void forget(vb_rate *r, int n) {
+    for (int i = 0; i < n; i++) {
+        r[i].tries *= KEEP;
+        r[i].hits *= KEEP;
+    }
+}
+
+/* The mean of the tries and of `weight` more that had `guess`. */
+static double mean(const vb_rate *r, double guess, double weight) {
+    return (r->hits + weight * guess) / (r->tries + weight);
+}
+
+static double overall(const vb_record *r, vb_source source) {
+    return mean(&r->all, source == VB_BY_MODEL ? GUESS : LOOKUP_GUESS, GUESS_TRIES);
+}
+
+static double at_place(const vb_record *r, vb_source source, int place) {
+    return mean(&r->place[place], overall(r, source), PLACE_TRIES);
+}
+
+static int bin_of(double confidence) {
+    static const double edge[VB_PACE_BINS - 1] = {0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.97};
+    int bin = 0;
+    while (bin < VB_PACE_BINS - 1 && confidence >= edge[bin]) bin++;
+    return bin;
+}
+
+/* Of a draft that its drafter is so sure of. Before anything is known: halfway between the rate over all and
+ * the confidence itself. */
+static double at_confidence(const vb_record *r, vb_source source, double confidence) {
+    return mean(&r->bin[bin_of(confidence)], 0.5 * (overall(r, source) + confidence), GUESS_TRIES);
+}
+
+/* ---------------------------------------------------------------------- the plan */
+
+void vb_pace_start(vb_pace *p, const vb_costs *c) {
+    *p = (vb_pace){.costs = *c};
+    for (int i = 0; i < VB_N_SOURCES; i++) p->record[i].probe_gap = p->record[i].probe_at = FIRST_GAP;
+}
+
+void vb_pace_company(vb_pace *p, int others, int rows) {
+    p->others = others;
+    p->rows = rows;
+}
+
+/* c(T) of this sequence's T rows beside those of the others. */
+static double pass(const vb_pace *p, double T) {
+    return vb_cost_pass(&p->costs, p->rows + T, p->position);
+}
+
+/* d: drafts of several sequences share a pass as their targets do. */
+static double draft_token(const vb_pace *p) {
+    const double d = vb_cost_draft(&p->costs, p->position), n = p->others + 1;
+    return d * vb_cost_pass(&p->costs, n, 0) / (vb_cost_pass(&p->costs, 1, 0) * n);
+}
+
+/* The time that `m` drafts of a source take before they are verified. */
+static double drafting(const vb_pace *p, vb_source source, int m) {
+    if (m == 0 || source == VB_BY_LOOKUP) return 0;
+    return m * draft_token(p) + p->unread * 1e-3 * p->costs.draft_read;
+}
+
+/* What a step of m drafts costs more than a token of the target alone, if none is accepted. */
+static double worst(const vb_pace *p, vb_source source, int m) {
+    return drafting(p, source, m) + vb_cost_pass(&p->costs, m + 1, p->position) -
+           vb_cost_pass(&p->costs, 1, p->position);
+}
+
+/* The m that maximises (others + E(m)) / (c(m + 1) + drafting), the smallest of equals; *rate is that
+ * maximum. */
+static int best_length(const vb_pace *p, vb_source source, int max, double *rate) {
+    double tokens = p->others + 1, reach = 1, most = tokens / pass(p, 1);
+    int best = 0;
+    for (int m = 1; m <= max; m++) {
+        reach *= at_place(&p->record[source], source, m - 1);
+        tokens += reach;
+        const double r = tokens / (pass(p, m + 1) + drafting(p, source, m));
+        if (r > most) most = r, best = m;
+    }
+    *rate = most;
+    return best;
+}
+
+/* No more than what may be lost: the guarantee does not rest on the rates. */
+static int within_the_loss(const vb_pace *p, vb_source source, int m) {
+    const double bound = LOSS_AT_ONCE + LOSS_SHARE * p->emitted;
+    while (m > 0 && p->loss + worst(p, source, m) > bound) m--;
+    return m;
+}
+
+/* Of n tries the share is off by about 1/(2 sqrt(n)): one draft is worth it as long as its true rate may well
+ * be one that pays, a > (c(2) + d) / c(1) - 1. */
+static bool may_pay(const vb_pace *p, vb_source source) {
+    const vb_record *r = &p->record[source];
+    const double a = at_place(r, source, 0) + 0.5 / sqrt(r->all.tries + 1), now = pass(p, 1);
+    return (p->others + 1 + a) * now > (p->others + 1) * (pass(p, 2) + drafting(p, source, 1));
+}
+
+/* A drafter that does not pay is tried with one token now and then, each time after twice as many steps, and
+ * only out of the share that may be lost in the long run. */
+static bool probe(const vb_pace *p, vb_source source) {
+    return p->steps >= p->record[source].probe_at && p->loss + worst(p, source, 1) <= LOSS_SHARE * p->emitted;
+}
+
+/* Changes nothing that outlasts the step: one that fails is planned again, and the same. */
+static int plan(vb_pace *p, vb_source source, int max, double *rate) {
+    int m = best_length(p, source, max, rate);
+    p->trying[source] = VB_PAYS;
+    if (m == 0 && max > 0 && may_pay(p, source)) {
+        m = 1;
+    } else if (m == 0) {
+        m = max > 0 && probe(p, source);
+        p->trying[source] = m ? VB_PROBES : VB_RESTS;
+    }
+    return within_the_loss(p, source, m);
+}
+
+void vb_pace_plan(vb_pace *p, size_t n, int max, bool model) {
+    double rate[VB_N_SOURCES] = {0};
+    if (max > VB_AUTO_MAX) max = VB_AUTO_MAX;
+    p->position = (double)n;
+    p->n = 0;
+    p->reach = 1;
+    p->planned[VB_BY_LOOKUP] = plan(p, VB_BY_LOOKUP, max, &rate[VB_BY_LOOKUP]);
+    p->planned[VB_BY_MODEL] = model ? plan(p, VB_BY_MODEL, max, &rate[VB_BY_MODEL]) : 0;
+    p->rate = model ? rate[VB_BY_MODEL] : rate[VB_BY_LOOKUP];
+}
+
+void vb_pace_note(vb_pace *p, const vb_drafted *d, vb_source source, double confidence) {
+    if (p->n == VB_AUTO_MAX) return;
+    p->source[p->n] = (uint8_t)source;
+    p->confidence[p->n] = (float)confidence;
+    p->n++;
+    if (!d->forced) p->reach *= at_confidence(&p->record[source], source, confidence);
+}
+
+/* With r the rate that the plan expects, time t is worth r*t tokens: drafting goes on if some number of
+ * further tokens is expected to bring more than it costs,
+ *
+ *   reach * (a_(k+1) + a_(k+1) a_(k+2) + ...)  >  r * (j*d + c(k+1+j) - c(k+1))    for some j >= 1. */
+bool vb_pace_more(const vb_pace *p, int max) {
+    const vb_record *r = &p->record[VB_BY_MODEL];
+    const double d = draft_token(p), now = pass(p, p->n + 1);
+    double reach = p->reach, tokens = 0;
+    for (int m = p->n + 1; m <= max && m <= VB_AUTO_MAX; m++) {
+        reach *= at_place(r, VB_BY_MODEL, m - 1);
+        tokens += reach;
+        if (tokens > p->rate * ((m - p->n) * d + pass(p, m + 1) - now)) return true;
+    }
+    return false;
+}
+
+/* ---------------------------------------------------------------------- what came of it */
+
+/* When a drafter that does not pay is tried next. */
+static void schedule(const vb_pace *p, vb_record *r, vb_trying now) {
+    if (now == VB_PAYS) {
+        r->probe_gap = FIRST_GAP;
+        r->probe_at = p->steps + FIRST_GAP;
+    } else if (now == VB_PROBES) {
+        r->probe_at = p->steps + r->probe_gap;
+        if (r->probe_gap < LAST_GAP) r->probe_gap *= 2;
+    }
+}
+
+void vb_pace_learn(vb_pace *p, const vb_drafted *drafts, int n, int n_emitted) {
+    int by_model = 0, accepted = 0;
+    for (int i = 0; i < VB_N_SOURCES && n > 0; i++) {
+        forget(&p->record[i].all, 1);
+        forget(p->record[i].place, VB_AUTO_MAX);
+        forget(p->record[i].bin, VB_PACE_BINS);
+    }
+    for (int i = 0; i < n && i < p->n; i++) {
+        vb_record *r = &p->record[p->source[i]];
+        by_model += p->source[i] == VB_BY_MODEL;
+        accepted += drafts[i].accepted;
+        if (!drafts[i].tested || drafts[i].forced) continue;
+        count(&r->all, drafts[i].accepted);
+        count(&r->place[i], drafts[i].accepted);
+        count(&r->bin[bin_of((double)p->confidence[i])], drafts[i].accepted);
+    }
+    const double time = drafting(p, VB_BY_MODEL, by_model) + vb_cost_pass(&p->costs, n + 1, p->position);
+    p->loss += time - n_emitted * vb_cost_pass(&p->costs, 1, p->position);
+    if (p->loss < -GAIN_KEPT) p->loss = -GAIN_KEPT;
+    p->emitted += n_emitted;
+    p->steps++;
+    for (int i = 0; i < VB_N_SOURCES; i++) schedule(p, &p->record[i], p->trying[i]);
+    /* Behind a draft that is accepted whole its last token is unread, beside the one that came after it. */
+    if (by_model == 0)
+        p->unread += n_emitted;
+    else
+        p->unread = accepted == n ? 1 : 0;
+}
