@@ -82,4 +82,18 @@ verbatim bench -m "$target" -md "$draft" --reps 1 -n 8 --lengths 4 --gammas 1,2 
 ok "bench ends with a verdict" grep -qE '^(Draft: --gamma|Do not draft with this pair here)' "$work/out"
 verbatim doctor -m "$target" -md "$draft"
 ok "doctor says what to expect" out_has "of tested guesses right"
+# A call that costs the same for 1, 2 and 3 tokens, and a draft of half a token: one draft pays from alpha = 1/2 on, two from
+# alpha + alpha^2 = 1 on, n-grams always; half as fast again takes 1 + alpha = 2.25, which there is not.
+pays=$(dirname "$0")/../../tools/pays python=$(command -v /usr/bin/python3 || command -v python3 || true)
+if [ -n "$python" ]; then
+    echo '{"cost":{"1":1,"2":1,"3":1},"seconds":{"1":0.25},"experts":null}' >"$work/flat.json"
+    "$python" "$pays" "$work/flat.json" half=0.25 --scale 2 >"$work/pays" 2>&1
+    ok "tools/pays: one draft" grep -qxF '| 2 | 1.00 | 0.00 / 0.50 | 0.50 / never |' "$work/pays"
+    ok "tools/pays: two drafts" grep -qxF '| 3 | 1.00 | 0.00 / 0.37 | 0.62 / 1.00 |' "$work/pays"
+    "$python" "$pays" "$work/flat.json" "own=$work/flat.json" >"$work/pays" 2>&1
+    ok "tools/pays: a draft by its own file" grep -qF 'own, d 1.000' "$work/pays"
+else
+    skip "tools/pays" "no python3"
+fi
+
 finish
