@@ -1,6 +1,7 @@
 /* classes.c - sets of characters. See classes.h. Categories are those of utf8proc's version of Unicode. */
 #include "grammar/classes.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utf8proc.h>
@@ -121,6 +122,24 @@ static bool same(const char *name, size_t n, const char *other) {
     return strlen(other) == n && memcmp(name, other, n) == 0;
 }
 
+/* Runs of code points of one category, found once: asking for each of 1,114,112 takes ten milliseconds, and a
+ * pattern may name categories many times. */
+enum { MOST_RUNS = 8192 };
+static struct { uint32_t from, category; } runs[MOST_RUNS];
+static size_t n_runs; /* more than MOST_RUNS: they did not fit */
+static pthread_once_t runs_once = PTHREAD_ONCE_INIT;
+
+static void find_runs(void) {
+    uint32_t last = UINT32_MAX;
+    for (int32_t cp = 0; cp <= 0x10FFFF && n_runs <= MOST_RUNS; cp++) {
+        const uint32_t is = (uint32_t)utf8proc_category(cp);
+        if (is == last) continue;
+        if (n_runs < MOST_RUNS) runs[n_runs].from = (uint32_t)cp, runs[n_runs].category = is;
+        n_runs++;
+        last = is;
+    }
+}
+
 int vbg_class_property(vbg_class *c, const char *name, size_t n, bool *known, vb_error *err) {
     bool want[32] = {false};
     *known = true;
@@ -138,17 +157,11 @@ int vbg_class_property(vbg_class *c, const char *name, size_t n, bool *known, vb
         *known |= want[i];
     }
     int rc = VB_OK;
-    int32_t from = -1;
-    for (int32_t cp = 0; cp <= 0x10FFFF && *known && !rc; cp++) {
-        const utf8proc_category_t is = utf8proc_category(cp);
-        /* Above the letters blocks of 256 are of one category if their ends are, but for the tags
-         * (test_grammar_regex looks at each): a fifth of the time. */
-        const bool block =
-            cp >= 0x34000 && cp >> 12 != 0xE0 && cp % 256 == 0 && utf8proc_category(cp + 255) == is;
-        if (want[is] && from < 0) from = cp;
-        if (!want[is] && from >= 0) rc = vbg_class_add(c, (uint32_t)from, (uint32_t)cp - 1, err), from = -1;
-        if (block) cp += 255;
-    }
-    if (!rc && from >= 0) rc = vbg_class_add(c, (uint32_t)from, 0x10FFFF, err);
+    if (*known) pthread_once(&runs_once, find_runs);
+    if (*known && n_runs > MOST_RUNS)
+        return vb_fail(err, VB_ERR_UNSUPPORTED, "utf8proc has more than %d runs of a category", MOST_RUNS);
+    for (size_t i = 0; i < n_runs && *known && !rc; i++)
+        if (want[runs[i].category])
+            rc = vbg_class_add(c, runs[i].from, i + 1 < n_runs ? runs[i + 1].from - 1 : 0x10FFFF, err);
     return rc;
 }
