@@ -102,6 +102,7 @@ help:
 	@echo 'make test-page     the server'"'"'s page in a headless browser, if there is one (PLAYWRIGHT=DIR with playwright-core)'
 	@echo 'make test-clients  the server with openai, the AI SDK and OpenCode from npm, if there is node (CLIENTS=DIR keeps them)'
 	@echo 'make real-models   fetches published models; make test-real compares them with their publishers'"'"' code (REAL_MODELS=DIR)'
+	@echo 'make test-agent    OpenCode on real weights: how often a tool is called and its result used (REAL_MODELS, CLIENTS, SEEDS)'
 	@echo 'make soak          the server under 8 clients for SOAK_SECONDS=60: every text as alone, memory flat'
 	@echo 'make offload-openblas    the backend for --offload openblas (docs/offload.md)'
 	@echo 'make asan tsan lint fuzz test-arm64    sanitizers, style and warnings, fuzzers, the tests on emulated aarch64'
@@ -280,6 +281,11 @@ test-real:
 	@tools/deps build
 	@$(MAKE) --no-print-directory $(CLI)
 	@BUILD=$(BUILD) REAL_MODELS=$(REAL_MODELS) tests/real/run
+# OpenCode, as test-clients installs it, on two of them.
+test-agent:
+	@tools/deps build
+	@$(MAKE) --no-print-directory $(CLI)
+	@BUILD=$(BUILD) REAL_MODELS=$(REAL_MODELS) CLIENTS=$(CLIENTS) tests/real/opencode
 
 soak:
 	@tools/deps build
@@ -367,5 +373,5 @@ clean:
 .SECONDARY:
 -include $(patsubst %.c,$(BUILD)/%.d,$(ALL_SRC) $(FUZZ_SRC))
 FORCE:
-.PHONY: all build help objects examples offload-openblas programs test check test-extended asan tsan tsan-check lint fuzz fuzz-check test-arm64 test-page test-clients real-models test-real soak \
+.PHONY: all build help objects examples offload-openblas programs test check test-extended asan tsan tsan-check lint fuzz fuzz-check test-arm64 test-page test-clients real-models test-real test-agent soak \
     demo run creative technical same-model draft-comparison temperature-demo demo-speed bench bench-run plots install uninstall clean FORCE
