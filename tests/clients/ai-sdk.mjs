@@ -80,7 +80,9 @@ async function errors(provider, model, server, base) {
   const look = tool({ description: "look", inputSchema: jsonSchema({ type: "object", properties: {} }) });
   await fails("a tool", 400, "--ignore-tools", generateText({ model, ...QUESTION, tools: { look } }));
   const schema = jsonSchema({ type: "object", properties: { a: { $ref: "x.json" } } });
-  await fails("a schema that is not known here", 400, "x.json", generateText({ model, ...QUESTION, output: Output.object({ schema }) }));
+  // Without this option the SDK keeps the schema to itself and asks for any object.
+  const structured = createOpenAICompatible({ name: "verbatim", baseURL: base, apiKey: process.env.CHAT_KEY, supportsStructuredOutputs: true });
+  await fails("a schema that is not known here", 400, "x.json", generateText({ model: structured("tales"), ...QUESTION, output: Output.object({ schema }) }));
   await fails("a prompt that does not fit", 400, "512", generateText({ model, ...QUESTION, prompt: "a tale ".repeat(600) }));
   const stranger = createOpenAICompatible({ name: "verbatim", baseURL: base, apiKey: "sesam" });
   await fails("a wrong key", 401, "key", generateText({ model: stranger("tales"), ...QUESTION }));
