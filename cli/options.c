@@ -15,6 +15,7 @@
 #define BIG       1e9
 
 /* clang-format off */
+/* NOLINTBEGIN(bugprone-macro-parentheses): strings are joined to strings, which parentheses would forbid */
 #define OF_TARGET(name) "--" name
 #define OF_DRAFT(name)  "--" name "-draft|--draft-" name
 #define ROPE_OPTIONS(of, whose, commands, field)                                                             \
@@ -38,6 +39,7 @@
      commands, CLI_REAL, AT(field.beta_fast), 1e-3, 1e6, NULL},                                              \
     {of("yarn-beta-slow"), "X", "YaRN: pairs that turn less often are divided. Default: the file's, or 1",   \
      commands, CLI_REAL, AT(field.beta_slow), 1e-3, 1e6, NULL}
+/* NOLINTEND(bugprone-macro-parentheses) */
 /* clang-format on */
 
 const cli_option CLI_OPTIONS[] = {
