@@ -315,18 +315,32 @@ static void test_reasoning_tokens(void **state) {
     assert_int_equal(every_way("<think>\nhm, so\n</think>\n\nYes.", &s).reasoning_tokens, strlen("hm, so"));
 }
 
+/* A vocabulary of bytes and one word, or none; the word's id. */
+typedef struct bytes {
+    vocab v;
+    gw *w;
+    vb_gguf *g;
+    vb_tokenizer *t;
+} bytes;
+
+static int32_t open_bytes(bytes *b, const char *word) {
+    memset(b, 0, sizeof *b);
+    spm_head(&b->v);
+    vocab_add_bytes(&b->v);
+    const int32_t id = word ? vocab_add(&b->v, word, VB_TOKEN_USER, 0) : -1;
+    b->w = spm_writer(&b->v);
+    b->t = must_open(b->w, &b->g);
+    return id;
+}
+
 /* A thought that ends, with the answer, in the middle of a character. */
 static void test_torn(void **state) {
     (void)state;
-    vocab v = {0};
-    spm_head(&v);
-    vocab_add_bytes(&v);
-    gw *w = spm_writer(&v);
-    vb_gguf *g;
-    vb_tokenizer *t = must_open(w, &g);
+    bytes b;
+    open_bytes(&b, NULL);
     const int32_t ids[] = {BYTE0 + 'a', BYTE0 + 0xC3};
     set_up s = {.thinking = true, .stream = true};
-    assert_string_equal(split(t, ids, 2, &s).reasoning, "a\xC3");
+    assert_string_equal(split(b.t, ids, 2, &s).reasoning, "a\xC3");
     /* Where content follows, the half character comes before it. */
     static const char answer[] = "a\xC3</think>b";
     vbs_ask ask = {.chat = true};
@@ -334,7 +348,7 @@ static void test_torn(void **state) {
     vbs_pieces out = {0};
     assert_int_equal(vbs_splitter_open(&x, &ask, calls, true, 0, NULL), 0);
     for (const char *c = answer; *c; c++)
-        assert_int_equal(vbs_splitter_push(&x, t, BYTE0 + (unsigned char)*c, &out, NULL), 0);
+        assert_int_equal(vbs_splitter_push(&x, b.t, BYTE0 + (unsigned char)*c, &out, NULL), 0);
     assert_int_equal(vbs_splitter_end(&x, &out, NULL), 0);
     assert_int_equal(out.text.n, 3);
     assert_memory_equal(out.text.s,
@@ -344,24 +358,20 @@ static void test_torn(void **state) {
     assert_int_equal(out.v[out.n - 1].kind, VBS_CONTENT);
     vbs_splitter_close(&x);
     vbs_pieces_free(&out);
-    close_all(t, g, w, &v);
+    close_all(b.t, b.g, b.w, &b.v);
 }
 
 /* Pieces: one for each token and kind; the first ones go, with their texts, and others are put behind. */
 static void test_pieces(void **state) {
     (void)state;
-    vocab v = {0};
-    spm_head(&v);
-    vocab_add_bytes(&v);
-    gw *w = spm_writer(&v);
-    vb_gguf *g;
-    vb_tokenizer *t = must_open(w, &g);
+    bytes b;
+    open_bytes(&b, NULL);
     vbs_ask ask = {.chat = true};
     vbs_splitter x;
     vbs_pieces out = {0}, all = {0};
     assert_int_equal(vbs_splitter_open(&x, &ask, NULL, false, 0, NULL), 0);
     for (const char *c = "abc"; *c; c++)
-        assert_int_equal(vbs_splitter_push(&x, t, BYTE0 + (unsigned char)*c, &out, NULL), 0);
+        assert_int_equal(vbs_splitter_push(&x, b.t, BYTE0 + (unsigned char)*c, &out, NULL), 0);
     assert_int_equal(out.n, 3);
     vbs_pieces_drop(&out, 2);
     assert_int_equal(out.n, 1);
@@ -373,7 +383,7 @@ static void test_pieces(void **state) {
     vbs_splitter_close(&x);
     vbs_pieces_free(&out);
     vbs_pieces_free(&all);
-    close_all(t, g, w, &v);
+    close_all(b.t, b.g, b.w, &b.v);
 }
 
 /* Markers that are control tokens: no reader is shown their texts, and they mean what they mean. */
@@ -405,20 +415,15 @@ static void test_control(void **state) {
 /* Ids: the same for the same key, others for another one. */
 static void test_ids(void **state) {
     (void)state;
-    vocab v = {0};
-    spm_head(&v);
-    vocab_add_bytes(&v);
-    const int32_t id = vocab_add(&v, CALL_F CALL_G, VB_TOKEN_USER, 0);
-    gw *w = spm_writer(&v);
-    vb_gguf *g;
-    vb_tokenizer *t = must_open(w, &g);
+    bytes b;
+    const int32_t id = open_bytes(&b, CALL_F CALL_G);
     char seen[4][10];
     for (int k = 0; k < 2; k++) {
         vbs_ask ask = {.chat = true, .tools = (char *)(uintptr_t)TOOLS, .n_tools = strlen(TOOLS)};
         vbs_splitter x;
         vbs_pieces out = {0};
         assert_int_equal(vbs_splitter_open(&x, &ask, calls, false, (uint64_t)k, NULL), 0);
-        assert_int_equal(vbs_splitter_push(&x, t, id, &out, NULL), 0);
+        assert_int_equal(vbs_splitter_push(&x, b.t, id, &out, NULL), 0);
         assert_int_equal(vbs_splitter_end(&x, &out, NULL), 0);
         const char *at = out.text.s;
         int n = 0;
@@ -430,32 +435,27 @@ static void test_ids(void **state) {
     }
     for (int i = 0; i < 4; i++)
         for (int k = 0; k < i; k++) assert_string_not_equal(seen[i], seen[k]);
-    close_all(t, g, w, &v);
+    close_all(b.t, b.g, b.w, &b.v);
 }
 
 /* What is not a conversation, or has no template, is content byte for byte. */
 static void test_plain(void **state) {
     (void)state;
-    vocab v = {0};
-    spm_head(&v);
-    vocab_add_bytes(&v);
-    const int32_t id = vocab_add(&v, CALL_F, VB_TOKEN_USER, 0);
-    gw *w = spm_writer(&v);
-    vb_gguf *g;
-    vb_tokenizer *t = must_open(w, &g);
+    bytes b;
+    const int32_t id = open_bytes(&b, CALL_F);
     for (int k = 0; k < 2; k++) {
         vbs_ask ask = {.chat = k == 0};
         vbs_splitter x;
         vbs_pieces out = {0};
         assert_int_equal(vbs_splitter_open(&x, &ask, k == 0 ? NULL : calls, false, 0, NULL), 0);
-        assert_int_equal(vbs_splitter_push(&x, t, id, &out, NULL), 0);
+        assert_int_equal(vbs_splitter_push(&x, b.t, id, &out, NULL), 0);
         assert_int_equal(vbs_splitter_end(&x, &out, NULL), 0);
         assert_int_equal(out.text.n, strlen(CALL_F));
         assert_memory_equal(out.text.s, CALL_F, strlen(CALL_F));
         vbs_splitter_close(&x);
         vbs_pieces_free(&out);
     }
-    close_all(t, g, w, &v);
+    close_all(b.t, b.g, b.w, &b.v);
 }
 
 int main(void) {

@@ -36,15 +36,18 @@ function events(entry) {
 }
 
 // OpenCode's own folders are below `home`. Nothing outside this machine is asked: proxies and a registry that nobody serves.
-function opencode(program, home, project, args) {
-  const nowhere = "http://127.0.0.1:9";
-  const env = {
+export function environment(home) {
+  const nowhere = "http://127.0.0.1:9", local = "127.0.0.1,localhost";
+  return {
     PATH: process.env.PATH, HOME: home, TMPDIR: home, XDG_CONFIG_HOME: join(home, "config"), XDG_DATA_HOME: join(home, "data"),
     XDG_STATE_HOME: join(home, "state"), XDG_CACHE_HOME: join(home, "cache"), NO_COLOR: "1", OPENCODE_DISABLE_AUTOUPDATE: "1",
-    http_proxy: nowhere, https_proxy: nowhere, HTTP_PROXY: nowhere, HTTPS_PROXY: nowhere, no_proxy: "127.0.0.1,localhost",
-    NO_PROXY: "127.0.0.1,localhost", npm_config_registry: nowhere, npm_config_fetch_retries: "0",
+    http_proxy: nowhere, https_proxy: nowhere, HTTP_PROXY: nowhere, HTTPS_PROXY: nowhere, no_proxy: local, NO_PROXY: local,
+    npm_config_registry: nowhere, npm_config_fetch_retries: "0",
   };
-  return command(program, ["run", ...args], { cwd: project, env, timeout: 240000, killSignal: "SIGKILL" });
+}
+
+function opencode(program, home, project, args) {
+  return command(program, ["run", ...args], { cwd: project, env: environment(home), timeout: 240000, killSignal: "SIGKILL" });
 }
 
 // The turn in the log: one request with tools, by the large model; its answer's text, and that of curl with the same seed.

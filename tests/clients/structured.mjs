@@ -10,6 +10,7 @@ import OpenAI from "openai";
 import { zodFunction, zodResponseFormat } from "openai/helpers/zod";
 import { z } from "zod";
 import { command, group, ok, same, skip } from "./check.mjs";
+import { environment } from "./opencode.mjs";
 
 const QUESTION = "Which animal does the girl meet?";
 const user = [{ role: "user", content: QUESTION }];
@@ -123,13 +124,7 @@ async function opencode(base, program, example, work) {
   // What a story teller writes into a shell is not run: tools that look are all it gets.
   config.tools = { "*": false, glob: true, grep: true };
   writeFileSync(join(project, "opencode.json"), JSON.stringify(config));
-  const nowhere = "http://127.0.0.1:9", local = "127.0.0.1,localhost";
-  const env = {
-    PATH: process.env.PATH, HOME: home, TMPDIR: home, XDG_CONFIG_HOME: join(home, "config"), XDG_DATA_HOME: join(home, "data"),
-    XDG_STATE_HOME: join(home, "state"), XDG_CACHE_HOME: join(home, "cache"), NO_COLOR: "1", OPENCODE_DISABLE_AUTOUPDATE: "1",
-    http_proxy: nowhere, https_proxy: nowhere, HTTP_PROXY: nowhere, HTTPS_PROXY: nowhere, no_proxy: local, NO_PROXY: local,
-    npm_config_registry: nowhere, npm_config_fetch_retries: "0",
-  };
+  const env = environment(home);
   if (!existsSync(program) || (await command(program, ["--version"], { env })).status !== 0) {
     way.close();
     return skip("OpenCode with a call that must come", "its program does not run here");

@@ -6,6 +6,7 @@ import OpenAI from "openai";
 import { generateText, jsonSchema, stepCountIs, streamText, tool } from "ai";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { command, group, ok, recorder, same, skip } from "./check.mjs";
+import { environment } from "./opencode.mjs";
 
 const QUESTION = "How is the weather in Paris?", CITY = 'Paris, "\u00cele"', TEXT = "Let me see.", ANSWER = "It is sunny there.";
 const ARGUMENTS = { city: CITY, days: 1.5 };
@@ -119,13 +120,7 @@ async function opencode(base, program, example, work) {
   // This model's tokens are bytes: the prompt has five times as many as usual.
   const config = readFileSync(example, "utf8").replace("http://127.0.0.1:8000", base).replaceAll('"context": 16384', '"context": 120000');
   writeFileSync(join(project, "opencode.json"), config);
-  const nowhere = "http://127.0.0.1:9", local = "127.0.0.1,localhost";
-  const env = {
-    PATH: process.env.PATH, HOME: home, TMPDIR: home, XDG_CONFIG_HOME: join(home, "config"), XDG_DATA_HOME: join(home, "data"),
-    XDG_STATE_HOME: join(home, "state"), XDG_CACHE_HOME: join(home, "cache"), NO_COLOR: "1", OPENCODE_DISABLE_AUTOUPDATE: "1",
-    http_proxy: nowhere, https_proxy: nowhere, HTTP_PROXY: nowhere, HTTPS_PROXY: nowhere, no_proxy: local, NO_PROXY: local,
-    npm_config_registry: nowhere, npm_config_fetch_retries: "0",
-  };
+  const env = environment(home);
   if ((await command(program, ["--version"], { env })).status !== 0) return skip("OpenCode with tools", "its program does not run here");
   const r = await command(program, ["run", "Write a file."], { cwd: project, env, timeout: 240000, killSignal: "SIGKILL" });
   same("opencode: exit status 0", r.status, 0);

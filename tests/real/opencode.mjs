@@ -4,7 +4,7 @@
 import { appendFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { command } from "../clients/check.mjs";
-import { relay } from "../clients/opencode.mjs";
+import { environment, relay } from "../clients/opencode.mjs";
 
 const { SERVER, PROGRAM, EXAMPLE, WORK, REPORT, SEEDS = "10", FIRST = "1", LIMIT = "300", TASKS = "read,write,list" } = process.env;
 const home = join(WORK, "home"), project = join(WORK, "project");
@@ -28,15 +28,6 @@ const tasks = {
   },
 };
 
-// OpenCode's own folders are below `home`. Nothing outside this machine is asked.
-const nowhere = "http://127.0.0.1:9", local = "127.0.0.1,localhost";
-const env = {
-  PATH: process.env.PATH, HOME: home, TMPDIR: home, XDG_CONFIG_HOME: join(home, "config"), XDG_DATA_HOME: join(home, "data"),
-  XDG_STATE_HOME: join(home, "state"), XDG_CACHE_HOME: join(home, "cache"), NO_COLOR: "1", OPENCODE_DISABLE_AUTOUPDATE: "1",
-  http_proxy: nowhere, https_proxy: nowhere, HTTP_PROXY: nowhere, HTTPS_PROXY: nowhere, no_proxy: local, NO_PROXY: local,
-  npm_config_registry: nowhere, npm_config_fetch_retries: "0",
-};
-
 // The project has the same path in every try: then the prompt begins with the same thousands of tokens, which are read once.
 function prepare(task, base, seed) {
   rmSync(project, { recursive: true, force: true });
@@ -51,7 +42,7 @@ function prepare(task, base, seed) {
 async function attempt(name, seed, base) {
   const task = tasks[name], began = Date.now();
   prepare(task, base, seed);
-  const r = await command(PROGRAM, ["run", "--format", "json", task.ask], { cwd: project, env, timeout: 1000 * LIMIT, killSignal: "SIGKILL" });
+  const r = await command(PROGRAM, ["run", "--format", "json", task.ask], { cwd: project, env: environment(home), timeout: 1000 * LIMIT, killSignal: "SIGKILL" });
   const events = r.out.split("\n").filter(l => l.startsWith("{") && l.endsWith("}")).map(l => JSON.parse(l));
   const ran = events.findIndex(e => e.type === "tool_use" && e.part.state.status === "completed");
   const texts = list => list.filter(e => e.type === "text").map(e => e.part.text);
