@@ -71,6 +71,7 @@ typedef struct cli_options {
     int64_t connections, repeats;
     double timeout, logprob_tolerance;
     cli_list logit_bias, merge, corpus;
+    const char *cache_k, *cache_v, *draft_cache_k, *draft_cache_v;
     const char *accept, *activations, *kv, *kernels, *repack, *color, *trace, *tokens, *out, *system,
         *chat_template, *tools, *date, *pre, *kind, *texts, *name, *tolerance, *html, *junit, *shard,
         *prompts;

@@ -89,6 +89,7 @@ static json_t *experts_json(const bench *b) {
 }
 
 json_t *bench_json(const bench *b) {
+    char kv[16];
     json_t *cost = json_object(), *v = json_object(), *seconds = json_object(), *o = json_object();
     const cli_session *s = &b->session;
     double rates[MOST_LIST];
@@ -130,7 +131,7 @@ json_t *bench_json(const bench *b) {
     json_object_set_new(o, "kernels", json_string(vb_context_kernels(s->context)));
     json_object_set_new(o, "threads", json_integer(vb_context_threads(s->context)));
     json_object_set_new(o, "activations", json_string(b->o->activations));
-    json_object_set_new(o, "kv", json_string(b->o->kv));
+    json_object_set_new(o, "kv", json_string(cli_kv_text(b->o, kv)));
     json_object_set_new(o, "repetitions", json_integer(b->reps));
     if (s->offload) json_object_set_new(o, "offload", cli_json_offload(s));
     json_object_set_new(o, "version", json_string(VB_VERSION));

@@ -218,6 +218,10 @@ int cli_session_draft(cli_session *s, const char *kind, const char *path);
 int cli_session_costs(cli_session *s);
 /* A random seed of 53 bits. CLI_OK or CLI_FAIL (after a message). */
 int cli_random_seed(uint64_t *seed);
+/* --kv, --cache-type-k and -v, and with `draft` those of what drafts: the types of the cache. */
+void cli_kv_types(const cli_options *o, bool draft, vb_type *k, vb_type *v);
+/* The same in words, as reports have it: "f16", or where keys and values differ "q8_0 f16". */
+const char *cli_kv_text(const cli_options *o, char out[16]);
 /* Context parameters from --ctx, --threads, --batch, --activations, --kv and --kernels. */
 void cli_context_params(const cli_options *o, vb_context_params *p);
 /* CLI_OK, or CLI_FAIL (after a message) where -c is more than the model was trained for: before anything is

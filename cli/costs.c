@@ -32,12 +32,14 @@ static void machine(char out[256]) {
 
 /* Of all that the costs depend on: the files' contents, the machine, and the options that change speed. */
 static uint64_t key_of(const cli_options *o, const vb_gguf *target, const vb_gguf *draft) {
-    char text[600], cpu[256];
+    char text[600], cpu[256], kv[16];
+    vb_type k, v; /* of what drafts */
+    cli_kv_types(o, true, &k, &v);
     machine(cpu);
-    const int n = snprintf(text, sizeof text, "%s %016llx %016llx %s %d %s %s %s %s", VB_VERSION,
+    const int n = snprintf(text, sizeof text, "%s %016llx %016llx %s %d %s %s %s %d %d %s", VB_VERSION,
                            (unsigned long long)vb_gguf_hash(target),
                            (unsigned long long)(draft ? vb_gguf_hash(draft) : 0), cpu, (int)o->threads,
-                           o->kernels, o->activations, o->kv, o->repack);
+                           o->kernels, o->activations, cli_kv_text(o, kv), (int)k, (int)v, o->repack);
     return XXH3_64bits(text, (size_t)n);
 }
 

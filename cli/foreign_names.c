@@ -21,7 +21,7 @@ typedef struct foreign_name {
     "docs/offload.md)"
 #define PLACING     "not here: threads are placed by the system; -t N says how many, taskset or numactl where"
 #define MEMORY      "not here: weights are mapped, or copied once where they fit (--repack auto|on|off)"
-#define KV          "use --kv f16 or --kv f32: those are the types of the cache"
+#define KV          "use --kv TYPE, or -ctk TYPE and -ctv TYPE: f16, f32, bf16, q8_0 or q4_0"
 #define ALPHA       "use --rope-freq-base B: the file's base times ALPHA^(d/(d - 2)), d the values of a head"
 #define ADAPTERS    "not here: merge adapters into the model before it is converted to GGUF"
 #define TEXT_ONLY   "not here: models read and write text only"
@@ -79,9 +79,7 @@ static const foreign_name NAMES[] = {
     {"--mlock|--no-mmap|--mmap|-lm|--load-mode|-lzm|--lazy-mode|--direct-io|-dio|--no-direct-io|-ndio|"
      "--no-repack|-nr|--check-tensors|--keepmodelinmemory|--trymmap",
      ANY, MEMORY},
-    {"-ctk|--cache-type-k|-ctv|--cache-type-v|-ctkd|--cache-type-k-draft|-ctvd|--cache-type-v-draft|"
-     "--spec-draft-type-k|--spec-draft-type-v|--cache-mode|--draft-cache-mode|--kv-cache-dtype",
-     ANY, KV},
+    {"--cache-mode|--draft-cache-mode|--kv-cache-dtype", ANY, KV},
     {"--kv-bits|--kv-group-size|--quantized-kv-start", ANY, KV},
     {"-ub|--ubatch-size|--chunk-size|--prefill-step-size|--output-chunking|--max-num-batched-tokens", ANY,
      "use -b N (run, chat, bench), or leave it out: how a prompt is cut changes the speed and never the "

@@ -30,8 +30,9 @@ static const struct {
     {"Who may ask the server, and how much",
      "--host|--api-key|--api-key-file|--allow-host|--cors|--slots|--queue|--max-body|--max-connections|"
      "--request-timeout|--idle-timeout|--keep-alive|--drain|--ignore-tools|--config"},
-    {"Speed and memory (the output does not depend on these, but for --activations and --kv)",
-     "--threads|--batch|--kernels|--repack|--activations|--kv|--offload|--offload-width"},
+    {"Speed and memory (the output does not depend on these, but for --activations, --kv, -ctk and -ctv)",
+     "--threads|--batch|--kernels|--repack|--activations|--kv|--cache-type-k|--cache-type-v|--cache-type-k-"
+     "draft|--cache-type-v-draft|--offload|--offload-width"},
     {"Longer contexts than in training (the output depends on these)",
      "--rope-scaling|--rope-scale|--rope-freq-scale|--rope-freq-base|--yarn-orig-ctx|--yarn-ext-factor|--"
      "yarn-attn-factor|--yarn-beta-fast|--yarn-beta-slow|"

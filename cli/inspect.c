@@ -139,7 +139,8 @@ typedef struct summary {
     uint64_t experts, used;               /* of a layer; 0: no mixture */
     uint64_t expert_values, expert_bytes; /* of all experts */
     uint64_t ctx,
-        kv_values; /* positions; values of K and V together per position. 0: the metadata do not say */
+        kv_values;  /* positions; values of K and V together per position. 0: the metadata do not say */
+    bool kv_blocks; /* whole blocks of 32 values for every head */
 } summary;
 
 static uint64_t meta_of_arch(const vb_gguf *g, const char *suffix, uint64_t index, uint64_t otherwise) {
@@ -172,12 +173,14 @@ static void summarise(const vb_gguf *g, const cli_options *o, summary *s) {
     if (s->experts == 0 || s->used > s->experts) s->experts = s->used = 0;
     s->ctx = o->ctx ? (uint64_t)o->ctx : meta_of_arch(g, "context_length", 0, 0);
     uint64_t layers = meta_of_arch(g, "block_count", 0, 0), dim = meta_of_arch(g, "embedding_length", 0, 0);
+    s->kv_blocks = true;
     for (uint64_t i = 0; i < layers && layers < 100000; i++) {
         uint64_t heads = meta_of_arch(g, "attention.head_count", i, 0);
         uint64_t head_dim = heads ? dim / heads : 0;
-        s->kv_values += meta_of_arch(g, "attention.head_count_kv", i, heads) *
-                        (meta_of_arch(g, "attention.key_length", 0, head_dim) +
-                         meta_of_arch(g, "attention.value_length", 0, head_dim));
+        const uint64_t k = meta_of_arch(g, "attention.key_length", 0, head_dim),
+                       v = meta_of_arch(g, "attention.value_length", 0, head_dim);
+        s->kv_values += meta_of_arch(g, "attention.head_count_kv", i, heads) * (k + v);
+        s->kv_blocks = s->kv_blocks && k % 32 == 0 && v % 32 == 0;
     }
     uint64_t most;
     if (__builtin_mul_overflow(s->kv_values, s->ctx, &most) || most > UINT64_MAX / 4) s->kv_values = 0;
@@ -206,9 +209,12 @@ static void print_summary(const vb_gguf *g, const summary *s) {
                  cli_count((double)active(s, s->values, s->expert_values), a),
                  cli_bytes(active(s, s->bytes, s->expert_bytes), b));
     cli_outf("\nmemory: weights %s", cli_bytes(s->bytes, a));
-    if (s->kv_values && s->ctx)
+    const uint64_t kv = s->kv_values * s->ctx;
+    if (kv)
         cli_outf("; KV cache of %llu positions %s as F16, %s as F32", (unsigned long long)s->ctx,
-                 cli_bytes(2 * s->kv_values * s->ctx, a), cli_bytes(4 * s->kv_values * s->ctx, b));
+                 cli_bytes(2 * kv, a), cli_bytes(4 * kv, b));
+    if (kv && s->kv_blocks)
+        cli_outf(", %s as Q8_0, %s as Q4_0", cli_bytes(kv / 32 * 34, a), cli_bytes(kv / 32 * 18, b));
     cli_out("\n", 1);
 }
 
@@ -223,6 +229,10 @@ static json_t *summary_json(const vb_gguf *g, const summary *s) {
     if (f16)
         kv = json_pack("{sI sI sI}", "positions", (json_int_t)s->ctx, "f16", (json_int_t)f16, "f32",
                        (json_int_t)f32);
+    if (f16 && s->kv_blocks && kv) {
+        json_object_set_new(kv, "q8_0", json_integer((json_int_t)(f16 / 64 * 34)));
+        json_object_set_new(kv, "q4_0", json_integer((json_int_t)(f16 / 64 * 18)));
+    }
     json_t *experts = json_null();
     if (s->experts)
         experts = json_pack("{sI sI sI sI}", "count", (json_int_t)s->experts, "used", (json_int_t)s->used,

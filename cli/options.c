@@ -13,6 +13,7 @@
 #define MODEL     (COMPUTE | CMD_TOKENIZE | CMD_RENDER | CMD_DOCTOR | CMD_INSPECT | CMD_RECORD | CMD_SERVE)
 #define MAX_CTX   16777216.0
 #define BIG       1e9
+#define KV_TYPES  "f16|f32|bf16|q8_0|q4_0"
 
 /* clang-format off */
 /* NOLINTBEGIN(bugprone-macro-parentheses): strings are joined to strings, which parentheses would forbid */
@@ -239,8 +240,18 @@ const cli_option CLI_OPTIONS[] = {
      AT(batch), 0, VB_MAX_BATCH, NULL},
     {"--activations", "A", "precision of the activations before quantised weights: q8 (default) or q16",
      COMPUTE | CMD_SERVE, CLI_CHOICE, AT(activations), 0, 0, "q8|q16"},
-    {"--kv|--kv-type", "TYPE", "precision of the KV cache: f16 (default) or f32", COMPUTE | CMD_SERVE,
-     CLI_CHOICE, AT(kv), 0, 0, "f16|f32"},
+    {"--kv|--kv-type", "TYPE",
+     "precision of keys and values in the cache: f16 (default), f32, bf16, q8_0 or q4_0 (docs/numerics.md)",
+     COMPUTE | CMD_SERVE, CLI_CHOICE, AT(kv), 0, 0, KV_TYPES},
+    {"-ctk|--cache-type-k", "TYPE", "the same of the keys alone", COMPUTE | CMD_SERVE, CLI_CHOICE,
+     AT(cache_k), 0, 0, KV_TYPES},
+    {"-ctv|--cache-type-v", "TYPE", "of the values alone", COMPUTE | CMD_SERVE, CLI_CHOICE, AT(cache_v), 0, 0,
+     KV_TYPES},
+    {"-ctkd|--cache-type-k-draft|--spec-draft-type-k", "TYPE",
+     "of the keys of what drafts. Default: as the target's", GENERATE | CMD_BENCH | CMD_SERVE, CLI_CHOICE,
+     AT(draft_cache_k), 0, 0, KV_TYPES},
+    {"-ctvd|--cache-type-v-draft|--spec-draft-type-v", "TYPE", "of its values",
+     GENERATE | CMD_BENCH | CMD_SERVE, CLI_CHOICE, AT(draft_cache_v), 0, 0, KV_TYPES},
     {"--kernels", "NAME",
      "auto (default), ref, avx2, avxvnni, avx512, amx, neon. The output does not depend on it",
      COMPUTE | CMD_SERVE, CLI_STRING, AT(kernels), 0, 0, NULL},

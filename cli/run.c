@@ -185,6 +185,7 @@ static json_t *comparison_json(const run_state *r) {
 }
 
 static json_t *result_json(const run_state *r) {
+    char kv[16];
     const cli_session *s = &r->session;
     const cli_result *a = &r->result;
     json_t *tokens = json_array(), *from_draft = json_array(), *logprobs = json_array(), *o = json_object();
@@ -214,7 +215,7 @@ static json_t *result_json(const run_state *r) {
     json_object_set_new(o, "temperature", json_real(s->sampling.temperature));
     json_object_set_new(o, "prompt_tokens", json_integer((json_int_t)r->n_prompt));
     json_object_set_new(o, "activations", json_string(s->o->activations));
-    json_object_set_new(o, "kv", json_string(s->o->kv));
+    json_object_set_new(o, "kv", json_string(cli_kv_text(s->o, kv)));
     json_object_set_new(o, "kernels", json_string(vb_context_kernels(s->context)));
     json_object_set_new(o, "threads", json_integer(vb_context_threads(s->context)));
     if (s->offload) json_object_set_new(o, "offload", cli_json_offload(s));

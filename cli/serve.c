@@ -20,7 +20,7 @@ typedef struct serve_state {
     vbs_server *server;
     vbs_engine *engine;
     cli_costs costs; /* for gamma auto */
-    char name[200];
+    char name[200], precision[32];
     int date[6];
     bool dated;   /* --date */
     char *system; /* file's text */
@@ -177,6 +177,7 @@ static int check_names(const cli_serve_options *w) {
 }
 
 static int server_params(serve_state *s) {
+    char kv[16];
     const cli_options *o = s->o;
     const cli_serve_options *w = &o->serve;
     vbs_server_params *p = &s->sp;
@@ -197,9 +198,8 @@ static int server_params(serve_state *s) {
     p->name = s->name;
     p->target = o->model;
     p->draft = o->draft_model;
-    p->precision = !strcmp(o->activations, "q16") ? (!strcmp(o->kv, "f32") ? "q16 f32" : "q16 f16")
-                   : !strcmp(o->kv, "f32")        ? "q8 f32"
-                                                  : "q8 f16";
+    snprintf(s->precision, sizeof s->precision, "%.4s %s", o->activations, cli_kv_text(o, kv));
+    p->precision = s->precision;
     p->chat_template = o->chat_template;
     p->has_draft = o->draft_model || drafts_alone(o) != VB_DRAFT_NONE;
     p->draft_name = o->draft_model ? "model" : p->has_draft ? o->draft : "none";
@@ -308,12 +308,13 @@ static int open_engine(serve_state *s) {
                                 .n_threads = (int)o->threads,
                                 .kernels = o->kernels,
                                 .activations = strcmp(o->activations, "q16") ? VB_ACT_Q8 : VB_ACT_Q16,
-                                .kv_type = strcmp(o->kv, "f32") ? VB_F16 : VB_F32,
                                 .repack = o->repack,
                                 .costs = s->costs.known ? &s->costs.costs : NULL,
                                 .progress = progress,
                                 .note = note,
                                 .user = &l};
+    cli_kv_types(o, false, &s->ep.k_type, &s->ep.v_type);
+    cli_kv_types(o, true, &s->ep.draft_k_type, &s->ep.draft_v_type);
     if (!vbs_engine_open(&s->engine, &s->ep, &err)) return keep_costs(s);
     cli_report(&err);
     if (err.code == VB_ERR_VOCAB)

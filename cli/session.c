@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 /* Bytes for threads, scratch and what else a process needs beside weights and caches. */
@@ -54,13 +55,35 @@ void cli_token_quote(const vb_tokenizer *t, int32_t id, char *out, size_t size) 
     out[n + 1] = 0;
 }
 
+static vb_type type_named(const char *name) {
+    static const vb_type types[] = {VB_F32, VB_BF16, VB_Q8_0, VB_Q4_0};
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
+        if (!strcasecmp(vb_type_name((int)types[i]), name)) return types[i];
+    return VB_F16;
+}
+
+static const char *first_given(const char *a, const char *b, const char *c) {
+    return a ? a : b ? b : c;
+}
+
+void cli_kv_types(const cli_options *o, bool draft, vb_type *k, vb_type *v) {
+    *k = type_named(first_given(draft ? o->draft_cache_k : NULL, o->cache_k, o->kv));
+    *v = type_named(first_given(draft ? o->draft_cache_v : NULL, o->cache_v, o->kv));
+}
+
+const char *cli_kv_text(const cli_options *o, char out[16]) {
+    const char *k = o->cache_k ? o->cache_k : o->kv, *v = o->cache_v ? o->cache_v : o->kv;
+    snprintf(out, 16, strcmp(k, v) ? "%.6s %.6s" : "%.6s", k, v);
+    return out;
+}
+
 void cli_context_params(const cli_options *o, vb_context_params *p) {
     vb_context_defaults(p);
     p->n_ctx = (int)o->ctx;
     p->n_threads = (int)o->threads;
     p->batch = (int)o->batch;
     p->activations = strcmp(o->activations, "q16") ? VB_ACT_Q8 : VB_ACT_Q16;
-    p->kv_type = strcmp(o->kv, "f32") ? VB_F16 : VB_F32;
+    cli_kv_types(o, false, &p->k_type, &p->v_type);
     p->kernels = o->kernels;
     p->cancel = cli_interrupt_callback;
 }
@@ -255,6 +278,7 @@ static int open_draft(cli_session *s, const char *path) {
     if (rc) goto cleanup;
     if (path) model = file.model;
     cli_context_params(s->o, &p);
+    cli_kv_types(s->o, true, &p.k_type, &p.v_type);
     cli_offload_params(s->o, s->offload, &p);
     p.n_ctx = vb_context_size(s->context);
     const int trained = vb_model_describe(model)->n_ctx;

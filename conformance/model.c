@@ -243,7 +243,7 @@ int cf_make_model(vb_buf *out, const cf_model_spec *s, const cf_config *config, 
     p.batch = config->batch ? config->batch : (int)longest;
     p.kernels = config->kernels;
     p.activations = s->activations;
-    p.kv_type = s->kv;
+    p.k_type = p.v_type = s->kv;
     p.observe = collect;
     p.user = &seen;
     if ((rc = vb_context_open(&c, m, &p, err))) goto cleanup;

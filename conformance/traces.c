@@ -31,7 +31,7 @@ static int side_open(side *s, const cf_trace_spec *spec, const char *name, const
     p.batch = config->batch;
     p.kernels = config->kernels;
     p.activations = VB_ACT_Q16;
-    p.kv_type = VB_F32;
+    p.k_type = p.v_type = VB_F32;
     return vb_context_open(&s->context, s->model, &p, err);
 }
 

@@ -6,15 +6,17 @@
 #include <string.h>
 #include <xxhash.h>
 
-int vb_cache_size(vb_cache *c, const vb_model *m, vb_type type, int n_ctx, vb_error *err) {
-    *c = (vb_cache){.type = type,
+int vb_cache_size(vb_cache *c, const vb_model *m, vb_type k, vb_type v, int n_ctx, vb_error *err) {
+    *c = (vb_cache){.k_type = k,
+                    .v_type = v,
                     .n_layers = m->info.n_layers,
                     .n_kv_heads = m->info.n_kv_heads,
                     .head_dim = m->info.head_dim,
                     .n_ctx = n_ctx};
     uint64_t rows = (uint64_t)c->n_layers, bytes;
+    const uint64_t row = (uint64_t)vb_cache_row_bytes(c, k) + (uint64_t)vb_cache_row_bytes(c, v);
     if (!vb_mul_u64(rows, (uint64_t)c->n_kv_heads, &rows) || !vb_mul_u64(rows, (uint64_t)n_ctx, &rows) ||
-        !vb_mul_u64(rows, 2 * (uint64_t)vb_cache_row_bytes(c), &bytes) || bytes > SIZE_MAX / 2)
+        !vb_mul_u64(rows, row, &bytes) || bytes > SIZE_MAX / 2)
         return vb_fail(err, VB_ERR_MEMORY, "the KV cache is too large: ask for a smaller n_ctx");
     return VB_OK;
 }
@@ -28,12 +30,13 @@ static void *aligned(void *memory) {
 
 /* calloc takes large blocks from the system as pages that cost nothing until they are written, so a long
  * context costs what is used of it. */
-int vb_cache_open(vb_cache *c, const vb_model *m, vb_type type, int n_ctx, vb_error *err) {
+int vb_cache_open(vb_cache *c, const vb_model *m, vb_type k, vb_type v, int n_ctx, vb_error *err) {
     static const char what[] = "the KV cache (a smaller n_ctx needs less)";
-    int rc = vb_cache_size(c, m, type, n_ctx, err);
+    int rc = vb_cache_size(c, m, k, v, n_ctx, err);
     if (rc) return rc;
-    const size_t bytes = vb_cache_row(c, c->n_layers, 0, 0) + LINE;
-    if ((rc = vb_alloc(&c->own[0], bytes, 1, what, err)) || (rc = vb_alloc(&c->own[1], bytes, 1, what, err)))
+    const size_t keys = vb_cache_row(c, k, c->n_layers, 0, 0), values = vb_cache_row(c, v, c->n_layers, 0, 0);
+    if ((rc = vb_alloc(&c->own[0], keys + LINE, 1, what, err)) ||
+        (rc = vb_alloc(&c->own[1], values + LINE, 1, what, err)))
         return rc;
     c->k = aligned(c->own[0]);
     c->v = aligned(c->own[1]);
@@ -46,43 +49,46 @@ void vb_cache_close(vb_cache *c) {
 }
 
 uint64_t vb_cache_bytes(const vb_cache *c) {
-    return 2 * (uint64_t)vb_cache_row(c, c->n_layers, 0, 0);
+    return (uint64_t)vb_cache_row(c, c->k_type, c->n_layers, 0, 0) +
+           (uint64_t)vb_cache_row(c, c->v_type, c->n_layers, 0, 0);
+}
+
+/* `slots` rows from slot `there` of from_rows to slot `at` of to_rows: keys, or values. */
+static void copy_side(const vb_cache *to, const vb_cache *from, vb_type type, void *to_rows,
+                      const void *from_rows, int at, int there, int slots) {
+    const size_t bytes = (size_t)slots * vb_cache_row_bytes(to, type);
+    for (int layer = 0; layer < to->n_layers; layer++) {
+        for (int head = 0; head < to->n_kv_heads; head++)
+            memmove((char *)to_rows + vb_cache_row(to, type, layer, head, at),
+                    (const char *)from_rows + vb_cache_row(from, type, layer, head, there), bytes);
+    }
 }
 
 void vb_cache_copy(vb_cache *to, const vb_cache *from, int n) {
-    const size_t bytes = (size_t)n * vb_cache_row_bytes(to);
-    for (int layer = 0; layer < to->n_layers; layer++) {
-        for (int head = 0; head < to->n_kv_heads; head++) {
-            const size_t at = vb_cache_row(to, layer, head, 0), there = vb_cache_row(from, layer, head, 0);
-            memcpy((char *)to->k + at, (const char *)from->k + there, bytes);
-            memcpy((char *)to->v + at, (const char *)from->v + there, bytes);
-        }
-    }
+    copy_side(to, from, to->k_type, to->k, from->k, 0, 0, n);
+    copy_side(to, from, to->v_type, to->v, from->v, 0, 0, n);
 }
 
 void vb_cache_move(vb_cache *c, int from, int to) {
-    const size_t bytes = vb_cache_row_bytes(c);
-    for (int layer = 0; layer < c->n_layers; layer++) {
-        for (int head = 0; head < c->n_kv_heads; head++) {
-            const size_t at = vb_cache_row(c, layer, head, to), there = vb_cache_row(c, layer, head, from);
-            memmove((char *)c->k + at, (const char *)c->k + there, bytes);
-            memmove((char *)c->v + at, (const char *)c->v + there, bytes);
-        }
-    }
+    copy_side(c, c, c->k_type, c->k, c->k, to, from, 1);
+    copy_side(c, c, c->v_type, c->v, c->v, to, from, 1);
 }
 
 void vb_cache_hash(const vb_cache *c, int n, int base, const int32_t *path, uint8_t hash[16]) {
-    const size_t row = vb_cache_row_bytes(c);
     const int together = path && base < n ? base : n; /* of these j lies in slot j */
     XXH3_state_t state;
     XXH3_128bits_reset(&state);
     for (int layer = 0; layer < c->n_layers; layer++) {
         for (int side = 0; side < 2; side++) {
             const char *from = side == 0 ? c->k : c->v;
+            const vb_type type = side == 0 ? c->k_type : c->v_type;
+            const size_t row = vb_cache_row_bytes(c, type);
             for (int head = 0; head < c->n_kv_heads; head++) {
-                XXH3_128bits_update(&state, from + vb_cache_row(c, layer, head, 0), (size_t)together * row);
+                XXH3_128bits_update(&state, from + vb_cache_row(c, type, layer, head, 0),
+                                    (size_t)together * row);
                 for (int j = together; j < n; j++)
-                    XXH3_128bits_update(&state, from + vb_cache_row(c, layer, head, path[j - base]), row);
+                    XXH3_128bits_update(&state, from + vb_cache_row(c, type, layer, head, path[j - base]),
+                                        row);
             }
         }
     }

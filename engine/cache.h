@@ -7,12 +7,12 @@
 
 /* The shape of a cache of n_ctx positions of a model, without its memory. VB_ERR_MEMORY: too large to
  * address. */
-int vb_cache_size(vb_cache *c, const vb_model *m, vb_type type, int n_ctx, vb_error *err);
+int vb_cache_size(vb_cache *c, const vb_model *m, vb_type k, vb_type v, int n_ctx, vb_error *err);
 /* The same with its memory. */
-int vb_cache_open(vb_cache *c, const vb_model *m, vb_type type, int n_ctx, vb_error *err);
+int vb_cache_open(vb_cache *c, const vb_model *m, vb_type k, vb_type v, int n_ctx, vb_error *err);
 void vb_cache_close(vb_cache *c);
 uint64_t vb_cache_bytes(const vb_cache *c); /* of keys and values together */
-/* Positions [0, n) of `from`, which is a cache of the same model and type. */
+/* Positions [0, n) of `from`, which is a cache of the same model and types. */
 void vb_cache_copy(vb_cache *to, const vb_cache *from, int n);
 /* What lies in slot `from`, to slot `to`. */
 void vb_cache_move(vb_cache *c, int from, int to);

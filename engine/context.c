@@ -10,10 +10,24 @@
 enum { DEFAULT_CONTEXT = 4096, DEFAULT_BATCH = 64 };
 
 void vb_context_defaults(vb_context_params *p) {
-    *p = (vb_context_params){.kv_type = VB_F16};
+    *p = (vb_context_params){.k_type = VB_F16, .v_type = VB_F16};
 }
 
 /* ---------------------------------------------------------------------- opening and closing */
+
+static int check_cache_type(const char *what, vb_type type, int head_dim, vb_error *err) {
+    const int block = vb_kv_block(type);
+    if (block == 0)
+        return vb_fail(err, VB_ERR_ARGUMENT, "%s is %d, must be VB_F32, VB_F16, VB_BF16, VB_Q8_0 or VB_Q4_0",
+                       what, (int)type);
+    if (head_dim % block)
+        return vb_fail(
+            err, VB_ERR_ARGUMENT,
+            "%s: the heads of this model have %d values, which is no multiple of the %d of a block "
+            "of %s: use F16 or BF16",
+            what, head_dim, block, vb_type_name((int)type));
+    return VB_OK;
+}
 
 static int check_params(vb_context_params *p, const vb_model_info *i, vb_error *err) {
     if (p->n_ctx == 0) p->n_ctx = i->n_ctx < DEFAULT_CONTEXT ? i->n_ctx : DEFAULT_CONTEXT;
@@ -34,9 +48,8 @@ static int check_params(vb_context_params *p, const vb_model_info *i, vb_error *
     if (p->activations != VB_ACT_Q8 && p->activations != VB_ACT_Q16)
         return vb_fail(err, VB_ERR_ARGUMENT, "activations is %d, must be VB_ACT_Q8 or VB_ACT_Q16",
                        (int)p->activations);
-    if (p->kv_type != VB_F16 && p->kv_type != VB_F32)
-        return vb_fail(err, VB_ERR_ARGUMENT, "kv_type is %d, must be VB_F16 or VB_F32", (int)p->kv_type);
-    return VB_OK;
+    const int rc = check_cache_type("k_type", p->k_type, i->head_dim, err);
+    return rc ? rc : check_cache_type("v_type", p->v_type, i->head_dim, err);
 }
 
 static int open_offload(vb_scratch *s, const vb_model *m, vb_offload *o, const vb_offload_session_params *p,
@@ -57,7 +70,7 @@ int vb_context_check(const vb_model *m, const vb_context_params *p, uint64_t *by
     vb_context_params own = *p;
     vb_cache cache;
     int rc = check_params(&own, &m->info, err);
-    if (!rc) rc = vb_cache_size(&cache, m, own.kv_type, own.n_ctx, err);
+    if (!rc) rc = vb_cache_size(&cache, m, own.k_type, own.v_type, own.n_ctx, err);
     if (!rc && bytes) *bytes = vb_cache_bytes(&cache);
     return rc;
 }
@@ -132,7 +145,7 @@ static int open_scratch(vb_context *c, vb_error *err) {
 /* Uses what another context works with. */
 static int join_scratch(vb_context *c, vb_context *with, vb_error *err) {
     const int n_ctx = c->params.n_ctx ? c->params.n_ctx : with->params.n_ctx;
-    const vb_type kv_type = c->params.kv_type;
+    const vb_type k_type = c->params.k_type, v_type = c->params.v_type;
     if (with->model != c->model)
         return vb_fail(err, VB_ERR_ARGUMENT, "share: a context of another model has nothing to share");
     if (n_ctx > with->scratch->n_ctx)
@@ -142,7 +155,8 @@ static int join_scratch(vb_context *c, vb_context *with, vb_error *err) {
                        n_ctx, with->scratch->n_ctx);
     c->params = with->params;
     c->params.n_ctx = n_ctx;
-    c->params.kv_type = kv_type;
+    c->params.k_type = k_type;
+    c->params.v_type = v_type;
     c->scratch = with->scratch;
     c->scratch->users++;
     return VB_OK;
@@ -161,7 +175,7 @@ int vb_context_open(vb_context **out, const vb_model *m, const vb_context_params
     if ((rc = check_params(&c->params, &m->info, err)) != 0) goto cleanup;
     if ((rc = vb_kernels_choose(c->params.kernels, &c->kernels, err)) != 0) goto cleanup;
     c->params.kernels = c->kernels->name;
-    rc = vb_cache_open(&c->cache, m, c->params.kv_type, c->params.n_ctx, err);
+    rc = vb_cache_open(&c->cache, m, c->params.k_type, c->params.v_type, c->params.n_ctx, err);
     if (rc) goto cleanup;
     if (!c->scratch && (rc = open_scratch(c, err)) != 0) goto cleanup;
     rc = vb_alloc((void **)&c->slot, (size_t)c->params.n_ctx, sizeof *c->slot, "the context", err);
@@ -489,11 +503,12 @@ int vb_context_copy(vb_context *to, const vb_context *from, int n, vb_error *err
         return vb_fail(err, VB_ERR_ARGUMENT,
                        "cannot copy %d positions: from %d on the context holds a tree (vb_context_keep)", n,
                        from->tree.base);
-    if (from->model != to->model || from->cache.type != to->cache.type ||
-        from->params.activations != to->params.activations || from->params.offload != to->params.offload)
+    if (from->model != to->model || from->cache.k_type != to->cache.k_type ||
+        from->cache.v_type != to->cache.v_type || from->params.activations != to->params.activations ||
+        from->params.offload != to->params.offload)
         return vb_fail(err, VB_ERR_ARGUMENT,
                        "cannot copy: the contexts must be of one model, and have the same "
-                       "activations, kv_type and offload");
+                       "activations, k_type, v_type and offload");
     for (int i = 0; i < to->model->n_ropes; i++) {
         const vb_rope *r = &to->model->ropes[i];
         if (vb_rope_freq(r, to->params.n_ctx) != vb_rope_freq(r, from->params.n_ctx))

@@ -603,7 +603,9 @@ typedef struct vb_context_params {
     int n_threads; /* 0: one per physical core. The bits do not depend on it (P1) */
     int batch;     /* most tokens evaluated together; 0: 64. The bits do not depend on it (P1) */
     vb_activations activations;
-    vb_type kv_type;     /* VB_F16 (default) or VB_F32 */
+    /* Of the keys and of the values in the cache: VB_F16 (default), VB_F32, VB_BF16, VB_Q8_0 or VB_Q4_0, the
+     * last two where heads are multiples of 32. How they round is in docs/numerics.md. */
+    vb_type k_type, v_type;
     const char *kernels; /* NULL or "auto", "ref", or a name from vb_kernel_names() */
     /* Called between pieces of a long evaluation; true stops it with VB_ERR_CANCELLED. May be NULL. */
     bool (*cancel)(void *user);
@@ -621,7 +623,7 @@ typedef struct vb_context_params {
     /* A context of the same model, whose threads and working memory this one uses too: each then costs its KV
      * cache and little more, and vb_eval_many evaluates them in one pass. All that share belong to one thread
      * at a time, and an evaluation of one ends the logits of the others. Everything but n_ctx (at most what
-     * the first of them was opened with) and kv_type is then as there. NULL (default): its own. */
+     * the first of them was opened with) and k_type and v_type are then as there. NULL (default): its own. */
     struct vb_context *share;
 } vb_context_params;
 
@@ -691,8 +693,8 @@ int vb_context_truncate(vb_context *c, int n, vb_error *err);
  * can stay: vb_context_truncate(c, n + k). Errors: VB_ERR_ARGUMENT; everything is then as before. */
 int vb_context_keep(vb_context *c, int n, const int32_t *rows, size_t k, vb_error *err);
 /* Makes `to` hold what `from` holds at positions [0, n), byte for byte: what evaluating the same tokens there
- * would give (P4). Both are of one model, with the same activations and kv_type. Errors: VB_ERR_ARGUMENT,
- * VB_ERR_FULL (`to` is too short); `to` is then as before. */
+ * would give (P4). Both are of one model, with the same activations, k_type and v_type. Errors:
+ * VB_ERR_ARGUMENT, VB_ERR_FULL (`to` is too short); `to` is then as before. */
 int vb_context_copy(vb_context *to, const vb_context *from, int n, vb_error *err);
 /* XXH3-128 of the KV cache over positions [0, length), as 16 bytes; while a tree is held, over those before
  * it. */

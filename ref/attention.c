@@ -4,8 +4,6 @@
  * operations: docs/numerics.md. */
 #include "ref/pass.h"
 
-#include <string.h>
-
 static void norm_row(vb_pass *p, int row, int worker) {
     (void)worker;
     const vb_layer *l = &p->m->layers[p->layer];
@@ -13,17 +11,21 @@ static void norm_row(vb_pass *p, int row, int worker) {
 }
 
 /* One head's key or value to its place in the cache. */
-static void store(vb_pass *p, const vb_row *r, int kv_head, const float *from, void *cache) {
+static void store(vb_pass *p, const vb_row *r, int kv_head, const float *from, vb_type type, void *cache) {
     const int n = r->cache->head_dim;
-    char *to = (char *)cache + vb_cache_row(r->cache, p->layer, kv_head, r->slot);
-    if (!vb_all_below(from, (size_t)n, VB_BITS_INFINITE)) p->run.fail(p, VB_PASS_NOT_FINITE);
-    if (r->cache->type == VB_F32) {
-        memcpy(to, from, vb_cache_row_bytes(r->cache));
+    char *to = (char *)cache + vb_cache_row(r->cache, type, p->layer, kv_head, r->slot);
+    if (!vb_all_below(from, (size_t)n, VB_BITS_INFINITE)) {
+        p->run.fail(p, VB_PASS_NOT_FINITE);
         return;
     }
-    /* 65520: what rounds to infinity in float16 */
-    if (!vb_all_below(from, (size_t)n, 0x477ff000u)) p->run.fail(p, VB_PASS_KV_RANGE);
-    p->kernels->to_half(from, n, (uint16_t *)(void *)to);
+    if (!vb_all_below(from, (size_t)n, vb_kv_limit(type))) {
+        p->run.fail(p, VB_PASS_KV_RANGE);
+        return;
+    }
+    if (type == VB_F16)
+        p->kernels->to_half(from, n, (uint16_t *)(void *)to);
+    else
+        vb_kv_store(type, from, n, to);
 }
 
 /* RMSNorm over each of `heads` heads, in place. */
@@ -55,8 +57,8 @@ static void qkv_row(vb_pass *p, int row, int worker) {
     p->kernels->rope(q, H, n, rope->rot, rope->halves, cosine, sine);
     p->kernels->rope(k, G, n, rope->rot, rope->halves, cosine, sine);
     for (int h = 0; h < G; h++) {
-        store(p, r, h, k + (size_t)h * step, r->cache->k);
-        store(p, r, h, v + (size_t)h * step, r->cache->v);
+        store(p, r, h, k + (size_t)h * step, r->cache->k_type, r->cache->k);
+        store(p, r, h, v + (size_t)h * step, r->cache->v_type, r->cache->v);
     }
 }
 
@@ -81,15 +83,14 @@ vb_attention vb_pass_attention(const vb_pass *p, int row0, int row1, int kv_head
                                vb_attention_row *rows) {
     const vb_attn *a = &p->m->layers[p->layer].attn;
     const vb_cache *c = p->rows[row0].cache;
-    const size_t start = vb_cache_row(c, p->layer, kv_head, 0), bytes = vb_cache_row_bytes(c);
     for (int row = row0; row < row1; row++) rows[row - row0] = seen_by(p, row, kv_head, row - row0, s);
     return (vb_attention){
-        .k = (const char *)c->k + start,
-        .v = (const char *)c->v + start,
-        .k_stride = bytes,
-        .v_stride = bytes,
-        .k_type = c->type,
-        .v_type = c->type,
+        .k = (const char *)c->k + vb_cache_row(c, c->k_type, p->layer, kv_head, 0),
+        .v = (const char *)c->v + vb_cache_row(c, c->v_type, p->layer, kv_head, 0),
+        .k_stride = vb_cache_row_bytes(c, c->k_type),
+        .v_stride = vb_cache_row_bytes(c, c->v_type),
+        .k_type = c->k_type,
+        .v_type = c->v_type,
         .heads = a->n_heads / a->n_kv_heads,
         .head_dim = a->head_dim,
         .scale = a->scale,

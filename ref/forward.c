@@ -55,7 +55,8 @@ static int check(vb_pass *p, vb_error *err) {
     case VB_PASS_KV_RANGE:
         return vb_fail(
             err, VB_ERR_NUMERIC,
-            "layer %d gave a key or value beyond float16 at positions %d to %d: use an F32 KV cache",
+            "layer %d gave a key or value beyond what the cache's type holds at positions %d to %d: use an "
+            "F32 KV cache",
             p->layer, first, last);
     }
     return VB_OK;

@@ -201,7 +201,14 @@ static void rope(float *x, int heads, int head_dim, int rot, bool halves, const 
 /* Dimensions i..i+len-1 of a cached key or value, in pieces of 16 at most. */
 static const float *cached(const void *rows, size_t stride, vb_type type, size_t slot, int i, int len,
                            float *buffer) {
-    return as_floats(type, (const char *)rows + slot * stride, (size_t)i, len, buffer);
+    const char *row = (const char *)rows + slot * stride;
+    const size_t block = (size_t)vb_type_block_values((int)type);
+    if (block == 1) return as_floats(type, row, (size_t)i, len, buffer);
+    float values[32];
+    const size_t at = (size_t)i / block;
+    vb_dequantize_row(type, row + at * (size_t)vb_type_block_bytes((int)type), block, values);
+    memcpy(buffer, values + (size_t)i - at * block, (size_t)len * sizeof *buffer);
+    return buffer;
 }
 
 static float dot_key(const vb_attention *a, const float *q, size_t slot) {

@@ -20,12 +20,13 @@ enum { N_ROWS = sizeof ROWS / sizeof *ROWS };
 /* The context says that it holds n positions. What their rows hold does not matter for the time, but that
  * they are memory of their own: it is written. */
 static void pretend(vb_context *c, int n) {
-    const size_t bytes = (size_t)n * vb_cache_row_bytes(&c->cache);
-    for (int layer = 0; layer < c->cache.n_layers; layer++)
-        for (int head = 0; head < c->cache.n_kv_heads; head++) {
-            const size_t at = vb_cache_row(&c->cache, layer, head, 0);
-            memset((char *)c->cache.k + at, 0, bytes);
-            memset((char *)c->cache.v + at, 0, bytes);
+    const vb_cache *cache = &c->cache;
+    for (int layer = 0; layer < cache->n_layers; layer++)
+        for (int head = 0; head < cache->n_kv_heads; head++) {
+            const size_t k = vb_cache_row(cache, cache->k_type, layer, head, 0),
+                         v = vb_cache_row(cache, cache->v_type, layer, head, 0);
+            memset((char *)cache->k + k, 0, (size_t)n * vb_cache_row_bytes(cache, cache->k_type));
+            memset((char *)cache->v + v, 0, (size_t)n * vb_cache_row_bytes(cache, cache->v_type));
         }
     c->length = n;
 }

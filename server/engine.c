@@ -52,7 +52,8 @@ static void context_params(const vbs_engine_params *p, vb_context_params *cp) {
     cp->n_threads = p->n_threads;
     cp->kernels = p->kernels;
     cp->activations = p->activations;
-    cp->kv_type = p->kv_type;
+    cp->k_type = p->k_type;
+    cp->v_type = p->v_type;
 }
 
 /* Interleaves the weights, under "auto" only where they fit beside what the slots may take: else they stay as
@@ -107,6 +108,7 @@ static int open_file(vbs_file *f, const char *path, const char *what, vbs_engine
     /* The drafter's context is as long as its training allows; the target's must be as long as was asked. */
     const int most = vb_model_describe(f->model)->n_ctx;
     if (path == p->draft && cp.n_ctx > most) cp.n_ctx = most;
+    if (path == p->draft) cp.k_type = p->draft_k_type, cp.v_type = p->draft_v_type;
     if ((rc = vb_context_check(f->model, &cp, &context, err)) || (rc = repack(f, what, p, context, err)))
         return rc;
     say(p, what, 1);
@@ -151,7 +153,7 @@ static int open_slots(vbs_engine *e, const vbs_engine_params *p, vb_error *err) 
     cp.cancel = is_closing;
     cp.user = e;
     int rc = vb_alloc((void **)&e->slots, (size_t)e->n_slots, sizeof *e->slots, "slots", err);
-    for (int i = 0; i < e->n_slots && rc == VB_OK; i++) rc = vbs_slot_open(e, &e->slots[i], &cp, err);
+    for (int i = 0; i < e->n_slots && rc == VB_OK; i++) rc = vbs_slot_open(e, &e->slots[i], p, &cp, err);
     if (rc) return rc;
     e->n_ctx = vb_context_size(e->slots[0].target);
     e->kernels = e->slots[0].target->kernels;

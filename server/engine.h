@@ -34,8 +34,8 @@ typedef struct vbs_engine_params {
     int n_threads;       /* as there */
     const char *kernels; /* as there */
     vb_activations activations;
-    vb_type kv_type;       /* VB_F16 as in vb_context_defaults, or VB_F32 (which is 0) */
-    const char *repack;    /* "auto" (NULL), "on", "off" */
+    vb_type k_type, v_type, draft_k_type, draft_v_type; /* of caches: VB_F16 as in vb_context_defaults, ... */
+    const char *repack;                                 /* "auto" (NULL), "on", "off" */
     const vb_costs *costs; /* what passes cost, where somebody drafts. Copied. NULL: measured */
     /* Loading: what is being done, and how much of it (0..1). May be NULL. */
     void (*progress)(void *user, const char *what, double fraction);

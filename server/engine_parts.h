@@ -107,7 +107,8 @@ vbs_job *vbs_queue_pop_ended(vbs_engine *e, vbs_end *why);
 void vbs_queue_end(vbs_engine *e, vbs_job *job, vbs_end end, const vb_error *error, const vb_stats *stats);
 
 /* slots.c */
-int vbs_slot_open(vbs_engine *e, vbs_slot *slot, const vb_context_params *p, vb_error *err);
+int vbs_slot_open(vbs_engine *e, vbs_slot *slot, const vbs_engine_params *ep, const vb_context_params *p,
+                  vb_error *err);
 void vbs_slot_close(vbs_slot *slot);
 uint64_t vbs_slot_bytes(const vbs_slot *slot); /* of its contexts, now */
 /* The free slot to take: one that the prompt continues, else the one left longest ago. NULL: none is free. */

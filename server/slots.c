@@ -11,8 +11,11 @@
 
 /* ---------------------------------------------------------------------- opening and closing */
 
-int vbs_slot_open(vbs_engine *e, vbs_slot *slot, const vb_context_params *p, vb_error *err) {
+int vbs_slot_open(vbs_engine *e, vbs_slot *slot, const vbs_engine_params *ep, const vb_context_params *p,
+                  vb_error *err) {
     vb_context_params target = *p, draft = *p;
+    draft.k_type = ep->draft_k_type;
+    draft.v_type = ep->draft_v_type;
     target.share = e->slots[0].target; /* NULL for that one itself */
     draft.share = e->slots[0].draft;
     int rc = vb_context_open(&slot->target, e->target.model, &target, err);

@@ -13,6 +13,8 @@
  *                 position, each of the contract's 16 lanes a register of its own, and the tree is plain
  *                 additions */
 
+#include "gguf/half.h"
+
 enum {
     KEYS_AHEAD = 32,    /* positions, asked for ahead of their use */
     VALUES_BLOCK = 128, /* positions whose values are read directly in one go, slice by slice of dimensions */
@@ -20,18 +22,39 @@ enum {
 
 /* ------------------------------------------------------------------- from the cache to registers */
 
+/* Where in a row element d lies, a multiple of 16; in a block its values', behind the scale. */
+INLINE size_t place_of(vb_type type, int d) {
+    switch (type) {
+    case VB_F32: return 4 * (size_t)d;
+    case VB_Q8_0: return (size_t)(d / 32) * sizeof(vb_block_q8_0) + 2 + (size_t)(d % 32);
+    case VB_Q4_0: return (size_t)(d / 32) * sizeof(vb_block_q4_0) + 2;
+    default: return 2 * (size_t)d;
+    }
+}
+
+/* 16 values of a block of 32. */
+INLINE v16 of_block(vb_type type, const uint8_t *row, int i) {
+    const uint8_t *at = row + place_of(type, i);
+    uint16_t d;
+    memcpy(&d, type == VB_Q8_0 ? at - 2 - i % 32 : at - 2, sizeof d);
+    const v16 q = type == VB_Q8_0 ? v16_of_bytes((const int8_t *)at) : v16_of_nibbles(at, (i & 16) != 0);
+    return v16_mul(v16_set(vb_half_to_float(d)), q);
+}
+
 /* 16 values of a row in the cache from element i on; n < 16 of them if the row ends, the rest +0. */
 INLINE v16 cached(vb_type type, const uint8_t *row, int i, int n) {
     if (type == VB_F32) return load_upto((const float *)(const void *)row + i, n);
+    if (type == VB_Q8_0 || type == VB_Q4_0) return of_block(type, row, i);
     const uint16_t *h = (const uint16_t *)(const void *)row + i;
+    if (type == VB_BF16) return n >= 16 ? v16_load_bf16(h) : v16_load_bf16_part(h, n);
     return n >= 16 ? v16_load_half(h) : v16_load_half_part(h, n);
 }
 
 /* Dimensions [d0, d1) of a row to `out`, whose last vector of 16 is filled up. Asks for the row that comes a
  * block later, if it lies where most do. */
 INLINE void widen(vb_type type, const uint8_t *row, size_t stride, int d0, int d1, float *out) {
-    const size_t size = type == VB_F32 ? 4 : 2, later = VB_ATTEND_BLOCK * stride;
-    for (size_t at = (size_t)d0 * size; at < (size_t)d1 * size; at += 64) prefetch(row + later + at);
+    const size_t later = VB_ATTEND_BLOCK * stride;
+    for (size_t at = place_of(type, d0); at < place_of(type, d1); at += 64) prefetch(row + later + at);
     int d = d0;
     for (; d + 64 <= d1; d += 64) {
         v16 x[4];
@@ -391,8 +414,10 @@ static void attend_scores(const vb_attention *a, int j0, int j1, float *room) {
             if ((end - t) * a->heads >= MANY_QUERIES && a->head_dim < LONG_HEAD) {
                 if (a->k_type == VB_F32)
                     many_scores(VB_F32, a, t, end, j, from, to, room);
-                else
+                else if (a->k_type == VB_F16)
                     many_scores(VB_F16, a, t, end, j, from, to, room);
+                else
+                    many_scores(a->k_type, a, t, end, j, from, to, room); /* looked up row by row */
                 continue;
             }
             if (packed_t != t || packed_end != end) pack_queries(a, t, end, packed);

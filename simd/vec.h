@@ -110,6 +110,8 @@ VB_WORD(v16, v16_load_half, (const uint16_t *p)); /* float16 */
 VB_WORD(v16, v16_load_half_part, (const uint16_t *p, int n));
 VB_WORD(v16, v16_load_bf16, (const uint16_t *p));
 VB_WORD(v16, v16_load_bf16_part, (const uint16_t *p, int n));
+VB_WORD(v16, v16_of_bytes, (const int8_t *p));                    /* 16 integers */
+VB_WORD(v16, v16_of_nibbles, (const uint8_t *p, bool high));      /* of 16 bytes, less 8 */
 VB_WORD(void, v16_store_half_part, (uint16_t * p, v16 a, int n)); /* rounded to nearest even */
 VB_WORD(v16, v16_add, (v16 a, v16 b));
 VB_WORD(v16, v16_sub, (v16 a, v16 b));

@@ -330,6 +330,17 @@ INLINE v16 v16_load_bf16_part(const uint16_t *p, int n) {
     memcpy(all, p, (size_t)n * sizeof *p);
     return v16_load_bf16(all);
 }
+INLINE v16 of_bytes(__m128i x) {
+    return (v16){_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(x)),
+                 _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(x, 8)))};
+}
+INLINE v16 v16_of_bytes(const int8_t *p) {
+    return of_bytes(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
+INLINE v16 v16_of_nibbles(const uint8_t *p, bool high) {
+    const __m128i x = _mm_loadu_si128((const __m128i *)(const void *)p), low = _mm_set1_epi8(15);
+    return of_bytes(_mm_sub_epi8(_mm_and_si128(high ? _mm_srli_epi16(x, 4) : x, low), _mm_set1_epi8(8)));
+}
 INLINE void v16_store_half_part(uint16_t *p, v16 v, int n) {
     uint16_t all[16];
     _mm_storeu_si128((__m128i *)(void *)all,

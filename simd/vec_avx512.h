@@ -256,6 +256,14 @@ INLINE v16 v16_load_bf16(const uint16_t *p) {
 INLINE v16 v16_load_bf16_part(const uint16_t *p, int n) {
     return v16_of_bf16(_mm256_maskz_loadu_epi16(first(n), p));
 }
+INLINE v16 v16_of_bytes(const int8_t *p) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));
+}
+INLINE v16 v16_of_nibbles(const uint8_t *p, bool high) {
+    const __m128i x = _mm_loadu_si128((const __m128i *)(const void *)p), low = _mm_set1_epi8(15);
+    const __m128i q = _mm_sub_epi8(_mm_and_si128(high ? _mm_srli_epi16(x, 4) : x, low), _mm_set1_epi8(8));
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(q));
+}
 INLINE void v16_store_half_part(uint16_t *p, v16 a, int n) {
     _mm256_mask_storeu_epi16(p, first(n), _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }

@@ -345,6 +345,22 @@ INLINE v16 v16_load_bf16_part(const uint16_t *p, int n) {
     memcpy(all, p, (size_t)n * sizeof *p);
     return v16_load_bf16(all);
 }
+INLINE v16 v16_of_integers(int8x16_t x) {
+    const int16x8_t half[2] = {vmovl_s8(vget_low_s8(x)), vmovl_s8(vget_high_s8(x))};
+    v16 r;
+    EACH(i, 2) {
+        r.v[2 * i] = vcvtq_f32_s32(vmovl_s16(vget_low_s16(half[i])));
+        r.v[2 * i + 1] = vcvtq_f32_s32(vmovl_s16(vget_high_s16(half[i])));
+    }
+    return r;
+}
+INLINE v16 v16_of_bytes(const int8_t *p) {
+    return v16_of_integers(vld1q_s8(p));
+}
+INLINE v16 v16_of_nibbles(const uint8_t *p, bool high) {
+    const uint8x16_t x = vld1q_u8(p), q = high ? vshrq_n_u8(x, 4) : vandq_u8(x, vdupq_n_u8(15));
+    return v16_of_integers(vsubq_s8(vreinterpretq_s8_u8(q), vdupq_n_s8(8)));
+}
 INLINE void v16_store_half_part(uint16_t *p, v16 a, int n) {
     uint16_t all[16];
     EACH(i, 4) vst1_u16(all + 4 * i, vreinterpret_u16_f16(vcvt_f16_f32(a.v[i])));

@@ -2,7 +2,7 @@
  * the same bits of e_j, sums and outputs? */
 #include "tests/checkkern.h"
 
-#include "gguf/half.h"
+#include "ref/kv.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,21 +12,20 @@ static size_t below(gw_rng *rng, size_t n) {
     return (size_t)(gw_next(rng) % n);
 }
 
-static size_t bytes_of(vb_type type) {
-    return type == VB_F32 ? 4 : 2;
+/* Bytes from one row of n values to the next, or as much more as keeps whole values: `more` of them. */
+static size_t stride_of(vb_type type, size_t n, size_t more) {
+    const int block = vb_kv_block(type);
+    return vb_kv_bytes(type, (int)n) + more * vb_kv_bytes(type, block);
 }
 
 /* `slots` rows of n values, `stride` bytes apart, the last one at the end of readable memory. */
 static void *cache(vb_type type, size_t slots, size_t n, size_t stride, ck_acts_style style, gw_rng *rng) {
-    uint8_t *rows = ck_guarded((slots - 1) * stride + n * bytes_of(type));
+    uint8_t *rows = ck_guarded((slots - 1) * stride + vb_kv_bytes(type, (int)n));
     float *f = malloc(n * sizeof *f);
     if (!f) abort();
     for (size_t s = 0; s < slots; s++) {
         ck_floats(f, (int)n, style, rng);
-        if (type == VB_F32)
-            memcpy(rows + s * stride, f, n * sizeof *f);
-        else
-            vb_kernels_ref.to_half(f, (int)n, (uint16_t *)(void *)(rows + s * stride));
+        vb_kv_store(type, f, (int)n, rows + s * stride);
     }
     free(f);
     return rows;
@@ -64,8 +63,8 @@ static both set_up(const ck_attention_shape *s, gw_rng *rng) {
     both b;
     const size_t heads = (size_t)s->heads, dim = (size_t)s->head_dim, n_rows = (size_t)s->rows;
     const size_t slots = (size_t)s->n, ld = (slots + VB_ATTEND_BLOCK - 1) / VB_ATTEND_BLOCK * VB_ATTEND_BLOCK;
-    const size_t k_stride = (dim + below(rng, 5)) * bytes_of(s->k_type),
-                 v_stride = (dim + below(rng, 5)) * bytes_of(s->v_type);
+    const size_t k_stride = stride_of(s->k_type, dim, below(rng, 5)),
+                 v_stride = stride_of(s->v_type, dim, below(rng, 5));
     int32_t *permuted = ck_guarded(slots * sizeof *permuted);
     for (size_t i = 0; i < slots; i++) {
         const size_t j = below(rng, i + 1);

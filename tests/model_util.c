@@ -52,7 +52,7 @@ vb_context *open_context(const test_model *t, int threads, int batch, vb_activat
     p.n_threads = threads;
     p.batch = batch;
     p.activations = a;
-    p.kv_type = kv_type;
+    p.k_type = p.v_type = kv_type;
     if (vb_context_open(&c, t->model, &p, &err)) fail_msg("%s", err.message);
     return c;
 }

@@ -44,7 +44,10 @@ vbs_engine *open_engine_of(const char *target, const char *draft, drafting who, 
                                  .queue = queue,
                                  .n_ctx = N_CTX,
                                  .n_threads = 2,
-                                 .kv_type = VB_F16};
+                                 .k_type = VB_F16,
+                                 .v_type = VB_F16,
+                                 .draft_k_type = VB_F16,
+                                 .draft_v_type = VB_F16};
     if (vbs_engine_open(&e, &p, &err)) fail_msg("%s", err.message);
     return e;
 }

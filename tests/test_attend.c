@@ -38,10 +38,10 @@ static float *floats(size_t n, gw_rng *rng) {
 
 static void fill_cache(vb_cache *c, const vb_model *m, int n_ctx, gw_rng *rng) {
     vb_error err = {0};
-    assert_int_equal(vb_cache_open(c, m, VB_F16, n_ctx, &err), VB_OK);
+    assert_int_equal(vb_cache_open(c, m, VB_F16, VB_F16, n_ctx, &err), VB_OK);
     for (int side = 0; side < 2; side++) {
         uint16_t *to = side ? c->v : c->k;
-        const size_t n = vb_cache_row(c, 1, 0, 0) / sizeof *to;
+        const size_t n = vb_cache_row(c, VB_F16, 1, 0, 0) / sizeof *to;
         float *f = floats(n, rng);
         vb_kernels_ref.to_half(f, (int)n, to);
         free(f);

@@ -36,12 +36,14 @@ static int close_all(void **state) {
 /* The caches hold the same bytes at positions [0, n): looked at directly, not through the hash. */
 static void expect_same_cache(const vb_context *a, const vb_context *b, int n) {
     const vb_model_info *i = vb_model_describe(vb_context_model(a));
-    const size_t size = a->cache.type == VB_F32 ? 4 : 2, row = (size_t)i->head_dim * size;
+    const size_t na = (size_t)a->cache.n_ctx, nb = (size_t)b->cache.n_ctx;
     for (size_t h = 0; h < (size_t)i->n_layers * (size_t)i->n_kv_heads; h++) {
-        const size_t at = h * row, na = (size_t)a->cache.n_ctx, nb = (size_t)b->cache.n_ctx,
-                     used = (size_t)n * row;
-        assert_memory_equal((const char *)a->cache.k + at * na, (const char *)b->cache.k + at * nb, used);
-        assert_memory_equal((const char *)a->cache.v + at * na, (const char *)b->cache.v + at * nb, used);
+        const size_t k = h * vb_kv_bytes(a->cache.k_type, i->head_dim),
+                     v = h * vb_kv_bytes(a->cache.v_type, i->head_dim);
+        const size_t keys = (size_t)n * vb_kv_bytes(a->cache.k_type, i->head_dim),
+                     values = (size_t)n * vb_kv_bytes(a->cache.v_type, i->head_dim);
+        assert_memory_equal((const char *)a->cache.k + k * na, (const char *)b->cache.k + k * nb, keys);
+        assert_memory_equal((const char *)a->cache.v + v * na, (const char *)b->cache.v + v * nb, values);
     }
 }
 
@@ -167,7 +169,7 @@ static void negative_batch(vb_context_params *p) {
     p->batch = -2;
 }
 static void wrong_kv(vb_context_params *p) {
-    p->kv_type = VB_Q8_0;
+    p->k_type = VB_Q6_K;
 }
 static void wrong_activations(vb_context_params *p) {
     p->activations = (vb_activations)7;

@@ -41,7 +41,8 @@ static mirror *mirror_of(elsewhere *e, const vb_cache *host) {
     assert_non_null(none);
     vb_error err = {0};
     none->host = host;
-    assert_int_equal(vb_cache_open(&none->own, e->model, host->type, host->n_ctx, &err), VB_OK);
+    assert_int_equal(vb_cache_open(&none->own, e->model, host->k_type, host->v_type, host->n_ctx, &err),
+                     VB_OK);
     return none;
 }
 
@@ -62,10 +63,10 @@ static int compute(void *self, const vb_pass_span *s, vb_error *err) {
 
 /* Slots [from, to) of its layers. */
 static void carry(const elsewhere *e, const vb_cache *source, const vb_cache *target, int from, int to) {
-    const size_t row = vb_cache_row_bytes(source);
+    const size_t row = vb_cache_row_bytes(source, source->k_type); /* the values' are of the same type */
     for (int layer = e->first; layer < e->last; layer++) {
         for (int head = 0; head < source->n_kv_heads; head++) {
-            const size_t at = vb_cache_row(source, layer, head, from);
+            const size_t at = vb_cache_row(source, source->k_type, layer, head, from);
             memcpy((char *)target->k + at, (const char *)source->k + at, (size_t)(to - from) * row);
             memcpy((char *)target->v + at, (const char *)source->v + at, (size_t)(to - from) * row);
         }

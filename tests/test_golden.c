@@ -155,7 +155,7 @@ static measured run(const vb_model *m, const golden *g, vb_activations activatio
     vb_context_params p;
     vb_context_defaults(&p);
     p.activations = activations;
-    p.kv_type = kv_type;
+    p.k_type = p.v_type = kv_type;
     p.n_ctx = n;
     p.n_threads = 1;
     vb_context *c = NULL;

@@ -36,7 +36,7 @@ static result evaluate(const test_model *t, const int32_t *tokens, const setting
     p.n_threads = s->threads;
     p.batch = s->batch;
     p.activations = s->activations;
-    p.kv_type = s->kv;
+    p.k_type = p.v_type = s->kv;
     if (vb_context_open(&c, t->model, &p, &err)) fail_msg("%s", err.message);
     uint8_t want[N];
     memset(want, 1, sizeof want);

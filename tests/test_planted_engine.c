@@ -581,7 +581,7 @@ static void resample(cf_recording *r, const char *model, sampler_bug bug) {
     snprintf(path, sizeof path, "vectors/models/seeded/%s.gguf", model);
     vb_context_defaults(&p);
     p.activations = VB_ACT_Q16;
-    p.kv_type = VB_F32;
+    p.k_type = p.v_type = VB_F32;
     p.n_threads = 1;
     if (vb_gguf_open(&g, path, &err) || vb_model_open(&m, g, &err) || vb_context_open(&c, m, &p, &err))
         fail_msg("%s", err.message);

@@ -229,7 +229,7 @@ static void copies(void **state) {
     p.n_ctx = 50;
     p.share = target[0];
     assert_int_equal(vb_context_open(&shorter, rig.target.model, &p, NULL), 0);
-    p.kv_type = VB_F32;
+    p.k_type = p.v_type = VB_F32;
     assert_int_equal(vb_context_open(&other_kv, rig.target.model, &p, NULL), 0);
     assert_int_equal(vb_eval(target[0], tokens, 40, NULL, NULL), 0);
     assert_int_equal(vb_eval(target[1], tokens + 20, 40, NULL, NULL), 0); /* is overwritten */

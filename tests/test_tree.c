@@ -23,7 +23,7 @@ static vb_context *context(const test_model *t, const char *kernels, int batch, 
     p.kernels = kernels;
     p.n_threads = batch % 3 + 1;
     p.batch = batch;
-    p.kv_type = kv;
+    p.k_type = p.v_type = kv;
     if (vb_context_open(&c, t->model, &p, &err)) fail_msg("%s", err.message);
     return c;
 }
@@ -91,10 +91,10 @@ static void check_kept(const test_model *t, vb_context *tree, vb_context *chain,
     vb_context_hash(tree, got);
     assert_memory_equal(want, got, sizeof want);
     const vb_cache *a = &tree->cache, *b = &chain->cache;
-    const size_t bytes = (HELD + n + 1) * vb_cache_row_bytes(a);
+    const size_t bytes = (HELD + n + 1) * vb_cache_row_bytes(a, a->k_type);
     for (int layer = 0; layer < a->n_layers; layer++) {
         for (int head = 0; head < a->n_kv_heads; head++) {
-            const size_t at = vb_cache_row(a, layer, head, 0);
+            const size_t at = vb_cache_row(a, a->k_type, layer, head, 0);
             assert_memory_equal((const char *)a->k + at, (const char *)b->k + at, bytes);
             assert_memory_equal((const char *)a->v + at, (const char *)b->v + at, bytes);
         }

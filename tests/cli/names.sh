@@ -15,7 +15,6 @@ answers "run --numa distribute" "taskset"
 answers "run -fa on" "-fa: not needed"
 answers "run --mlock" "--repack"
 answers "run --no-mmap" "--repack"
-answers "run -ctk q8_0" "--kv f16"
 answers "run -ub 512" "-b N"
 answers "run --rope-alpha 2" "--rope-freq-base B"
 answers "run --lora x" "merge adapters"
@@ -43,6 +42,9 @@ for option in --num-draft-tokens --n-draft --draft-max --gamma --spec-draft-n-ma
 done
 for option in --max-seq-len --max-model-len --n-ctx --num-ctx; do taken serve "$option 512"; done
 taken serve "-np 4"
+taken run "-ctk q8_0"
+taken serve "--cache-type-v q8_0"
+taken run "--spec-draft-type-k q8_0"
 taken run "--ropefrequencybase 4"
 taken run "--num-predict 4"
 taken run "--rng-seed 4"
@@ -84,7 +86,7 @@ key '{"draft_model_name": "x"}' '"draft_model_name": use -md FILE (the key "draf
 key '{"ngram_decoding": true}' '--draft ngram'
 key '{"max_seq_len": "many"}' '"max_seq_len": many: expected a whole number'
 key '{"contextLength": "many"}' '"contextLength": many: expected a whole number'
-key '{"cache_mode": "Q4"}' '--kv f16'
+key '{"cache_mode": "Q4"}' '--kv TYPE'
 key '{"network": {"port": 1}}' 'a section'
 key '{"draft_model": {"draft_model_name": "x"}}' '"draft_model" is a section'
 key 'network: {port: 1}' 'not JSON; --config takes JSON (no YAML)'
