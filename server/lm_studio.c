@@ -92,7 +92,7 @@ void vbs_native_stats(const vbs_answer *a, const vbs_totals *o, json_t *stats) {
     const vbs_server *s = a->s;
     const char *reason = vbs_native_reason(a, &a->x->choices[0]), *draft = s->p.draft;
     const char *slash = draft ? strrchr(draft, '/') : NULL;
-    for (int i = 1; i < a->x->n; i++)
+    for (int i = 1; i < a->x->n && reason; i++)
         if (strcmp(reason, vbs_native_reason(a, &a->x->choices[i])) != 0) reason = NULL;
     if (slash) draft = slash + 1;
     json_object_set_new(stats, "tokens_per_second",

@@ -219,6 +219,9 @@ bad 400 'regex' '{"prompt":"x","regex":"("}'
 bad 400 'x.json' '{"prompt":"x","json_schema":{"$ref":"x.json"}}'
 post /v1/completions '{"prompt":"x","max_tokens":40,"guided_choice":["one","two"],"seed":3}'
 ok "one of two texts, complete" grep -q '"text":"\(one\|two\)".*"finish_reason":"stop"' "$work/out"
+post /v1/completions '{"prompt":"x","n":12,"max_tokens":3,"regex":"[ab]|[cd]{40}","temperature":2,"top_k":0,"top_p":1,"min_p":0,"seed":1}'
+both_reasons() { grep -q '"finish_reason":"stop"' "$work/out" && grep -q '"finish_reason":"length"' "$work/out"; }
+ok "12 choices that end for different reasons" both_reasons
 bad 400 'context holds 512' "{\"prompt\":\"$(awk 'BEGIN { for (i = 0; i < 600; i++) printf "a b " }')\"}"
 post /v1/completions '{"prompt":"x","max_tokens":2,"frobnicate":1}'
 ok "unknown fields are ignored, with a warning" out_has '"warnings":["frobnicate'
