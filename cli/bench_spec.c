@@ -5,52 +5,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void add_stats(vb_stats *sum, const vb_stats *s) {
-    sum->steps += s->steps;
-    sum->target_calls += s->target_calls;
-    sum->emitted += s->emitted;
-    sum->drafted += s->drafted;
-    sum->tested += s->tested;
-    sum->accepted += s->accepted;
-    for (int i = 0; i <= 32; i++) sum->by_length[i] += s->by_length[i];
-    sum->draft_s += s->draft_s;
-    sum->verify_s += s->verify_s;
-    sum->sample_s += s->sample_s;
-}
-
-/* One generation from empty caches. The time is that of the steps, without the prompt. */
 static int generate(bench *b, bench_run *r, int rep, int32_t *tokens) {
-    cli_session *s = &b->session;
-    vb_spec_params p = s->params;
-    vb_sampling sampling = s->sampling;
-    vb_spec *spec = NULL;
-    vb_error err = {0};
-    vb_stats stats;
-    const size_t n = (size_t)b->o->n_predict;
-    sampling.seed += (uint64_t)rep;
+    vb_spec_params p = b->session.params;
+    cli_timing one;
     p.gamma = r->gamma ? r->gamma : p.gamma;
     if (!r->gamma) p.draft = VB_DRAFT_NONE, p.draft_context = NULL;
-    p.stop = NULL, p.n_stop = 0;
-    int rc = vb_context_truncate(s->context, 0, &err);
-    if (!rc && s->draft_context) rc = vb_context_truncate(s->draft_context, 0, &err);
-    if (!rc) rc = vb_spec_open(&spec, s->context, &sampling, &p, &err);
-    const double begin = cli_now();
-    if (!rc) rc = vb_spec_prompt(spec, b->prompt, b->n_prompt, &err);
-    const double start = cli_now();
-    r->first[rep] = start - begin;
-    for (size_t done = 0; done < n && !rc;) {
-        vb_step step;
-        rc = vb_spec_step(spec, n - done, &step, &err);
-        if (done == 0) r->first[rep] = cli_now() - begin;
-        for (int i = 0; i < step.n_emitted && !rc; i++) tokens[done++] = step.emitted[i].id;
-    }
-    r->seconds[rep] = cli_now() - start;
-    if (!rc) {
-        vb_spec_stats(spec, &stats);
-        add_stats(&r->stats, &stats);
-    }
-    vb_spec_close(spec);
-    return rc ? cli_report(&err) : CLI_OK;
+    const int rc = cli_time_generation(&b->session, &p, b->session.sampling.seed + (uint64_t)rep, b->prompt,
+                                       b->n_prompt, (size_t)b->o->n_predict, tokens, &one);
+    if (rc) return rc;
+    r->seconds[rep] = one.seconds;
+    r->first[rep] = one.first;
+    cli_add_stats(&r->stats, &one.stats);
+    return CLI_OK;
 }
 
 /* --gammas auto: what passes cost, from empty contexts. */

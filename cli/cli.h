@@ -292,6 +292,18 @@ typedef struct cli_result {
     double seconds; /* in vb_spec_step, by the clock */
 } cli_result;
 
+/* One generation from empty caches, by the clock. */
+typedef struct cli_timing {
+    double seconds; /* of the steps, without the prompt */
+    double first;   /* from the prompt's beginning to the first token */
+    vb_stats stats;
+} cli_timing;
+/* n tokens behind the prompt, whatever ends a text; tokens: (n), or NULL. Returns CLI_OK or CLI_FAIL (after a
+ * message). */
+int cli_time_generation(cli_session *s, const vb_spec_params *params, uint64_t seed, const int32_t *prompt,
+                        size_t n_prompt, size_t n, int32_t *tokens, cli_timing *out);
+void cli_add_stats(vb_stats *sum, const vb_stats *s);
+
 /* Called after every step; non-zero ends the generation with CLI_FAIL (the callback has said why). */
 typedef int (*cli_step_fn)(void *user, const vb_step *step);
 
@@ -323,6 +335,10 @@ int cli_costs_keep(const cli_options *o, const cli_costs *c);
 json_t *cli_costs_json(const vb_costs *c);
 /* What such a file says. NULL, or why it cannot be. Not for several threads at once. */
 const char *cli_costs_parse(const char *text, size_t n, vb_costs *out);
+/* Of all that speed depends on: the models' contents, the machine, and the options that change it. */
+uint64_t cli_speed_key(const cli_options *o, const vb_gguf *target, const vb_gguf *draft);
+/* Writes a JSON value, which is released; nothing is said where it cannot: nobody asked for the file. */
+int cli_cache_write(const char *path, json_t *value);
 /* A file of this kind and key in the cache's folder, which is made. False: there is no such folder. */
 bool cli_cache_path(const char *kind, uint64_t key, char out[1024]);
 

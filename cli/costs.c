@@ -31,7 +31,7 @@ static void machine(char out[256]) {
 }
 
 /* Of all that the costs depend on: the files' contents, the machine, and the options that change speed. */
-static uint64_t key_of(const cli_options *o, const vb_gguf *target, const vb_gguf *draft) {
+uint64_t cli_speed_key(const cli_options *o, const vb_gguf *target, const vb_gguf *draft) {
     char text[600], cpu[256], kv[16];
     vb_type k, v; /* of what drafts */
     cli_kv_types(o, true, &k, &v);
@@ -160,6 +160,15 @@ static int write_json(const char *path, json_t *value) {
     return rc;
 }
 
+int cli_cache_write(const char *path, json_t *value) {
+    char folder[1024];
+    snprintf(folder, sizeof folder, "%s", path);
+    *strrchr(folder, '/') = 0;
+    if (access(folder, W_OK) == 0) return write_json(path, value);
+    json_decref(value);
+    return CLI_OK;
+}
+
 static bool there(const char *path) {
     return access(path, F_OK) == 0;
 }
@@ -186,7 +195,7 @@ int cli_costs_find(const cli_options *o, const vb_gguf *target, const vb_gguf *d
     }
     char *text = NULL;
     size_t n;
-    if (!cli_cache_path("costs", key_of(o, target, draft), out->path)) {
+    if (!cli_cache_path("costs", cli_speed_key(o, target, draft), out->path)) {
         out->path[0] = 0;
         return CLI_OK;
     }
@@ -199,12 +208,8 @@ int cli_costs_find(const cli_options *o, const vb_gguf *target, const vb_gguf *d
 
 int cli_costs_keep(const cli_options *o, const cli_costs *c) {
     if (c->known || !c->path[0]) return CLI_OK;
-    if (o->costs) return write_json(c->path, cli_costs_json(&c->costs));
-    /* Nobody asked for this file: where it cannot be written, nothing is said. */
-    char folder[1024];
-    snprintf(folder, sizeof folder, "%s", c->path);
-    *strrchr(folder, '/') = 0;
-    return access(folder, W_OK) ? CLI_OK : write_json(c->path, cli_costs_json(&c->costs));
+    json_t *value = cli_costs_json(&c->costs);
+    return o->costs ? write_json(c->path, value) : cli_cache_write(c->path, value);
 }
 
 int cli_session_costs(cli_session *s) {

@@ -1,7 +1,11 @@
-/* doctor.c - `verbatim doctor`: may this draft model draft for this target? And `verbatim cpu`. */
-#include "cli/cli.h"
+/* doctor.c - `verbatim doctor`: may this draft model draft for this target, and does it pay here? And
+ * `verbatim cpu`. */
+#include "cli/doctor.h"
 
+#include <dirent.h>
+#include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 enum { SHOWN = 10 };
 
@@ -96,7 +100,7 @@ static void expect(double c) {
 }
 
 static void print_verdict(const cli_model *target, const cli_model *draft, int rc, int32_t shared,
-                          const vb_error *err) {
+                          const vb_error *err, bool on_paper_only) {
     const vb_model_info *t = vb_model_describe(target->model), *d = vb_model_describe(draft->model);
     if (rc) {
         cli_outf("do not fit: %s\n", err->message);
@@ -113,7 +117,7 @@ static void print_verdict(const cli_model *target, const cli_model *draft, int r
     double c = (double)d->weight_bytes / (double)t->weight_bytes;
     char share[32];
     cli_outf("the draft reads %s of the bytes that the target reads per token\n", cli_percent(c, share));
-    expect(c);
+    if (on_paper_only) expect(c);
     if (d->n_ctx < t->n_ctx) cli_outf("the draft stops drafting at position %d\n", d->n_ctx);
 }
 
@@ -128,33 +132,150 @@ static json_t *vocabulary_json(const cli_model *m) {
                      "weight_bytes", (json_int_t)i->weight_bytes);
 }
 
+/* Everything as one object; parts that are not there are null. */
+static json_t *result_json(const cli_model *target, const cli_model *draft, int fits, int32_t shared,
+                           const vb_error *err, json_t *memory, json_t *measured, json_t *ranks,
+                           const char *advice) {
+    const int32_t differ = draft ? count_differences(target->tokenizer, draft->tokenizer, false) : 0;
+    return json_pack(
+        "{sb si si so so so sO sO sO so}", "compatible", fits == 0, "shared", fits ? 0 : shared, "different",
+        differ, "reason", fits ? cli_json_text(err->message, strlen(err->message)) : json_null(), "target",
+        vocabulary_json(target), "draft", draft ? vocabulary_json(draft) : json_null(), "memory", memory,
+        "measured", measured ? measured : json_null(), "drafts", ranks ? ranks : json_null(),
+        "recommendation", advice[0] ? json_string(advice) : json_null());
+}
+
+/* ---------------------------------------------------------------------------------------- measuring */
+
+/* Kept under what speed depends on and what was asked. */
+static bool cache_path(const cli_options *o, const cli_model *target, const cli_model *draft,
+                       const doctor_prompts *p, bool brief, char path[1024]) {
+    char asked[200];
+    uint64_t h = cli_speed_key(o, target->gguf, draft ? draft->gguf : NULL);
+    const int n = snprintf(asked, sizeof asked, "%s %lld %g %lld %g %g %lld %lld %d", o->accept,
+                           (long long)o->n_predict, o->temperature, (long long)o->top_k, o->top_p, o->min_p,
+                           (long long)o->seed, (long long)o->ctx, brief);
+    h = XXH3_64bits_withSeed(asked, (size_t)n, h);
+    for (int i = 0; i < p->n; i++) h = XXH3_64bits_withSeed(p->line[i], p->len[i], h);
+    return cli_cache_path("doctor", h, path);
+}
+
+/* From the cache, or measured now and kept. */
+static int find_measured(const cli_options *o, const cli_model *target, const cli_model *draft,
+                         const char *draft_path, const doctor_prompts *p, bool brief, json_t **out) {
+    char path[1024];
+    const bool kept = cache_path(o, target, draft, p, brief, path);
+    json_error_t e;
+    if (kept && !o->force && (*out = json_load_file(path, JSON_REJECT_DUPLICATES, &e)) != NULL) {
+        if (json_is_array(json_object_get(*out, "rows"))) {
+            fprintf(stderr, "doctor: measured before, kept in %s; --force measures again\n", path);
+            return CLI_OK;
+        }
+        json_decref(*out);
+        *out = NULL;
+    }
+    if (!o->json || !brief)
+        fprintf(stderr, "doctor: measuring%s%s\n", draft_path ? " " : "", draft_path ? draft_path : "");
+    const int rc = doctor_measure(o, draft_path, p, brief, out);
+    return rc || !kept ? rc : cli_cache_write(path, json_incref(*out));
+}
+
+/* ---------------------------------------------------------------------------------------- a folder */
+
+static int by_speed_up(const void *a, const void *b) {
+    const double x = json_number_value(json_object_get(*(json_t *const *)a, "speed_up")),
+                 y = json_number_value(json_object_get(*(json_t *const *)b, "speed_up"));
+    return (x < y) - (x > y);
+}
+
+/* One file of the folder: measured, or why it cannot draft. */
+static json_t *rank_one(const cli_options *o, const cli_model *target, const char *path,
+                        const doctor_prompts *p) {
+    cli_model draft = {0};
+    vb_error err = {0};
+    int32_t shared;
+    json_t *measured = NULL, *out = json_pack("{so}", "file", cli_json_text(path, strlen(path)));
+    const char *why = NULL;
+    if (cli_model_open(&draft, o, path, true))
+        why = "cannot be opened (see above)";
+    else if (vb_vocab_compatible(target->tokenizer, draft.tokenizer, &shared, &err))
+        why = err.message;
+    else if (find_measured(o, target, &draft, path, p, true, &measured))
+        why = "cannot be measured (see above)";
+    if (why)
+        json_object_set_new(out, "reason", cli_json_text(why, strlen(why)));
+    else
+        json_object_update_missing(out, json_array_get(json_object_get(measured, "rows"), 1));
+    json_decref(measured);
+    cli_model_close(&draft);
+    return out;
+}
+
+static int rank(const cli_options *o, const cli_model *target, const doctor_prompts *p, json_t **out) {
+    DIR *folder = opendir(o->drafts);
+    json_t *one[64];
+    size_t n = 0;
+    if (!folder) return cli_error("%s: the folder cannot be read", o->drafts);
+    for (const struct dirent *e; n < 64 && (e = readdir(folder)) != NULL;) {
+        char path[1024];
+        const size_t len = strlen(e->d_name);
+        if (len < 5 || strcmp(e->d_name + len - 5, ".gguf") != 0) continue;
+        snprintf(path, sizeof path, "%s/%s", o->drafts, e->d_name);
+        if (strcmp(path, o->model) != 0) one[n++] = rank_one(o, target, path, p);
+    }
+    closedir(folder);
+    qsort(one, n, sizeof *one, by_speed_up);
+    *out = json_array();
+    for (size_t i = 0; i < n; i++) json_array_append_new(*out, one[i]);
+    return n ? CLI_OK : cli_error("%s: there is no .gguf file in it but the target", o->drafts);
+}
+
+/* ---------------------------------------------------------------------------------------- the command */
+
 static int examine(const cli_options *o, const cli_model *target, const cli_model *draft) {
     vb_error err = {0};
     int32_t shared = 0;
-    int rc = vb_vocab_compatible(target->tokenizer, draft->tokenizer, &shared, &err), out;
-    if (o->json) {
-        int32_t differ = count_differences(target->tokenizer, draft->tokenizer, false);
-        out = cli_out_json(json_pack("{sb si si so so so}", "compatible", rc == 0, "shared", rc ? 0 : shared,
-                                     "different", differ, "reason",
-                                     rc ? cli_json_text(err.message, strlen(err.message)) : json_null(),
-                                     "target", vocabulary_json(target), "draft", vocabulary_json(draft)));
-    } else {
+    char advice[400] = "";
+    doctor_prompts prompts = {0};
+    json_t *memory = doctor_memory(o, target, draft), *measured = NULL, *ranks = NULL;
+    int fits = draft ? vb_vocab_compatible(target->tokenizer, draft->tokenizer, &shared, &err) : 0,
+        rc = CLI_OK;
+    if (!o->json) {
         describe("target", o->model, target);
-        describe("draft", o->draft_model, draft);
-        print_verdict(target, draft, rc, shared, &err);
-        out = cli_out_finish();
+        if (draft) describe("draft", o->draft_model, draft);
+        if (draft) print_verdict(target, draft, fits, shared, &err, o->quick);
+        doctor_print_memory(memory);
     }
-    return rc ? CLI_FAIL : out;
+    if (!fits && !o->quick) rc = doctor_read_prompts(o, &prompts);
+    if (!rc && !fits && !o->quick)
+        rc = find_measured(o, target, draft, draft ? o->draft_model : NULL, &prompts, false, &measured);
+    if (!rc && o->drafts && !o->quick) rc = rank(o, target, &prompts, &ranks);
+    if (measured) doctor_recommend(measured, advice, sizeof advice);
+    if (!rc && !o->json && measured) doctor_print_measured(measured);
+    if (!rc && !o->json && ranks) doctor_print_ranks(ranks);
+    if (!rc && !o->json && measured) cli_outf("recommendation: %s\n", advice);
+    if (!rc && o->json)
+        rc = cli_out_json(result_json(target, draft, fits, shared, &err, memory, measured, ranks, advice));
+    if (!rc) rc = cli_out_finish();
+    json_decref(memory);
+    json_decref(measured);
+    json_decref(ranks);
+    free(prompts.text);
+    return fits ? CLI_FAIL : rc;
 }
 
 int cli_doctor(cli_options *o) {
     cli_model target = {0}, draft = {0};
-    if (!o->model || !o->draft_model)
-        return cli_usage("two models are compared: verbatim doctor -m TARGET -md DRAFT");
+    if (!o->model && o->n_words)
+        o->model = o->words[0];
+    else if (o->n_words && !o->draft_model)
+        o->draft_model = o->words[0];
+    if (o->n_words > 1) o->draft_model = o->words[1];
+    if (!o->model) return cli_usage("no model: verbatim doctor TARGET [DRAFT]");
     cli_interrupt_install();
     int rc = cli_model_open(&target, o, o->model, true);
-    if (!rc) rc = cli_model_open(&draft, o, o->draft_model, true);
-    if (!rc) rc = examine(o, &target, &draft);
+    if (!rc && o->draft_model) rc = cli_model_open(&draft, o, o->draft_model, true);
+    if (!rc) rc = examine(o, &target, o->draft_model ? &draft : NULL);
     cli_model_close(&draft);
     cli_model_close(&target);
     return rc;

@@ -90,6 +90,47 @@ int cli_generate(cli_session *s, vb_spec *spec, int64_t n, cli_step_fn fn, void 
     return status;
 }
 
+void cli_add_stats(vb_stats *sum, const vb_stats *s) {
+    sum->steps += s->steps;
+    sum->target_calls += s->target_calls;
+    sum->emitted += s->emitted;
+    sum->drafted += s->drafted;
+    sum->tested += s->tested;
+    sum->accepted += s->accepted;
+    for (int i = 0; i <= 32; i++) sum->by_length[i] += s->by_length[i];
+    sum->draft_s += s->draft_s;
+    sum->verify_s += s->verify_s;
+    sum->sample_s += s->sample_s;
+}
+
+int cli_time_generation(cli_session *s, const vb_spec_params *params, uint64_t seed, const int32_t *prompt,
+                        size_t n_prompt, size_t n, int32_t *tokens, cli_timing *out) {
+    vb_spec_params p = *params;
+    vb_sampling sampling = s->sampling;
+    vb_spec *spec = NULL;
+    vb_error err = {0};
+    sampling.seed = seed;
+    p.stop = NULL, p.n_stop = 0;
+    *out = (cli_timing){0};
+    int rc = vb_context_truncate(s->context, 0, &err);
+    if (!rc && s->draft_context) rc = vb_context_truncate(s->draft_context, 0, &err);
+    if (!rc) rc = vb_spec_open(&spec, s->context, &sampling, &p, &err);
+    const double begin = cli_now();
+    if (!rc) rc = vb_spec_prompt(spec, prompt, n_prompt, &err);
+    const double start = cli_now();
+    for (size_t done = 0; done < n && !rc;) {
+        vb_step step;
+        rc = vb_spec_step(spec, n - done, &step, &err);
+        if (done == 0) out->first = cli_now() - begin;
+        for (int i = 0; i < step.n_emitted && !rc; i++, done++)
+            if (tokens) tokens[done] = step.emitted[i].id;
+    }
+    out->seconds = cli_now() - start;
+    if (!rc) vb_spec_stats(spec, &out->stats);
+    vb_spec_close(spec);
+    return rc ? cli_report(&err) : CLI_OK;
+}
+
 static double ratio(uint64_t a, uint64_t b) {
     return b ? (double)a / (double)b : 0;
 }

@@ -20,7 +20,7 @@ static const struct {
      "--temp|--top-k|--top-p|--min-p|--repeat-penalty|--presence-penalty|--frequency-penalty|--repeat-last-n|"
      "--logit-bias|--seed|--ignore-eos"},
     {"What the text must look like", "--json-schema|--grammar|--regex|--json-whitespace"},
-    {"Drafting", "--accept|--gammas|--costs|--gamma-trace|--draft-suffix|--ngram-corpus"},
+    {"Drafting", "--accept|--gammas|--costs|--gamma-trace|--draft-suffix|--ngram-corpus|--drafts"},
     {"The proof",
      "--samples-as|--bytes|--model-name|--connections|--timeout|--request|--request-alone|--prompt-as|"
      "--logprob-tolerance|--repeats|--depth|--cells"},

@@ -44,10 +44,13 @@ static const cli_command COMMANDS[] = {
      "No token is added: what --tokens says is what is evaluated.", 0, cli_logits},
     {"inspect", CMD_INSPECT, "FILE [options]",
      "Show a GGUF file's metadata, tensors, types and memory needs.", NULL, 1, cli_inspect},
-    {"doctor", CMD_DOCTOR, "-m TARGET -md DRAFT [--json]",
-     "Say whether a draft model's vocabulary fits a target's, and where they differ. Exit status 1 if it "
-     "does not.",
-     NULL, 0, cli_doctor},
+    {"doctor", CMD_DOCTOR, "TARGET [DRAFT] [options]",
+     "Say whether a draft fits a target, what drafting costs and gains on this machine, and what to use. "
+     "Exit "
+     "status 1 if it does not fit.",
+     "What is measured is kept under ~/.cache/verbatim (VERBATIM_CACHE), by the files' contents and the "
+     "machine.",
+     2, cli_doctor},
     {"quantize", CMD_QUANTIZE, "IN OUT TYPE [options]", "Write a GGUF model with its matrices in fewer bits.",
      "IN is a model in F32, F16 or BF16. TYPE is F16, BF16, Q8_0, Q6_K, Q5_1, Q5_K_M, Q5_K, Q5_0, Q4_1, "
      "Q4_K_M,\n"

@@ -10,6 +10,7 @@
 #define GENERATE  (TALK | CMD_PROVE)
 #define SHAPED    (GENERATE | CMD_TRACE_CHECK)
 #define COMPUTE   (CMD_RUN | CMD_CHAT | CMD_LOGITS | CMD_PROVE | CMD_BENCH)
+#define SPEED     (COMPUTE | CMD_DOCTOR)
 #define MODEL     (COMPUTE | CMD_TOKENIZE | CMD_RENDER | CMD_DOCTOR | CMD_INSPECT | CMD_RECORD | CMD_SERVE)
 #define MAX_CTX   16777216.0
 #define BIG       1e9
@@ -113,7 +114,8 @@ const cli_option CLI_OPTIONS[] = {
      "coupled: with a seed, token for token what the target alone gives (default); greedy: the same at "
      "temperature 0; "
      "rejection, block: exactly the target's distribution",
-     TALK | CMD_BENCH | CMD_SERVE, CLI_CHOICE, AT(accept), 0, 0, "coupled|greedy|rejection|block"},
+     CMD_DOCTOR | TALK | CMD_BENCH | CMD_SERVE, CLI_CHOICE, AT(accept), 0, 0,
+     "coupled|greedy|rejection|block"},
     {"--accept", "RULE",
      "the rule that is judged: coupled (default), greedy, rejection, block, or one of the wrong rules below",
      CMD_PROVE, CLI_STRING, AT(accept), 0, 0, NULL},
@@ -161,14 +163,14 @@ const cli_option CLI_OPTIONS[] = {
      CMD_PROVE, CLI_INT, AT(cells), 1, 1e6, NULL},
     {"-s|--seed", "S", "the first seed; completion i has seed S + i. Default 1", CMD_PROVE, CLI_INT, AT(seed),
      0, 1e18, NULL},
-    {"--temp|--temperature", "T", "0 is greedy. Default 0.8", GENERATE | CMD_BENCH | CMD_SERVE, CLI_REAL,
-     AT(temperature), 0, 1e6, NULL},
-    {"--top-k", "K", "keep the K likeliest tokens; 0: off. Default 40", GENERATE | CMD_BENCH | CMD_SERVE,
-     CLI_INT, AT(top_k), 0, BIG, NULL},
+    {"--temp|--temperature", "T", "0 is greedy. Default 0.8", GENERATE | CMD_BENCH | CMD_DOCTOR | CMD_SERVE,
+     CLI_REAL, AT(temperature), 0, 1e6, NULL},
+    {"--top-k", "K", "keep the K likeliest tokens; 0: off. Default 40",
+     GENERATE | CMD_BENCH | CMD_DOCTOR | CMD_SERVE, CLI_INT, AT(top_k), 0, BIG, NULL},
     {"--top-p", "P", "keep the likeliest tokens that make up P; 1: off. Default 0.95",
-     GENERATE | CMD_BENCH | CMD_SERVE, CLI_REAL, AT(top_p), CLI_ABOVE_0, 1, NULL},
+     GENERATE | CMD_BENCH | CMD_DOCTOR | CMD_SERVE, CLI_REAL, AT(top_p), CLI_ABOVE_0, 1, NULL},
     {"--min-p", "P", "drop tokens less likely than P times the likeliest; 0: off. Default 0.05",
-     GENERATE | CMD_BENCH | CMD_SERVE, CLI_REAL, AT(min_p), 0, 1, NULL},
+     GENERATE | CMD_BENCH | CMD_DOCTOR | CMD_SERVE, CLI_REAL, AT(min_p), 0, 1, NULL},
     {"--repeat-penalty|--repetition-penalty", "X",
      "divides positive logits of tokens seen lately; 1: off (default)", GENERATE | CMD_SERVE, CLI_REAL,
      AT(repeat_penalty), 0.001, 1000, NULL},
@@ -210,6 +212,17 @@ const cli_option CLI_OPTIONS[] = {
      AT(manifest), 0, 0, NULL},
     {"--quick", NULL, "make every file again once only, with the best kernels", CMD_CHECK, CLI_FLAG,
      AT(quick), 0, 0, NULL},
+    {"--quick", NULL, "nothing is measured: vocabularies, memory, and what to expect on paper", CMD_DOCTOR,
+     CLI_FLAG, AT(quick), 0, 0, NULL},
+    {"--drafts", "DIR", "measure every .gguf file of a folder as a draft, and rank them", CMD_DOCTOR,
+     CLI_STRING, AT(drafts), 0, 0, NULL},
+    {"--prompts", "FILE",
+     "the prompts that are measured on, one a line; default: code, prose and a list of our own", CMD_DOCTOR,
+     CLI_STRING, AT(prompts), 0, 0, NULL},
+    {"-n|--n-predict|--predict|--max-tokens", "N", "tokens generated behind each prompt. Default 48",
+     CMD_DOCTOR, CLI_INT, AT(n_predict), 1, BIG, NULL},
+    {"--force", NULL, "measure again what is kept", CMD_DOCTOR, CLI_FLAG, AT(force), 0, 0, NULL},
+    {"-s|--seed", "S", "seed of the noise; -1 (default): 1", CMD_DOCTOR, CLI_INT, AT(seed), -1, 1e18, NULL},
     {"--tolerance", "T",
      "bitwise (default), f32, f16 or q8: what is let pass to an engine with float32, float16 or 8-bit "
      "activations",
@@ -234,32 +247,32 @@ const cli_option CLI_OPTIONS[] = {
     {"-t|--threads|--n-threads", "N",
      "threads; 0 (default): one per physical core, fewer where a container's share of the CPUs is smaller. "
      "The output does not depend on it",
-     COMPUTE | CMD_QUANTIZE | CMD_SERVE, CLI_INT, AT(threads), 0, VB_MAX_THREADS, NULL},
+     SPEED | CMD_QUANTIZE | CMD_SERVE, CLI_INT, AT(threads), 0, VB_MAX_THREADS, NULL},
     {"-b|--batch|--batch-size", "N",
-     "most tokens evaluated together; 0 (default): 64. The output does not depend on it", COMPUTE, CLI_INT,
+     "most tokens evaluated together; 0 (default): 64. The output does not depend on it", SPEED, CLI_INT,
      AT(batch), 0, VB_MAX_BATCH, NULL},
     {"--activations", "A", "precision of the activations before quantised weights: q8 (default) or q16",
-     COMPUTE | CMD_SERVE, CLI_CHOICE, AT(activations), 0, 0, "q8|q16"},
+     SPEED | CMD_SERVE, CLI_CHOICE, AT(activations), 0, 0, "q8|q16"},
     {"--kv|--kv-type", "TYPE",
      "precision of keys and values in the cache: f16 (default), f32, bf16, q8_0 or q4_0 (docs/numerics.md)",
-     COMPUTE | CMD_SERVE, CLI_CHOICE, AT(kv), 0, 0, KV_TYPES},
-    {"-ctk|--cache-type-k", "TYPE", "the same of the keys alone", COMPUTE | CMD_SERVE, CLI_CHOICE,
-     AT(cache_k), 0, 0, KV_TYPES},
-    {"-ctv|--cache-type-v", "TYPE", "of the values alone", COMPUTE | CMD_SERVE, CLI_CHOICE, AT(cache_v), 0, 0,
+     SPEED | CMD_SERVE, CLI_CHOICE, AT(kv), 0, 0, KV_TYPES},
+    {"-ctk|--cache-type-k", "TYPE", "the same of the keys alone", SPEED | CMD_SERVE, CLI_CHOICE, AT(cache_k),
+     0, 0, KV_TYPES},
+    {"-ctv|--cache-type-v", "TYPE", "of the values alone", SPEED | CMD_SERVE, CLI_CHOICE, AT(cache_v), 0, 0,
      KV_TYPES},
     {"-ctkd|--cache-type-k-draft|--spec-draft-type-k", "TYPE",
-     "of the keys of what drafts. Default: as the target's", GENERATE | CMD_BENCH | CMD_SERVE, CLI_CHOICE,
-     AT(draft_cache_k), 0, 0, KV_TYPES},
+     "of the keys of what drafts. Default: as the target's", GENERATE | CMD_BENCH | CMD_DOCTOR | CMD_SERVE,
+     CLI_CHOICE, AT(draft_cache_k), 0, 0, KV_TYPES},
     {"-ctvd|--cache-type-v-draft|--spec-draft-type-v", "TYPE", "of its values",
-     GENERATE | CMD_BENCH | CMD_SERVE, CLI_CHOICE, AT(draft_cache_v), 0, 0, KV_TYPES},
+     GENERATE | CMD_BENCH | CMD_DOCTOR | CMD_SERVE, CLI_CHOICE, AT(draft_cache_v), 0, 0, KV_TYPES},
     {"--kernels", "NAME",
      "auto (default), ref, avx2, avxvnni, avx512, amx, neon. The output does not depend on it",
-     COMPUTE | CMD_SERVE, CLI_STRING, AT(kernels), 0, 0, NULL},
+     SPEED | CMD_SERVE, CLI_STRING, AT(kernels), 0, 0, NULL},
     {"--repack", "WHEN",
      "on: interleave quantised weights in memory once, which costs a second per gigabyte or so at the start; "
      "off: read them as mapped; auto (default): on where the copy fits beside the KV cache, else off. The "
      "output does not depend on it",
-     COMPUTE | CMD_SERVE, CLI_CHOICE, AT(repack), 0, 0, "auto|on|off"},
+     SPEED | CMD_SERVE, CLI_CHOICE, AT(repack), 0, 0, "auto|on|off"},
     {"--offload", "NAME",
      "a backend that computes matrix products elsewhere: a NAME such as openblas, or the path of a library "
      "(docs/offload.md)",
@@ -278,7 +291,7 @@ const cli_option CLI_OPTIONS[] = {
      "it "
      "is not there. Without it they are kept under ~/.cache/verbatim (VERBATIM_CACHE: another folder; empty: "
      "nowhere)",
-     GENERATE | CMD_BENCH | CMD_SERVE, CLI_STRING, AT(costs), 0, 0, NULL},
+     GENERATE | CMD_BENCH | CMD_DOCTOR | CMD_SERVE, CLI_STRING, AT(costs), 0, 0, NULL},
     {"--gamma-trace", "FILE",
      "the lengths that the steps used: written to FILE, or used again where it is there", CMD_RUN, CLI_STRING,
      AT(gamma_trace), 0, 0, NULL},
@@ -422,6 +435,7 @@ void cli_defaults(unsigned command, cli_options *o) {
     memset(o, 0, sizeof *o);
     o->n_predict = command == CMD_CHAT ? -1 : command == CMD_RECORD ? 12 : 128;
     if (command == CMD_BENCH) o->n_predict = 64;
+    if (command == CMD_DOCTOR) o->n_predict = 48;
     if (command == CMD_SERVE) o->n_predict = 0; /* as the API has it */
     o->offload_width = 16;
     o->reps = 5;

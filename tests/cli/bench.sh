@@ -80,7 +80,7 @@ else
 fi
 verbatim bench -m "$target" -md "$draft" --reps 1 -n 8 --lengths 4 --gammas 1,2 --at 8 --bandwidth 10
 ok "bench ends with a verdict" grep -qE '^(Draft: --gamma|Do not draft with this pair here)' "$work/out"
-verbatim doctor -m "$target" -md "$draft"
+verbatim doctor -m "$target" -md "$draft" --quick
 ok "doctor says what to expect" out_has "of tested guesses right"
 # A call that costs the same for 1, 2 and 3 tokens, and a draft of half a token: one draft pays from alpha = 1/2 on, two from
 # alpha + alpha^2 = 1 on, n-grams always; half as fast again takes 1 + alpha = 2.25, which there is not.

@@ -27,10 +27,10 @@ ok "doctor: exit status 1" status_is 1
 ok "doctor shows differing entries" out_has "id "
 verbatim doctor -m "$target" -md "$work/other.gguf" --json
 ok "doctor --json: incompatible" json_is compatible false
-verbatim doctor -m "$target" -md "$draft"
+verbatim doctor -m "$target" -md "$draft" --quick
 ok "doctor: a pair that fits" status_is 0
 ok "doctor says so" out_has "fit: "
-verbatim doctor -m "$target" -md "$draft" --json
+verbatim doctor -m "$target" -md "$draft" --quick --json
 ok "doctor --json: compatible" json_is compatible true
 verbatim run -m "$target" -p x --kernels warp
 ok "unknown kernels: the error names what is there" fails 1 "ref"

@@ -56,7 +56,7 @@ pair="$model -md $draft"
     sweep "run --trace-full" 12 run $pair -p hello -n 4 --seed 1 --json --trace-full --trace "$made/trace.jsonl"
     sweep "inspect --json" 30 inspect "$target" --json
     sweep "inspect" 8 inspect "$target"
-    sweep "doctor --json" 12 doctor -m "$target" -md "$draft" --json
+    sweep "doctor --json" 12 doctor -m "$target" -md "$draft" --quick --json
     printf 'hello you\n' >"$work/in"
     sweep "tokenize" 12 tokenize -m "$target" --pieces
     : >"$work/in"

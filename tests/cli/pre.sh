@@ -39,10 +39,10 @@ verbatim run -m "$nopre" --pre qwen2 -p "$P" -n 8 --seed 3 --trace "$work/trace"
 ok "run: in a trace" grep -qF '"pre":"qwen2","pre_overridden":true' "$work/trace"
 verbatim trace-check "$work/trace"
 ok "run: which is checked as others are" status_is 0
-verbatim doctor -m "$known" -md "$nopre" --pre qwen2
+verbatim doctor -m "$known" -md "$nopre" --pre qwen2 --quick
 ok "doctor: they fit" status_is 0
 ok "doctor: and it says whose pre it is" out_has "bpe qwen2 (by --pre, not by the file)"
-verbatim doctor -m "$known" -md "$nopre" --pre qwen2 --json
+verbatim doctor -m "$known" -md "$nopre" --pre qwen2 --quick --json
 ok "doctor --json" out_has '"pre_overridden":true'
 verbatim prove -m "$nopre" --pre qwen2 -p x --samples 200 --tokens 1 --json
 ok "prove" json_is ok true

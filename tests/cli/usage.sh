@@ -102,8 +102,8 @@ ok "token ids that are none" fails 2 'at "x"'
 ok "and no output file" test ! -e "$work/l"
 verbatim inspect
 ok "inspect without a file" fails 2 "verbatim inspect FILE"
-verbatim doctor -m "$target"
-ok "doctor with one model" fails 2 "-md DRAFT"
+verbatim doctor
+ok "doctor without a model" fails 2 "TARGET [DRAFT]"
 verbatim tokenize -m "$target" --ids --pieces
 ok "two formats" fails 2 "exclude each other"
 verbatim chat -m "$work/chat.gguf" --chat-template nope
