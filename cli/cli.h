@@ -146,6 +146,8 @@ typedef struct cli_model {
  * Returns CLI_OK or CLI_FAIL (after a message). */
 int cli_model_open(cli_model *m, const cli_options *o, const char *path, bool weights);
 /* --pre: CLI_OK, or CLI_USAGE (after a message) for a name that is not known. */
+/* typical-p, XTC and so on, but for the breakers of DRY. */
+void cli_set_samplers(const cli_options *o, vb_sampling *p);
 int cli_check_pre(const cli_options *o);
 /* Which pre-tokenizer cuts texts, and whether it is not the file's own: "pre" (null with SPM) and
  * "pre_overridden" of an object that says which model it was. t may be NULL: there was none. */
@@ -195,6 +197,7 @@ typedef struct cli_session {
     vb_sampling sampling;
     vb_spec_params params;
     vb_logit_bias *bias;
+    int32_t *breakers; /* of sampling */
     cli_shape shape;
     vb_corpus *corpus;      /* NULL: none */
     const char *draft_name; /* "none", "model", "self", "ngram", "suffix", "forced" */

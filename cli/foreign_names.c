@@ -26,7 +26,9 @@ typedef struct foreign_name {
 #define ADAPTERS    "not here: merge adapters into the model before it is converted to GGUF"
 #define TEXT_ONLY   "not here: models read and write text only"
 #define NO_DOWNLOAD "not here: nothing is downloaded; fetch the .gguf file and name it with -m FILE"
-#define SAMPLER     "not here: the law is penalties, temperature, --top-k, --top-p and --min-p, in this order"
+#define SAMPLER                                                                                              \
+    "not here: the law is penalties, DRY, temperature, --top-nsigma, --top-k, --typical, --top-p, --min-p "  \
+    "and XTC, in this order"
 #define CACHE                                                                                                \
     "not needed: each slot keeps its last conversation, and what a new prompt shares with it is not "        \
     "computed again"
@@ -160,11 +162,15 @@ static const foreign_name NAMES[] = {
     {"--spec-replace|--translate", ANY,
      "not here: a draft's ids are the target's (`verbatim doctor` compares them)"},
     {NULL, 0, "Sampling"},
-    {"--samplers|--sampler-seq|--sampling-seq|--top-nsigma|--top-n-sigma|--xtc-probability|--xtc-threshold|--"
-     "typical|"
-     "--typical-p|--tfs|--top-a|--dry-multiplier|--dry-base|--dry-allowed-length|--dry-penalty-last-n|"
-     "--dry-sequence-breaker|--adaptive-target|--adaptive-decay|--dynatemp-range|--dynatemp-exp|--mirostat|"
-     "--mirostat-lr|--mirostat-ent|--min-tokens-to-keep|--override-preset|--smoothing-factor|--penalize-nl|"
+    {"--mirostat|--mirostat-lr|--mirostat-ent|--adaptive-target|--adaptive-decay", ANY,
+     "not here: its state is no function of the text so far, so no draft could be judged by it; "
+     "--dynatemp-range "
+     "follows "
+     "the entropy, and --top-nsigma cuts by it"},
+    {"--dry-sequence-breaker", CMD_SERVE,
+     "no option of the server: a request says \"dry_sequence_breakers\""},
+    {"--samplers|--sampler-seq|--sampling-seq|--tfs|--top-a|--min-tokens-to-keep|--override-preset|--"
+     "smoothing-factor|--penalize-nl|"
      "--no-penalize-nl",
      ANY, SAMPLER},
     {"-l|--logit-bias", CMD_SERVE, "no option of the server: a request says \"logit_bias\""},

@@ -17,7 +17,10 @@ static const struct {
     {"The conversation and its template", "--date|--pre|--no-special|--add-bos|--ids|--pieces|--tools|--"
                                           "continue-final|--parse-content-specials|--strict-calls"},
     {"The law that tokens are drawn from",
-     "--temp|--top-k|--top-p|--min-p|--repeat-penalty|--presence-penalty|--frequency-penalty|--repeat-last-n|"
+     "--temp|--top-k|--top-p|--min-p|--typical|--top-nsigma|--xtc-probability|--xtc-threshold|--dynatemp-"
+     "range|--dynatemp-exp|--dry-multiplier|"
+     "--dry-base|--dry-allowed-length|--dry-penalty-last-n|--dry-sequence-breaker|--repeat-penalty|--"
+     "presence-penalty|--frequency-penalty|--repeat-last-n|"
      "--logit-bias|--seed|--ignore-eos"},
     {"What the text must look like", "--json-schema|--grammar|--regex|--json-whitespace"},
     {"Drafting", "--accept|--gammas|--costs|--gamma-trace|--draft-suffix|--ngram-corpus|--drafts"},

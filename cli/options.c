@@ -171,6 +171,39 @@ const cli_option CLI_OPTIONS[] = {
      GENERATE | CMD_BENCH | CMD_DOCTOR | CMD_SERVE, CLI_REAL, AT(top_p), CLI_ABOVE_0, 1, NULL},
     {"--min-p", "P", "drop tokens less likely than P times the likeliest; 0: off. Default 0.05",
      GENERATE | CMD_BENCH | CMD_DOCTOR | CMD_SERVE, CLI_REAL, AT(min_p), 0, 1, NULL},
+    {"--typical|--typical-p", "P",
+     "keep the tokens whose surprise is nearest to the expected one and that make up P; 0 or 1: off "
+     "(default)",
+     GENERATE | CMD_BENCH | CMD_SERVE, CLI_REAL, AT(typical_p), 0, 1, NULL},
+    {"--top-nsigma|--top-n-sigma", "N",
+     "keep tokens whose logit is at most N standard deviations below the largest; 0 or -1: off (default)",
+     GENERATE | CMD_BENCH | CMD_SERVE, CLI_REAL, AT(top_n_sigma), -1, 1000, NULL},
+    {"--xtc-probability", "P",
+     "with this probability leave out all but the least likely of the tokens above --xtc-threshold; 0: off "
+     "(default)",
+     GENERATE | CMD_BENCH | CMD_SERVE, CLI_REAL, AT(xtc_probability), 0, 1, NULL},
+    {"--xtc-threshold", "P", "default 0.1; above 0.5 nothing is ever left out",
+     GENERATE | CMD_BENCH | CMD_SERVE, CLI_REAL, AT(xtc_threshold), 0, 1, NULL},
+    {"--dynatemp-range", "R",
+     "the temperature follows the entropy, from --temp minus R to --temp plus R; 0: off (default)",
+     GENERATE | CMD_BENCH | CMD_SERVE, CLI_REAL, AT(dynatemp_range), 0, 1e6, NULL},
+    {"--dynatemp-exp", "X", "its exponent. Default 1", GENERATE | CMD_BENCH | CMD_SERVE, CLI_REAL,
+     AT(dynatemp_exponent), CLI_ABOVE_0, 100, NULL},
+    {"--dry-multiplier", "M",
+     "penalty for a token that would go on a repeat: M times --dry-base to the power of the repeat's length "
+     "beyond --dry-allowed-length; 0: off (default)",
+     GENERATE | CMD_BENCH | CMD_SERVE, CLI_REAL, AT(dry_multiplier), 0, 1e6, NULL},
+    {"--dry-base", "B", "default 1.75", GENERATE | CMD_BENCH | CMD_SERVE, CLI_REAL, AT(dry_base), 1, 1000,
+     NULL},
+    {"--dry-allowed-length", "N", "shorter repeats are not penalised. Default 2",
+     GENERATE | CMD_BENCH | CMD_SERVE, CLI_INT, AT(dry_allowed_length), 1, BIG, NULL},
+    {"--dry-penalty-last-n", "N", "tokens that DRY looks back at; -1 (default): all, 0: off",
+     GENERATE | CMD_BENCH | CMD_SERVE, CLI_INT, AT(dry_last_n), -1, BIG, NULL},
+    {"--dry-sequence-breaker", "TEXT",
+     "no repeat goes across a token with this text; may be repeated; none: there are no breakers. Default: a "
+     "line "
+     "break, \":\", \"\\\"\" and \"*\"",
+     GENERATE | CMD_BENCH, CLI_LIST, AT(dry_breakers), 0, 0, NULL},
     {"--repeat-penalty|--repetition-penalty", "X",
      "divides positive logits of tokens seen lately; 1: off (default)", GENERATE | CMD_SERVE, CLI_REAL,
      AT(repeat_penalty), 0.001, 1000, NULL},
@@ -465,6 +498,11 @@ void cli_defaults(unsigned command, cli_options *o) {
     o->top_k = 40;
     o->top_p = 0.95;
     o->min_p = 0.05;
+    o->xtc_threshold = 0.1;
+    o->dynatemp_exponent = 1;
+    o->dry_base = 1.75;
+    o->dry_allowed_length = 2;
+    o->dry_last_n = -1;
     o->repeat_penalty = 1;
     o->repeat_last_n = 64;
     o->rope.ext = o->draft_rope.ext = -1;

@@ -223,6 +223,7 @@ static int server_params(serve_state *s) {
     p->sampling.top_p = o->top_p;
     p->sampling.min_p = o->min_p;
     p->sampling.repeat_penalty = o->repeat_penalty;
+    cli_set_samplers(o, &p->sampling);
     p->sampling.presence_penalty = o->presence_penalty;
     p->sampling.frequency_penalty = o->frequency_penalty;
     p->sampling.penalty_last_n = (int)o->repeat_last_n;

@@ -165,6 +165,37 @@ int cli_random_seed(uint64_t *seed) {
     return CLI_OK;
 }
 
+void cli_set_samplers(const cli_options *o, vb_sampling *p) {
+    p->top_n_sigma = o->top_n_sigma > 0 ? o->top_n_sigma : 0;
+    p->typical_p = o->typical_p;
+    p->xtc_probability = o->xtc_probability;
+    p->xtc_threshold = o->xtc_threshold;
+    p->dynatemp_range = o->dynatemp_range;
+    p->dynatemp_exponent = o->dynatemp_exponent;
+    p->dry_multiplier = o->dry_multiplier;
+    p->dry_base = o->dry_base;
+    p->dry_allowed_length = (int)o->dry_allowed_length;
+    p->dry_last_n = (int)o->dry_last_n;
+}
+
+/* Which ids break repeats depends on the vocabulary. */
+static int set_breakers(cli_session *s) {
+    const cli_list *texts = &s->o->dry_breakers;
+    vb_error err = {0};
+    if (!(s->o->dry_multiplier > 0))
+        return texts->n ? cli_usage("--dry-sequence-breaker is for DRY: add --dry-multiplier M") : CLI_OK;
+    if (texts->n == 1 && !strcmp(texts->items[0], "none")) return CLI_OK;
+    size_t n = 0;
+    if (vb_dry_breakers(s->target.tokenizer, texts->n ? texts->items : NULL, texts->n, &s->breakers, &n,
+                        &err)) {
+        cli_report(&err);
+        return CLI_USAGE;
+    }
+    s->sampling.dry_breakers = s->breakers;
+    s->sampling.n_dry_breakers = n;
+    return CLI_OK;
+}
+
 static int set_sampling(cli_session *s) {
     const cli_options *o = s->o;
     vb_sampling *p = &s->sampling;
@@ -177,6 +208,7 @@ static int set_sampling(cli_session *s) {
     p->presence_penalty = o->presence_penalty;
     p->frequency_penalty = o->frequency_penalty;
     p->penalty_last_n = (int)o->repeat_last_n;
+    cli_set_samplers(o, p);
     p->seed = (uint64_t)o->seed;
     if (o->seed < 0) {
         int rc = cli_random_seed(&p->seed);
@@ -330,6 +362,7 @@ static int open_all(cli_session *s) {
     if (!rc) rc = cli_model_open(&s->target, o, o->model, true);
     if (!rc) rc = cli_check_context(o, s->target.model);
     if (!rc) rc = cli_repack(o, s->target.model);
+    if (!rc) rc = set_breakers(s);
     if (rc) return rc;
     int n_vocab = vb_model_describe(s->target.model)->n_vocab;
     if (vb_sampling_check(&s->sampling, n_vocab, &err)) {
@@ -375,5 +408,6 @@ void cli_session_close(cli_session *s) {
     cli_model_close(&s->target);
     free(s->bias);
     free(s->lengths);
+    vb_free(s->breakers);
     memset(s, 0, sizeof *s);
 }

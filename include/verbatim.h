@@ -721,8 +721,8 @@ typedef struct vb_logit_bias {
     float bias; /* added to the logit; -INFINITY bans the id */
 } vb_logit_bias;
 
-/* The distribution that is sampled, in this order: bias, mask, penalties, temperature, top-k, top-p, min-p.
- * The exact definition on integers: docs/speculation.md. */
+/* The distribution that is sampled, in this order: bias, mask, penalties, DRY, temperature (dynamic),
+ * top-n-sigma, top-k, typical-p, top-p, min-p, XTC. The exact definition on integers: docs/speculation.md. */
 typedef struct vb_sampling {
     double temperature;       /* 0: greedy, ties to the lowest id. Default 0.8 */
     int top_k;                /* 0: off. Default 40 */
@@ -735,11 +735,29 @@ typedef struct vb_sampling {
     const vb_logit_bias *bias;
     size_t n_bias;
     uint64_t seed;
+    /* Off where they are 0, the default. Those but DRY need a temperature above 0. */
+    double top_n_sigma;          /* ids whose logit is so many standard deviations below the largest stay */
+    double typical_p;            /* ids whose surprise is nearest to the expected one stay; 1: off, too */
+    double xtc_probability;      /* of leaving out all but the least likely of those above the threshold */
+    double xtc_threshold;        /* default 0.1; above 0.5 nothing is ever left out */
+    double dynatemp_range;       /* the temperature follows the entropy within temperature +- range */
+    double dynatemp_exponent;    /* default 1 */
+    double dry_multiplier;       /* of the penalty for an id that would go on a repeat */
+    double dry_base;             /* default 1.75; at least 1 */
+    int dry_allowed_length;      /* repeats shorter than this are not penalised. Default 2; at least 1 */
+    int dry_last_n;              /* tokens looked back at; -1 (default): all, 0: off */
+    const int32_t *dry_breakers; /* (n_dry_breakers) ids that no repeat goes across */
+    size_t n_dry_breakers;
 } vb_sampling;
 
 void vb_sampling_defaults(vb_sampling *s);
 /* VB_ERR_ARGUMENT naming the field that is out of range (not finite, negative, ...). */
 int vb_sampling_check(const vb_sampling *s, int n_vocab, vb_error *err);
+
+/* The ids whose text holds one of these strings, for vb_sampling.dry_breakers: ascending, in *ids (vb_free).
+ * texts NULL: a line break, ":", "\"" and "*". VB_ERR_ARGUMENT for a string that no single token holds. */
+int vb_dry_breakers(const vb_tokenizer *t, const char *const *texts, size_t n_texts, int32_t **ids, size_t *n,
+                    vb_error *err);
 
 /* A mask: which ids may follow, as a pure function of the ids generated so far, ids[0..n): those after the
  * text that was given last (a prompt, the next turn). vb_spec_params.mask puts it into the law of the target

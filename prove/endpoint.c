@@ -124,6 +124,27 @@ static json_t *prompt_json(const vb_endpoint_params *p) {
     return ids;
 }
 
+/* Those that are off are left out: not every server knows them. */
+static void add_samplers(json_t *r, const vb_sampling *s) {
+    const struct {
+        const char *name;
+        bool on;
+        double value;
+    } all[] = {{"top_n_sigma", s->top_n_sigma > 0, s->top_n_sigma},
+               {"typical_p", s->typical_p > 0 && s->typical_p < 1, s->typical_p},
+               {"xtc_probability", s->xtc_probability > 0, s->xtc_probability},
+               {"xtc_threshold", s->xtc_probability > 0, s->xtc_threshold},
+               {"dynatemp_range", s->dynatemp_range > 0, s->dynatemp_range},
+               {"dynatemp_exponent", s->dynatemp_range > 0, s->dynatemp_exponent},
+               {"dry_multiplier", s->dry_multiplier > 0, s->dry_multiplier},
+               {"dry_base", s->dry_multiplier > 0, s->dry_base}};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (all[i].on) json_object_set_new(r, all[i].name, json_real(all[i].value));
+    if (!(s->dry_multiplier > 0)) return;
+    json_object_set_new(r, "dry_allowed_length", json_integer(s->dry_allowed_length));
+    json_object_set_new(r, "dry_penalty_last_n", json_integer(s->dry_last_n));
+}
+
 /* The sampling options as requests write them. top_k and min_p stand there even when they are off: servers
  * have defaults of their own. */
 static json_t *base_request(const vb_endpoint *e) {
@@ -138,6 +159,7 @@ static json_t *base_request(const vb_endpoint *e) {
     if (s->frequency_penalty != 0)
         json_object_set_new(r, "frequency_penalty", json_real(s->frequency_penalty));
     if (s->repeat_penalty != 1) json_object_set_new(r, "repeat_penalty", json_real(s->repeat_penalty));
+    add_samplers(r, s);
     if (!p->n_stop) json_object_set_new(r, "ignore_eos", json_true());
     if (s->n_bias) {
         json_t *bias = json_object();

@@ -6,19 +6,37 @@
  *                there: neither max x nor top-k sees them
  *   penalties:   for each id that occurs c > 0 times among the last penalty_last_n tokens of the prefix:
  *                x_i = x_i > 0 ? x_i/repeat : x_i*repeat;  x_i = x_i - (c*frequency + presence)
+ *   DRY:         for each id that stands k >= 1 tokens before the end of the window (the last dry_last_n
+ *                tokens of the prefix) and is no breaker: the longest L, over its k, such that the L tokens
+ *                before it are the last L of the prefix, no breaker among them; if L >= allowed:
+ *                x_i = x_i - multiplier*base^(L - allowed); the power: multiplied up from 1, at most 10^30
  *   temperature: T = 0: w = 1 for the largest x (lowest id among equals), nothing else
+ *   dynamic:     H the entropy of v_i = floor(2^40 * vb_exp(x_i - max x)) over all ids, n of them not 0:
+ *                H = log V - floor(S/V)*2^-32, V = sum of v_i, S = sum v_i*floor(2^32 * vb_log(v_i));
+ *                T = low + (high - low)*vb_pow(H/log n, exponent), the ratio within [0, 1],
+ *                low = max(0, T - range), high = T + range
  *                T > 0: z_i = (x_i - max x)/T
+ *   top-n-sigma: t_i = min(2^38, floor((max x - x_i)*2^20)) over all ids that are not banned, N of them;
+ *                ids with t_i*N*2^16 <= floor(n_sigma*2^16)*floor(sqrt(N*sum t^2 - (sum t)^2))
  *   top-k:       the top_k largest x, lower ids first among equals
  *   the law:     w_i = floor(2^40 * vb_exp(z_i)), W = sum of w_i; so the largest has w = 2^40 exactly
+ *   typical-p:   P = floor(typical_p*2^32); in the order of rising |W*L_i - S|, L_i = floor(2^32 *
+ *                vb_log(w_i)), S = sum w_i*L_i, lower ids first among equals, the shortest prefix (at least
+ *                one id) with cum*2^32 >= P*W
  *   top-p:       P = floor(top_p*2^32); in the order of falling w, lower ids first among equals, the shortest
- *                prefix (at least one id) with cum*2^32 >= P*W, W summed after top-k
+ *                prefix (at least one id) with cum*2^32 >= P*W, W summed after what came before
  *   min-p:       M = floor(min_p*2^32); ids with w_i*2^32 >= M*2^40
+ *   XTC:         ids with w_i*2^32 >= floor(threshold*2^32)*W, if they are two or more, go but for the least
+ *                likely one (of equals the highest id), with probability X/2^32, X =
+ *                floor(xtc_probability*2^32): w_i = floor(((2^32 - X)*floor(w_i*2^60/W) +
+ *                X*floor(w_i*2^60/W'))/2^32), the second term 0 for those that go, W' the sum of the others
  *
  * Ids with w_i = 0 are left out. With at most 2^20 ids, W <= 2^60.
  *
  * References: nucleus sampling: Holtzman et al. 1904.09751; top-k: Fan et al. 1805.04833; min-p: Nguyen et
- * al. 2407.01082; repetition penalty: Keskar et al. 1909.05858.
- */
+ * al. 2407.01082; repetition penalty: Keskar et al. 1909.05858; typical: Meister et al. 2202.00666;
+ * top-n-sigma: Tang et al. 2411.07641; XTC and DRY: p-e-w, text-generation-webui, pull requests 6335 and
+ * 5677. The fixed-point thresholds are ours. */
 #ifndef VB_DISTRIBUTION_H
 #define VB_DISTRIBUTION_H
 

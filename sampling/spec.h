@@ -60,6 +60,7 @@ struct vb_spec {
     vb_law *law;
     int32_t *stop;
     vb_logit_bias *bias;
+    int32_t *breakers;
     uint64_t seed;
     vb_coins coins;
     vb_sampling sampling;

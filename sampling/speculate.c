@@ -242,11 +242,14 @@ static int open_drafter(vb_spec *s, const vb_lm *target, const vb_law_source *la
 /* Copies what the caller's pointers lead to. */
 static int copy_params(vb_spec *s, const vb_sampling *sampling, const vb_spec_params *p, vb_error *err) {
     int rc;
-    if ((rc = vb_alloc((void **)&s->stop, p->n_stop, sizeof *s->stop, "stop ids", err)) ||
+    const size_t n_breakers = sampling->n_dry_breakers;
+    if ((rc = vb_alloc((void **)&s->breakers, n_breakers, sizeof *s->breakers, "breakers", err)) ||
+        (rc = vb_alloc((void **)&s->stop, p->n_stop, sizeof *s->stop, "stop ids", err)) ||
         (rc = vb_alloc((void **)&s->bias, sampling->n_bias, sizeof *s->bias, "logit bias", err)))
         return rc;
     if (p->n_stop) memcpy(s->stop, p->stop, p->n_stop * sizeof *s->stop);
     if (sampling->n_bias) memcpy(s->bias, sampling->bias, sampling->n_bias * sizeof *s->bias);
+    if (n_breakers) memcpy(s->breakers, sampling->dry_breakers, n_breakers * sizeof *s->breakers);
     s->params = *p;
     s->params.stop = s->stop;
     s->params.history = NULL;
@@ -254,6 +257,7 @@ static int copy_params(vb_spec *s, const vb_sampling *sampling, const vb_spec_pa
     s->params.costs = NULL;
     s->sampling = *sampling;
     s->sampling.bias = s->bias;
+    s->sampling.dry_breakers = s->breakers;
     s->seed = sampling->seed;
     s->coins = vb_coins_philox(&s->seed);
     s->opened = true;
@@ -347,6 +351,7 @@ void vb_spec_close(vb_spec *s) {
     vb_law_close(s->law);
     free(s->stop);
     free(s->bias);
+    free(s->breakers);
     free(s);
 }
 

@@ -8,8 +8,7 @@
  *
  * References: Blumer et al., "The smallest automaton recognizing the subwords of a text", 1985 (the
  * online construction: at most 2n states, 3n edges); Oliaro et al., "SuffixDecoding", 2411.04975
- * (drafts from it).
- * */
+ * (drafts from it). */
 #ifndef VB_SUFFIX_H
 #define VB_SUFFIX_H
 

@@ -136,6 +136,27 @@ cleanup:
     return rc;
 }
 
+/* What is off is left out. */
+static void set_samplers(vb_trace *t, json_t *o, const vb_sampling *s) {
+    if (s->top_n_sigma > 0) set_double(t, o, "top_n_sigma", s->top_n_sigma);
+    if (s->typical_p > 0 && s->typical_p < 1) set_double(t, o, "typical_p", s->typical_p);
+    if (s->xtc_probability > 0) {
+        set_double(t, o, "xtc_probability", s->xtc_probability);
+        set_double(t, o, "xtc_threshold", s->xtc_threshold);
+    }
+    if (s->dynatemp_range > 0) {
+        set_double(t, o, "dynatemp_range", s->dynatemp_range);
+        set_double(t, o, "dynatemp_exponent", s->dynatemp_exponent);
+    }
+    if (s->dry_multiplier > 0) {
+        set_double(t, o, "dry_multiplier", s->dry_multiplier);
+        set_double(t, o, "dry_base", s->dry_base);
+        put(t, o, "dry_allowed_length", json_integer(s->dry_allowed_length));
+        put(t, o, "dry_last_n", json_integer(s->dry_last_n));
+        put(t, o, "dry_breakers", tokens_value(t, s->dry_breakers, s->n_dry_breakers));
+    }
+}
+
 static json_t *sampling_value(vb_trace *t, const vb_sampling *s) {
     json_t *o = json_object(), *bias = json_array();
     set_double(t, o, "temperature", s->temperature);
@@ -153,6 +174,7 @@ static json_t *sampling_value(vb_trace *t, const vb_sampling *s) {
         append(t, bias, entry);
     }
     put(t, o, "bias", bias);
+    set_samplers(t, o, s);
     return o;
 }
 

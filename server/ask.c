@@ -1,5 +1,5 @@
 /* ask.c - the body of a chat or completion request. See ask.h. */
-#include "server/ask.h"
+#include "server/ask_fields.h"
 
 #include "base/rng.h"
 
@@ -266,7 +266,7 @@ static int read_sampling(vbs_ask *a, const vbs_terms *t, vbs_problem *p) {
         return VBS_BAD(p, "top_p", "top_p: %g is outside the range: above 0 and at most 1", s->top_p);
     s->top_k = k < 0 ? 0 : (int)k; /* -1 and 0: off, as others have it */
     s->penalty_last_n = (int)last;
-    return read_bias(a, t, p) ? -1 : read_seed(a, p);
+    return vbs_read_samplers(a, t, p) || read_bias(a, t, p) ? -1 : read_seed(a, p);
 }
 
 static int read_rule(vbs_ask *a, const vbs_terms *t, vbs_problem *p) {
@@ -397,6 +397,7 @@ void vbs_ask_close(vbs_ask *a) {
     free(a->tools);
     free(a->shape_text);
     free(a->bias);
+    vb_free(a->breakers);
     json_decref(a->warnings);
     json_decref(a->root);
     memset(a, 0, sizeof *a);

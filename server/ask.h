@@ -43,11 +43,12 @@ const vbs_preset *vbs_find_preset(const char *name, size_t len);
 
 /* What a request is read against: the server's settings. */
 typedef struct vbs_terms {
-    const char *name;     /* of the model, without a preset */
-    int gamma;            /* of the default preset */
-    bool has_draft;       /* false: presets other than off are not there */
-    const char *draft;    /* the draft model's file; NULL: there is none */
-    vb_sampling sampling; /* where the request says nothing */
+    const char *name;              /* of the model, without a preset */
+    int gamma;                     /* of the default preset */
+    bool has_draft;                /* false: presets other than off are not there */
+    const char *draft;             /* the draft model's file; NULL: there is none */
+    vb_sampling sampling;          /* where the request says nothing */
+    const vb_tokenizer *tokenizer; /* of the target: which ids break repeats (DRY) */
     vb_accept accept;
     int64_t max_tokens;     /* the same; 0: as the API, 16 for completions, no limit for chat; -1: no limit */
     int32_t n_vocab, n_ctx; /* n_ctx: positions of a slot */
@@ -125,6 +126,7 @@ typedef struct vbs_ask {
     int n; /* choices per prompt */
     vb_sampling sampling;
     vb_logit_bias *bias;
+    int32_t *breakers;
     vb_accept accept;
     int gamma;
     size_t max_tokens; /* 0: as many as the context holds */

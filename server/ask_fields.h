@@ -27,5 +27,7 @@ int vbs_ask_inner(vbs_ask *a, const char *where, const json_t *o, const vbs_fiel
 /* ask_samplers.c: 0 if `samplers` (an order of steps, as llama.cpp and text-generation-webui take it)
  * describes what is done here with the request's sampling; else -1 with the reason. */
 int vbs_check_samplers(const char *key, const json_t *v, const vb_sampling *s, vbs_problem *p);
+/* typical_p, top_n_sigma, xtc_*, dynatemp_*, dry_* into the request's sampling, which holds the defaults. */
+int vbs_read_samplers(vbs_ask *a, const vbs_terms *t, vbs_problem *p);
 
 #endif

@@ -27,6 +27,10 @@ const vbs_alias VBS_ALIASES[] = {
     {"repetition_penalty", "repeat_penalty"},
     {"rep_pen", "repeat_penalty"},
     {"token_repetition_penalty", "repeat_penalty"},
+    {"typical", "typical_p"},
+    {"typ_p", "typical_p"},
+    {"nsigma", "top_n_sigma"},
+    {"dry_range", "dry_penalty_last_n"},
     {"stop_sequences", "stop"},
     {"stop_sequence", "stop"},
     {"stopping_strings", "stop"},
@@ -47,6 +51,8 @@ const vbs_alias VBS_ALIASES[] = {
     {NULL, NULL},
 };
 
+/* Its state depends on how surprising the tokens were, not on the text alone: no law of a prefix. */
+#define MIROSTAT          "dynatemp_range or top_n_sigma, which are functions of the text so far"
 #define USE_ENDPOINT_CHAT "/v1/chat/completions for conversations"
 
 const vbs_field VBS_REFUSED[] = {
@@ -59,37 +65,28 @@ const vbs_field VBS_REFUSED[] = {
     {"structural_tag", "", NULL, NULL},
 
     /* Truncation of the distribution. */
-    {"typical_p", "1..", NULL, NULL},
-    {"typical", "1..", NULL, NULL},
-    {"typ_p", "1..", NULL, NULL},
     {"tfs_z", "1..", NULL, NULL},
     {"tfs", "1..", NULL, NULL},
     {"top_a", "..0", NULL, NULL},
-    {"top_n_sigma", "..0", NULL, NULL},
-    {"nsigma", "..0", NULL, NULL},
     {"epsilon_cutoff", "0", NULL, NULL},
     {"eta_cutoff", "0", NULL, NULL},
     {"min_keep", "0 1", NULL, NULL},
-    {"xtc_probability", "..0", NULL, NULL},
-    {"xtc_threshold", "", "xtc_probability", NULL},
     {"xtc_special_tokens", "", "xtc_probability", NULL},
     {"penalty_alpha", "0", NULL, NULL},
     {"adaptive_target", "-1", NULL, NULL},
     {"adaptive_decay", "", "adaptive_target", NULL},
 
     /* Temperature. */
-    {"mirostat", "0 false", NULL, NULL},
-    {"mirostat_mode", "0 false", NULL, NULL},
+    {"mirostat", "0 false", NULL, MIROSTAT},
+    {"mirostat_mode", "0 false", NULL, MIROSTAT},
     {"mirostat_tau", "", "mirostat mirostat_mode", NULL},
     {"mirostat_eta", "", "mirostat mirostat_mode", NULL},
-    {"dynatemp_range", "..0", NULL, NULL},
-    {"dynatemp_exponent", "", "dynatemp_range dynatemp dynamic_temperature", NULL},
-    {"dynatemp", "0 false", NULL, NULL},
-    {"dynamic_temperature", "0 false", NULL, NULL},
+    {"dynatemp", "0 false", NULL, "dynatemp_range"},
+    {"dynamic_temperature", "0 false", NULL, "dynatemp_range"},
     {"dynatemp_low", "", "dynatemp dynamic_temperature", NULL},
     {"dynatemp_high", "", "dynatemp dynamic_temperature", NULL},
-    {"max_temp", "0 1", NULL, NULL},
-    {"min_temp", "0 1", NULL, NULL},
+    {"max_temp", "0 1", NULL, "dynatemp_range"},
+    {"min_temp", "0 1", NULL, "dynatemp_range"},
     {"temp_exponent", "", "max_temp min_temp", NULL},
     {"smoothing_factor", "0", NULL, NULL},
     {"smoothing_curve", "", "smoothing_factor", NULL},
@@ -99,12 +96,6 @@ const vbs_field VBS_REFUSED[] = {
     {"sampler_order", "", NULL, NULL},
 
     /* Repetition. */
-    {"dry_multiplier", "0", NULL, NULL},
-    {"dry_base", "", "dry_multiplier", NULL},
-    {"dry_allowed_length", "", "dry_multiplier", NULL},
-    {"dry_penalty_last_n", "", "dry_multiplier", NULL},
-    {"dry_range", "", "dry_multiplier", NULL},
-    {"dry_sequence_breakers", "", "dry_multiplier", NULL},
     {"encoder_repetition_penalty", "1", NULL, NULL},
     {"no_repeat_ngram_size", "0", NULL, NULL},
     {"repetition_penalty_range", "", "penalties", "repeat_last_n"},

@@ -25,6 +25,7 @@ struct vbs_job {
     vbs_request r;       /* its pointers lead to the copies below */
     int32_t *prompt;     /* (n_prompt) */
     vb_logit_bias *bias; /* (n_bias) */
+    int32_t *breakers;   /* (n_dry_breakers) */
     int32_t *stop;       /* (n_stop) every id that ends it, the model's own among them */
     size_t n_stop;
     double submitted, started, prompted; /* vb_now() at acceptance, at the slot, when the prompt was in */

@@ -48,6 +48,7 @@ static void free_job(vbs_job *job) {
     if (!job) return;
     free(job->prompt);
     free(job->bias);
+    free(job->breakers);
     free(job->stop);
     free(job);
 }
@@ -61,6 +62,8 @@ static int copy_request(const vbs_engine *e, vbs_job **out, const vbs_request *r
     if (r->ignore_stop) own = 0;
     if ((rc = vb_alloc((void **)&job->prompt, r->n_prompt, sizeof *job->prompt, "a prompt", err)) ||
         (rc = vb_alloc((void **)&job->bias, r->sampling.n_bias, sizeof *job->bias, "logit bias", err)) ||
+        (rc = vb_alloc((void **)&job->breakers, r->sampling.n_dry_breakers, sizeof *job->breakers, "breakers",
+                       err)) ||
         (rc = vb_alloc((void **)&job->stop, own + r->n_stop, sizeof *job->stop, "stop ids", err))) {
         free_job(job);
         return rc;
@@ -74,6 +77,9 @@ static int copy_request(const vbs_engine *e, vbs_job **out, const vbs_request *r
     job->r.prompt = job->prompt;
     if (r->sampling.n_bias) memcpy(job->bias, r->sampling.bias, r->sampling.n_bias * sizeof *job->bias);
     job->r.sampling.bias = job->bias;
+    if (r->sampling.n_dry_breakers)
+        memcpy(job->breakers, r->sampling.dry_breakers, r->sampling.n_dry_breakers * sizeof *job->breakers);
+    job->r.sampling.dry_breakers = job->breakers;
     job->submitted = vb_now();
     *out = job;
     return VB_OK;

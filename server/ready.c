@@ -74,6 +74,7 @@ int vbs_server_ready(vbs_server *s, vbs_engine *e, vb_error *err) {
                            .sampling = s->p.sampling,
                            .accept = s->p.accept,
                            .max_tokens = s->p.max_tokens,
+                           .tokenizer = vbs_tokenizer(e),
                            .n_vocab = vb_model_describe(vbs_target(e))->n_vocab,
                            .n_ctx = vbs_context_size(e),
                            .ignore_tools = s->p.ignore_tools,

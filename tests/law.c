@@ -42,11 +42,37 @@ void law_table_weights(const law_table *t, int n_vocab, const int32_t *prefix, s
     }
 }
 
+static void exp_weights(const double *z, int n, uint64_t *w) {
+    for (int i = 0; i < n; i++) w[i] = (uint64_t)(0x1p40 * vb_exp(z[i]));
+}
+
+/* The weights of the real law, by a vb_law of its own. */
+static void real_weights(const law_case *c, const law_table *t, const int32_t *prefix, size_t n,
+                         uint64_t *w) {
+    uint64_t table[LAW_VOCAB], room[LAW_VOCAB];
+    int32_t ids[LAW_VOCAB];
+    float logits[LAW_VOCAB];
+    const vb_dist_space space = {LAW_VOCAB, ids, room};
+    vb_law *l = NULL;
+    vb_dist d;
+    law_table_weights(t, c->n_vocab, prefix, n, table);
+    for (int i = 0; i < c->n_vocab; i++) logits[i] = (float)table[i], w[i] = 0;
+    if (vb_law_open(&l, &c->sampling, c->n_vocab, exp_weights, NULL) ||
+        vb_law_distribution(l, logits, c->n_vocab, prefix, n, &space, &d, NULL))
+        abort();
+    for (int32_t i = 0; i < d.n; i++) w[d.id[i]] = d.w[i];
+    vb_law_close(l);
+}
+
 /* The law of the target after a prefix, penalties included. */
 static void final_weights(const law_case *c, const law_table *t, const int32_t *prefix, size_t n,
                           uint64_t *w) {
     if (c->masked) {
         law_masked_weights(c, t, prefix, n, w);
+        return;
+    }
+    if (c->real) {
+        real_weights(c, t, prefix, n, w);
         return;
     }
     law_table_weights(t, c->n_vocab, prefix, n, w);
@@ -227,6 +253,9 @@ static int source_at(void *self, const float *logits, int32_t limit, const int32
     const law_source *s = self;
     uint64_t w[LAW_VOCAB];
     if (s->c->masked) return masked_at(s, logits, prefix, n_prefix, space, out, err);
+    if (s->c->real)
+        return vb_law_distribution(s->env->bare, logits, limit, prefix,
+                                   s->without_drafts ? s->env->step_n : n_prefix, space, out, err);
     size_t n = s->without_drafts ? s->env->step_n : n_prefix;
     for (int i = 0; i < limit; i++) {
         w[i] = (uint64_t)logits[i];
@@ -249,10 +278,6 @@ static int source_forced(void *self, const int32_t *prefix, size_t n_prefix, int
     const law_source *s = self;
     const vb_mask m = law_mask_of(s->c, &s->env->step_n);
     return m.forced(m.self, prefix + 1, n_prefix - 1, out, max, n_out, err);
-}
-
-static void exp_weights(const double *z, int n, uint64_t *w) {
-    for (int i = 0; i < n; i++) w[i] = (uint64_t)(0x1p40 * vb_exp(z[i]));
 }
 
 /* ---------------------------------------------------------------------- coins */
@@ -627,6 +652,7 @@ static bool run(const law_case *c, const vb_coins *right, one_run *o) {
                       vb_law_set_mask(env.law, &mask, &err)))
         goto fail;
     if (c->masked) vb_law_begin(env.law, 1);
+    if (c->real && vb_law_open(&env.bare, &c->sampling, c->n_vocab, exp_weights, &err)) goto fail;
     if (vb_drafter_model(&env.real, &dp, &err) || (c->copies && put_copies(c, &dp, &env.real, &err)) ||
         vb_spec_assemble(&s, &parts, &err) || vb_spec_prompt(s, &prompt, 1, &err))
         goto fail;

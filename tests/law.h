@@ -76,6 +76,9 @@ typedef struct law_case {
     /* The law is the real one (distribution.h) of logits that the tables give, under the mask of the
      * language of law_mask.c over its eight ids. Id 0 ends the text. */
     bool masked;
+    /* The same without the mask; the target's law is vb_law_distribution's own, and what is enumerated is
+     * that the loop gives it (test_distribution.c holds it against its definition). */
+    bool real;
     law_mask_bug bug;
     const vb_costs *costs; /* lengths are chosen, up to gamma (cost.h); NULL: they are gamma */
     law_length_bug length_bug;

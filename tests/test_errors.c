@@ -369,6 +369,15 @@ static int costs_measure(int how, vb_error *err) {
     return rc;
 }
 
+static int dry_breakers(int how, vb_error *err) {
+    const char *text = how == SUCCEED ? "a" : how ? "" : "no token has such a long text";
+    int32_t *ids = NULL;
+    size_t n;
+    const int rc = vb_dry_breakers(rig.tokenizer, &text, 1, &ids, &n, err);
+    vb_free(ids);
+    return rc;
+}
+
 static int spec_open_with(vb_spec **out, int gamma, vb_error *err) {
     vb_sampling s;
     vb_spec_params p;
@@ -628,6 +637,7 @@ static const struct row {
     {"vb_guide_forced", guide_forced, false},
     {"vb_guide_forced_text", guide_forced_text, false},
     {"vb_guide_at", guide_at, false},
+    {"vb_dry_breakers", dry_breakers, false},
     {"vb_corpus_open", corpus_open, false},
     {"vb_corpus_read", corpus_read, false},
     {"vb_costs_check", costs_check, false},

@@ -110,6 +110,61 @@ static void equal_models(void **state) {
     mpq_clear(accepted);
 }
 
+/* The samplers that change the law in their own way, with penalties that see the drafts (DRY): p and q by the
+ * same steps, the output exactly the target's law. Then the same with a law that does not see the drafts. */
+static void samplers(void **state) {
+    static const char *const names[] = {"typical-p",           "top-n-sigma", "XTC",
+                                        "dynamic temperature", "DRY",         "all"};
+    static const struct {
+        vb_rule rule;
+        vb_choice choice;
+    } rules[] = {{vb_rule_coupled, VB_CHOOSE_RACE},
+                 {vb_rule_rejection, VB_CHOOSE_COIN},
+                 {vb_rule_block, VB_CHOOSE_GRID}};
+    uint64_t paths = 0;
+    (void)state;
+    for (int k = 0; k < 36; k++) {
+        const int which = k % 6, rule = k / 6 % 3;
+        const bool blind = k >= 18; /* planted: the target's law without the drafts */
+        law_case c = {.name = names[which],
+                      .n_vocab = 4,
+                      .gamma = 2,
+                      .n_tokens = 3,
+                      .trim = true,
+                      .p = {LAW_GENERIC, 31 + (uint32_t)which, false},
+                      .q = {LAW_GENERIC, 32, false},
+                      .stop = -1,
+                      .real = true,
+                      .prefix_without_drafts = blind,
+                      .rule = rules[rule].rule,
+                      .choice = rules[rule].choice};
+        if (blind && which < 4) continue; /* those do not look at the prefix */
+        vb_sampling_defaults(&c.sampling);
+        c.sampling.temperature = 2.5; /* logits are 1 to 6 */
+        c.sampling.top_k = 0, c.sampling.top_p = 1, c.sampling.min_p = 0;
+        if (which == 0 || which == 5) c.sampling.typical_p = 0.8;
+        if (which == 1 || which == 5) c.sampling.top_n_sigma = 1.5;
+        if (which == 2 || which == 5) c.sampling.xtc_probability = 0.4, c.sampling.xtc_threshold = 0.2;
+        if (which == 3 || which == 5) c.sampling.dynatemp_range = 1.5;
+        if (which == 4 || which == 5) c.sampling.dry_multiplier = 2, c.sampling.dry_allowed_length = 1;
+        law_result r;
+        law_init(&r);
+        assert_true(law_enumerate(&c, &r));
+        if (blind) {
+            if (rule == 1) printf("%s that does not see the drafts: TV %.2g\n", c.name, mpq_get_d(r.tv));
+            assert_true(mpq_get_d(r.tv) > 0.01);
+        } else {
+            assert_int_equal(mpq_sgn(r.tv), 0);
+            assert_int_equal(r.reused, 0);
+            assert_true(r.paths > 20);
+        }
+        paths += r.paths;
+        law_clear(&r);
+    }
+    printf("samplers as laws: %llu paths, output law = p exactly under three rules\n",
+           (unsigned long long)paths);
+}
+
 /* Copies in front of the model: who drafts depends on the path, and so does the length. */
 static void copies(void **state) {
     (void)state;
@@ -466,6 +521,7 @@ int main(void) {
         cmocka_unit_test(all_shapes),
         cmocka_unit_test(equal_models),
         cmocka_unit_test(copies),
+        cmocka_unit_test(samplers),
         cmocka_unit_test(penalties_stops_limits),
         cmocka_unit_test(block_accepts_more),
         cmocka_unit_test(the_papers_example),

@@ -144,25 +144,24 @@ static void test_neutral(void **state) {
 static void test_acting(void **state) {
     (void)state;
     static const char *const rows[][2] = {
-        {"\"typical_p\":0.9", "typical_p"},
-        {"\"typical_p\":0", "typical_p"},
         {"\"typical_p\":\"1\"", "typical_p"},
-        {"\"typ_p\":0.5", "typ_p"},
+        {"\"typical_p\":0.5,\"temperature\":0", "typical_p"},
+        {"\"xtc_probability\":0.5,\"temperature\":0", "xtc_probability"},
+        {"\"xtc_probability\":1.5", "xtc_probability"},
+        {"\"dynatemp_range\":1,\"temperature\":0", "dynatemp_range"},
+        {"\"dynatemp_range\":1,\"dynatemp_exponent\":0", "dynatemp_exponent"},
+        {"\"dry_multiplier\":0.8,\"dry_base\":0.5", "dry_base"},
+        {"\"dry_multiplier\":0.8,\"dry_allowed_length\":0", "dry_allowed_length"},
+        {"\"dry_multiplier\":0.8,\"dry_sequence_breakers\":[1]", "dry_sequence_breakers"},
+        {"\"dry_multiplier\":0.8,\"dry_sequence_breakers\":\"x\"", "dry_sequence_breakers"},
+        {"\"top_n_sigma\":1e9", "top_n_sigma"},
         {"\"tfs_z\":0.5", "tfs_z"},
         {"\"tfs\":0.9", "tfs"},
         {"\"top_a\":0.1", "top_a"},
-        {"\"top_n_sigma\":1", "top_n_sigma"},
-        {"\"nsigma\":1.5", "nsigma"},
         {"\"epsilon_cutoff\":3", "epsilon_cutoff"},
         {"\"mirostat\":2,\"mirostat_tau\":5", "mirostat"},
         {"\"mirostat_tau\":5,\"mirostat\":1", "mirostat_tau"},
         {"\"mirostat_mode\":1", "mirostat_mode"},
-        {"\"dry_multiplier\":0.8", "dry_multiplier"},
-        {"\"dry_base\":1.75,\"dry_multiplier\":0.8", "dry_base"},
-        {"\"xtc_probability\":0.5", "xtc_probability"},
-        {"\"xtc_threshold\":0.1,\"xtc_probability\":0.5", "xtc_threshold"},
-        {"\"dynatemp_range\":0.5", "dynatemp_range"},
-        {"\"dynatemp_exponent\":1,\"dynatemp_range\":1", "dynatemp_exponent"},
         {"\"smoothing_factor\":0.2", "smoothing_factor"},
         {"\"do_sample\":false", "do_sample"},
         {"\"temperature_last\":true", "temperature_last"},
@@ -330,6 +329,25 @@ static void test_aliases(void **state) {
     refused(true, "\"stop\":[\"a\"],\"stopping_strings\":[\"b\"]", "stopping_strings");
 }
 
+/* The samplers that are off by default, under the names that clients use. */
+static void test_sampling_fields(void **state) {
+    (void)state;
+    vbs_ask a;
+    vbs_problem p;
+    static const char fields[] =
+        "\"typ_p\":0.5,\"nsigma\":1.5,\"xtc_probability\":0.25,"
+        "\"xtc_threshold\":0.2,\"dynatemp_range\":0.5,\"dynatemp_exponent\":2,"
+        "\"dry_multiplier\":0.8,\"dry_base\":1.5,\"dry_allowed_length\":3,\"dry_range\":99,"
+        "\"dry_sequence_breakers\":\"[\\\"a\\\"]\"";
+    if (ask(&a, false, fields, &p)) fail_msg("%s", p.message);
+    const vb_sampling *s = &a.sampling;
+    assert_true(s->typical_p == 0.5 && s->top_n_sigma == 1.5 && s->xtc_probability == 0.25);
+    assert_true(s->xtc_threshold == 0.2 && s->dynatemp_range == 0.5 && s->dynatemp_exponent == 2);
+    assert_true(s->dry_multiplier == 0.8 && s->dry_base == 1.5);
+    assert_true(s->dry_allowed_length == 3 && s->dry_last_n == 99);
+    vbs_ask_close(&a);
+}
+
 /* An order of steps is taken where it gives the law that this server's order gives. */
 static void test_samplers(void **state) {
     (void)state;
@@ -339,6 +357,9 @@ static void test_samplers(void **state) {
         "\"min_p\",\"xtc\"]",
         "\"samplers\":[\"top_k\",\"temperature\",\"top_p\",\"min_p\"]", /* top_k and temperature commute */
         "\"samplers\":\"etkpm\"",
+        "\"samplers\":\"edtskypmx\",\"dry_multiplier\":1,\"top_n_sigma\":1,\"typical_p\":0.9,\"xtc_"
+        "probability\":0.5",
+        "\"samplers\":\"stkpm\",\"top_n_sigma\":1", /* the temperature scales deviations, too */
         "\"samplers\":[\"top_k\",\"top_p\",\"min_p\",\"temperature\"],\"temperature\":1",
         "\"samplers\":[\"top_k\",\"top_p\",\"min_p\",\"temperature\"],\"temperature\":0",
         "\"samplers\":[\"top_k\",\"temperature\"],\"top_p\":1,\"min_p\":0",
@@ -355,6 +376,10 @@ static void test_samplers(void **state) {
         "\"samplers\":[\"temperature\",\"top_k\",\"top_p\"]", /* min_p is on, and would be left out */
         "\"samplers\":[\"top_k\"],\"temperature\":0",
         "\"samplers\":\"tpmk\"",
+        "\"samplers\":\"tkpm\",\"xtc_probability\":0.5", /* on, and would be left out */
+        "\"samplers\":\"ktpm\",\"dynatemp_range\":0.5",  /* the entropy of what top_k left */
+        "\"samplers\":\"tkspm\",\"top_n_sigma\":1",
+        "\"samplers\":\"tkpym\",\"typical_p\":0.5",
         "\"samplers\":\"tkpme\",\"presence_penalty\":1",
         "\"samplers\":[\"infill\",\"temperature\",\"top_k\",\"top_p\",\"min_p\"]",
         "\"samplers\":[\"temperature\",\"top_k\",\"top_p\",\"top_p\",\"min_p\"]",
@@ -568,11 +593,12 @@ static void test_many_values(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_neutral),     cmocka_unit_test(test_acting),
-        cmocka_unit_test(test_unknown),     cmocka_unit_test(test_spelling),
-        cmocka_unit_test(test_aliases),     cmocka_unit_test(test_samplers),
-        cmocka_unit_test(test_inner),       cmocka_unit_test(test_last_message),
-        cmocka_unit_test(test_json_errors), cmocka_unit_test(test_many_values),
+        cmocka_unit_test(test_neutral),         cmocka_unit_test(test_acting),
+        cmocka_unit_test(test_unknown),         cmocka_unit_test(test_spelling),
+        cmocka_unit_test(test_aliases),         cmocka_unit_test(test_samplers),
+        cmocka_unit_test(test_sampling_fields), cmocka_unit_test(test_inner),
+        cmocka_unit_test(test_last_message),    cmocka_unit_test(test_json_errors),
+        cmocka_unit_test(test_many_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
