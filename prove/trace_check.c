@@ -20,7 +20,11 @@ static bool check_p(checker *c, const law *l) {
     wide largest = 0;
     for (int i = 0; i < l->n; i++)
         if (l->w[i] > largest) largest = l->w[i];
-    if (c->temperature > 0 ? largest != LARGEST : l->n != 1 || largest != 1)
+    const bool one = l->n == 1 && largest == 1; /* temperature 0, which a dynamic one can reach */
+    const bool fits = c->temperature <= 0      ? one
+                      : c->mixed || c->typical ? largest <= c->largest /* the likeliest id may be gone */
+                                               : largest == LARGEST;
+    if (!fits && !(c->dynamic && one))
         FAIL("a law of the target does not have the weights of its temperature");
     if (c->top_k > 0 && l->n > c->top_k) FAIL("a law of the target has more than top_k ids");
     return true;
@@ -141,6 +145,10 @@ static bool check_header(checker *c, const json_t *line) {
         !vb_tc_number(c, json_object_get(line, "seed"), &seed))
         return false;
     if (seed >> 64) FAIL("a seed of more than 64 bits");
+    c->mixed = json_object_get(sampling, "xtc_probability") != NULL;
+    c->typical = json_object_get(sampling, "typical_p") != NULL;
+    c->dynamic = json_object_get(sampling, "dynatemp_range") != NULL;
+    c->largest = c->mixed ? LARGEST << 20 : LARGEST;
     if (!json_is_boolean(json_object_get(line, "full"))) FAIL("\"full\" is missing");
     c->copies = is(draft, "suffix") || json_integer_value(json_object_get(line, "suffix")) > 0;
     c->n_stop = json_array_size(stop);

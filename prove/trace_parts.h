@@ -51,9 +51,11 @@ typedef struct checker {
     law p[MAX_DRAFTS + 1], q[MAX_DRAFTS];
     wide *w; /* (w_room) weights of a residual */
     int w_room;
-    const vb_mask *mask; /* NULL: what it said is taken as it is */
-    bool copies;         /* the generation copies what followed repeats */
-    char mask_name[33];  /* "": the generation had none */
+    const vb_mask *mask;          /* NULL: what it said is taken as it is */
+    bool copies;                  /* the generation copies what followed repeats */
+    bool mixed, typical, dynamic; /* XTC, typical-p, dynamic temperature are on */
+    wide largest;                 /* a weight is at most this */
+    char mask_name[33];           /* "": the generation had none */
     int32_t *ids; /* (ids_room) those generated since text was given, with room for the drafts of a step */
     size_t n_ids, ids_room;
     uint64_t *allowed; /* (n_vocab bits) */

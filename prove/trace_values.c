@@ -55,7 +55,7 @@ bool vb_tc_real(checker *c, const json_t *o, const char *name, double *out) {
 bool vb_tc_ratio(checker *c, const json_t *v, wide out[2]) {
     if (!vb_tc_number(c, json_array_get(v, 0), &out[0]) || !vb_tc_number(c, json_array_get(v, 1), &out[1]))
         return false;
-    if (out[0] > LARGEST || out[1] > LARGEST << 20 || out[1] == 0 || out[0] > out[1])
+    if (out[0] > c->largest || out[1] > LARGEST << 20 || out[1] == 0 || out[0] > out[1])
         FAIL("a probability is out of range");
     return true;
 }
@@ -78,7 +78,7 @@ bool vb_tc_law(checker *c, const json_t *v, law *l) {
         if (!vb_tc_id(c, json_array_get(id, (size_t)i), &l->id[i]) ||
             !vb_tc_number(c, json_array_get(w, (size_t)i), &l->w[i]))
             return false;
-        if (l->w[i] == 0 || l->w[i] > LARGEST || (i && l->id[i] <= l->id[i - 1]))
+        if (l->w[i] == 0 || l->w[i] > c->largest || (i && l->id[i] <= l->id[i - 1]))
             FAIL("a law is out of order or range");
         l->total += l->w[i];
     }

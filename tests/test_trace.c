@@ -90,6 +90,11 @@ static int generate(text *out, vb_accept accept, vb_draft draft, double temperat
     s.temperature = temperature;
     s.seed = seed;
     s.presence_penalty = 0.25;
+    if (seed % 2 && temperature > 0) { /* every sampler that is off by default */
+        s.typical_p = 0.9, s.top_n_sigma = 2, s.dynatemp_range = 0.25;
+        s.xtc_probability = 0.5, s.xtc_threshold = 0.05;
+        s.dry_multiplier = 0.5;
+    }
     p.accept = accept;
     p.draft = draft;
     p.draft_context = draft == VB_DRAFT_MODEL ? rig.context[1] : NULL;
