@@ -42,7 +42,6 @@ static void automaton_by_definition(void **state) {
         if (kind >= 35) memset(text, 0, sizeof text), text[17 * (kind - 34)] = 1;
         vb_suffix *s = NULL;
         assert_int_equal(vb_suffix_open(&s, N, NULL), 0);
-        int far = 0;
         for (int n = 1; n <= N; n++) {
             assert_true(vb_suffix_add(s, text[n - 1]));
             int due_end = 0;
@@ -54,7 +53,6 @@ static void automaton_by_definition(void **state) {
             /* An occurrence, and the latest one where few repeats nest. */
             assert_true(end < (size_t)n && end >= (size_t)due);
             assert_memory_equal(text + end - due, text + n - due, (size_t)due * sizeof *text);
-            far += (int)end != due_end;
             if (letters > 2 && kind < 35) assert_int_equal(end, due_end);
         }
         assert_false(vb_suffix_add(s, 0));
