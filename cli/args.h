@@ -63,7 +63,7 @@ typedef struct cli_options {
     int64_t offload_width, reps;
     double bandwidth;
     const char *model, *draft_model, *draft, *prompt, *file;
-    int64_t n_predict, gamma, draft_suffix, top_k, repeat_last_n, seed, ctx, threads, batch;
+    int64_t n_predict, gamma, draft_suffix, draft_vocab, top_k, repeat_last_n, seed, ctx, threads, batch;
     double temperature, top_p, min_p, repeat_penalty, presence_penalty, frequency_penalty;
     double top_n_sigma, typical_p, xtc_probability, xtc_threshold, dynatemp_range, dynatemp_exponent,
         dry_multiplier, dry_base;
@@ -73,7 +73,7 @@ typedef struct cli_options {
     const char *endpoint, *model_name, *request, *request_alone, *prompt_as; /* prove --endpoint */
     int64_t connections, repeats;
     double timeout, logprob_tolerance;
-    cli_list logit_bias, merge, corpus, dry_breakers;
+    cli_list logit_bias, merge, corpus, dry_breakers, draft_vocab_from;
     const char *cache_k, *cache_v, *draft_cache_k, *draft_cache_v;
     const char *accept, *activations, *kv, *kernels, *repack, *color, *trace, *tokens, *out, *system,
         *chat_template, *tools, *date, *pre, *kind, *texts, *name, *tolerance, *html, *junit, *shard,

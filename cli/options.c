@@ -64,6 +64,13 @@ const cli_option CLI_OPTIONS[] = {
      "or --draft self the model drafts where the match is shorter (default 0: always); with --draft suffix "
      "default 2",
      GENERATE | CMD_BENCH | CMD_SERVE, CLI_INT, AT(draft_suffix), 0, 1024, NULL},
+    {"--draft-vocab", "N",
+     "the draft model (-md) proposes N ids only, and multiplies their rows of its output matrix alone: the "
+     "ids "
+     "most frequent in --draft-vocab-from, then the lowest; 0: all (default)",
+     GENERATE | CMD_BENCH | CMD_SERVE, CLI_INT, AT(draft_vocab), 0, BIG, NULL},
+    {"--draft-vocab-from", "FILE", "a text whose ids are counted for --draft-vocab; may be repeated",
+     GENERATE | CMD_BENCH | CMD_SERVE, CLI_LIST, AT(draft_vocab_from), 0, 0, NULL},
     {"--ngram-corpus", "FILE",
      "also copy from this text (--draft suffix, or --draft-suffix N before a model); may be repeated. About "
      "100 bytes of memory a token",

@@ -111,6 +111,10 @@ int cli_check_models(const cli_options *o) {
     if (o->draft && strcmp(o->draft, "model") && o->draft_model)
         return cli_usage("-md gives a draft model, --draft %s asks for another drafter: leave one out",
                          o->draft);
+    if ((o->draft_vocab || o->draft_vocab_from.n) && !o->draft_model)
+        return cli_usage("--draft-vocab trims the output matrix of a draft model: give one with -md FILE");
+    if (o->draft_vocab_from.n && !o->draft_vocab)
+        return cli_usage("--draft-vocab-from says which ids --draft-vocab keeps: add --draft-vocab N");
     if (o->corpus.n && !o->draft_suffix && (!o->draft || strcmp(o->draft, "suffix")))
         return cli_usage(
             "--ngram-corpus is what --draft suffix copies from, or --draft-suffix N before a model: "
@@ -287,10 +291,23 @@ static vb_accept accept_rule(const char *name) {
     return VB_ACCEPT_COUPLED; /* not reached: the parser knows the names */
 }
 
+/* --draft-vocab N, before the weights are interleaved. */
+static int trim(const cli_options *o, cli_model *file) {
+    vb_error err = {0};
+    int32_t *ids = NULL;
+    if (!o->draft_vocab) return CLI_OK;
+    int rc = vb_vocab_frequent(file->tokenizer, o->draft_vocab_from.items, o->draft_vocab_from.n,
+                               (size_t)o->draft_vocab, &ids, &err);
+    if (!rc) rc = vb_model_trim(file->model, ids, (size_t)o->draft_vocab, &err);
+    vb_free(ids);
+    return rc ? cli_report(&err) : CLI_OK;
+}
+
 /* The drafting model's file and what of the vocabularies both have. */
 static int open_draft_file(const cli_session *s, const char *path, cli_model *file, int32_t *shared) {
     vb_error err = {0};
     int rc = cli_model_open(file, s->o, path, true);
+    if (!rc) rc = trim(s->o, file);
     if (!rc) rc = cli_repack(s->o, file->model);
     if (rc || !vb_vocab_compatible(s->target.tokenizer, file->tokenizer, shared, &err)) return rc;
     cli_report(&err);

@@ -115,7 +115,7 @@ static void close_scratch(vb_scratch *s) {
 /* Room for `rows` rows of logits; what is there stays. */
 static int reserve_logits(vb_scratch *s, const vb_model *m, size_t rows, vb_error *err) {
     if (rows <= s->logits_rows) return VB_OK;
-    const size_t V = (size_t)m->info.n_vocab;
+    const size_t V = (size_t)vb_model_n_logits(m);
     if (rows > SIZE_MAX / sizeof(float) / V)
         return vb_fail(err, VB_ERR_MEMORY, "logits of %zu tokens are too many: want fewer per call", rows);
     float *p = realloc(s->logits, rows * V * sizeof *p);
@@ -235,7 +235,7 @@ uint64_t vb_context_bytes(const vb_context *c) {
     return own + sizeof *s + vb_executors_bytes(&s->executors, c->model, c->params.batch) +
            (s->offload ? vb_offload_session_bytes(s->offload) : 0) +
            (uint64_t)c->params.batch * sizeof *s->rows +
-           (uint64_t)s->logits_rows * (uint64_t)c->model->info.n_vocab * sizeof *s->logits;
+           (uint64_t)s->logits_rows * (uint64_t)vb_model_n_logits(c->model) * sizeof *s->logits;
 }
 
 /* ---------------------------------------------------------------------- evaluating */
@@ -311,7 +311,7 @@ static int forward(vb_scratch *s, const vb_eval_item *items, size_t n, size_t ro
         vb_context *c = item->context;
         if (!is_member(item, s)) continue;
         m = c->model;
-        V = (size_t)m->info.n_vocab;
+        V = (size_t)vb_model_n_logits(m);
         for (size_t i = 0; i < item->n; i++) {
             const bool want = c->slot[i] >= 0;
             s->rows[held++] = row_of(item, i, want);
@@ -424,7 +424,7 @@ int vb_eval(vb_context *c, const int32_t *tokens, size_t n, const uint8_t *want,
 
 const float *vb_logits(const vb_context *c, size_t i) {
     if (i >= c->slots || c->slot[i] < 0 || c->call != c->scratch->call) return NULL;
-    return c->scratch->logits + (size_t)c->slot[i] * (size_t)c->model->info.n_vocab;
+    return c->scratch->logits + (size_t)c->slot[i] * (size_t)vb_model_n_logits(c->model);
 }
 
 int vb_context_delegate(vb_context *c, const vb_executor *other, int first, int last, vb_error *err) {

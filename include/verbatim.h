@@ -548,6 +548,12 @@ typedef struct vb_repack_params {
 int vb_model_repack(vb_model *m, const vb_repack_params *p, vb_error *err);
 /* Bytes of the interleaved copies; 0 without them. Those of experts are made when a token first chooses them
  * and as long as there is room; they do not count here. */
+/* For a draft model: from now on only these rows of the output matrix are multiplied. vb_logits then has n
+ * floats, for ids[0..n), which ascend. To be called once, before vb_model_repack and before contexts are
+ * opened, by nobody else's use of the model. The rows are copied. */
+int vb_model_trim(vb_model *m, const int32_t *ids, size_t n, vb_error *err);
+/* The ids of that, *n of them; NULL: all rows are there. */
+const int32_t *vb_model_kept(const vb_model *m, size_t *n);
 uint64_t vb_model_packed_bytes(const vb_model *m);
 
 /* ----------------------------------------------------------------------------------------- offloading */
@@ -961,6 +967,10 @@ int vb_corpus_open(vb_corpus **out, const int32_t *tokens, size_t n, vb_error *e
 /* The texts of files. Errors further: VB_ERR_IO, those of vb_tokenize. */
 int vb_corpus_read(vb_corpus **out, const vb_tokenizer *t, const char *const *paths, size_t n_paths,
                    vb_error *err);
+/* For vb_model_trim: n ids of a vocabulary, ascending, in *ids (vb_free). Those that end a text, then those
+ * that the files hold most often, then the lowest: byte-pair vocabularies are numbered by frequency. */
+int vb_vocab_frequent(const vb_tokenizer *t, const char *const *paths, size_t n_paths, size_t n,
+                      int32_t **ids, vb_error *err);
 void vb_corpus_close(vb_corpus *c);
 size_t vb_corpus_tokens(const vb_corpus *c);
 

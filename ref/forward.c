@@ -64,7 +64,7 @@ static int check(vb_pass *p, vb_error *err) {
 
 /* One call per wanted row: they need not be neighbours. */
 static void observe_wanted(vb_pass *p, const float *logits) {
-    const size_t D = (size_t)p->m->info.dim, V = (size_t)p->m->info.n_vocab;
+    const size_t D = (size_t)p->m->info.dim, V = (size_t)vb_model_n_logits(p->m);
     size_t i = 0;
     for (int row = 0; row < p->n; row++) {
         if (!p->rows[row].want) continue;
@@ -78,7 +78,7 @@ static void observe_wanted(vb_pass *p, const float *logits) {
 /* logits (wanted, n_vocab) = Wout norm(x), of wanted rows only. */
 static int output(vb_pass *p, float *logits, vb_error *err) {
     const vb_model *m = p->m;
-    const size_t D = (size_t)m->info.dim, V = (size_t)m->info.n_vocab;
+    const size_t D = (size_t)m->info.dim, V = (size_t)vb_model_n_logits(m);
     const vb_stage *stage = &m->stages[m->n_stages - 1];
     int wanted = 0, i = 0;
     for (int row = 0; row < p->n; row++) wanted += p->rows[row].want;
@@ -90,14 +90,14 @@ static int output(vb_pass *p, float *logits, vb_error *err) {
     }
     p->run.multiply(p, stage, &logits);
     for (int row = 0; row < wanted; row++)
-        vb_pass_add_bias(p, m->output_bias, m->info.n_vocab, logits + (size_t)row * V);
+        vb_pass_add_bias(p, m->output_bias, (int)V, logits + (size_t)row * V);
     if (!vb_all_below(logits, (size_t)wanted * V, VB_BITS_INFINITE)) p->run.fail(p, VB_PASS_NOT_FINITE);
     if (m->logit_divisor != 1.0f) {
         for (size_t k = 0; k < (size_t)wanted * V; k++) logits[k] = logits[k] / m->logit_divisor;
     }
     if (m->logit_softcap > 0.0f) {
         for (int row = 0; row < wanted; row++)
-            p->kernels->softcap(logits + (size_t)row * V, m->info.n_vocab, m->logit_softcap);
+            p->kernels->softcap(logits + (size_t)row * V, (int)V, m->logit_softcap);
     }
     const int rc = check(p, err);
     if (rc == VB_OK && p->observe) observe_wanted(p, logits);

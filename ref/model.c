@@ -214,6 +214,9 @@ void vb_model_close(vb_model *m) {
         free(m->layers[i].ffn.experts.w_up);
         free(m->layers[i].ffn.experts.w_down);
     }
+    free(m->kept);
+    free(m->kept_rows);
+    free(m->kept_bias);
     vb_once_close(m->experts_ready);
     free(m->stages);
     free(m->layers);

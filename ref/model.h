@@ -174,7 +174,18 @@ struct vb_model {
     /* Those of experts, made when they are first used (engine/experts.h), or NULL. */
     struct vb_expert_copies *expert_copies;
     void (*free_expert_copies)(struct vb_expert_copies *copies);
+
+    /* Where the output matrix has some rows only (engine/trim.c): their ids, and the rows, which `output`
+     * then points to. NULL: all n_vocab rows are there. */
+    int32_t *kept;
+    uint8_t *kept_rows;
+    float *kept_bias; /* likewise output_bias; NULL: it has none */
 };
+
+/* Rows of the output matrix: floats of a row of logits. */
+static inline int vb_model_n_logits(const vb_model *m) {
+    return m->kept ? m->output.rows : m->info.n_vocab;
+}
 
 /* The i-th matrix of the stages, NULL behind the last. Experts are not among them. */
 vb_matrix *vb_model_matrix(const vb_model *m, int i);

@@ -98,3 +98,54 @@ int vb_corpus_read(vb_corpus **out, const vb_tokenizer *t, const char *const *pa
     free(tokens);
     return rc;
 }
+
+/* ---------------------------------------------------------------------- the ids that occur */
+
+typedef struct counted {
+    int32_t id;
+    uint64_t n;
+} counted;
+
+static int by_count(const void *a, const void *b) {
+    const counted *x = a, *y = b;
+    if (x->n != y->n) return x->n > y->n ? -1 : 1;
+    return (x->id > y->id) - (x->id < y->id);
+}
+static int by_id(const void *a, const void *b) {
+    const int32_t *x = a, *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
+int vb_vocab_frequent(const vb_tokenizer *t, const char *const *paths, size_t n_paths, size_t n,
+                      int32_t **ids, vb_error *err) {
+    vb_begin(err);
+    if (!t || !ids || (n_paths && !paths))
+        return vb_fail(err, VB_ERR_ARGUMENT, "vb_vocab_frequent: an argument is NULL");
+    const size_t size = (size_t)vb_tokenizer_size(t);
+    if (n < 1 || n > size)
+        return vb_fail(err, VB_ERR_ARGUMENT, "%zu ids of a vocabulary of %zu: must be from 1 to that", n,
+                       size);
+    int32_t *tokens = NULL, *list = NULL;
+    counted *all = NULL;
+    size_t n_tokens = 0, n_stop = 0;
+    int rc = VB_OK;
+    for (size_t i = 0; i < n_paths && !rc; i++) rc = append(&tokens, &n_tokens, t, paths[i], err);
+    if (rc || (rc = vb_alloc((void **)&all, size, sizeof *all, "counts of ids", err)) ||
+        (rc = vb_alloc((void **)&list, n, sizeof *list, "the ids of a trimmed output matrix", err)))
+        goto cleanup;
+    for (size_t i = 0; i < size; i++) all[i].id = (int32_t)i;
+    for (size_t i = 0; i < n_tokens; i++)
+        if (tokens[i] >= 0) all[tokens[i]].n++;
+    const int32_t *stop = vb_stop_ids(t, &n_stop);
+    for (size_t i = 0; i < n_stop; i++) all[stop[i]].n = UINT64_MAX;
+    qsort(all, size, sizeof *all, by_count);
+    for (size_t i = 0; i < n; i++) list[i] = all[i].id;
+    qsort(list, n, sizeof *list, by_id);
+    *ids = list;
+    list = NULL;
+cleanup:
+    free(tokens);
+    free(all);
+    free(list);
+    return rc;
+}

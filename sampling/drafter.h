@@ -72,7 +72,9 @@ int vb_drafter_draft(const vb_drafter *d, int32_t *path, size_t n, vb_proposal *
 typedef struct vb_drafter_model_params {
     vb_lm lm; /* its cache may hold a prefix of the path already */
     vb_law_source law;
-    int32_t limit; /* ids below this are drafted; at most lm.n_vocab */
+    int32_t limit;       /* ids below this are drafted; at most lm.n_vocab */
+    const int32_t *kept; /* (n_kept) the ids that its logits are of, ascending; NULL: all of lm.n_vocab */
+    size_t n_kept;
     vb_choice choice;
     const vb_coins *coins;
     const int32_t *stop; /* drafting ends after these */

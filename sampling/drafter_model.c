@@ -15,7 +15,12 @@ typedef struct drafter_model {
     vb_proposal *out;
     bool complete;
     size_t n_next; /* tokens that the model evaluates now */
+
+    float *wide; /* (lm.n_vocab) logits of all ids where the model gives some; else NOWHERE */
 } drafter_model;
+
+/* A logit without weight at any temperature that is allowed (at most 10^6): 2^40*exp(-10^30/10^6) < 1. */
+#define NOWHERE (-1e30f)
 
 /* Can path[0..n) be taken in at all? */
 static bool fits(drafter_model *m, const int32_t *path, size_t n) {
@@ -80,6 +85,14 @@ static bool wants(void *self, const vb_lm **model, vb_eval_item *item) {
     return true;
 }
 
+/* The logits of all ids. */
+static const float *logits_of(drafter_model *m) {
+    const float *logits = vb_lm_logits(&m->p.lm, m->n_next - 1);
+    if (!m->p.kept) return logits;
+    for (size_t i = 0; i < m->p.n_kept; i++) m->wide[m->p.kept[i]] = logits[i];
+    return m->wide;
+}
+
 /* The logits after the path and the drafts so far are there: draws the next one. */
 static int resume(void *self, vb_error *err) {
     drafter_model *m = self;
@@ -89,10 +102,11 @@ static int resume(void *self, vb_error *err) {
     vb_dist q;
     vb_drafted with = {0}; /* the coin of its draw */
 
-    const float *logits = vb_lm_logits(&m->p.lm, m->n_next - 1);
+    const float *logits = logits_of(m);
     int rc = law->at(law->self, logits, m->p.limit, m->path, m->n + (size_t)j, &o->space[j], &q, err);
     if (rc) return rc;
-    m->complete = q.n == 0; /* every id that could be drafted is banned */
+    /* Every id that could be drafted is banned, or has no row in a trimmed output matrix. */
+    m->complete = q.n == 0 || (m->p.kept && logits[q.id[0]] <= NOWHERE);
     if (m->complete) return VB_OK;
     const int32_t id = choose(m, &q, &o->space[j], m->n, j, &with);
     vb_drafted *d = vb_propose(o, m->path, m->n, id);
@@ -111,7 +125,9 @@ static void settle(void *self, size_t n) {
 }
 
 static void model_close(void *self) {
-    free(self);
+    drafter_model *m = self;
+    free(m->wide);
+    free(m);
 }
 
 int vb_drafter_draft(const vb_drafter *d, int32_t *path, size_t n, vb_proposal *out, vb_error *err) {
@@ -158,6 +174,12 @@ int vb_drafter_model(vb_drafter *out, const vb_drafter_model_params *params, vb_
     if (rc) return rc;
     m->p = *params;
     m->complete = true;
+    const size_t n_wide = params->kept ? (size_t)params->lm.n_vocab : 0;
+    if ((rc = vb_alloc((void **)&m->wide, n_wide, sizeof *m->wide, "drafter", err))) {
+        free(m);
+        return rc;
+    }
+    for (size_t i = 0; i < n_wide; i++) m->wide[i] = NOWHERE;
     *out = (vb_drafter){.self = m,
                         .sync = sync,
                         .draft = draft,

@@ -77,6 +77,11 @@ static int check_params(const vb_context *target, const vb_sampling *s, const vb
         if (p->stop[i] < 0 || p->stop[i] >= n_vocab)
             return vb_fail(err, VB_ERR_ARGUMENT, "stop[%zu]: id %d is outside the vocabulary of %d", i,
                            (int)p->stop[i], n_vocab);
+    size_t n_kept;
+    if (vb_model_kept(vb_context_model(target), &n_kept))
+        return vb_fail(err, VB_ERR_ARGUMENT,
+                       "the target's output matrix is trimmed to %zu of %d rows: that is for draft models",
+                       n_kept, n_vocab);
     const vb_offload *offload = vb_context_offload(target);
     vb_offload_stats products;
     vb_context_offload_stats(target, &products);
@@ -233,6 +238,7 @@ static int open_drafter(vb_spec *s, const vb_lm *target, const vb_law_source *la
                                  .stop = s->stop,
                                  .n_stop = p->n_stop};
     m.limit = limit < m.lm.n_vocab ? limit : m.lm.n_vocab;
+    m.kept = vb_model_kept(vb_context_model(p->draft_context), &m.n_kept);
     if (!p->suffix_min) return vb_drafter_model(out, &m, err);
     if ((rc = vb_drafter_model(&model, &m, err))) return rc;
     if ((rc = open_suffix(s, target, law, &model, out, err))) model.close(model.self);

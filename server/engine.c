@@ -93,6 +93,16 @@ static int choose_context(const vbs_file *f, const vbs_engine_params *p) {
     return 0;
 }
 
+static int trim(const vbs_file *f, const vbs_engine_params *p, vb_error *err) {
+    int32_t *ids = NULL;
+    if (!p->draft_vocab) return VB_OK;
+    int rc = vb_vocab_frequent(f->tokenizer, p->draft_vocab_from, p->n_draft_vocab_from, p->draft_vocab, &ids,
+                               err);
+    if (!rc) rc = vb_model_trim(f->model, ids, p->draft_vocab, err);
+    vb_free(ids);
+    return rc;
+}
+
 static int open_file(vbs_file *f, const char *path, const char *what, vbs_engine_params *p, vb_error *err) {
     const vb_tokenizer_params tp = {.pre = p->pre};
     vb_context_params cp;
@@ -104,6 +114,7 @@ static int open_file(vbs_file *f, const char *path, const char *what, vbs_engine
         (rc = vb_tokenizer_open_with(&f->tokenizer, f->gguf, &tp, err)) ||
         (rc = vb_model_open_with(&f->model, f->gguf, path == p->target ? p->target_as : p->draft_as, err)))
         return rc;
+    if (path == p->draft && (rc = trim(f, p, err))) return rc;
     if (path == p->target && !p->n_ctx) cp.n_ctx = p->n_ctx = choose_context(f, p);
     /* The drafter's context is as long as its training allows; the target's must be as long as was asked. */
     const int most = vb_model_describe(f->model)->n_ctx;

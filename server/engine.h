@@ -28,6 +28,9 @@ typedef struct vbs_engine_params {
     int suffix_min;                              /* as in vb_spec_params */
     const char *const *corpus;                   /* (n_corpus) text files that copies are made from, too */
     size_t n_corpus;
+    size_t draft_vocab;                  /* ids that the draft model proposes; 0: all */
+    const char *const *draft_vocab_from; /* (n_draft_vocab_from) files whose most frequent ids they are */
+    size_t n_draft_vocab_from;
     int slots;           /* requests computed at the same time. 0: 4 */
     int queue;           /* requests that may wait for a slot. 0: 32 */
     int n_ctx;           /* positions of each slot. 0: as trained, at most 16384, within the memory at hand */

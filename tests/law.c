@@ -263,7 +263,7 @@ static int source_at(void *self, const float *logits, int32_t limit, const int32
         for (size_t j = n > 2 ? n - 2 : 0; j < n; j++) recent |= prefix[j] == i;
         if (s->c->penalties && !recent) w[i] *= 2;
     }
-    to_dist(w, limit, space, out);
+    to_dist(w, s->c->trim_p && s->target ? s->c->limit : limit, space, out);
     return VB_OK;
 }
 

@@ -67,6 +67,7 @@ typedef struct law_case {
     bool penalties;  /* weights are doubled for ids that are not among the last two tokens of the prefix */
     int32_t stop;    /* -1: none */
     int32_t limit;   /* ids that the drafter may draw; 0: all */
+    bool trim_p;     /* planted: the target's law, too, is renormalised over the ids below `limit` */
     int draft_n_ctx; /* 0: enough */
     bool stop_early; /* the drafter stops after some tokens, depending on the prefix that it kept */
     bool alone;      /* no drafter at all */

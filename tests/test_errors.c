@@ -369,6 +369,26 @@ static int costs_measure(int how, vb_error *err) {
     return rc;
 }
 
+static int vocab_frequent(int how, vb_error *err) {
+    int32_t *ids = NULL;
+    const int rc = vb_vocab_frequent(rig.tokenizer, NULL, 0,
+                                     how == SUCCEED ? 5
+                                     : how          ? 0
+                                                    : 1 << 30,
+                                     &ids, err);
+    vb_free(ids);
+    return rc;
+}
+
+static int model_trim(int how, vb_error *err) {
+    const int32_t ids[] = {how == SUCCEED ? 1 : how ? -1 : -2, 5};
+    vb_model *m = NULL;
+    if (vb_model_open(&m, rig.model.gguf, err)) fail_msg("%s", err->message);
+    const int rc = vb_model_trim(m, ids, 2, err);
+    vb_model_close(m);
+    return rc;
+}
+
 static int dry_breakers(int how, vb_error *err) {
     const char *text = how == SUCCEED ? "a" : how ? "" : "no token has such a long text";
     int32_t *ids = NULL;
@@ -637,6 +657,8 @@ static const struct row {
     {"vb_guide_forced", guide_forced, false},
     {"vb_guide_forced_text", guide_forced_text, false},
     {"vb_guide_at", guide_at, false},
+    {"vb_model_trim", model_trim, false},
+    {"vb_vocab_frequent", vocab_frequent, false},
     {"vb_dry_breakers", dry_breakers, false},
     {"vb_corpus_open", corpus_open, false},
     {"vb_corpus_read", corpus_read, false},

@@ -165,6 +165,35 @@ static void samplers(void **state) {
            (unsigned long long)paths);
 }
 
+/* A trimmed draft vocabulary is a drafter that knows fewer ids: q = 0 elsewhere is exact. Renormalising the
+ * target's law over the same ids is not. */
+static void trimmed_vocabulary(void **state) {
+    (void)state;
+    for (int k = 0; k < 4; k++) {
+        const bool block = k % 2, planted = k >= 2;
+        law_result r;
+        law_case c = {.name = "a trimmed vocabulary",
+                      .n_vocab = 4,
+                      .gamma = 2,
+                      .n_tokens = 3,
+                      .trim = true,
+                      .p = {LAW_GENERIC, 81, false},
+                      .q = {LAW_GENERIC, 82, false},
+                      .stop = -1,
+                      .limit = 2,
+                      .trim_p = planted,
+                      .rule = block ? vb_rule_block : vb_rule_rejection,
+                      .choice = block ? VB_CHOOSE_GRID : VB_CHOOSE_COIN};
+        law_init(&r);
+        assert_true(law_enumerate(&c, &r));
+        if (planted)
+            printf("a trim that renormalises p, %s: TV %.2g\n", block ? "block" : "rejection",
+                   mpq_get_d(r.tv));
+        assert_true(planted ? mpq_get_d(r.tv) > 0.1 : mpq_sgn(r.tv) == 0);
+        law_clear(&r);
+    }
+}
+
 /* Copies in front of the model: who drafts depends on the path, and so does the length. */
 static void copies(void **state) {
     (void)state;
@@ -520,6 +549,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_shapes),
         cmocka_unit_test(equal_models),
+        cmocka_unit_test(trimmed_vocabulary),
         cmocka_unit_test(copies),
         cmocka_unit_test(samplers),
         cmocka_unit_test(penalties_stops_limits),

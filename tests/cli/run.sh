@@ -32,7 +32,8 @@ ok "with the same log-probabilities (P5)" json_is logprobs "$logprobs"
 ok "and the same text" json_is text "$text"
 printf 'a text that repeats itself and a text that repeats itself' >"$work/book.txt"
 for d in "-md $draft" "--draft self" "--draft ngram" "--draft suffix" "-md $draft --draft-suffix 1" \
-    "--draft suffix --draft-suffix 1 --ngram-corpus $work/book.txt"; do
+    "--draft suffix --draft-suffix 1 --ngram-corpus $work/book.txt" \
+    "-md $draft --draft-vocab 100 --draft-vocab-from $work/book.txt"; do
     for g in 1 3 8 32; do
         # shellcheck disable=SC2086
         verbatim run -m "$target" $d -p "$P" -n 24 --seed 5 --gamma $g --json
