@@ -12,7 +12,7 @@ counted() { od -An -tu8 -j16 "$control" | tr -d ' '; }
 
 # What differs between two runs of the same.
 settle() {
-    sed -E 's/"(seconds|timings)":\{[^}]*\}/"\1":{}/g; s/"(tokens_per_s|tokens_per_second|time_to_first_token|generation_time|seconds|created|cached_tokens)":[-0-9.e+]+/"\1":0/g
+    sed -E 's/"(seconds|timings)":\{[^}]*\}/"\1":{}/g; s/"(tokens_per_s|tokens_per_second|time_to_first_token|first_token_s|generation_time|there|seconds|created|cached_tokens)":[-0-9.e+]+/"\1":0/g
         s/"id":"[a-z]+-[^"]*"/"id":""/g; s/[0-9.]+ (s|ms|tokens.s)\b/N \1/g' "$1" 2>/dev/null
 }
 

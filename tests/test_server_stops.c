@@ -48,7 +48,8 @@ static told ask(vbs_engine *e, const char *body) {
     vbs_terms terms = base;
     vbs_problem p = {0};
     vb_error err = {0};
-    vbs_answer a = {0};
+    vbs_server server = {.engine = e};
+    vbs_answer a = {.s = &server};
     vbs_prompt prompt = {0};
     const vbs_work work = {.prompts = &prompt, .n_prompts = 1};
     told t = {0};
