@@ -63,7 +63,8 @@ int vb_law_open(vb_law **out, const vb_sampling *s, int32_t n_vocab, vb_exp_weig
     l->adj_capacity = most_adjusted(s, (size_t)n_vocab);
     if ((rc = allocate(l, s, err))) goto cleanup;
     if (s->n_bias) memcpy(l->bias, s->bias, s->n_bias * sizeof *l->bias);
-    if (l->breakers) memcpy(l->breakers, s->dry_breakers, s->n_dry_breakers * sizeof *l->breakers);
+    if (vb_law_has_dry(s) && s->n_dry_breakers)
+        memcpy(l->breakers, s->dry_breakers, s->n_dry_breakers * sizeof *l->breakers);
     l->s.bias = l->bias;
     l->s.dry_breakers = l->breakers;
     *out = l;
