@@ -226,6 +226,6 @@ json_t *doctor_memory(const cli_options *o, const cli_model *target, const cli_m
     }
     /* Mapped files are given back where memory is short; their interleaved copies are not. */
     return json_pack("{sI sI sI so}", "weights", (json_int_t)weights, "contexts", (json_int_t)contexts,
-                     "needed", (json_int_t)(weights + contexts), "there",
+                     "needed", (json_int_t)weights + (json_int_t)contexts, "there",
                      there == UINT64_MAX ? json_null() : json_integer((json_int_t)there));
 }

@@ -230,8 +230,8 @@ static json_t *summary_json(const vb_gguf *g, const summary *s) {
         kv = json_pack("{sI sI sI}", "positions", (json_int_t)s->ctx, "f16", (json_int_t)f16, "f32",
                        (json_int_t)f32);
     if (f16 && s->kv_blocks && kv) {
-        json_object_set_new(kv, "q8_0", json_integer((json_int_t)(f16 / 64 * 34)));
-        json_object_set_new(kv, "q4_0", json_integer((json_int_t)(f16 / 64 * 18)));
+        json_object_set_new(kv, "q8_0", json_integer((json_int_t)f16 / 64 * 34));
+        json_object_set_new(kv, "q4_0", json_integer((json_int_t)f16 / 64 * 18));
     }
     json_t *experts = json_null();
     if (s->experts)

@@ -16,6 +16,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/select.h>
 #include <unistd.h>
 #include <wchar.h>
 
@@ -49,18 +50,43 @@ static char *prompt_of(EditLine *e) {
 
 /* ------------------------------------------------------------------------------------------------- keys */
 
-/* One byte: 1, 0 at the end of input, -1 after Ctrl-C or an error. */
-static int get_byte(cli_line *l, char *c) {
-    for (;;) {
-        const ssize_t got = read(STDIN_FILENO, c, 1);
-        if (got >= 0) return (int)got;
-        if (errno != EINTR) l->failed = true, l->reason = errno;
-        if (errno != EINTR || cli_interrupted()) return -1;
+/* Waits for a key: 0, or -1 after Ctrl-C. The signals are held back but while it waits: one that comes just
+ * before, when the prompt stands there already, would otherwise be seen with the next key only. */
+static int await_key(cli_line *l) {
+    sigset_t held, before;
+    int rc = 1;
+    sigemptyset(&held);
+    sigaddset(&held, SIGINT);
+    sigaddset(&held, SIGTERM);
+    sigaddset(&held, SIGWINCH);
+    pthread_sigmask(SIG_BLOCK, &held, &before);
+    while (rc > 0) {
+        fd_set keys;
+        FD_ZERO(&keys);
+        FD_SET(STDIN_FILENO, &keys);
         if (resized) {
             resized = 0;
             el_resize(l->edit);
         }
+        if (cli_interrupted())
+            rc = -1;
+        else if (pselect(STDIN_FILENO + 1, &keys, NULL, NULL, NULL, &before) > 0 || errno != EINTR)
+            rc = 0; /* a key, the end, or an error, which read tells */
     }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return rc;
+}
+
+/* One byte: 1, 0 at the end of input, -1 after Ctrl-C or an error. */
+static int get_byte(cli_line *l, char *c) {
+    while (!await_key(l)) {
+        const ssize_t got = read(STDIN_FILENO, c, 1);
+        if (got >= 0) return (int)got;
+        if (errno == EINTR) continue;
+        l->failed = true, l->reason = errno;
+        break;
+    }
+    return -1;
 }
 
 /* One character of the terminal's own encoding, as libedit wants it. */

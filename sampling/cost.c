@@ -39,7 +39,8 @@ enum { FIRST_GAP = 8, LAST_GAP = 512 };
 static double at_rows(const int32_t row[VB_COST_ROWS], double T) {
     const int last = VB_COST_ROWS;
     if (T >= last) {
-        const double slope = (double)(row[last - 1] - row[last / 2 - 1]) / (last - last / 2);
+        const int half = last / 2;
+        const double slope = (double)(row[last - 1] - row[half - 1]) / (last - half);
         return 1e-3 * (row[last - 1] + slope * (T - last));
     }
     const int low = T < 1 ? 1 : (int)T;

@@ -52,7 +52,7 @@ static int time_pass(vb_context *c, int at, int n, double *seconds, vb_error *er
  * machine does not fall on one number alone. */
 static int time_rows(vb_context *c, int at, const int *rows, int n, double *seconds, vb_error *err) {
     int rc = VB_OK;
-    double once;
+    double once = 0;
     for (int round = 0; round < ROUNDS && !rc; round++)
         for (int i = 0; i < n && !rc; i++) {
             rc = time_pass(c, at, rows[i], &once, err);

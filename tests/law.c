@@ -251,7 +251,7 @@ static int masked_at(const law_source *s, const float *logits, const int32_t *pr
 static int source_at(void *self, const float *logits, int32_t limit, const int32_t *prefix, size_t n_prefix,
                      const vb_dist_space *space, vb_dist *out, vb_error *err) {
     const law_source *s = self;
-    uint64_t w[LAW_VOCAB];
+    uint64_t w[LAW_VOCAB] = {0};
     if (s->c->masked) return masked_at(s, logits, prefix, n_prefix, space, out, err);
     if (s->c->real)
         return vb_law_distribution(s->env->bare, logits, limit, prefix,

@@ -182,9 +182,9 @@ static int differing_steps(bool beyond, bool with_corpus) {
             differ += a.n != b.n || memcmp(a.id, b.id, (size_t)a.n * sizeof *a.id) != 0;
             anew.close(anew.self);
             memcpy(path + n, a.id, (size_t)a.n * sizeof *a.id);
-            if (beyond) assert_int_equal(d.sync(d.self, path, (size_t)(n + a.n), NULL), 0);
+            if (beyond) assert_int_equal(d.sync(d.self, path, (size_t)n + (size_t)a.n, NULL), 0);
             const int kept = (int)(noise() % (uint32_t)(a.n + 1));
-            if (!beyond) d.settle(d.self, (size_t)(n + kept));
+            if (!beyond) d.settle(d.self, (size_t)n + (size_t)kept);
             path[n + kept] = (int32_t)(1 + noise() % 3);
             n += kept + 1;
             if (noise() % 10 == 0 && n > 20) { /* text is taken back */
