@@ -50,6 +50,14 @@ static char *prompt_of(EditLine *e) {
 
 /* ------------------------------------------------------------------------------------------------- keys */
 
+/* The window has another size. libedit's picture of the screen is new and empty then, and holds no end of its
+ * rows: the next key would be written into it and what lies behind be read. So the line is drawn at once. */
+static void redraw(cli_line *l) {
+    el_resize(l->edit);
+    fputs("\r\x1b[K", stderr);
+    el_set(l->edit, EL_REFRESH);
+}
+
 /* Waits for a key: 0, or -1 after Ctrl-C. The signals are held back but while it waits: one that comes just
  * before, when the prompt stands there already, would otherwise be seen with the next key only. */
 static int await_key(cli_line *l) {
@@ -64,14 +72,14 @@ static int await_key(cli_line *l) {
         fd_set keys;
         FD_ZERO(&keys);
         FD_SET(STDIN_FILENO, &keys);
-        if (resized) {
-            resized = 0;
-            el_resize(l->edit);
-        }
-        if (cli_interrupted())
+        if (cli_interrupted()) {
             rc = -1;
-        else if (pselect(STDIN_FILENO + 1, &keys, NULL, NULL, NULL, &before) > 0 || errno != EINTR)
-            rc = 0; /* a key, the end, or an error, which read tells */
+        } else if (pselect(STDIN_FILENO + 1, &keys, NULL, NULL, NULL, &before) > 0 || errno != EINTR) {
+            rc = 0;           /* a key, the end, or an error, which read tells */
+        } else if (resized) { /* only where no key waits: libedit has drawn the line then */
+            resized = 0;
+            redraw(l);
+        }
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return rc;
