@@ -2,7 +2,7 @@
 #
 # Variables: CC, OPT (-O2), CFLAGS and LDFLAGS (added), BUILD (objects; one folder per compiler and set of flags),
 # PREFIX and DESTDIR (install), DEPS=skip (install no packages), TARGET and DRAFT (models for the demonstrations),
-# FIXTURES (data for test-extended), FUZZ_SECONDS (per fuzzer), SOAK_SECONDS (make soak).
+# FIXTURES (data for test-extended), FUZZ_SECONDS (per fuzzer), SOAK_SECONDS (make soak), V=1 (shows every command).
 
 ifeq ($(origin CC),default)
 CC := $(shell command -v gcc >/dev/null 2>&1 && echo gcc || echo cc)
@@ -108,8 +108,17 @@ help:
 	@echo 'make asan tsan lint fuzz test-arm64    sanitizers, style and warnings, fuzzers, the tests on emulated aarch64'
 	@echo 'make install uninstall    under PREFIX=$(PREFIX)'
 	@echo 'make clean'
+	@echo 'V=1 shows every command that make runs'
 
 # ---------------------------------------------------------------------------------------------------- building
+
+# A build says which folder it is at, and a kernels file, of which each takes long, by its name; what the compiler has to say comes
+# through as it is. Make expands a recipe when it runs it, so that SEEN knows what was said.
+Q := $(if $(filter 1,$(V)),,@)
+SEEN :=
+announce = $(if $(Q),$(if $(filter $(subst $() ,_,$1),$(SEEN)),,$(eval SEEN += $(subst $() ,_,$1))echo '$1$(BUILD_NOTE)';))
+compiling = $(call announce,compiling $(if $(findstring simd/kernels_,$1),$1,$(patsubst %/,%,$(dir $1))))
+BUILD_NOTE := $(if $(filter-out build,$(BUILD)), for $(BUILD))
 
 # Objects of another compiler or other flags are not mixed in: this file changes, and all depend on it.
 COMMAND_LINE = $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS)
@@ -119,19 +128,19 @@ $(BUILD)/.flags: FORCE
 
 $(BUILD)/%.o: %.c $(BUILD)/.flags
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+	$(Q)$(call compiling,$<)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
 $(BUILD)/chat/templates_generated.c: tools/embed-templates $(TEMPLATES)
 	@mkdir -p $(@D)
-	tools/embed-templates $(TEMPLATES) > $@.part && mv $@.part $@
+	$(Q)tools/embed-templates $(TEMPLATES) > $@.part && mv $@.part $@
 $(BUILD)/chat/templates_generated.o: $(BUILD)/chat/templates_generated.c chat/templates.h $(BUILD)/.flags
-	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -c $< -o $@
+	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -c $< -o $@
 
 $(BUILD)/server/assets_generated.c: tools/embed $(ASSETS)
 	@mkdir -p $(@D)
-	tools/embed $(ASSETS) > $@.part && mv $@.part $@
+	$(Q)tools/embed $(ASSETS) > $@.part && mv $@.part $@
 $(BUILD)/server/assets_generated.o: $(BUILD)/server/assets_generated.c server/httpd.h $(BUILD)/.flags
-	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -c $< -o $@
+	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -c $< -o $@
 
 # The SIMD kernels are thousands of inlined intrinsics; the undefined-behaviour checks on each would take minutes to compile.
 # They keep the address checks, and checkkern compares every result. Fuzzers of readers need no checks in them at all, and the
@@ -150,57 +159,57 @@ $(BUILD)/tests/%.o: ALL_CFLAGS += $(NO_VECTORS)
 
 $(LIB): $(LIB_OBJ)
 	@rm -f $@
-	$(AR) qcs $@ $^
+	$(Q)$(AR) qcs $@ $^
 
 $(TOOL_LIB): $(TOOL_OBJ)
 	@rm -f $@
-	$(AR) qcs $@ $^
+	$(Q)$(AR) qcs $@ $^
 
 # An archive, so that a program takes what it uses and `make demo` needs none of the tests' libraries.
 $(TEST_LIB): $(TEST_LIB_OBJ)
 	@rm -f $@
-	$(AR) qcs $@ $^
+	$(Q)$(AR) qcs $@ $^
 
 $(CLI): $(CLI_OBJ) $(TOOL_LIB) $(LIB)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDFLAGS) $(TOOL_LIBS) $(EDIT_LIBS) $(LIBS)
+	$(Q)$(call announce,linking the command)$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDFLAGS) $(TOOL_LIBS) $(EDIT_LIBS) $(LIBS)
 
 $(TESTS): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_LIB) $(TOOL_LIB) $(LIB)
-	$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDFLAGS) $(TEST_LIBS) $(TOOL_LIBS) $(LIBS)
+	$(Q)$(call announce,linking tests)$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDFLAGS) $(TEST_LIBS) $(TOOL_LIBS) $(LIBS)
 
 CLAIMED = -Wl,--wrap=vb_cpu_features
 $(BUILD)/tests/amx/test_checkkern $(BUILD)/tests/vnni/test_checkkern: $(BUILD)/tests/%/test_checkkern: \
     $(BUILD)/tests/test_checkkern.o $(BUILD)/tests/%_emulator.o $(TEST_LIB) $(TOOL_LIB) $(LIB)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(CLAIMED) $^ -o $@ $(LDFLAGS) $(TEST_LIBS) $(TOOL_LIBS) $(LIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(CLAIMED) $^ -o $@ $(LDFLAGS) $(TEST_LIBS) $(TOOL_LIBS) $(LIBS)
 $(BUILD)/tests/amx/verbatim $(BUILD)/tests/vnni/verbatim: $(BUILD)/tests/%/verbatim: \
     $(CLI_OBJ) $(BUILD)/tests/%_emulator.o $(TOOL_LIB) $(LIB)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(CLAIMED) $^ -o $@ $(LDFLAGS) $(TOOL_LIBS) $(EDIT_LIBS) $(LIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(CLAIMED) $^ -o $@ $(LDFLAGS) $(TOOL_LIBS) $(EDIT_LIBS) $(LIBS)
 
 # What writes small models; without the rest of the tests' archive, which needs the tests' libraries.
 GGUF_WRITER = $(BUILD)/tests/gguf_writer.o $(BUILD)/tests/gguf_models.o
 $(TEST_TOOLS): $(BUILD)/tests/tools/%: $(BUILD)/tests/tools/%.o $(GGUF_WRITER) $(LIB)
-	$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDFLAGS) $(LIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDFLAGS) $(LIBS)
 
 $(EXAMPLES): $(BUILD)/examples/%: $(BUILD)/examples/%.o $(LIB)
-	$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDFLAGS) $(LIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDFLAGS) $(LIBS)
 
 $(BENCHES): $(BUILD)/bench/%: $(BUILD)/bench/%.o $(BENCH_LIB_OBJ) $(GGUF_WRITER) $(LIB)
-	$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDFLAGS) $(LIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDFLAGS) $(LIBS)
 
 $(BUILD)/tests/plugins/%.so: tests/plugins/%.c offload/offload.h $(BUILD)/.flags
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -fPIC -shared $< -o $@ $(LDFLAGS) -lm
+	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -fPIC -shared $< -o $@ $(LDFLAGS) -lm
 
 # Without the sanitizers: their runtime has allocators of its own, and the tests are skipped there.
 $(BUILD)/tests/preload/%.so: tests/preload/%.c $(BUILD)/.flags
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CPPFLAGS) $(filter-out -fsanitize=% -fno-sanitize-recover=%,$(ALL_CFLAGS)) -fPIC -shared $< -o $@
+	$(Q)$(CC) $(ALL_CPPFLAGS) $(filter-out -fsanitize=% -fno-sanitize-recover=%,$(ALL_CFLAGS)) -fPIC -shared $< -o $@
 
 $(OPENBLAS): offload/openblas.c offload/offload.h $(BUILD)/.flags
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CPPFLAGS) $$($(PKG_CONFIG) --cflags openblas) $(ALL_CFLAGS) -fPIC -shared $< -o $@ $(LDFLAGS) \
+	$(Q)$(CC) $(ALL_CPPFLAGS) $$($(PKG_CONFIG) --cflags openblas) $(ALL_CFLAGS) -fPIC -shared $< -o $@ $(LDFLAGS) \
 	    $$($(PKG_CONFIG) --libs openblas)
 # Beside the program, where --offload openblas finds it.
 offload-openblas: $(OPENBLAS) all
@@ -210,18 +219,18 @@ offload-openblas: $(OPENBLAS) all
 CLI_LIB := $(BUILD)/cli/libcli.a
 $(CLI_LIB): $(filter-out $(BUILD)/cli/main.o,$(CLI_OBJ))
 	@rm -f $@
-	$(AR) qcs $@ $^
+	$(Q)$(AR) qcs $@ $^
 
 $(FUZZERS): $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(CLI_LIB) $(TEST_LIB) $(TOOL_LIB) $(LIB)
-	$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer $^ -o $@ $(LDFLAGS) $(TOOL_LIBS) $(LIBS)
+	$(Q)$(call announce,linking fuzzers)$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer $^ -o $@ $(LDFLAGS) $(TOOL_LIBS) $(LIBS)
 
 # A program that runs cannot be written to, but its name can be given to another.
 bin/verbatim: build/bin/verbatim
 	@mkdir -p bin
 	@rm -f $@
-	cp $< $@
+	$(Q)cp $< $@
 libverbatim.a: build/libverbatim.a
-	cp $< $@
+	$(Q)cp $< $@
 
 objects: $(ALL_SRC:%.c=$(BUILD)/%.o)
 examples: $(EXAMPLES)
