@@ -133,6 +133,13 @@ bool cli_interrupted(void);
 void cli_interrupt_reset(void);
 /* The flag as a vb_context_params.cancel callback. */
 bool cli_interrupt_callback(void *user);
+/* From here to cli_interrupt_loaded the sentence below names the file that is being loaded. */
+void cli_interrupt_loading(const char *path);
+/* Returns rc; where that is CLI_OK, a signal that nobody saw meanwhile ends the command here: CLI_FAIL, after
+ * the sentence. */
+int cli_interrupt_loaded(int rc);
+/* Says that a signal ended a command before there was a result, and where. Returns CLI_FAIL. */
+int cli_interrupt_report(void);
 
 /* -------------------------------------------------------------------- models (session.c) */
 

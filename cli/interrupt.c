@@ -4,11 +4,11 @@
 #include <signal.h>
 #include <string.h>
 
-static volatile sig_atomic_t interrupted;
+static volatile sig_atomic_t interrupted; /* the signal's number */
+static const char *loading;               /* the file that is being loaded */
 
 static void on_signal(int number) {
-    (void)number;
-    interrupted = 1;
+    interrupted = number;
 }
 
 void cli_interrupt_install(void) {
@@ -37,4 +37,21 @@ void cli_interrupt_reset(void) {
 bool cli_interrupt_callback(void *user) {
     (void)user;
     return interrupted != 0;
+}
+
+void cli_interrupt_loading(const char *path) {
+    loading = path;
+}
+
+int cli_interrupt_loaded(int rc) {
+    if (!rc && cli_interrupted()) rc = cli_interrupt_report();
+    loading = NULL;
+    return rc;
+}
+
+int cli_interrupt_report(void) {
+    const char *who = interrupted == SIGTERM ? "a signal (SIGTERM)" : "Ctrl-C";
+    if (loading)
+        return cli_error("stopped by %s while %s was being loaded; nothing was done yet", who, loading);
+    return cli_error("stopped by %s before there was a result", who);
 }

@@ -151,11 +151,13 @@ int cli_logits(cli_options *o) {
     if (rc) return rc;
     cli_interrupt_install();
     vb_error err = {0};
+    cli_interrupt_loading(o->model);
     /* No tokenizer: ids are given, and a model whose tokenizer is unknown can still be compared. */
     if (vb_gguf_open(&m.gguf, o->model, &err) || vb_model_open_with(&m.model, m.gguf, &mp, &err))
         rc = cli_report(&err);
     if (!rc) rc = cli_check_context(o, m.model);
     if (!rc && !o->oracle) rc = cli_repack(o, m.model);
+    rc = cli_interrupt_loaded(rc);
     if (!rc) rc = cli_file_open(&out, o->out);
     if (!rc) {
         rc = (o->oracle ? oracle_logits : engine_logits)(o, m.model, ids, n, &out);

@@ -35,6 +35,8 @@ int cli_error(const char *format, ...) {
 }
 
 int cli_report(const vb_error *err) {
+    /* Where the library only says that it was asked to stop, this program knows by whom. */
+    if (err->code == VB_ERR_CANCELLED && !strcmp(err->message, "cancelled")) return cli_interrupt_report();
     return cli_error("%s", err->message[0] ? err->message : "failed without a message");
 }
 

@@ -41,7 +41,25 @@ static void on_signal(int number) {
     errno = saved;
 }
 
-/* Before this a signal just ends the program, as nothing has been promised yet. */
+/* Nothing has been promised yet, and loading is not interrupted: the signal is named and has its default
+ * effect. */
+static void on_early_signal(int number) {
+    static const char text[] = "\nverbatim: stopped while the models were being loaded\n";
+    const ssize_t n = write(STDERR_FILENO, text, sizeof text - 1);
+    (void)n;
+    raise(number); /* comes when this handler returns; SA_RESETHAND took it away */
+}
+
+static void catch_early_signals(void) {
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    sigemptyset(&action.sa_mask);
+    action.sa_flags = (int)SA_RESETHAND;
+    action.sa_handler = on_early_signal;
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
 static int catch_signals(void) {
     struct sigaction action;
     if (pipe(wake)) return cli_error("cannot make a pipe: %s", strerror(errno));
@@ -450,6 +468,7 @@ static int serve(serve_state *s) {
     if (!rc) rc = server_params(s);
     if (rc) return rc;
     if (vbs_server_open(&s->server, &s->sp, &err)) return cli_report(&err);
+    catch_early_signals();
     rc = open_engine(s);
     if (!rc) rc = catch_signals();
     if (rc) return rc;

@@ -306,9 +306,11 @@ static int trim(const cli_options *o, cli_model *file) {
 /* The drafting model's file and what of the vocabularies both have. */
 static int open_draft_file(const cli_session *s, const char *path, cli_model *file, int32_t *shared) {
     vb_error err = {0};
+    cli_interrupt_loading(path);
     int rc = cli_model_open(file, s->o, path, true);
     if (!rc) rc = trim(s->o, file);
     if (!rc) rc = cli_repack(s->o, file->model);
+    rc = cli_interrupt_loaded(rc);
     if (rc || !vb_vocab_compatible(s->target.tokenizer, file->tokenizer, shared, &err)) return rc;
     cli_report(&err);
     return cli_error("`verbatim doctor -m %s -md %s` shows every difference", s->o->model, path);
@@ -376,9 +378,11 @@ static int open_all(cli_session *s) {
     vb_context_params p;
     int rc = check_options(o);
     if (!rc) rc = set_sampling(s);
+    cli_interrupt_loading(o->model);
     if (!rc) rc = cli_model_open(&s->target, o, o->model, true);
     if (!rc) rc = cli_check_context(o, s->target.model);
     if (!rc) rc = cli_repack(o, s->target.model);
+    rc = cli_interrupt_loaded(rc);
     if (!rc) rc = set_breakers(s);
     if (rc) return rc;
     int n_vocab = vb_model_describe(s->target.model)->n_vocab;

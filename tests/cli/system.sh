@@ -86,6 +86,33 @@ rc=$?
 exec 3>&-
 ok "Ctrl-C ends a read that waits" fails 1 "cannot read"
 
+# Ctrl-C while a model is loaded is one sentence, whatever was to be done with the model.
+preload=$BUILD/tests/preload/ctrl_c.so
+if [ -n "$sanitized${VB_RUNNER:-}" ] || [ ! -e "$preload" ]; then
+    skip "Ctrl-C while a model is loaded" "nothing can be loaded before this program"
+else
+    # stopped MODEL ARGS...: Ctrl-C the moment that file is opened
+    stopped() {
+        wanted=$1
+        shift
+        VB_CTRL_C=$wanted LD_PRELOAD=$preload "$program" "$@" >"$work/out" 2>"$work/err" </dev/null
+        rc=$?
+        fails 1 "stopped by Ctrl-C while $work/$wanted was being loaded" && [ "$(wc -l <"$work/err")" = 1 ]
+    }
+    for file in target.gguf draft.gguf; do
+        ok "run, $file" stopped $file run -m "$target" -md "$draft" -p "$P"
+        ok "chat, $file" stopped $file chat -m "$target" -md "$draft" --chat-template chatml
+        ok "bench, $file" stopped $file bench -m "$target" -md "$draft"
+        ok "prove, $file" stopped $file prove -m "$target" -md "$draft" --samples 100
+    done
+    ok "logits" stopped target.gguf logits -m "$target" --tokens 1,2 --out "$work/stopped"
+    ok "and no file" nothing_left stopped
+    for repack in on off; do ok "--repack $repack" stopped target.gguf run -m "$target" -p "$P" --repack $repack; done
+    VB_CTRL_C=target.gguf LD_PRELOAD=$preload "$program" serve -m "$target" --port 0 >"$work/out" 2>"$work/err" </dev/null
+    rc=$?
+    ok "serve" fails 130 "stopped while the models were being loaded"
+fi
+
 # A model that is cut short while it is in use: the program has opened it when it opens the pipe with the prompt.
 if [ -n "${VB_RUNNER:-}" ]; then
     skip "a model cut short while in use" "the emulator sees the signal"
