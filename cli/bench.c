@@ -257,10 +257,13 @@ int cli_bench(cli_options *o) {
     if (o->seed < 0) o->seed = 1; /* a measurement can be repeated */
     cli_interrupt_install();
     int rc = prepare(b);
+    cli_load load;
+    cli_load_begin(&load);
     if (!rc) rc = measure_decode(b);
     if (!rc) rc = measure_costs(b);
     if (!rc) rc = measure_prompt(b);
     if (!rc) rc = bench_speculation(b);
+    b->others = cli_load_others(&load);
     b->peak_rss = peak_rss(); /* before the memory that the bandwidth is measured on */
     if (!rc) rc = measure_bandwidth(b);
     if (!rc && o->json) {

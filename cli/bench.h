@@ -37,6 +37,7 @@ typedef struct bench {
     bench_run *runs;                          /* (1 + gammas.n) */
     int32_t *alone;                           /* (reps, n_predict) tokens */
     double peak_rss;
+    double others; /* part of the processors that other programs took meanwhile */
     cli_bandwidth bandwidth;
 } bench;
 

@@ -133,6 +133,7 @@ json_t *bench_json(const bench *b) {
     json_object_set_new(o, "activations", json_string(b->o->activations));
     json_object_set_new(o, "kv", json_string(cli_kv_text(b->o, kv)));
     json_object_set_new(o, "repetitions", json_integer(b->reps));
+    cli_load_write(o, b->others);
     if (s->offload) json_object_set_new(o, "offload", cli_json_offload(s));
     json_object_set_new(o, "version", json_string(VB_VERSION));
     return o;
@@ -219,6 +220,33 @@ static void print_verdict(const bench *b) {
     }
 }
 
+/* The costs that --gamma auto goes by were measured once and kept; where these are far from them, one of the two was
+ * measured beside other work. */
+static void print_kept(const bench *b) {
+    static const int passes[] = {4, 8, 16};
+    const cli_session *s = &b->session;
+    const vb_gguf *own = s->draft_file.gguf ? s->draft_file.gguf : s->target.gguf;
+    const double at = b->positions.at[0];
+    char kept[32], now[32];
+    cli_costs c;
+    if (s->params.draft == VB_DRAFT_NONE ||
+        cli_costs_find(b->o, s->target.gguf, s->draft_context ? own : NULL, &c) || !c.known)
+        return;
+    for (int i = 0; i < 3; i++) {
+        const int t = passes[i] - 1;
+        const double near = c.costs.target[0][t], far = c.costs.target[1][t],
+                     one = c.costs.target[0][0] +
+                           at / c.costs.far * (c.costs.target[1][0] - c.costs.target[0][0]),
+                     then = (near + at / c.costs.far * (far - near)) / one,
+                     here = b->cost[t + 1] / b->cost[1];
+        if (then < 1.3 * here && here < 1.3 * then) continue;
+        cli_outf("Kept for --gamma auto: c(%d)/c(1) = %s, measured now: %s. Removing %s lets it be measured "
+                 "again.\n",
+                 passes[i], cli_digits(then, kept), cli_digits(here, now), c.path);
+        return;
+    }
+}
+
 void bench_print(const bench *b) {
     const cli_session *s = &b->session;
     char size[32], rss[32];
@@ -253,5 +281,10 @@ void bench_print(const bench *b) {
     cli_outf("\n");
     print_speculation(b);
     print_verdict(b);
+    print_kept(b);
+    if (b->others > CLI_BUSY)
+        cli_outf(
+            "Other programs used %.0f %% of the processors meanwhile: measure again on a quieter machine.\n",
+            100 * b->others);
     cli_outf("`verbatim help stats` says what the words mean.\n");
 }

@@ -152,9 +152,9 @@ typedef struct cli_model {
 /* Opens file and tokenizer (--pre), and the weights if asked.
  * Returns CLI_OK or CLI_FAIL (after a message). */
 int cli_model_open(cli_model *m, const cli_options *o, const char *path, bool weights);
-/* --pre: CLI_OK, or CLI_USAGE (after a message) for a name that is not known. */
 /* typical-p, XTC and so on, but for the breakers of DRY. */
 void cli_set_samplers(const cli_options *o, vb_sampling *p);
+/* --pre: CLI_OK, or CLI_USAGE (after a message) for a name that is not known. */
 int cli_check_pre(const cli_options *o);
 /* Which pre-tokenizer cuts texts, and whether it is not the file's own: "pre" (null with SPM) and
  * "pre_overridden" of an object that says which model it was. t may be NULL: there was none. */
@@ -331,17 +331,40 @@ void cli_offload_params(const cli_options *o, vb_offload *offload, vb_context_pa
 void cli_print_offload(const vb_offload *offload, const vb_context *context, bool out);
 json_t *cli_json_offload(const cli_session *s);
 
+/* -------------------------------------------------------------------- a busy machine (load.c) */
+
+/* Beside measurements that are kept: what part of the processors' time other programs took meanwhile. */
+typedef struct cli_load {
+    bool known;
+    double all, busy, own; /* seconds of processor time when it began: there, used, used by this program */
+} cli_load;
+#define CLI_BUSY 0.15 /* from here on a measurement is doubted */
+void cli_load_begin(cli_load *l);
+/* Since then, 0 to 1; NAN where the system does not say, and of less than half a second. */
+double cli_load_others(const cli_load *l);
+/* "others" and "at" of an object that is kept: that part, and the time now. */
+void cli_load_write(json_t *o, double others);
+double cli_load_read(const json_t *o); /* NAN: not known */
+/* "3 days ago", by "at". */
+const char *cli_load_age(const json_t *o, char out[32]);
+/* A note on standard error if others took so much that `what` ("... was measured") may be wrong, with the
+ * file ("": none) and the way out. */
+void cli_load_warn(double others, const char *what, const char *path, const char *way);
+
 /* -------------------------------------------------------------------- lengths (costs.c) */
 
 typedef struct cli_costs {
     vb_costs costs;
     bool known;      /* else they are to be measured */
+    double others;   /* of cli_load, when they were measured */
     char path[1024]; /* where they are kept; "": nowhere */
 } cli_costs;
 /* --costs or the cache. draft NULL: no model drafts. Returns CLI_OK or CLI_FAIL (after a message). */
 int cli_costs_find(const cli_options *o, const vb_gguf *target, const vb_gguf *draft, cli_costs *out);
 /* Keeps what was measured because it was not known. */
 int cli_costs_keep(const cli_options *o, const cli_costs *c);
+/* A note if they were measured on a busy machine. */
+void cli_costs_doubt(const cli_costs *c);
 json_t *cli_costs_json(const vb_costs *c);
 /* What such a file says. NULL, or why it cannot be. Not for several threads at once. */
 const char *cli_costs_parse(const char *text, size_t n, vb_costs *out);

@@ -4,6 +4,7 @@
 #include "cli/cli.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -108,7 +109,8 @@ static bool is_a(const json_t *root, const char *kind) {
     return s && !strcmp(s, kind) && json_integer_value(json_object_get(root, "version")) == 1;
 }
 
-const char *cli_costs_parse(const char *text, size_t n, vb_costs *out) {
+/* The same, and how busy the machine was. */
+static const char *parse(const char *text, size_t n, vb_costs *out, double *others) {
     static char why[200];
     const char *field = NULL;
     json_error_t e;
@@ -132,6 +134,7 @@ const char *cli_costs_parse(const char *text, size_t n, vb_costs *out) {
     else if (!read_int(json_object_get(root, "draft_read"), &c.draft_read))
         field = "draft_read";
     c.token_s = json_number_value(json_object_get(root, "token_s"));
+    *others = cli_load_read(root);
     json_decref(root);
     if (field)
         snprintf(why, sizeof why, "the field %s is missing or not as --costs writes it", field);
@@ -142,6 +145,11 @@ const char *cli_costs_parse(const char *text, size_t n, vb_costs *out) {
         return NULL;
     }
     return why;
+}
+
+const char *cli_costs_parse(const char *text, size_t n, vb_costs *out) {
+    double others;
+    return parse(text, n, out, &others);
 }
 
 static int write_json(const char *path, json_t *value) {
@@ -173,25 +181,25 @@ static bool there(const char *path) {
     return access(path, F_OK) == 0;
 }
 
-static int read_costs(const char *path, vb_costs *out) {
+static int read_costs(cli_costs *c) {
     char *text = NULL;
     size_t n;
-    const int rc = cli_read_file(path, &text, &n);
+    const int rc = cli_read_file(c->path, &text, &n);
     if (rc) return rc;
-    const char *why = cli_costs_parse(text, n, out);
+    const char *why = parse(text, n, &c->costs, &c->others);
     free(text);
-    return why ? cli_error("%s: %s: remove the file to measure anew", path, why) : CLI_OK;
+    return why ? cli_error("%s: %s: remove the file to measure anew", c->path, why) : CLI_OK;
 }
 
 /* ---------------------------------------------------------------------------------------- finding */
 
 int cli_costs_find(const cli_options *o, const vb_gguf *target, const vb_gguf *draft, cli_costs *out) {
-    *out = (cli_costs){0};
+    *out = (cli_costs){.others = (double)NAN};
     if (o->costs) {
         snprintf(out->path, sizeof out->path, "%s", o->costs);
         if (!there(o->costs)) return CLI_OK;
         out->known = true;
-        return read_costs(o->costs, &out->costs);
+        return read_costs(out);
     }
     char *text = NULL;
     size_t n;
@@ -199,9 +207,9 @@ int cli_costs_find(const cli_options *o, const vb_gguf *target, const vb_gguf *d
         out->path[0] = 0;
         return CLI_OK;
     }
-    /* A cache that cannot be read is measured again. */
-    if (there(out->path) && !cli_read_file(out->path, &text, &n))
-        out->known = cli_costs_parse(text, n, &out->costs) == NULL;
+    /* A cache that cannot be read is measured again, and any by `doctor --force`. */
+    if (!o->force && there(out->path) && !cli_read_file(out->path, &text, &n))
+        out->known = parse(text, n, &out->costs, &out->others) == NULL;
     free(text);
     return CLI_OK;
 }
@@ -209,7 +217,13 @@ int cli_costs_find(const cli_options *o, const vb_gguf *target, const vb_gguf *d
 int cli_costs_keep(const cli_options *o, const cli_costs *c) {
     if (c->known || !c->path[0]) return CLI_OK;
     json_t *value = cli_costs_json(&c->costs);
+    cli_load_write(value, c->others);
     return o->costs ? write_json(c->path, value) : cli_cache_write(c->path, value);
+}
+
+void cli_costs_doubt(const cli_costs *c) {
+    cli_load_warn(c->others, "what passes cost was measured", c->path,
+                  c->path[0] ? "remove the file to measure again" : "start again on a quieter one");
 }
 
 int cli_session_costs(cli_session *s) {
@@ -228,9 +242,13 @@ int cli_session_costs(cli_session *s) {
               stderr);
         vb_costs_typical(&c.costs);
     } else if (!c.known) {
+        cli_load load;
+        cli_load_begin(&load);
         if (vb_costs_measure(&c.costs, s->context, drafter, &err)) return cli_report(&err);
+        c.others = cli_load_others(&load);
         if ((rc = cli_costs_keep(o, &c))) return rc;
     }
+    cli_costs_doubt(&c);
     s->costs = c.costs;
     s->params.costs = &s->costs;
     return CLI_OK;

@@ -160,15 +160,29 @@ static bool cache_path(const cli_options *o, const cli_model *target, const cli_
     return cli_cache_path("doctor", h, path);
 }
 
+/* What speaks against a measurement: other work on the machine, and rounds that disagree. */
+static void doubt(const json_t *measured) {
+    const json_t *spread = json_object_get(measured, "spread");
+    cli_load_warn(cli_load_read(measured), "this was measured", "", "--force measures again");
+    if (json_number_value(spread) > DOCTOR_SPREAD)
+        fprintf(stderr,
+                "verbatim: note: the same text took up to %.0f %% longer in one round than in another: the "
+                "speeds "
+                "below are rough; --force measures again\n",
+                100 * json_number_value(spread));
+}
+
 /* From the cache, or measured now and kept. */
 static int find_measured(const cli_options *o, const cli_model *target, const cli_model *draft,
                          const char *draft_path, const doctor_prompts *p, bool brief, json_t **out) {
-    char path[1024];
+    char path[1024], age[32];
     const bool kept = cache_path(o, target, draft, p, brief, path);
     json_error_t e;
     if (kept && !o->force && (*out = json_load_file(path, JSON_REJECT_DUPLICATES, &e)) != NULL) {
         if (json_is_array(json_object_get(*out, "rows"))) {
-            fprintf(stderr, "doctor: measured before, kept in %s; --force measures again\n", path);
+            fprintf(stderr, "doctor: measured %s, kept in %s; --force measures again\n",
+                    cli_load_age(*out, age), path);
+            doubt(*out);
             return CLI_OK;
         }
         json_decref(*out);
@@ -177,6 +191,7 @@ static int find_measured(const cli_options *o, const cli_model *target, const cl
     if (!o->json || !brief)
         fprintf(stderr, "doctor: measuring%s%s\n", draft_path ? " " : "", draft_path ? draft_path : "");
     const int rc = doctor_measure(o, draft_path, p, brief, out);
+    if (!rc) doubt(*out);
     return rc || !kept ? rc : cli_cache_write(path, json_incref(*out));
 }
 

@@ -7,6 +7,7 @@
 #include "cli/cli.h"
 
 enum { DOCTOR_PROMPTS = 16 };
+#define DOCTOR_SPREAD 0.25 /* rounds that differ by more are told of */
 
 /* The prompts that acceptance is measured on: --prompts, one a line, or a few of our own. */
 typedef struct doctor_prompts {
@@ -17,7 +18,9 @@ typedef struct doctor_prompts {
 } doctor_prompts;
 int doctor_read_prompts(const cli_options *o, doctor_prompts *p);
 
-/* {"tokens", "prompts", "costs", "rows"}: rows are speeds, predicted and measured, the target alone first.
+/* {"tokens", "prompts", "costs", "rows", "spread", "others", "at"}: rows are speeds, predicted and measured, the
+ * target alone first; spread is how much longer the slowest of its rounds took than the fastest, others and at
+ * are cli_load's.
  * draft NULL: only copies from the text draft. brief: the target alone and auto, once, for ranking. */
 int doctor_measure(const cli_options *o, const char *draft, const doctor_prompts *p, bool brief,
                    json_t **out);

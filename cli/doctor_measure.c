@@ -49,6 +49,7 @@ typedef struct trial {
     cli_session s;
     row rows[MOST_ROWS];
     int n_rows, rounds, n_prompts;
+    double others;                   /* part of the processors that other programs took */
     int32_t *prompt[DOCTOR_PROMPTS]; /* vb_free */
     size_t n_prompt[DOCTOR_PROMPTS], n_predict;
 } trial;
@@ -97,8 +98,11 @@ static int measure_row(trial *t, row *r, int round) {
 /* All rows in turn, so that a slow moment falls on all. */
 static int measure(trial *t) {
     int rc = CLI_OK;
+    cli_load load;
+    cli_load_begin(&load);
     for (int round = 0; round < t->rounds && !rc; round++)
         for (int i = 0; i < t->n_rows && !rc; i++) rc = measure_row(t, &t->rows[i], round);
+    t->others = cli_load_others(&load);
     return rc;
 }
 
@@ -163,11 +167,25 @@ static json_t *row_json(trial *t, row *r) {
         cli_json_real(s->steps ? (double)s->emitted / (double)s->steps : 0));
 }
 
+/* How much longer the slowest round of the target alone took than the fastest. */
+static double spread(const trial *t) {
+    const double *s = t->rows[0].seconds;
+    double least = s[0], most = s[0];
+    for (int i = 1; i < t->rounds; i++) {
+        least = s[i] < least ? s[i] : least;
+        most = s[i] > most ? s[i] : most;
+    }
+    return least > 0 ? most / least - 1 : 0;
+}
+
 static json_t *trial_json(trial *t) {
     json_t *rows = json_array();
     for (int i = 0; i < t->n_rows; i++) json_array_append_new(rows, row_json(t, &t->rows[i]));
-    return json_pack("{sI si so so}", "tokens", (json_int_t)t->n_predict, "prompts", t->n_prompts, "costs",
-                     cli_costs_json(&t->s.costs), "rows", rows);
+    json_t *o =
+        json_pack("{sI si so so so}", "tokens", (json_int_t)t->n_predict, "prompts", t->n_prompts, "costs",
+                  cli_costs_json(&t->s.costs), "rows", rows, "spread", cli_json_real(spread(t)));
+    cli_load_write(o, t->others);
+    return o;
 }
 
 /* ---------------------------------------------------------------------------------------- opening */

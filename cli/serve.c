@@ -20,6 +20,7 @@ typedef struct serve_state {
     vbs_server *server;
     vbs_engine *engine;
     cli_costs costs; /* for gamma auto */
+    cli_load load;   /* since before they were measured */
     char name[200], precision[32];
     int date[6];
     bool dated;   /* --date */
@@ -297,6 +298,8 @@ static int keep_costs(serve_state *s) {
     const vb_costs *c = vbs_costs(s->engine);
     if (!c) return CLI_OK;
     s->costs.costs = *c;
+    if (!s->costs.known) s->costs.others = cli_load_others(&s->load);
+    cli_costs_doubt(&s->costs);
     return cli_costs_keep(s->o, &s->costs);
 }
 
@@ -337,6 +340,7 @@ static int open_engine(serve_state *s) {
                                 .user = &l};
     cli_kv_types(o, false, &s->ep.k_type, &s->ep.v_type);
     cli_kv_types(o, true, &s->ep.draft_k_type, &s->ep.draft_v_type);
+    cli_load_begin(&s->load);
     if (!vbs_engine_open(&s->engine, &s->ep, &err)) return keep_costs(s);
     cli_report(&err);
     if (err.code == VB_ERR_VOCAB)
@@ -372,6 +376,20 @@ static void say_chat(const vbs_server *s) {
         fprintf(stderr, "  thinking between %s and %s%s%s%s\n", begin, end,
                 i.thinking_switch ? ", switched by " : "", i.thinking_switch ? i.thinking_switch : "",
                 i.reads_effort ? ", with reasoning_effort" : "");
+}
+
+/* Programs that let a model work send it their own instructions and tools before anybody has asked anything. */
+static void say_agents(const serve_state *s) {
+    enum { ENOUGH = 12288 }; /* OpenCode's are some 9,000 tokens */
+    const int there = vbs_context_size(s->engine), most = vb_model_describe(vbs_target(s->engine))->n_ctx;
+    if (there >= ENOUGH) return;
+    fprintf(stderr,
+            "  agents   no: OpenCode sends some 9,000 tokens before a question, and the context holds %d; ",
+            there);
+    if (most >= ENOUGH)
+        fprintf(stderr, "use -c %d\n", most < 16384 ? most : 16384);
+    else
+        fprintf(stderr, "this model was trained for %d, so agents need another\n", most);
 }
 
 static void say_rope(const char *whose, const vb_model *m) {
@@ -415,6 +433,7 @@ static void say_hello(const serve_state *s) {
     fprintf(stderr, ")\n  computed kernels %s, threads %d\n", vbs_kernels(s->engine), vbs_threads(s->engine));
     if (chat) fprintf(stderr, "  chat     no: %s\n", chat);
     say_chat(s->server);
+    if (!chat) say_agents(s);
     bool local = !strncmp(host, "127.", 4) || !strcmp(host, "localhost") || !strcmp(host, "::1");
     if ((!local || host != given) && !s->n_keys)
         fprintf(

@@ -35,6 +35,18 @@ ok "what passes cost is kept" [ "$(find "$work/cache" -name 'costs-*.json' | wc 
 verbatim bench -m "$target" -md "$draft" $quick --gammas auto
 ok "as a table" out_has "gamma auto"
 ok "and not measured again" [ "$(find "$work/cache" -name 'costs-*.json' | wc -l)" = 1 ]
+if command -v python3 >/dev/null 2>&1; then
+    python3 - "$work"/cache/costs-*.json <<'END'
+import json, sys
+costs = json.load(open(sys.argv[1]))
+for key in ("target", "target_far"):
+    costs[key][3:] = [1000 + 100 * x for x in costs[key][3:]]
+json.dump(costs, open(sys.argv[1], "w"))
+END
+    # shellcheck disable=SC2086
+    verbatim bench -m "$target" -md "$draft" $quick --gammas 2
+    ok "kept costs that are far off are named" out_has "Kept for --gamma auto: c(4)/c(1)"
+fi
 verbatim bench -m "$target" --gammas 3,x
 ok "a list with a word in it" fails 2 "--gammas"
 verbatim bench -m "$target" --lengths 0
