@@ -206,6 +206,13 @@ static int give_prompt(chat *c, const vb_prompt *p) {
 
 /* ------------------------------------------------------------------------------------------------ turns */
 
+static void count_first(chat *c, double at) {
+    if (at == 0) return;
+    c->first = at - c->asked;
+    c->firsts += c->first;
+    c->begun++;
+}
+
 /* Generates, shows, and appends what was said. */
 static int speak(chat *c, const vb_prompt *p, cli_result *r) {
     cli_stream stream;
@@ -215,6 +222,7 @@ static int speak(chat *c, const vb_prompt *p, cli_result *r) {
     if (!c->drafts) stream.color = false;
     int rc = chat_said_open(&said, c, &stream, p);
     if (!rc) rc = cli_generate(&c->session, c->spec, c->session.o->n_predict, chat_said_step, &said, r);
+    count_first(c, said.first_at);
     if (!rc) rc = chat_said_end(&said, r->text, &message);
     stream.text = true;
     cli_stream_end(&stream);
@@ -250,6 +258,7 @@ static int answer(chat *c, vb_prompt *p) {
 static int answer_once(chat *c, bool undo, const json_t **calls) {
     vb_prompt p = {0};
     *calls = NULL;
+    c->asked = cli_now();
     int rc = render(c, &p);
     if (!rc) rc = give_prompt(c, &p);
     if (!rc) {
@@ -274,7 +283,7 @@ int chat_answer(chat *c, bool undo) {
 }
 
 void chat_print_stats(const chat *c) {
-    char share[32], rate[32];
+    char share[32], rate[32], mean[32];
     vb_stats t;
     add_stats(c, &t);
     fprintf(stderr,
@@ -283,6 +292,9 @@ void chat_print_stats(const chat *c) {
             (unsigned long long)c->turns, c->turns == 1 ? "" : "s", c->generated,
             cli_digits(c->seconds > 0 ? (double)c->generated / c->seconds : 0, rate),
             (unsigned long long)t.prompt_tokens, (unsigned long long)c->reused);
+    if (c->begun)
+        fprintf(stderr, "first token after %s s; %s s on average\n", cli_digits(c->first, rate),
+                cli_digits(c->firsts / (double)c->begun, mean));
     fprintf(stderr, "context: %d of %d positions; draft %s, accept %s, seed %llu\n",
             vb_context_length(c->session.context), vb_context_size(c->session.context), c->session.draft_name,
             c->session.o->accept, (unsigned long long)c->session.sampling.seed);

@@ -31,6 +31,9 @@ typedef struct chat {
     vb_stats before;        /* of vb_specs that were closed */
     size_t generated;
     double seconds;
+    double asked;         /* when the present answer was asked for */
+    double first, firsts; /* seconds from there to the first token: of the last answer, and of all together */
+    uint64_t begun;       /* answers that came to a first token */
 } chat;
 
 /* Appends a message; CLI_OK or CLI_FAIL (after a message). */

@@ -110,6 +110,7 @@ int chat_said_step(void *said, const vb_step *step) {
     chat_said *s = said;
     const vb_tokenizer *t = s->c->session.target.tokenizer;
     vb_error err = {0};
+    if (s->first_at == 0) s->first_at = cli_now();
     int rc = cli_stream_step(s->stream, step);
     for (int i = 0; s->answer && !rc && i < step->n_emitted && !step->emitted[i].stop; i++) {
         size_t n = 0, shown = 0;

@@ -28,6 +28,7 @@ typedef struct chat_said {
     bool color, begun; /* `begun`: something stands on the present line */
     bool passed_on;    /* arguments of the present call were shown */
     vb_said_kind last; /* of what is shown */
+    double first_at;   /* when the first token was there; 0: not yet */
 } chat_said;
 
 int chat_said_open(chat_said *s, const chat *c, cli_stream *stream, const vb_prompt *prompt);

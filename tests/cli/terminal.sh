@@ -32,6 +32,7 @@ type Hello\r
 ready
 type /stats\r
 see 1 turn; 12 tokens
+see first token after
 see acceptance
 ready
 type /quit\r
