@@ -61,6 +61,7 @@ static vbg_node derive_dfa(vbg_ir *ir, vbg_item it, uint8_t c) {
 vbg_node vbg_derive(vbg_ir *ir, vbg_node n, uint8_t c) {
     const vbg_item it = *vbg_at(ir, n);
     vbg_node d;
+    ir->work++;
     switch ((vbg_kind)it.kind) {
     case VBG_K_BYTES: return vbg_set_has(&ir->sets[it.a], c) ? VBG_EMPTY : VBG_NONE;
     case VBG_K_SEQ: return derive_sequence(ir, n, c);
@@ -80,33 +81,45 @@ vbg_node vbg_derive(vbg_ir *ir, vbg_node n, uint8_t c) {
 
 /* ------------------------------------------------------------------------------------- classes of bytes */
 
+static void tell(uint64_t h[2], uint64_t v) {
+    h[0] = (h[0] ^ v) * UINT64_C(0x9E3779B97F4A7C15), h[0] ^= h[0] >> 32;
+    h[1] = (h[1] + v + 1) * UINT64_C(0xD6E8FEB86659FD93), h[1] ^= h[1] >> 29;
+}
+
+/* What the builder has got since the last time. A grammar gets new sets and DFAs while it is searched: to
+ * tell all of it again each time took seconds. */
+static void tell_new(vbg_ir *ir) {
+    for (; ir->reps_sets < ir->n_sets; ir->reps_sets++)
+        for (unsigned c = 0; c < 256; c++)
+            tell(ir->told[0][c], (uint64_t)vbg_set_has(&ir->sets[ir->reps_sets], c));
+    for (; ir->reps_dfas < ir->n_dfas; ir->reps_dfas++) {
+        const vbg_dfa_entry *d = &ir->dfas[ir->reps_dfas];
+        for (uint32_t s = 0; s < d->n_states; s++)
+            for (uint32_t e = d->first[s]; e < d->first[s + 1]; e++)
+                for (unsigned c = d->edges[e].lo; c <= d->edges[e].hi; c++)
+                    tell(ir->told[1][c], (uint64_t)s << 32 | d->edges[e].to);
+        /* Between DFAs, so that their edges do not run into each other. */
+        for (unsigned c = 0; c < 256; c++) tell(ir->told[1][c], UINT64_MAX);
+    }
+}
+
 /* Bytes are of one class if every set has both or neither and every DFA goes the same way by both from every
  * state: two hashes of what is told of a byte, which differ for different classes but for a chance of
  * 2^-128. */
 const uint8_t *vbg_byte_classes(vbg_ir *ir, int *n) {
-    uint64_t h[256][2];
-    if (ir->n_reps && ir->reps_sets == ir->n_sets && ir->reps_dfas == ir->n_dfas) goto done;
-    memset(h, 0, sizeof h);
-#define MIX(c, v)                                                                                            \
-    (h[c][0] = (h[c][0] ^ (v)) * UINT64_C(0x9E3779B97F4A7C15), h[c][0] ^= h[c][0] >> 32,                     \
-     h[c][1] = (h[c][1] + (v) + 1) * UINT64_C(0xD6E8FEB86659FD93), h[c][1] ^= h[c][1] >> 29)
-    for (int c = 0; c < 256; c++) {
-        for (size_t i = 0; i < ir->n_sets; i++) MIX(c, (uint64_t)vbg_set_has(&ir->sets[i], (unsigned)c));
+    if (!ir->n_reps || ir->reps_sets != ir->n_sets || ir->reps_dfas != ir->n_dfas) {
+        tell_new(ir);
+        ir->n_reps = 0;
+        for (int c = 0; c < 256; c++) {
+            int k = 0;
+            while (k < ir->n_reps &&
+                   (memcmp(ir->told[0][ir->reps[k]], ir->told[0][c], sizeof ir->told[0][c]) != 0 ||
+                    memcmp(ir->told[1][ir->reps[k]], ir->told[1][c], sizeof ir->told[1][c]) != 0))
+                k++;
+            if (k == ir->n_reps) ir->reps[ir->n_reps++] = (uint8_t)c;
+        }
+        ir->work += 256;
     }
-    for (size_t i = 0; i < ir->n_dfas; i++)
-        for (uint32_t s = 0; s < ir->dfas[i].n_states; s++)
-            for (uint32_t e = ir->dfas[i].first[s]; e < ir->dfas[i].first[s + 1]; e++)
-                for (int c = ir->dfas[i].edges[e].lo; c <= ir->dfas[i].edges[e].hi; c++)
-                    MIX(c, (uint64_t)s << 32 | ir->dfas[i].edges[e].to);
-#undef MIX
-    ir->n_reps = 0;
-    for (int c = 0; c < 256; c++) {
-        int k = 0;
-        while (k < ir->n_reps && memcmp(h[ir->reps[k]], h[c], sizeof h[c]) != 0) k++;
-        if (k == ir->n_reps) ir->reps[ir->n_reps++] = (uint8_t)c;
-    }
-    ir->reps_sets = ir->n_sets, ir->reps_dfas = ir->n_dfas;
-done:
     *n = ir->n_reps;
     return ir->reps;
 }
@@ -118,9 +131,7 @@ bool vbg_matches(vbg_ir *ir, vbg_node a, const char *text, size_t n) {
     return vbg_nullable(ir, a);
 }
 
-enum { MAX_SEARCH = 100000 }; /* states that vbg_has_text looks at; a second's work at most */
-
-/* A search among derivatives, depth first: who was met, and from where. */
+/* A search among derivatives: who was met, and from where. */
 typedef struct search {
     vbg_node *node;
     size_t *parent;
@@ -161,29 +172,49 @@ static bool known(const vbg_ir *ir, vbg_node n, bool *yes) {
     return *yes = (f & VBG_F_SOME) != 0, true;
 }
 
-/* In the order in which they are met: a short text is found before a long loop is gone through. */
-static bool look(vbg_ir *ir, search *s, bool *yes) {
+/* The derivatives of the i-th one. Where one is known to have a text, so do all on the way to it. */
+static void look_behind(vbg_ir *ir, search *s, size_t i, bool *yes) {
     int n_reps;
-    *yes = false;
-    for (size_t i = 0; i < s->n && !ir->error.code && !*yes; i++) {
-        const uint8_t *reps = vbg_byte_classes(ir, &n_reps);
-        for (int k = 0; k < n_reps && !*yes; k++) {
-            const vbg_node d = vbg_derive(ir, s->node[i], reps[k]);
-            if (!known(ir, d, yes)) {
-                met(ir, s, d, i);
-                continue;
-            }
-            for (size_t p = i; *yes; p = s->parent[p]) {
-                ir->nodes[s->node[p]].flags |= VBG_F_SEEN | VBG_F_SOME;
-                if (p == 0) break;
-            }
+    const uint8_t *reps = vbg_byte_classes(ir, &n_reps);
+    for (int k = 0; k < n_reps && !*yes; k++) {
+        const vbg_node d = vbg_derive(ir, s->node[i], reps[k]);
+        if (!known(ir, d, yes)) met(ir, s, d, i);
+        for (size_t p = i; *yes; p = s->parent[p]) {
+            ir->nodes[s->node[p]].flags |= VBG_F_SEEN | VBG_F_SOME;
+            if (p == 0) break;
         }
-        if (s->n > MAX_SEARCH)
-            vbg_ir_fail(ir, VB_ERR_UNSUPPORTED,
-                        "whether an intersection or an exclusion has a text takes more than %d states to "
-                        "find out",
-                        MAX_SEARCH);
     }
+}
+
+/* Breadth first and depth first in turn, each going on from what it met itself: a short text is found before
+ * a long loop is gone through, and a text that is long by a count without all that are shorter. */
+static bool look(vbg_ir *ir, search *s, bool *yes) {
+    const uint64_t from = ir->work;
+    size_t oldest = 0, n_deep = 0, room_deep = 0, room_done = 0, n_done = 0;
+    size_t *deep = NULL;
+    bool *done = NULL;
+    *yes = false;
+    for (bool wide = true; !ir->error.code && !*yes; wide = !wide) {
+        if (vb_grow((void **)&deep, &room_deep, s->n, sizeof *deep, "a search", &ir->error) ||
+            vb_grow((void **)&done, &room_done, s->n, sizeof *done, "a search", &ir->error))
+            break;
+        /* What the step before has met; that of the other kind is left to the order in which it was met. */
+        for (; n_done < s->n; done[n_done++] = false)
+            if (wide) deep[n_deep++] = n_done;
+        while (n_deep && done[deep[n_deep - 1]]) n_deep--;
+        while (oldest < s->n && done[oldest]) oldest++;
+        if (oldest == s->n) break;
+        const size_t i = wide || !n_deep ? oldest : deep[n_deep - 1];
+        done[i] = true;
+        look_behind(ir, s, i, yes);
+        if (ir->work - from > VBG_MAX_SEARCH)
+            vbg_ir_fail(ir, VB_ERR_UNSUPPORTED,
+                        "whether an intersection or an exclusion has a text takes too much memory or time to "
+                        "find out: more than %d steps",
+                        VBG_MAX_SEARCH);
+    }
+    free(deep);
+    free(done);
     return !ir->error.code;
 }
 

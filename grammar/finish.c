@@ -31,14 +31,23 @@ static unsigned conclude(const vbg_ir *ir, const vbg_item *it) {
 /* The least fixed point over all nodes: children are older than parents, so a round is one pass, and only
  * rules ask for another. */
 static int settle(vbg_ir *ir) {
-    for (size_t i = 0; i < ir->n_nodes; i++) {
+    const uint64_t from = ir->work;
+    /* Derivatives join behind these. They are regular, and whether they have a text is asked when a text
+     * leads to them: a count beside a pattern has hundreds of thousands. */
+    const size_t n = ir->n_nodes;
+    for (size_t i = 0; i < n; i++) {
         vbg_item *it = &ir->nodes[i];
         bool yes;
         if (!(it->flags & VBG_F_REGULAR)) {
             it->flags &= (uint8_t) ~(VBG_F_NULLABLE | VBG_F_TEXT);
         } else if (!(it->flags & VBG_F_PURE) && i != VBG_NONE) {
-            /* Derivatives join behind; they are regular and need no answer here. */
             if (vbg_has_text(ir, (vbg_node)i, &yes, NULL)) return ir->error.code;
+            if (ir->work - from > VBG_MAX_SEARCH)
+                return vbg_ir_fail(
+                    ir, VB_ERR_UNSUPPORTED,
+                    "whether its intersections and exclusions have texts takes too much memory or "
+                    "time to find out: more than %d steps",
+                    VBG_MAX_SEARCH);
             ir->nodes[i].flags = (uint8_t)((ir->nodes[i].flags & ~VBG_F_TEXT) | (yes ? VBG_F_TEXT : 0));
         }
     }

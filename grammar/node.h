@@ -74,6 +74,8 @@ struct vbg_ir {
     uint8_t reps[256];    /* one byte of every class that no set and no DFA tells apart */
     int n_reps;
     size_t reps_sets, reps_dfas; /* they were computed for so many */
+    uint64_t told[2][256][2];    /* by sets and by DFAs: hashes of what is told of a byte */
+    uint64_t work;               /* calls of vbg_derive, and what else takes as long as one */
     vb_error error;
 };
 
@@ -89,6 +91,8 @@ vbg_node vbg_dfa_state(vbg_ir *ir, uint32_t dfa,
                        uint32_t state); /* VBG_NONE if nothing is accepted from it */
 /* A repetition of which is said whether it is counted. */
 vbg_node vbg_repeat_as(vbg_ir *ir, vbg_node a, uint32_t min, uint32_t max, bool counted);
+/* Work of one vbg_has_text, and of all that vbg_ir_finish asks: some tenths of a second. */
+enum { VBG_MAX_SEARCH = 16000000 };
 /* Whether the masks of a{min,max} are better made by counting rounds than by a state for every count: many
  * counts, rounds that begin with many bytes, and no round the beginning of another, so that a text has one
  * count. */

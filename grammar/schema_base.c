@@ -383,7 +383,7 @@ int vbj_base_complement(vbj_compiler *c, const json_t *schema, vbj_shape *out) {
     wrong.n_arrays = f.n_arrays;
     wrong.objects = f.objects;
     wrong.n_objects = f.n_objects;
-    if (types & (T_NUMBER | T_INTEGER)) wrong.numbers = (vbj_numbers){typed.numbers.no, typed.numbers.yes};
+    if (!rc && types & (T_NUMBER | T_INTEGER)) rc = vbj_numbers_not(c, &typed.numbers, &wrong.numbers);
     if (rc) return rc;
     vbj_shape_all(&others);
     others.null = !(types & T_NULL);

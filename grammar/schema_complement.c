@@ -172,7 +172,7 @@ int vbj_value_complement(vbj_compiler *c, const json_t *value, vbj_shape *out) {
     if (one.null) all.null = false;
     if (one.no) all.no = false;
     if (one.yes) all.yes = false;
-    if (json_is_number(value)) all.numbers = (vbj_numbers){one.numbers.no, one.numbers.yes};
+    if (json_is_number(value)) rc = vbj_numbers_not(c, &one.numbers, &all.numbers);
     if (one.n_strings) rc = vbj_string_complement(c, one.strings, &all);
     if (one.n_arrays) {
         rc = vbj_array_complement(&f, one.arrays);

@@ -105,9 +105,12 @@ enum { VBJ_EXPR_TRUE = 0, VBJ_EXPR_FALSE = 1 }; /* their indices */
 
 /* Spellings of numbers that are in a set for certain, and those that are outside for certain. Where they
  * do not fill the whole (1.0 as an integer) the spelling is left to nobody: neither the set nor its
- * complement writes it. */
+ * complement writes it. The second are only needed where a schema says `not`: they are made when they are
+ * asked for. */
+typedef struct vbj_late vbj_late;
 typedef struct {
-    const vbj_dfa *yes, *no;
+    const vbj_dfa *yes;
+    const vbj_late *no;
 } vbj_numbers;
 
 /* Strings of an automaton (NULL: all) that are lo to hi characters long. */
@@ -238,6 +241,7 @@ int vbj_numbers_base(vbj_compiler *c, const json_t *schema, bool integer, vbj_nu
 int vbj_numbers_value(vbj_compiler *c, const json_t *value, vbj_numbers *out);
 int vbj_numbers_and(vbj_compiler *c, const vbj_numbers *x, const vbj_numbers *y, vbj_numbers *out);
 int vbj_numbers_or(vbj_compiler *c, const vbj_numbers *x, const vbj_numbers *y, vbj_numbers *out);
+int vbj_numbers_not(vbj_compiler *c, const vbj_numbers *x, vbj_numbers *out);
 bool vbj_has_number_keywords(const json_t *schema);
 
 /* schema_strings.c */
@@ -314,6 +318,7 @@ struct vbj_compiler {
     int depth, possible_depth;
 
     const struct vbj_cached *cache[VBJ_CACHE_SLOTS]; /* lists */
+    vbj_map late;                                    /* vbj_late -> vbj_dfa, those that were made */
     vbj_map spelt;                                   /* vbj_dfa -> uint32_t, its rule */
     vbj_expr *pending;                               /* expressions whose rules have no body yet */
     size_t n_pending, pending_room;

@@ -140,10 +140,36 @@ static bool begin_exponent(const machine *m, spelling *s) {
     return true;
 }
 
-static bool exponent_digit(spelling *s, int d) {
+/* An exponent that the bound's does not begin with is no longer kept as a number, of which there are hundreds: only
+ * how |number| compares if no digit, one, two follow, as digits of base 4, and 0 where so many may not. A part of those
+ * behind 3 and 30 may, so these stay. */
+enum { FORGOTTEN = 1000 };
+
+static void forget_exponent(const machine *m, spelling *s) {
+    const int wanted = m->bound.point - 1, least = wanted < 0 ? -wanted : wanted;
+    const bool fixed = !m->bound.n || (wanted && (wanted < 0) != s->minus);
+    const int beyond = !m->bound.n || !s->minus ? 1 : -1;
+    int code = 0;
+    for (int r = 0, low = s->exponent, size = 1; r <= 3 - s->n; r++, low *= 10, size *= 10) {
+        if (low > LARGEST_EXPONENT) break;
+        if (low + size - 1 > LARGEST_EXPONENT) return;
+        if (!fixed && low <= least && least < low + size) return;
+        const int relation = fixed ? beyond : s->minus ? sign_of(least - low) : sign_of(low - least);
+        code |= (2 + relation) << 2 * r;
+    }
+    *s = (spelling){.phase = EXPONENT, .negative = s->negative, .exponent = (uint16_t)(FORGOTTEN + code)};
+}
+
+static bool exponent_digit(const machine *m, spelling *s, int d) {
     s->phase = EXPONENT;
+    if (s->exponent >= FORGOTTEN) {
+        s->exponent = (uint16_t)(FORGOTTEN + (s->exponent - FORGOTTEN) / 4);
+        return s->exponent > FORGOTTEN;
+    }
     s->exponent = (uint16_t)(s->exponent * 10 + d);
-    return ++s->n <= 3 && s->exponent <= LARGEST_EXPONENT;
+    if (++s->n > 3 || s->exponent > LARGEST_EXPONENT) return false;
+    forget_exponent(m, s);
+    return true;
 }
 
 /* One character more; false: no spelling begins so. */
@@ -189,8 +215,8 @@ static bool step(const machine *m, spelling *s, char c) {
             s->minus = c == '-';
             return true;
         }
-        return d >= 0 && exponent_digit(s, d);
-    default: return d >= 0 && exponent_digit(s, d);
+        return d >= 0 && exponent_digit(m, s, d);
+    default: return d >= 0 && exponent_digit(m, s, d);
     }
 }
 
@@ -198,6 +224,7 @@ static bool step(const machine *m, spelling *s, char c) {
 static int compare_size(const machine *m, const spelling *end) {
     spelling s = *end;
     if (s.phase == EXPONENT) {
+        if (s.exponent >= FORGOTTEN) return (s.exponent - FORGOTTEN) % 4 - 2;
         int exponent = s.minus ? -(int)s.exponent : s.exponent;
         if (!m->bound.n || exponent != m->bound.point - 1)
             return m->bound.n ? sign_of(exponent - (m->bound.point - 1)) : 1;
@@ -296,7 +323,10 @@ static const vbj_dfa *run(vbj_arena *keep, const machine *m, int wanted) {
     return vbj_dfa_keep(keep, &scratch, d);
 }
 
-static const vbj_dfa *set_of(vbj_compiler *c, const char *name, const machine *m, int wanted) {
+static const vbj_dfa *set_of(vbj_compiler *c, const machine *m, int wanted) {
+    char name[112];
+    snprintf(name, sizeof name, "number %d %d %d %.40s e%d %u %d", (int)m->kind, wanted, m->bound.negative,
+             m->bound.digits, m->bound.point, (unsigned)m->divisor, m->places);
     const vbj_dfa *d = vbj_cache_get(c, name);
     if (d) return d;
     d = run(&c->arena, m, wanted);
@@ -311,12 +341,24 @@ static const bool accepts[1] = {true}, refuses[1] = {false};
 static const vbj_dfa every_number = {.n_states = 1, .first = no_edges, .accept = accepts};
 static const vbj_dfa no_number = {.n_states = 1, .first = no_edges, .accept = refuses};
 
+/* An automaton that is made when somebody asks: a known one, what a machine says, or a product. */
+struct vbj_late {
+    const vbj_dfa *known;
+    const vbj_late *x, *y;
+    vbj_product_kind kind;
+    int depth; /* of products */
+    machine m;
+    int wanted;
+};
+
+static const vbj_late late_every = {.known = &every_number}, late_none = {.known = &no_number};
+
 void vbj_numbers_all(vbj_numbers *out) {
-    *out = (vbj_numbers){&every_number, &no_number};
+    *out = (vbj_numbers){&every_number, &late_none};
 }
 
 void vbj_numbers_none(vbj_numbers *out) {
-    *out = (vbj_numbers){&no_number, &every_number};
+    *out = (vbj_numbers){&no_number, &late_every};
 }
 
 const vbj_dfa *vbj_numbers_written(vbj_compiler *c, const vbj_dfa *d) {
@@ -341,38 +383,83 @@ static const vbj_dfa *product(vbj_compiler *c, const vbj_dfa *x, const vbj_dfa *
     return d && vbj_cache_put(c, name, d) ? d : NULL;
 }
 
-int vbj_numbers_and(vbj_compiler *c, const vbj_numbers *x, const vbj_numbers *y, vbj_numbers *out) {
-    vbj_numbers n = {product(c, x->yes, y->yes, VBJ_BOTH), product(c, x->no, y->no, VBJ_EITHER)};
+static const vbj_dfa *make(vbj_compiler *c, const vbj_late *l) {
+    if (l->known) return l->known;
+    const vbj_dfa *d = vbj_map_get(&c->late, l);
+    if (d) return d;
+    if (l->x) {
+        const vbj_dfa *x = make(c, l->x), *y = x ? make(c, l->y) : NULL;
+        d = y ? product(c, x, y, l->kind) : NULL;
+    } else {
+        d = set_of(c, &l->m, l->wanted);
+    }
+    return d && vbj_map_put(&c->arena, &c->late, l, d) ? d : NULL;
+}
+
+static const vbj_late *later(vbj_compiler *c, vbj_late what) {
+    vbj_late *l = vbj_take(&c->arena, 1, sizeof *l);
+    if (l) *l = what;
+    return l;
+}
+
+enum { MOST_LATE = 200 }; /* products on top of each other, so that `make` does not call itself more deeply */
+
+static const vbj_late *late_product(vbj_compiler *c, const vbj_late *x, const vbj_late *y,
+                                    vbj_product_kind kind) {
+    if (x == y) return x;
+    const vbj_late *zero = kind == VBJ_BOTH ? &late_none : &late_every,
+                   *unit = kind == VBJ_BOTH ? &late_every : &late_none;
+    if (x == zero || y == zero) return zero;
+    if (x == unit) return y;
+    if (y == unit) return x;
+    const int depth = 1 + (x->depth > y->depth ? x->depth : y->depth);
+    const vbj_late *l = later(c, (vbj_late){.x = x, .y = y, .kind = kind, .depth = depth});
+    if (!l || depth < MOST_LATE) return l;
+    const vbj_dfa *d = make(c, l);
+    return d ? later(c, (vbj_late){.known = d}) : NULL;
+}
+
+static int joined(vbj_compiler *c, const vbj_numbers *x, const vbj_numbers *y, vbj_product_kind kind,
+                  vbj_numbers *out) {
+    const vbj_numbers n = {product(c, x->yes, y->yes, kind),
+                           late_product(c, x->no, y->no, kind == VBJ_BOTH ? VBJ_EITHER : VBJ_BOTH)};
     *out = n;
     return n.yes && n.no ? vbj_check_dfa(c, n.yes) : vbj_full(c);
 }
 
+int vbj_numbers_and(vbj_compiler *c, const vbj_numbers *x, const vbj_numbers *y, vbj_numbers *out) {
+    return joined(c, x, y, VBJ_BOTH, out);
+}
+
 int vbj_numbers_or(vbj_compiler *c, const vbj_numbers *x, const vbj_numbers *y, vbj_numbers *out) {
-    vbj_numbers n = {product(c, x->yes, y->yes, VBJ_EITHER), product(c, x->no, y->no, VBJ_BOTH)};
+    return joined(c, x, y, VBJ_EITHER, out);
+}
+
+int vbj_numbers_not(vbj_compiler *c, const vbj_numbers *x, vbj_numbers *out) {
+    const vbj_numbers n = {make(c, x->no), later(c, (vbj_late){.known = x->yes})};
     *out = n;
     return n.yes && n.no ? vbj_check_dfa(c, n.yes) : vbj_full(c);
+}
+
+/* What a machine says, and what it says of the others. */
+static int of_machine(vbj_compiler *c, const machine *m, int wanted, int others, vbj_numbers *out) {
+    *out = (vbj_numbers){set_of(c, m, wanted), later(c, (vbj_late){.m = *m, .wanted = others})};
+    return out->yes && out->no ? 0 : vbj_full(c);
 }
 
 static int compared(vbj_compiler *c, const json_t *bound, int wanted, vbj_numbers *n) {
     machine m = {.kind = COMPARE};
-    char name[80];
+    vbj_numbers set;
     read_decimal(bound, &m.bound);
-    int other = LESS | EQUAL | GREATER;
-    const vbj_dfa *sets[2];
-    for (int i = 0; i < 2; i++) {
-        int say = i ? other & ~wanted : wanted;
-        snprintf(name, sizeof name, "compare %d %d %.40s e%d", say, m.bound.negative, m.bound.digits,
-                 m.bound.point);
-        sets[i] = set_of(c, name, &m, say);
-        if (!sets[i]) return vbj_full(c);
-    }
-    return vbj_numbers_and(c, n, &(vbj_numbers){sets[0], sets[1]}, n);
+    const int rc = of_machine(c, &m, wanted, (LESS | EQUAL | GREATER) & ~wanted, &set);
+    return rc ? rc : vbj_numbers_and(c, n, &set, n);
 }
 
 static int whole(vbj_compiler *c, vbj_numbers *n) {
-    machine m = {.kind = WHOLE};
-    vbj_numbers set = {set_of(c, "whole", &m, FITS), set_of(c, "not whole", &m, FAILS)};
-    return set.yes && set.no ? vbj_numbers_and(c, n, &set, n) : vbj_full(c);
+    const machine m = {.kind = WHOLE};
+    vbj_numbers set;
+    const int rc = of_machine(c, &m, FITS, FAILS, &set);
+    return rc ? rc : vbj_numbers_and(c, n, &set, n);
 }
 
 static int divided(vbj_compiler *c, const json_t *schema, const json_t *v, vbj_numbers *n) {
@@ -390,12 +477,9 @@ static int divided(vbj_compiler *c, const json_t *schema, const json_t *v, vbj_n
         return vbj_refuse(c, VB_ERR_UNSUPPORTED, schema, "multipleOf",
                           "more than %d, not counting the decimal point, is not supported", MAX_DIVISOR);
     m.divisor = (uint32_t)divisor;
-    char name[80];
-    snprintf(name, sizeof name, "multiple %u %d", m.divisor, m.places);
-    vbj_numbers set = {set_of(c, name, &m, FITS), NULL};
-    snprintf(name, sizeof name, "no multiple %u %d", m.divisor, m.places);
-    set.no = set_of(c, name, &m, FAILS);
-    return set.yes && set.no ? vbj_numbers_and(c, n, &set, n) : vbj_full(c);
+    vbj_numbers set;
+    const int rc = of_machine(c, &m, FITS, FAILS, &set);
+    return rc ? rc : vbj_numbers_and(c, n, &set, n);
 }
 
 /* One end: `minimum` and `exclusiveMinimum`, or their counterparts. In draft 4 the second was a flag. */
@@ -460,16 +544,14 @@ int vbj_numbers_value(vbj_compiler *c, const json_t *value, vbj_numbers *out) {
     const char *list[5];
     size_t lengths[5], n = spell_value(value, texts);
     for (size_t i = 0; i < n; i++) list[i] = texts[i], lengths[i] = strlen(texts[i]);
-    vbj_numbers_all(out);
-    int rc = compared(c, value, LESS | GREATER, out);
-    if (rc) return rc;
-    const vbj_dfa *others = out->yes;
+    machine m = {.kind = COMPARE};
+    read_decimal(value, &m.bound);
     snprintf(name, sizeof name, "value %s", texts[0]);
     const vbj_dfa *d = vbj_cache_get(c, name);
     if (!d) {
         d = vbj_dfa_texts(&c->arena, list, lengths, n);
         if (!d || !vbj_cache_put(c, name, d)) return vbj_full(c);
     }
-    *out = (vbj_numbers){d, others};
-    return 0;
+    *out = (vbj_numbers){d, later(c, (vbj_late){.m = m, .wanted = LESS | GREATER})};
+    return out->no ? 0 : vbj_full(c);
 }

@@ -12,6 +12,18 @@
 #include "grammar/grammar.h"
 #include "grammar/schema.h"
 
+/* Sanitizers look at every step, which takes its time. */
+#ifdef __has_feature
+#define SANITIZED (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
+#else
+#define SANITIZED 0
+#endif
+#if SANITIZED || defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
+enum { CHECKED = 1 };
+#else
+enum { CHECKED = 0 };
+#endif
+
 static double cpu_seconds(void) {
     struct timespec t;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
@@ -25,6 +37,9 @@ typedef struct blow_up {
     bool compiles;
 } blow_up;
 
+/* Up to 50 words */
+#define WORDS "^(?:\\\\S+\\\\s+){0,49}\\\\S+$"
+
 static const blow_up CASES[] = {
     {"{\"type\":\"string\",\"pattern\":\"((a{1,30}){1,30}){1,30}\"}", NULL, NULL, NULL, 0, false},
     {"{\"type\":\"string\",\"pattern\":\"([a-z]{1,60}-?){1,60}\"}", NULL, NULL, NULL, 0, false},
@@ -33,11 +48,14 @@ static const blow_up CASES[] = {
     {"{\"type\":\"string\",\"pattern\":\".*a.{30}b.*c.{30}\"}", NULL, NULL, NULL, 0, false},
     {"{\"type\":\"string\",\"pattern\":\"(", "w%dz", "|", ")\"}", 1000, false},
     {"{\"type\":\"object\",\"patternProperties\":{", "\".*%d.{9}\":{}", ",", "}}", 10, false},
-    {"{\"anyOf\":[", "{\"minimum\":%d.5,\"maximum\":%d.75}", ",", "]}", 200, false},
+    {"{\"anyOf\":[", "{\"minimum\":%d.5,\"maximum\":%d.75}", ",", "]}", 390, false},
+    {"{\"anyOf\":[", "{\"minimum\":%d.5,\"maximum\":%d.75}", ",", "]}", 150, true},
     {"{\"oneOf\":[", "{\"minimum\":-%d,\"maximum\":%d.25}", ",", "]}", 60, false},
     {"{\"type\":\"array\",\"items\":false,\"prefixItems\":[", "{\"type\":\"integer\",\"minimum\":%d}", ",",
      "]}", 3000, false},
-    {"{\"enum\":[", "%d.25", ",", "]}", 5000, false},
+    {"{\"enum\":[", "%d.25", ",", "]}", 200000, false},
+    {"{\"enum\":[", "%d.25", ",", "]}", 2000, true},
+    {"{\"not\":{\"enum\":[", "%d", ",", "]}}", 150, true},
     {"{\"not\":{\"enum\":[", "%d", ",", "]}}", 3000, false},
     {"{\"not\":{\"enum\":[", "\"word %d\"", ",", "]}}", 20000, false},
     {"{\"enum\":[", "\"word %d\"", ",", "]}", 50000, false},
@@ -46,6 +64,13 @@ static const blow_up CASES[] = {
     {"{\"type\":\"object\",\"properties\":{", "\"p%d\":{\"type\":\"string\",\"maxLength\":%d}", ",", "}}",
      3000, true},
     {"{\"type\":\"string\",\"pattern\":\"^(a|b){0,5}c[a-z]{5,90}$\"}", NULL, NULL, NULL, 0, true},
+    /* A pattern beside a length, whose product has tens of thousands of states that nobody asked for yet */
+    {"{\"type\":\"string\",\"minLength\":1,\"maxLength\":500,\"pattern\":\"" WORDS "\"}", NULL, NULL, NULL, 0,
+     true},
+    {"{\"type\":\"string\",\"minLength\":450,\"maxLength\":500,\"pattern\":\"" WORDS "\"}", NULL, NULL, NULL,
+     0, true},
+    {"{\"type\":\"object\",\"properties\":{",
+     "\"p%d\":{\"type\":\"string\",\"maxLength\":5%02d,\"pattern\":\"" WORDS "\"}", ",", "}}", 40, true},
 };
 
 static void write_case(const blow_up *c, vb_buf *text) {
@@ -88,7 +113,7 @@ static void blow_ups(void **state) {
             !strstr(err.message, "cannot be expressed"))
             fail_msg("%.80s: %s", text.s, err.message);
         assert_true(ir->bytes <= VBG_MAX_BYTES);
-        assert_true(took < 4); /* a second, where nothing is checked at every step */
+        assert_true(took < (CHECKED ? 4 : 1));
         if (g)
             vb_grammar_close(g);
         else
