@@ -91,7 +91,7 @@ static uint32_t tail_of(vbg_machine *m, const uint32_t *c, size_t n) {
                               : SIZE_MAX;
     if (!GROW(m, members, m->n_members + n) || !GROW(m, tails, m->n_tails + 1)) return 0;
     memcpy(m->members + m->n_members, inside == SIZE_MAX ? c : m->members + inside, n * sizeof *c);
-    m->tails[m->n_tails] = (struct vbg_tail){(uint32_t)m->n_members, (uint32_t)n, VBG_UNKNOWN};
+    m->tails[m->n_tails] = (struct vbg_tail){(uint32_t)m->n_members, (uint32_t)n, VBG_UNKNOWN, VBG_UNKNOWN};
     m->n_members += n;
     m->tail_index.n++;
     m->tail_index.slot[at] = (uint32_t)++m->n_tails;
@@ -108,28 +108,90 @@ static int by_number(const void *x, const void *y) {
     return a < b ? -1 : a > b;
 }
 
+static uint32_t unite(vbg_machine *m, const uint32_t *tails, size_t n);
+
+/* x a | x b = x (a | b): cells of one expression become one, in front of the union of their tails. Else a
+ * text with nested ambiguity (b ::= b{0,3} .) has a set of stacks that doubles with every byte. */
+typedef struct group {
+    uint32_t kind;
+    vbg_node what;
+    uint32_t cell, tail;
+} group;
+
+static int by_what(const void *x, const void *y) {
+    const group *a = x, *b = y;
+    if (a->kind != b->kind) return a->kind < b->kind ? -1 : 1;
+    if (a->what != b->what) return a->what < b->what ? -1 : 1;
+    return a->cell < b->cell ? -1 : a->cell > b->cell;
+}
+
+static size_t merge_cells(vbg_machine *m, uint32_t *c, size_t n) {
+    group *g;
+    uint32_t *tails;
+    size_t k = 0;
+    if (vb_alloc((void **)&g, n, sizeof *g, "the states of a grammar", &m->error)) return n;
+    for (size_t i = 0; i < n; i++) {
+        const vbg_cell x = m->cells[c[i]];
+        g[i] = (group){x.kind, x.what, c[i], x.tail};
+    }
+    qsort(g, n, sizeof *g, by_what);
+    if (!vb_alloc((void **)&tails, n, sizeof *tails, "the states of a grammar", &m->error)) {
+        for (size_t i = 0, j; i < n; i = j) {
+            for (j = i; j < n && g[j].kind == g[i].kind && g[j].what == g[i].what; j++)
+                tails[j - i] = g[j].tail;
+            c[k++] =
+                j - i > 1 ? cell(m, (vbg_cell_kind)g[i].kind, g[i].what, unite(m, tails, j - i)) : g[i].cell;
+        }
+        free(tails);
+        qsort(c, k, sizeof *c, by_number);
+    }
+    free(g);
+    return k ? k : n;
+}
+
+enum { MOST_UNITING = 100 };
+
 static uint32_t sorted_tail(vbg_machine *m, uint32_t *c, size_t n) {
     size_t k = 0;
     qsort(c, n, sizeof *c, by_number);
     for (size_t i = 0; i < n; i++)
         if (k == 0 || c[k - 1] != c[i]) c[k++] = c[i];
-    return tail_of(m, c, k);
+    const uint32_t t = tail_of(m, c, k);
+    if (k < 2 || m->uniting == MOST_UNITING || m->error.code) return t;
+    if (m->tails[t].merged == VBG_UNKNOWN) {
+        m->uniting++;
+        k = merge_cells(m, c, k);
+        m->uniting--;
+        const uint32_t r = m->error.code ? t : tail_of(m, c, k);
+        m->tails[t].merged = r;
+    }
+    return m->tails[t].merged;
 }
 
-/* The union of the tails of h[0..n). */
-static uint32_t unite(vbg_machine *m, const vbg_head *h, size_t n) {
+/* The union of tails. */
+static uint32_t unite(vbg_machine *m, const uint32_t *tails, size_t n) {
     uint32_t *c;
     size_t k = 0;
-    for (size_t i = 0; i < n; i++) k += m->tails[h[i].tail].n;
+    for (size_t i = 0; i < n; i++) k += m->tails[tails[i]].n;
     if (m->error.code || vb_alloc((void **)&c, k, sizeof *c, "the states of a grammar", &m->error)) return 0;
     k = 0;
     for (size_t i = 0; i < n; i++) {
-        const struct vbg_tail *t = &m->tails[h[i].tail];
+        const struct vbg_tail *t = &m->tails[tails[i]];
         memcpy(c + k, m->members + t->first, t->n * sizeof *c);
         k += t->n;
     }
     const uint32_t r = sorted_tail(m, c, k);
     free(c);
+    return r;
+}
+
+/* The union of the tails of h[0..n). */
+static uint32_t unite_heads(vbg_machine *m, const vbg_head *h, size_t n) {
+    uint32_t few[16], *tails = few;
+    if (n > 16 && vb_alloc((void **)&tails, n, sizeof *tails, "the states of a grammar", &m->error)) return 0;
+    for (size_t i = 0; i < n; i++) tails[i] = h[i].tail;
+    const uint32_t r = unite(m, tails, n);
+    if (tails != few) free(tails);
     return r;
 }
 
@@ -167,7 +229,7 @@ static void settle(vbg_machine *m, vbg_heads *s) {
     for (size_t i = 0, j; i < s->n; i = j) {
         for (j = i + 1; j < s->n && s->h[j].lexeme == s->h[i].lexeme && s->h[j].text == s->h[i].text;) j++;
         vbg_head h = s->h[i];
-        if (s->h[j - 1].tail != h.tail) h.tail = unite(m, s->h + i, j - i);
+        if (s->h[j - 1].tail != h.tail) h.tail = unite_heads(m, s->h + i, j - i);
         s->h[k++] = h;
     }
     s->n = k;
@@ -276,7 +338,7 @@ static void by_memory(vbg_machine *m, uint32_t tail, int deep, vbg_node *used, u
                 used[at] = u[j], restricted[at] = r[j];
                 ++*n;
             } else {
-                const vbg_head both[2] = {{0, restricted[at], 0}, {0, r[j], 0}};
+                const uint32_t both[2] = {restricted[at], r[j]};
                 restricted[at] = unite(m, both, 2);
             }
         }

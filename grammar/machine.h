@@ -65,8 +65,9 @@ typedef struct vbg_machine {
     uint32_t *members; /* of tails */
     size_t n_members, room_members;
     struct vbg_tail {
-        uint32_t first, n,
-            after; /* after: the state when nothing of the lexeme before is left, VBG_UNKNOWN */
+        uint32_t first, n;
+        uint32_t after;  /* the state when nothing of the lexeme before is left, or VBG_UNKNOWN */
+        uint32_t merged; /* the same with each expression in one cell, or VBG_UNKNOWN */
     } * tails;
     size_t n_tails, room_tails;
     vbg_head *heads;
@@ -84,6 +85,7 @@ typedef struct vbg_machine {
     size_t bytes;     /* allocated, about, without the ir's */
     size_t max_bytes; /* 0: no bound. More is VB_ERR_UNSUPPORTED */
     vbg_heads scratch[2];
+    int uniting;    /* how deep unite calls itself */
     vb_error error; /* the first failure; everything answers VBG_DEAD_STATE afterwards */
     uint32_t start;
 } vbg_machine;
