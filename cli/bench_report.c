@@ -149,17 +149,17 @@ static void print_speculation(const bench *b) {
         const double rate = (double)b->o->n_predict / bench_median(r->seconds, b->rounds);
         const vb_stats *s = &r->stats;
         if (i == 0) {
-            cli_outf("  alone      %8s %63s s\n", cli_digits(rate, shown[0]),
-                     cli_digits(bench_median(r->first, b->rounds), shown[5]));
+            cli_outf("  alone      %8s %65s\n", cli_digits(rate, shown[0]),
+                     cli_seconds(bench_median(r->first, b->rounds), shown[5]));
             continue;
         }
-        cli_outf("  gamma %-4s %8s %9s %10s %11s %7.3f %9s %10s s  %s\n", cli_gamma_name(r->gamma, shown[6]),
+        cli_outf("  gamma %-4s %8s %9s %10s %11s %7.3f %9s %12s  %s\n", cli_gamma_name(r->gamma, shown[6]),
                  cli_digits(rate, shown[0]), cli_digits(bench_speed_up(b, r), shown[1]),
                  cli_digits(bench_predicted(b, r), shown[2]),
                  cli_percent((double)s->accepted / (double)s->drafted, shown[3]),
                  (double)s->accepted / (double)s->tested,
                  cli_digits((double)s->emitted / (double)s->steps, shown[4]),
-                 cli_digits(bench_median(r->first, b->rounds), shown[5]), r->identical ? "yes" : "no");
+                 cli_seconds(bench_median(r->first, b->rounds), shown[5]), r->identical ? "yes" : "no");
     }
 }
 

@@ -241,6 +241,8 @@ static int answer(chat *c, vb_prompt *p) {
     int rc = speak(c, p, &r);
     if (!rc && r.context_full) fprintf(stderr, "(the context is full: /reset starts a new conversation)\n");
     if (!rc && !strcmp(r.reason, "cancelled")) fprintf(stderr, "(stopped)\n");
+    if (!rc && c->interactive && !strcmp(r.reason, "length") && !r.context_full)
+        fprintf(stderr, "(cut after %zu tokens: -n)\n", r.n);
     c->turns++;
     c->generated += r.n;
     c->seconds += r.seconds;
@@ -293,8 +295,8 @@ void chat_print_stats(const chat *c) {
             cli_digits(c->seconds > 0 ? (double)c->generated / c->seconds : 0, rate),
             (unsigned long long)t.prompt_tokens, (unsigned long long)c->reused);
     if (c->begun)
-        fprintf(stderr, "first token after %s s; %s s on average\n", cli_digits(c->first, rate),
-                cli_digits(c->firsts / (double)c->begun, mean));
+        fprintf(stderr, "first token after %s; %s on average\n", cli_seconds(c->first, rate),
+                cli_seconds(c->firsts / (double)c->begun, mean));
     fprintf(stderr, "context: %d of %d positions; draft %s, accept %s, seed %llu\n",
             vb_context_length(c->session.context), vb_context_size(c->session.context), c->session.draft_name,
             c->session.o->accept, (unsigned long long)c->session.sampling.seed);

@@ -41,7 +41,11 @@ static int set_system(chat *c, const char *text) {
         return CLI_OK;
     }
     if (there) json_array_remove(c->messages, 0);
-    if (!strcmp(text, "none")) return CLI_OK;
+    if (!strcmp(text, "none")) {
+        fputs("(no system message)\n", stderr);
+        return CLI_OK;
+    }
+    fputs("(system message set)\n", stderr);
     json_t *m = json_pack("{ssso}", "role", "system", "content", cli_json_text(text, strlen(text)));
     return m && !json_array_insert_new(c->messages, 0, m) ? CLI_OK : cli_error("out of memory");
 }
@@ -160,14 +164,18 @@ static int set_temperature(chat *c, const char *text) {
     if (t > 0 && c->session.params.accept == VB_ACCEPT_GREEDY)
         return wrong(text, "0: --accept greedy is the rule of temperature 0");
     c->session.sampling.temperature = t;
+    fprintf(stderr, "(temperature %g)\n", t);
     return chat_reopen(c);
 }
 
 /* Tokens drafted per step. */
 static int set_gamma(chat *c, long gamma) {
+    char name[32];
     c->session.params.gamma = (int)gamma;
     if (c->session.params.draft == VB_DRAFT_NONE)
         fputs("(nobody drafts: /draft FILE or /draft ngram)\n", stderr);
+    else
+        fprintf(stderr, "(guesses per step: %s)\n", cli_gamma_name((int)gamma, name));
     const int rc = cli_session_costs(&c->session);
     return rc ? rc : chat_reopen(c);
 }

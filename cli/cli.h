@@ -277,6 +277,7 @@ int cli_samples_read(const cli_session *s, cli_samples *out);
 const char *cli_digits(double x, char out[32]);
 const char *cli_percent(double share, char out[32]); /* 0.315 is "31.5 %" */
 const char *cli_count(double n, char out[32]);       /* 3.09e9 is "3.09 billion" */
+const char *cli_seconds(double s, char out[32]);     /* 1.302 is "1.30 s", 0.0123 "12.3 ms" */
 /* `verbatim help stats` */
 void cli_help_stats(void);
 /* Below this part of guesses accepted a warning says so. */
@@ -370,7 +371,8 @@ json_t *cli_costs_json(const vb_costs *c);
 const char *cli_costs_parse(const char *text, size_t n, vb_costs *out);
 /* Of all that speed depends on: the models' contents, the machine, and the options that change it. */
 uint64_t cli_speed_key(const cli_options *o, const vb_gguf *target, const vb_gguf *draft);
-/* Writes a JSON value, which is released; nothing is said where it cannot: nobody asked for the file. */
+/* Writes a JSON value, which is released. Returns CLI_OK also where it cannot: nobody asked for the file. Of a
+ * folder that is not to be written nothing is said, of a full disk a line. */
 int cli_cache_write(const char *path, json_t *value);
 /* A file of this kind and key in the cache's folder, which is made. False: there is no such folder. */
 bool cli_cache_path(const char *kind, uint64_t key, char out[1024]);

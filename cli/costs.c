@@ -172,8 +172,10 @@ int cli_cache_write(const char *path, json_t *value) {
     char folder[1024];
     snprintf(folder, sizeof folder, "%s", path);
     *strrchr(folder, '/') = 0;
-    if (access(folder, W_OK) == 0) return write_json(path, value);
-    json_decref(value);
+    if (access(folder, W_OK) == 0)
+        (void)write_json(path, value); /* a full disk is told of, and what was asked for goes on */
+    else
+        json_decref(value);
     return CLI_OK;
 }
 

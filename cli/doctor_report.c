@@ -31,12 +31,12 @@ static void print_row(const json_t *r, bool first) {
         cli_outf("%-8s %-10s %-6s %9s %9s %10s %11s %9s %12s\n", "drafter", "accept", "gamma", "tokens/s",
                  "speed-up", "predicted", "acceptance", "per step", "first token");
     const double acceptance = real(r, "acceptance");
-    cli_outf("%-8s %-10s %-6s %9s %9s %10s %11s %9s %10s s\n", text(r, "drafter"), text(r, "accept"),
+    cli_outf("%-8s %-10s %-6s %9s %9s %10s %11s %9s %12s\n", text(r, "drafter"), text(r, "accept"),
              text(r, "gamma"), cli_digits(real(r, "tokens_per_s"), shown[0]),
              cli_digits(real(r, "speed_up"), shown[1]), cli_digits(real(r, "predicted"), shown[2]),
              isfinite(acceptance) ? cli_percent(acceptance, shown[3]) : "-",
              cli_digits(real(r, "tokens_per_step"), shown[4]),
-             cli_digits(real(r, "first_token_s"), (char[32]){0}));
+             cli_seconds(real(r, "first_token_s"), (char[32]){0}));
 }
 
 static double cost(const json_t *costs, const char *key, size_t i) {

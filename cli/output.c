@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 static cli_sink std_out = {.fd = STDOUT_FILENO};
+static bool in_line; /* standard output's last line has no end yet */
 
 double cli_now(void) {
     struct timespec t;
@@ -23,6 +24,9 @@ double cli_now(void) {
 int cli_error(const char *format, ...) {
     va_list ap;
     va_start(ap, format);
+    cli_out_flush();
+    if (in_line && std_out.lines) fputc('\n', stderr); /* on a terminal text is not gone on with */
+    in_line = false;
     fputs("verbatim: ", stderr);
     /* What there was no memory for looks malformed or missing to whoever comes to it. */
     if (vb_json_failed())
@@ -46,6 +50,7 @@ void cli_out_open(void) {
 }
 
 void cli_out(const char *bytes, size_t n) {
+    if (n) in_line = bytes[n - 1] != '\n';
     cli_sink_put(&std_out, bytes, n);
 }
 

@@ -12,27 +12,35 @@ bool cli_template_named(const char *name) {
     return false;
 }
 
-int cli_template_file(const char *path, char **text, size_t *n) {
-    char list[600] = "";
-    if (!access(path, R_OK)) return cli_read_file(path, text, n);
-    const int why = errno;
+static void list_names(char list[600]) {
+    list[0] = 0;
     for (const char *const *name = vb_chat_names(); *name; name++) {
         size_t used = strlen(list);
-        snprintf(list + used, sizeof list - used, "%s%s", used ? ", " : "", *name);
+        snprintf(list + used, 600 - used, "%s%s", used ? ", " : "", *name);
     }
+}
+
+int cli_template_file(const char *path, char **text, size_t *n) {
+    char list[600];
+    if (!access(path, R_OK)) return cli_read_file(path, text, n);
+    const int why = errno;
+    list_names(list);
     return cli_usage("--chat-template %s: expected one of %s, or a file, and that file cannot be read: %s",
                      path, list, strerror(why));
 }
 
 int cli_template_open(const char *wanted, const vb_gguf *g, const vb_tokenizer *t, vb_chat **out) {
     vb_error err = {0};
-    char *text = NULL;
+    char *text = NULL, list[600];
     size_t n = 0;
     int rc = CLI_OK, bad;
     if (!wanted) {
         if (!vb_chat_open(out, g, NULL, &err)) return CLI_OK;
         cli_report(&err);
-        return cli_error("--chat-template NAME|FILE gives one");
+        list_names(list);
+        return cli_error(
+            "--chat-template NAME gives one that the model was trained with, or is near to it: %s; or a file",
+            list);
     }
     if (cli_template_named(wanted)) {
         bad = vb_chat_open_named(out, wanted, &err);

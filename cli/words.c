@@ -20,6 +20,13 @@ const char *cli_digits(double x, char out[32]) {
     return out;
 }
 
+const char *cli_seconds(double s, char out[32]) {
+    const bool short_one = s < 0.1;
+    cli_digits(short_one ? 1000 * s : s, out);
+    strcat(out, short_one ? " ms" : " s");
+    return out;
+}
+
 const char *cli_percent(double share, char out[32]) {
     cli_digits(100 * share, out);
     strcat(out, " %");

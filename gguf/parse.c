@@ -78,12 +78,14 @@ static int parse_header(parse *s, uint64_t *n_entries, uint64_t *n_tensors) {
     const uint64_t left = vb_cursor_left(c);
     if (*n_entries > VB_GGUF_MAX_ENTRIES || *n_entries > left / LEAST_ENTRY) {
         return vb_cursor_fail(c, VB_ERR_FORMAT, entries_at, "metadata count",
-                              "%" PRIu64 " entries do not fit into the file (or are more than %" PRIu64 ")",
+                              "%" PRIu64 " entries do not fit into the file (or are more than %" PRIu64
+                              "); is the download complete?",
                               *n_entries, VB_GGUF_MAX_ENTRIES);
     }
     if (*n_tensors > VB_GGUF_MAX_TENSORS || *n_tensors > left / LEAST_TENSOR) {
         return vb_cursor_fail(c, VB_ERR_FORMAT, tensors_at, "tensor count",
-                              "%" PRIu64 " tensors do not fit into the file (or are more than %" PRIu64 ")",
+                              "%" PRIu64 " tensors do not fit into the file (or are more than %" PRIu64
+                              "); is the download complete?",
                               *n_tensors, VB_GGUF_MAX_TENSORS);
     }
     return VB_OK;

@@ -33,6 +33,11 @@ ok "standard input is closed: an error" fails 1 "cannot read -"
 rc=$?
 ok "the limit on the size of files is an error" fails 1 "File too large"
 ok "which leaves nothing behind" nothing_left large
+# shellcheck disable=SC3045,SC2086
+(ulimit -f 0 && VERBATIM_CACHE=$work/kept ${VB_RUNNER:-} "$program" run -m "$target" -md "$draft" -p "$P" -n 4 --gamma auto --seed 1 2>&1
+    echo "status $?") | cat >"$work/out"
+ok "what nobody asked to be kept need not be: it is said, and the text comes" grep -q 'cannot write .*/kept/costs-' "$work/out"
+ok "all the same" grep -q 'status 0' "$work/out"
 
 # Small stacks: they work, or the error says so.
 if [ -n "$sanitized${VB_RUNNER:-}" ]; then

@@ -29,6 +29,7 @@ S
 ok "an answer in plain text, /stats, /quit" talks -n 12 <<'S'
 ready
 type Hello\r
+see (cut after 12 tokens: -n)
 ready
 type /stats\r
 see 1 turn; 12 tokens
@@ -76,6 +77,7 @@ S
 ok "sampling, drafts and rule change on the way" talks -n 8 <<S
 ready
 type /temp 0\\r
+see (temperature 0)
 ready
 type /temp warm\\r
 see expected a number
@@ -87,6 +89,7 @@ type /gamma 33\\r
 see expected 1 to 32
 ready
 type /preset max\\r
+see (guesses per step: 7)
 ready
 type /preset turbo\\r
 see expected fast
@@ -129,6 +132,7 @@ type /retry\r
 see no answer yet
 ready
 type /system be brief\r
+see (system message set)
 ready
 type /system\r
 see system message: be brief

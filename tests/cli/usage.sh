@@ -53,6 +53,10 @@ verbatim run -m
 ok "a missing value" fails 2 "-m needs a value"
 verbatim run -m "$target" -p x extra
 ok "a stray argument" fails 2 'unexpected argument "extra"'
+verbatim run model.gguf -p x
+ok "a model without -m" fails 2 'a model is given with -m'
+verbatim model.gguf -p x
+ok "a model without a command" fails 2 'verbatim run -m model.gguf'
 verbatim run -p x
 ok "no model" fails 2 "-m FILE"
 verbatim run -m "$target"
