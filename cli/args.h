@@ -78,7 +78,7 @@ typedef struct cli_options {
     const char *accept, *activations, *kv, *kernels, *repack, *color, *trace, *tokens, *out, *system,
         *chat_template, *tools, *date, *pre, *kind, *texts, *name, *tolerance, *html, *junit, *shard,
         *prompts;
-    const char *costs, *gamma_trace, *drafts;
+    const char *costs, *gamma_trace, *drafts, *tree;
     const char *grammar, *json_schema, *regex, *json_whitespace;
     bool trace_full, json, brief, compare, verbose, ignore_eos, oracle, ids, pieces, no_special, add_bos,
         content_specials, continue_final, strict_calls, pure, force, manifest, quick, help;

@@ -33,12 +33,33 @@ double bench_median(const double *values, int n) {
     return n % 2 ? sorted[n / 2] : 0.5 * (sorted[n / 2 - 1] + sorted[n / 2]);
 }
 
+/* A shape in front of *text: its siblings per depth with x between, for commas stand between the lengths of the
+ * list. CLI_OK: there is none; CLI_FAIL: it was taken in. */
+static int parse_shape(const char **text, bench_list *out) {
+    char shape[80];
+    vb_error err = {0};
+    const size_t n = strcspn(*text, ",");
+    if (!memchr(*text, 'x', n) || n >= sizeof shape) return CLI_OK;
+    for (size_t i = 0; i < n; i++) shape[i] = (*text)[i] == 'x' ? ',' : (*text)[i];
+    shape[n] = 0;
+    if (vb_draft_tree_read(shape, out->tree[out->n], &err)) return cli_usage("--gammas: %s", err.message);
+    out->at[out->n] = vb_draft_tree_size(out->tree[out->n]);
+    out->n++;
+    *text += n + ((*text)[n] == ',');
+    return CLI_FAIL;
+}
+
 /* "3,5,8", each in [least, most], ascending or not. */
 static int parse_list(const char *option, const char *text, int least, int most, bench_list *out) {
     const bool lengths = !strcmp(option, "--gammas"); /* of drafts: auto is one, too */
     out->n = 0;
     while (*text) {
         char *end;
+        int rc = CLI_OK;
+        if (lengths && out->n < MOST_LIST && (rc = parse_shape(&text, out)) != CLI_OK) {
+            if (rc == CLI_FAIL) continue;
+            return rc;
+        }
         const long v = strtol(text, &end, 10);
         if (lengths && !strncmp(text, "auto", 4) && (!text[4] || text[4] == ',') && out->n < MOST_LIST) {
             out->at[out->n++] = VB_GAMMA_AUTO;
@@ -47,7 +68,7 @@ static int parse_list(const char *option, const char *text, int least, int most,
         }
         if (end == text || (*end && *end != ',') || v < least || v > most || out->n == MOST_LIST)
             return cli_usage("%s %s: expected up to %d numbers from %d to %d%s with commas between", option,
-                             text, MOST_LIST, least, most, lengths ? " or auto" : "");
+                             text, MOST_LIST, least, most, lengths ? ", auto or shapes such as 3x2x1" : "");
         out->at[out->n++] = (int)v;
         text = *end ? end + 1 : end;
     }

@@ -9,11 +9,13 @@ enum { MOST_TOKENS = 16, MOST_LIST = 16, MOST_REPS = 100, DECODE_TOKENS = 32 };
 
 typedef struct bench_list {
     int n, at[MOST_LIST];
+    int tree[MOST_LIST][VB_TREE_DEPTH]; /* of --gammas: a shape, at[] then its size; {0}: a chain */
 } bench_list;
 
 /* What was measured with one draft length, in every repetition; gamma = 0: the target alone. */
 typedef struct bench_run {
-    int gamma; /* VB_GAMMA_AUTO among them */
+    int gamma;               /* VB_GAMMA_AUTO among them */
+    int tree[VB_TREE_DEPTH]; /* a tree of so many tokens, or {0} */
     double seconds[MOST_REPS];
     double first[MOST_REPS]; /* from the prompt's beginning to the first token */
     vb_stats stats;          /* of all repetitions, added up */
@@ -57,6 +59,11 @@ int bench_speculation(bench *b);
 /* The gain that the measured acceptance, draft cost and verification cost give, without overheads; NAN where
  * the cost of so many tokens was not measured. */
 double bench_predicted(const bench *b, const bench_run *r);
+
+/* The time that guessing k tokens takes. */
+double bench_drafting(const bench *b, const bench_run *r, int k);
+/* "5", "auto" or "3x2x1". */
+const char *bench_run_name(const bench_run *r, char out[80]);
 
 /* The median over repetitions of how much faster than the target alone in the same round. */
 double bench_speed_up(const bench *b, const bench_run *r);

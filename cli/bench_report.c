@@ -52,8 +52,8 @@ static json_t *speculation_json(const bench *b) {
         const bench_run *r = &b->runs[i];
         const double rate = (double)b->o->n_predict / bench_median(r->seconds, b->rounds);
         const double first = bench_median(r->first, b->rounds);
-        char key[32];
-        cli_gamma_name(r->gamma, key);
+        char key[80];
+        bench_run_name(r, key);
         if (i == 0) {
             json_object_set_new(o, "alone",
                                 json_pack("{so so}", "tokens_per_s", cli_json_real(rate), "first_token_s",
@@ -141,7 +141,7 @@ json_t *bench_json(const bench *b) {
 
 static void print_speculation(const bench *b) {
     if (!b->runs) return;
-    char shown[7][32];
+    char shown[6][32], name[80];
     cli_outf("\nspeculation  %8s %9s %10s %11s %7s %9s %12s  %s\n", "tokens/s", "speed-up", "predicted",
              "acceptance", "alpha", "per step", "first token", "identical");
     for (int i = 0; i <= b->gammas.n; i++) {
@@ -153,9 +153,9 @@ static void print_speculation(const bench *b) {
                      cli_seconds(bench_median(r->first, b->rounds), shown[5]));
             continue;
         }
-        cli_outf("  gamma %-4s %8s %9s %10s %11s %7.3f %9s %12s  %s\n", cli_gamma_name(r->gamma, shown[6]),
-                 cli_digits(rate, shown[0]), cli_digits(bench_speed_up(b, r), shown[1]),
-                 cli_digits(bench_predicted(b, r), shown[2]),
+        cli_outf("  %-5s %-4s %8s %9s %10s %11s %7.3f %9s %12s  %s\n", r->tree[0] ? "tree" : "gamma",
+                 bench_run_name(r, name), cli_digits(rate, shown[0]),
+                 cli_digits(bench_speed_up(b, r), shown[1]), cli_digits(bench_predicted(b, r), shown[2]),
                  cli_percent((double)s->accepted / (double)s->drafted, shown[3]),
                  (double)s->accepted / (double)s->tested,
                  cli_digits((double)s->emitted / (double)s->steps, shown[4]),
@@ -182,18 +182,18 @@ static uint64_t cache_bytes(void) {
 
 /* Why drafting does not pay: where a step's time goes, in tokens of the target alone, and what it writes. */
 static void print_why(const bench *b, const bench_run *r) {
-    char draft[32], check[32], tokens[32], name[32];
+    char draft[32], check[32], tokens[32], name[80];
     double drafts = 0, passes = 0;
     for (int k = 0; k <= 32; k++) {
         const double part = (double)r->stats.by_length[k] / (double)r->stats.steps;
-        drafts += part * k;
+        if (part > 0) drafts += part * bench_drafting(b, r, k);
         if (part > 0) passes += part * (k + 1 <= MOST_TOKENS ? b->cost[k + 1] : (double)NAN);
     }
     const bool cached = b->read_bytes < cache_bytes() || against_bandwidth(b, b->decode[0]) < 0.95;
     const double per_step = (double)r->stats.emitted / (double)r->stats.steps;
     cli_outf(
-        "A step of gamma %s takes %s (guessing) + %s (checking) times a token alone, and writes %s tokens.\n",
-        cli_gamma_name(r->gamma, name), cli_digits(drafts * b->draft_token / b->cost[1], draft),
+        "A step of %s %s takes %s (guessing) + %s (checking) times a token alone, and writes %s tokens.\n",
+        r->tree[0] ? "tree" : "gamma", bench_run_name(r, name), cli_digits(drafts / b->cost[1], draft),
         cli_digits(passes / b->cost[1], check), cli_digits(per_step, tokens));
     if (cached)
         cli_outf("The weights stand in the CPU's cache, which makes a token alone cheap; models of gigabytes "
@@ -204,18 +204,19 @@ static void print_why(const bench *b, const bench_run *r) {
 
 static void print_verdict(const bench *b) {
     const bench_run *best = NULL;
-    char x[32], name[32];
+    char x[32], name[80];
     if (!b->runs || b->gammas.n < 1) return;
     for (int i = 1; i <= b->gammas.n; i++)
         if (!best || bench_speed_up(b, &b->runs[i]) > bench_speed_up(b, best)) best = &b->runs[i];
     const double gain = bench_speed_up(b, best);
     cli_digits(gain, x);
     if (gain >= 1.05) {
-        cli_outf("\nDraft: --gamma %s%s is %s times the target alone.\n", cli_gamma_name(best->gamma, name),
-                 preset_of(best->gamma), x);
+        cli_outf("\nDraft: --%s %s%s is %s times the target alone.\n", best->tree[0] ? "tree" : "gamma",
+                 best->tree[0] ? cli_tree_name(best->tree, ',', name) : cli_gamma_name(best->gamma, name),
+                 best->tree[0] ? "" : preset_of(best->gamma), x);
     } else {
-        cli_outf("\nDo not draft with this pair here: at best %s times the target alone (gamma %s).\n", x,
-                 cli_gamma_name(best->gamma, name));
+        cli_outf("\nDo not draft with this pair here: at best %s times the target alone (%s %s).\n", x,
+                 best->tree[0] ? "tree" : "gamma", bench_run_name(best, name));
         print_why(b, best);
     }
 }

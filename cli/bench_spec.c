@@ -9,6 +9,7 @@ static int generate(bench *b, bench_run *r, int rep, int32_t *tokens) {
     vb_spec_params p = b->session.params;
     cli_timing one;
     p.gamma = r->gamma ? r->gamma : p.gamma;
+    memcpy(p.tree, r->tree, sizeof p.tree);
     if (!r->gamma) p.draft = VB_DRAFT_NONE, p.draft_context = NULL;
     const int rc = cli_time_generation(&b->session, &p, b->session.sampling.seed + (uint64_t)rep, b->prompt,
                                        b->n_prompt, (size_t)b->o->n_predict, tokens, &one);
@@ -37,16 +38,33 @@ static int find_costs(bench *b) {
     return rc;
 }
 
+/* Trees are a draft model's, and block verification judges chains. */
+static int check_trees(const bench *b) {
+    const vb_spec_params *p = &b->session.params;
+    for (int i = 0; i < b->gammas.n; i++) {
+        if (!b->gammas.tree[i][0]) continue;
+        if (p->draft != VB_DRAFT_MODEL)
+            return cli_usage("--gammas: a tree needs a draft model: give -md FILE or --draft self");
+        if (p->accept == VB_ACCEPT_BLOCK)
+            return cli_usage("--gammas: a tree needs --accept coupled, greedy or rejection, not block");
+    }
+    return CLI_OK;
+}
+
 /* Alone, gamma 1, gamma 2, ..., alone, ...: a slow moment of the machine falls on all. */
 int bench_speculation(bench *b) {
     const size_t n = (size_t)b->o->n_predict;
+    int rc;
     if (b->session.params.draft == VB_DRAFT_NONE) return CLI_OK;
     b->runs = calloc((size_t)b->gammas.n + 1, sizeof *b->runs);
     b->alone = calloc(2 * n, sizeof *b->alone);
     if (!b->runs || !b->alone) return cli_error("out of memory");
     for (int i = 0; i <= b->gammas.n; i++)
         b->runs[i] = (bench_run){.gamma = i ? b->gammas.at[i - 1] : 0, .identical = true};
-    int rc = find_costs(b);
+    for (int i = 0; i < b->gammas.n; i++)
+        memcpy(b->runs[i + 1].tree, b->gammas.tree[i], sizeof b->gammas.tree[i]);
+    if ((rc = check_trees(b))) return rc;
+    rc = find_costs(b);
     if (!rc && b->session.draft_context) {
         bench_progress("one token at a time, the draft");
         rc = bench_time_decode(b, b->session.draft_context, b->positions.at[0], &b->draft_token);
@@ -63,6 +81,24 @@ int bench_speculation(bench *b) {
     return rc;
 }
 
+const char *bench_run_name(const bench_run *r, char out[80]) {
+    return r->tree[0] ? cli_tree_name(r->tree, 'x', out) : cli_gamma_name(r->gamma, out);
+}
+
+/* Guessing k tokens. Of a tree depth by depth: the draft model reads those of a depth in one pass, which costs more
+ * than one token by as much as the target's does. */
+double bench_drafting(const bench *b, const bench_run *r, int k) {
+    double time = 0;
+    int wide = 1;
+    if (!r->tree[0]) return k * b->draft_token;
+    for (int d = 0; d < VB_TREE_DEPTH && r->tree[d] && k > 0; d++) {
+        time += b->draft_token * b->cost[wide < MOST_TOKENS ? wide : MOST_TOKENS] / b->cost[1];
+        wide *= r->tree[d];
+        k -= wide;
+    }
+    return time;
+}
+
 /* The gain that the measured acceptance, draft cost and verification cost give, without overheads: the time
  * of as many tokens alone, over that of the steps, each with its k drafted tokens and one pass over k + 1. */
 double bench_predicted(const bench *b, const bench_run *r) {
@@ -70,7 +106,7 @@ double bench_predicted(const bench *b, const bench_run *r) {
     for (int k = 0; k <= 32; k++) {
         if (r->stats.by_length[k] == 0) continue;
         if (k + 1 > MOST_TOKENS) return NAN;
-        time += (double)r->stats.by_length[k] * (k * b->draft_token + b->cost[k + 1]);
+        time += (double)r->stats.by_length[k] * (bench_drafting(b, r, k) + b->cost[k + 1]);
     }
     return time > 0 ? (double)r->stats.emitted * b->cost[1] / time : (double)NAN;
 }

@@ -172,6 +172,8 @@ static int set_temperature(chat *c, const char *text) {
 static int set_gamma(chat *c, long gamma) {
     char name[32];
     c->session.params.gamma = (int)gamma;
+    memset(c->session.tree, 0, sizeof c->session.tree); /* a chain again */
+    memset(c->session.params.tree, 0, sizeof c->session.params.tree);
     if (c->session.params.draft == VB_DRAFT_NONE)
         fputs("(nobody drafts: /draft FILE or /draft ngram)\n", stderr);
     else

@@ -206,10 +206,11 @@ typedef struct cli_session {
     vb_logit_bias *bias;
     int32_t *breakers; /* of sampling */
     cli_shape shape;
-    vb_corpus *corpus;      /* NULL: none */
-    const char *draft_name; /* "none", "model", "self", "ngram", "suffix", "forced" */
-    vb_costs costs;         /* with --gamma auto */
-    int32_t *lengths;       /* of --gamma-trace */
+    vb_corpus *corpus;       /* NULL: none */
+    const char *draft_name;  /* "none", "model", "self", "ngram", "suffix", "forced" */
+    vb_costs costs;          /* with --gamma auto */
+    int32_t *lengths;        /* of --gamma-trace */
+    int tree[VB_TREE_DEPTH]; /* of --tree */
 } cli_session;
 
 /* CLI_OK, or a usage error for options about models, drafter and rule that contradict each other. */
@@ -385,6 +386,12 @@ int cli_lengths_write(const cli_session *s, const cli_result *r);
 const char *cli_lengths_parse(const char *text, size_t n, int32_t **lengths, size_t *n_lengths);
 /* "auto" or a number. */
 const char *cli_gamma_name(int gamma, char out[32]);
+/* --tree as a shape, {0} without it. CLI_USAGE: trees are a draft model's, and have a size of their own. */
+int cli_read_tree(const cli_options *o, int tree[VB_TREE_DEPTH]);
+/* "3,2,1" with `between` for the comma. */
+const char *cli_tree_name(const int tree[VB_TREE_DEPTH], char between, char out[80]);
+/* "gamma 5", "gamma auto" or "tree 3,2,1": how much a step drafts. */
+const char *cli_step_name(const vb_spec_params *p, char out[100]);
 
 /* -------------------------------------------------------------------- chat templates (template.c) */
 

@@ -258,6 +258,25 @@ int cli_session_costs(cli_session *s) {
 
 /* ---------------------------------------------------------------------------------------- --gamma-trace */
 
+const char *cli_tree_name(const int tree[VB_TREE_DEPTH], char between, char out[80]) {
+    size_t n = 0;
+    out[0] = 0;
+    for (int i = 0; i < VB_TREE_DEPTH && tree[i]; i++) {
+        if (i) out[n++] = between;
+        n += (size_t)snprintf(out + n, 80 - n, "%d", tree[i]);
+    }
+    return out;
+}
+
+const char *cli_step_name(const vb_spec_params *p, char out[100]) {
+    char name[80];
+    if (p->tree[0])
+        snprintf(out, 100, "tree %s", cli_tree_name(p->tree, ',', name));
+    else
+        snprintf(out, 100, "gamma %s", cli_gamma_name(p->gamma, name));
+    return out;
+}
+
 const char *cli_gamma_name(int gamma, char out[32]) {
     snprintf(out, 32, gamma == VB_GAMMA_AUTO ? "auto" : "%d", gamma);
     return out;

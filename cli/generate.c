@@ -215,7 +215,7 @@ static void print_lengths(const cli_session *s, const vb_stats *t) {
 
 void cli_print_stats(const cli_session *s, const cli_result *r) {
     const vb_stats *t = &r->stats;
-    char rate[32], gamma[32], first[32];
+    char rate[32], size[100], first[32];
     fprintf(
         stderr,
         "%zu token%s in %.3f s: %s tokens/s; ended: %s%s; prompt: %llu token%s in %.3f s; first token after "
@@ -224,8 +224,8 @@ void cli_print_stats(const cli_session *s, const cli_result *r) {
         r->context_full ? " (the context is full)" : "", (unsigned long long)t->prompt_tokens,
         t->prompt_tokens == 1 ? "" : "s", t->prompt_s, cli_seconds(r->first_s, first));
     if (s->params.draft != VB_DRAFT_NONE)
-        fprintf(stderr, "draft %s, accept %s, gamma %s, ", s->draft_name, s->o->accept,
-                cli_gamma_name(s->params.gamma, gamma));
+        fprintf(stderr, "draft %s, accept %s, %s, ", s->draft_name, s->o->accept,
+                cli_step_name(&s->params, size));
     else
         fprintf(stderr, "no draft, ");
     const int threads = vb_context_threads(s->context);

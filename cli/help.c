@@ -23,7 +23,7 @@ static const struct {
      "presence-penalty|--frequency-penalty|--repeat-last-n|"
      "--logit-bias|--seed|--ignore-eos"},
     {"What the text must look like", "--json-schema|--grammar|--regex|--json-whitespace"},
-    {"Drafting", "--accept|--gammas|--costs|--gamma-trace|--draft-suffix|--ngram-corpus|--draft-vocab|"
+    {"Drafting", "--accept|--tree|--gammas|--costs|--gamma-trace|--draft-suffix|--ngram-corpus|--draft-vocab|"
                  "--draft-vocab-from|--drafts"},
     {"The proof",
      "--samples-as|--bytes|--model-name|--connections|--timeout|--request|--request-alone|--prompt-as|"

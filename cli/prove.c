@@ -39,6 +39,7 @@ static int check_rule(prove_state *s, const cli_options *o) {
             "--accept %s is wrong in how it drafts or judges drafts of a model: give -md DRAFT or "
             "--draft self",
             o->accept);
+    if (o->tree) return cli_usage("--accept %s is wrong about chains: leave --tree out", o->accept);
     return CLI_OK;
 }
 
@@ -235,7 +236,9 @@ static json_t *report_json(const prove_state *s) {
 
 static int print_report(const prove_state *s) {
     const cli_options *o = s->session.o;
-    char gamma[32];
+    vb_spec_params shown = {.gamma = (int)o->gamma};
+    char size[100];
+    memcpy(shown.tree, s->session.tree, sizeof shown.tree);
     if (o->json) return cli_out_json(report_json(s));
     if (o->endpoint)
         cli_outf("endpoint %s, model %s, %d connections, seeds from %lld; %llu answers%s\n", o->endpoint,
@@ -245,9 +248,9 @@ static int print_report(const prove_state *s) {
     else if (s->samples.n)
         cli_outf("judged: %llu completions of %s\n", (unsigned long long)s->samples.n, o->samples);
     else
-        cli_outf("accept %s%s%s%s, draft %s, gamma %s, seeds from %lld\n", o->accept,
+        cli_outf("accept %s%s%s%s, draft %s, %s, seeds from %lld\n", o->accept,
                  s->wrong ? " (wrong on purpose: " : "", s->wrong ? s->wrong->what : "", s->wrong ? ")" : "",
-                 s->session.draft_name, cli_gamma_name((int)o->gamma, gamma), (long long)o->seed);
+                 s->session.draft_name, cli_step_name(&shown, size), (long long)o->seed);
     if (s->merged)
         cli_outf("%zu parts; the law computed after %llu prefixes; %.1f s together\n", s->merged,
                  (unsigned long long)s->report.laws, s->seconds);

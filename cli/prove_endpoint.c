@@ -11,7 +11,7 @@
 int cli_endpoint_options(cli_options *o) {
     static const char *const here[] = {"--model-name",    "--connections", "--timeout",          "--request",
                                        "--request-alone", "--prompt-as",   "--logprob-tolerance"};
-    static const char *const elsewhere[] = {"-md", "--draft", "--accept"};
+    static const char *const elsewhere[] = {"-md", "--draft", "--accept", "--tree"};
     if (!o->endpoint) {
         for (size_t i = 0; i < sizeof here / sizeof *here; i++)
             if (cli_given(o, here[i])) return cli_usage("%s is about a server: add --endpoint URL", here[i]);

@@ -185,7 +185,7 @@ static json_t *comparison_json(const run_state *r) {
 }
 
 static json_t *result_json(const run_state *r) {
-    char kv[16];
+    char kv[16], tree[80];
     const cli_session *s = &r->session;
     const cli_result *a = &r->result;
     json_t *tokens = json_array(), *from_draft = json_array(), *logprobs = json_array(), *o = json_object();
@@ -211,6 +211,8 @@ static json_t *result_json(const run_state *r) {
     json_object_set_new(o, "accept", json_string(s->o->accept));
     json_object_set_new(
         o, "gamma", s->params.gamma == VB_GAMMA_AUTO ? json_string("auto") : json_integer(s->params.gamma));
+    if (s->params.tree[0])
+        json_object_set_new(o, "tree", json_string(cli_tree_name(s->params.tree, ',', tree)));
     if (s->params.costs) json_object_set_new(o, "costs", cli_costs_json(s->params.costs));
     json_object_set_new(o, "temperature", json_real(s->sampling.temperature));
     json_object_set_new(o, "prompt_tokens", json_integer((json_int_t)r->n_prompt));

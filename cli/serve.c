@@ -223,6 +223,8 @@ static int server_params(serve_state *s) {
     p->has_draft = o->draft_model || drafts_alone(o) != VB_DRAFT_NONE;
     p->draft_name = o->draft_model ? "model" : p->has_draft ? o->draft : "none";
     p->gamma = cli_given(o, "--gamma") ? (int)o->gamma : vbs_find_preset(w->preset, strlen(w->preset))->gamma;
+    if ((rc = cli_read_tree(o, p->tree))) return rc;
+    if (p->tree[0]) p->gamma = vb_draft_tree_size(p->tree);
     p->ignore_tools = w->ignore_tools;
     p->continue_final = o->continue_final;
     p->strict_calls = o->strict_calls;
@@ -418,8 +420,8 @@ static void say_hello(const serve_state *s) {
         fprintf(stderr,
                 "  preset   %s: %s tokens drafted per step, accept %s; model %s:fast drafts 3, :balanced 5, "
                 ":max 7, :auto as many as pay, :off none\n",
-                cli_given(o, "--gamma") ? "your own" : o->serve.preset, cli_gamma_name(s->sp.gamma, gamma),
-                o->accept, s->name);
+                cli_given(o, "--gamma") || o->tree ? "your own" : o->serve.preset,
+                cli_gamma_name(s->sp.gamma, gamma), o->accept, s->name);
     if (vb_tokenizer_pre_overridden(vbs_tokenizer(s->engine)))
         fprintf(stderr, "  pre      %s: by --pre, not by the file\n",
                 vb_tokenizer_pre(vbs_tokenizer(s->engine)));

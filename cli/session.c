@@ -367,9 +367,30 @@ int cli_session_draft(cli_session *s, const char *kind, const char *path) {
                                                     : VB_DRAFT_NONE;
     }
     s->draft_name = kind;
+    /* Copies and forced text have no siblings. */
+    memset(s->params.tree, 0, sizeof s->params.tree);
+    if (s->params.draft == VB_DRAFT_MODEL) memcpy(s->params.tree, s->tree, sizeof s->params.tree);
     /* A copy costs no draft pass and is no longer than twice what it repeats: more of it pays. */
     if (s->params.draft == VB_DRAFT_SUFFIX && !cli_given(s->o, "--gamma")) s->params.gamma = 16;
     return cli_session_costs(s);
+}
+
+int cli_read_tree(const cli_options *o, int tree[VB_TREE_DEPTH]) {
+    vb_error err = {0};
+    memset(tree, 0, VB_TREE_DEPTH * sizeof *tree);
+    if (!o->tree) return CLI_OK;
+    if (vb_draft_tree_read(o->tree, tree, &err)) return cli_usage("--%s", err.message);
+    if (!tree[0]) return CLI_OK;
+    if (cli_given(o, "--gamma"))
+        return cli_usage("--tree %s has a size of its own: leave out --gamma, the length of a chain",
+                         o->tree);
+    if (!strcmp(o->accept, "block"))
+        return cli_usage("--tree %s: block verification judges chains; use --accept coupled, greedy or "
+                         "rejection",
+                         o->tree);
+    if (o->draft ? strcmp(o->draft, "model") != 0 && strcmp(o->draft, "self") != 0 : !o->draft_model)
+        return cli_usage("--tree %s: a tree needs a draft model: give -md FILE or --draft self", o->tree);
+    return CLI_OK;
 }
 
 static int open_all(cli_session *s) {
@@ -398,6 +419,7 @@ static int open_all(cli_session *s) {
     s->params.accept = accept_rule(o->accept);
     s->params.gamma = (int)o->gamma;
     s->params.suffix_min = (int)o->draft_suffix;
+    if ((rc = cli_read_tree(o, s->tree))) return rc;
     if ((rc = cli_shape_open(&s->shape, o, s->target.tokenizer, n_vocab, &s->sampling))) return rc;
     if (s->shape.guide) s->params.mask = &s->shape.mask;
     if (o->corpus.n) {

@@ -51,7 +51,12 @@ static void put_token(cli_stream *st, const vb_emitted *e) {
 }
 
 /* The draft that was refused, struck out. Newlines stay on the line: it is not part of the text. */
-static void put_rejected(const cli_stream *st, int32_t id) {
+static void put_rejected(const cli_stream *st, const vb_step *step) {
+    const int32_t last = step->n_accepted ? step->kept[step->n_accepted - 1] : -1;
+    int at = last + 1; /* of siblings the first */
+    while (at < step->n_drafted && step->drafted[at].parent != last) at++;
+    if (at == step->n_drafted) return;
+    const int32_t id = step->drafted[at].id;
     const vb_tokenizer *t = st->session->target.tokenizer;
     size_t n = 0;
     const char *text = id < vb_tokenizer_size(t) ? vb_token_text(t, id, false, &n) : NULL;
@@ -62,8 +67,7 @@ static void put_rejected(const cli_stream *st, int32_t id) {
 
 static void stream_text(cli_stream *st, const vb_step *step) {
     for (int i = 0; i < step->n_emitted && !step->emitted[i].stop; i++) {
-        bool refused = st->color && i < step->n_drafted && step->emitted[i].origin == VB_FROM_RESIDUAL;
-        if (refused) put_rejected(st, step->drafted[i].id);
+        if (st->color && step->emitted[i].origin == VB_FROM_RESIDUAL) put_rejected(st, step);
         put_token(st, &step->emitted[i]);
     }
     cli_out_flush();
@@ -80,6 +84,7 @@ static void verbose_draft(const cli_stream *st, const vb_step *step) {
     for (int i = 0; i < step->n_drafted; i++) {
         cli_token_quote(st->session->target.tokenizer, step->drafted[i].id, quote, sizeof quote);
         fprintf(stderr, " %d %s", step->drafted[i].id, quote);
+        if (step->drafted[i].parent != i - 1) fprintf(stderr, " (after %d)", step->drafted[i].parent);
     }
     fprintf(stderr, "  (%.1f ms)\n", 1e3 * step->draft_s);
 }
@@ -105,7 +110,8 @@ static void verbose_step(const cli_stream *st, const vb_step *step) {
         "[VERIFY] step %llu, position %d: 1 target call over %d tokens (%.1f ms), %d tested, %d accepted\n",
         (unsigned long long)st->step, step->position, step->n_drafted + 1, 1e3 * step->verify_s,
         step->n_tested, step->n_accepted);
-    for (int i = 0; i < step->n_drafted && step->drafted[i].tested; i++) {
+    for (int i = 0; i < step->n_drafted; i++) {
+        if (!step->drafted[i].tested) continue;
         verbose_decision(st, &step->drafted[i], step->drafted[i].accepted);
         fputc('\n', stderr);
     }

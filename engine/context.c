@@ -261,9 +261,10 @@ static int take_tree(const vb_eval_item *item, bool *tree) {
 
 static int check_item(const vb_eval_item *item) {
     const vb_context *c = item->context;
-    if (c->tree.held)
+    if (c->tree.held && !item->parent)
         return vb_fail(item->err, VB_ERR_ARGUMENT,
-                       "the context holds a tree of %d tokens: keep a path first (vb_context_keep)",
+                       "the context holds a tree of %d tokens: keep a path first (vb_context_keep), or give "
+                       "parents",
                        c->tree.n);
     if (item->n == 0) return vb_fail(item->err, VB_ERR_ARGUMENT, "no tokens to evaluate");
     if (item->n > (size_t)(c->params.n_ctx - c->length))
@@ -294,9 +295,10 @@ static vb_row row_of(const vb_eval_item *item, size_t i, bool want) {
                 .hidden = c->keeps_hidden ? c->hidden + i * (size_t)c->model->info.dim : NULL,
                 .slot = slot};
     if (c->takes_tree) {
-        r.position = c->length + c->tree.depth[i];
+        const size_t of_tree = vb_tree_row(&c->tree, i);
+        r.position = c->tree.base + c->tree.depth[of_tree];
         r.base = c->tree.base;
-        r.path = c->tree.path + c->tree.start[i];
+        r.path = c->tree.path + c->tree.start[of_tree];
     }
     return r;
 }
@@ -365,7 +367,7 @@ static void finish(vb_scratch *s, vb_eval_item *item, int rc, const vb_error *wh
     }
     c->slots = item->n;
     c->length += (int)item->n;
-    c->tree.held = c->takes_tree;
+    if (c->takes_tree) vb_tree_hold(&c->tree);
     c->call = s->call;
 }
 

@@ -680,7 +680,8 @@ typedef struct vb_eval_item {
     int code;      /* out: what vb_eval would have returned */
     /* (n) Where the tokens are a tree: the token of this call that token i follows, below i; -1: what the
      * context holds. A token sees its own path, and its position is that of the one it follows plus one.
-     * NULL: a chain, parent[i] = i - 1. */
+     * NULL: a chain, parent[i] = i - 1. Where the context holds a tree already, the tokens go on with it, and
+     * parents count from its first token. */
     const int32_t *parent;
 } vb_eval_item;
 
@@ -692,10 +693,10 @@ int vb_eval_many(vb_eval_item *items, size_t n);
 /* Forgets positions n and above. [0, n) are then byte for byte what a cache holds that never
  * saw more (P4). */
 int vb_context_truncate(vb_context *c, int n, vb_error *err);
-/* After an evaluation of a tree (vb_eval_item.parent): the path rows[0..k) of its tokens stays, as positions
+/* After the evaluations of a tree (vb_eval_item.parent): the path rows[0..k) of its tokens stays, as positions
  * n to n + k - 1, where n is what the context held before; the rest is forgotten. rows[0] follows what was
  * held, each other one the one before it. The cache is then byte for byte one that was fed the path as a
- * chain (P4). Until then the context takes no other tokens. k = 0: none stays. After a chain, rows 0 to k - 1
+ * chain (P4). Until then the context takes only more of the tree. k = 0: none stays. After a chain, rows 0 to k - 1
  * can stay: vb_context_truncate(c, n + k). Errors: VB_ERR_ARGUMENT; everything is then as before. */
 int vb_context_keep(vb_context *c, int n, const int32_t *rows, size_t k, vb_error *err);
 /* Makes `to` hold what `from` holds at positions [0, n), byte for byte: what evaluating the same tokens there
@@ -1005,12 +1006,18 @@ uint64_t vb_costs_hash(const vb_costs *c);
  * under the others, which promise the text anyway, sequences that share a pass count too. */
 #define VB_GAMMA_AUTO (-1)
 
+enum { VB_TREE_DEPTH = 16 };
+
 typedef struct vb_spec_params {
     vb_accept accept;
     vb_draft draft;
     vb_context *draft_context; /* for VB_DRAFT_MODEL; belongs to the vb_spec while it lives */
     int gamma;                 /* tokens drafted per step, 1..32, or VB_GAMMA_AUTO. Default 5 */
-    const vb_costs *costs;     /* for VB_GAMMA_AUTO. Copied. NULL (default): vb_costs_typical */
+    /* The draft model proposes a tree: tree[0] tokens after the path, tree[1] after each of these, and so on; 0
+     * ends the list. At most 32 tokens in all, whatever gamma says. Not under VB_ACCEPT_BLOCK, whose rule judges
+     * chains. {0} (default): a chain of gamma tokens. */
+    int tree[VB_TREE_DEPTH];
+    const vb_costs *costs; /* for VB_GAMMA_AUTO. Copied. NULL (default): vb_costs_typical */
     /* Lengths to be used again (vb_step.n_drafted of each step of an earlier run): step i drafts at most
      * lengths[i] tokens, whatever gamma would say; those beyond n_lengths are gamma's. Copied. */
     const int32_t *lengths;
@@ -1036,6 +1043,10 @@ typedef struct vb_spec_params {
 } vb_spec_params;
 
 void vb_spec_defaults(vb_spec_params *p);
+/* "3,2,1" as vb_spec_params.tree; "off": {0}. VB_ERR_ARGUMENT: not such a list, or more than 32 tokens. */
+int vb_draft_tree_read(const char *text, int tree[VB_TREE_DEPTH], vb_error *err);
+/* All tokens of a tree of that shape; 0 of {0}. */
+int vb_draft_tree_size(const int tree[VB_TREE_DEPTH]);
 
 /* A coin: a uniform integer below `bound`, both 128 bits, and the Philox counter it came from. */
 typedef struct vb_coin {
@@ -1054,8 +1065,9 @@ typedef enum vb_origin {
 typedef struct vb_drafted {
     int32_t id;
     int32_t parent; /* the draft that it follows, one before it in the list; -1: none. In a chain i - 1 */
-    bool tested;    /* compared with the target: every draft up to and including the first rejection */
-    bool accepted;  /* and emitted */
+    bool tested;   /* compared with the target: every draft up to and including the first rejection; of a tree
+                    those whose siblings before them were rejected, behind one that is accepted */
+    bool accepted; /* and emitted */
     uint64_t p_w, p_total; /* p(id) = p_w/p_total under the target, after truncation (greedy: 1/1 or 0/1) */
     uint64_t q_w, q_total; /* q(id) = q_w/q_total, what it was drawn from */
     bool has_draw, has_coin;
@@ -1078,11 +1090,15 @@ typedef struct vb_step {
     int32_t position; /* of the first token emitted, counted from the start of the prompt */
     int n_drafted, n_tested, n_accepted;
     const vb_drafted *drafted; /* (n_drafted) */
-    int n_emitted;             /* n_accepted + 1, or fewer when a stop token or max_emit ended it */
+    const int32_t
+        *kept;     /* (n_accepted) the accepted ones, each the parent of the next: 0, 1, ... in a chain */
+    int n_emitted; /* n_accepted + 1, or fewer when a stop token or max_emit ended it */
     const vb_emitted *emitted;
-    bool has_final;   /* `final` drew the last token (rejection, block; also a bonus) */
-    vb_coin final;    /* coin of the residual or bonus draw */
-    const vb_dist *p; /* (n_drafted + 1) the target's distribution at each position tested, else empty */
+    bool has_final; /* `final` drew the last token (rejection, block; also a bonus) */
+    vb_coin final;  /* coin of the residual or bonus draw */
+    /* (n_drafted + 1) The target's distribution after draft i - 1 (0: after the path), where it was asked for, else
+     * empty: that of emitted[i] is p[i ? kept[i - 1] + 1 : 0]. */
+    const vb_dist *p;
     const vb_dist *q; /* (n_drafted) the drafter's */
     /* (n_drafted + 1) What the mask said where p was computed: XXH3-128 of the bits of all ids, id 0 the
      * lowest of the first byte. NULL: no mask. */
@@ -1096,7 +1112,7 @@ typedef struct vb_step {
 typedef struct vb_stats {
     uint64_t steps, target_calls, emitted;
     uint64_t drafted, tested, accepted;      /* acceptance = accepted/drafted, alpha = accepted/tested */
-    uint64_t tested_at[32], accepted_at[32]; /* per position in the draft */
+    uint64_t tested_at[32], accepted_at[32]; /* per position in the draft; in a tree on its own path */
     uint64_t by_length[33];                  /* steps that drafted so many tokens */
     double prompt_s, draft_s, verify_s, sample_s;
     uint64_t prompt_tokens;

@@ -41,25 +41,58 @@ static bool read_laws(checker *c, const json_t *line) {
     return true;
 }
 
+static bool read_parent(checker *c, const json_t *draft, int i) {
+    step *s = &c->s;
+    json_int_t parent = i - 1;
+    if (json_object_get(draft, "parent") && !vb_tc_integer(c, draft, "parent", -1, i - 1, &parent))
+        return false;
+    s->parent[i] = (int)parent;
+    s->chain = s->chain && parent == i - 1;
+    return true;
+}
+
+/* An accepted draft follows the one accepted before it. */
+static bool keep(checker *c, int i, int *n) {
+    step *s = &c->s;
+    if (*n == s->accepted || s->parent[i] != vb_tc_last(s, *n))
+        FAIL("draft %d: its flag and the number of accepted ones disagree", i);
+    s->kept[(*n)++] = i;
+    return true;
+}
+
+/* Is draft i looked at? What it follows is kept; under rejection none of the siblings before it is. */
+static bool due(const checker *c, int i) {
+    const step *s = &c->s;
+    if (s->chain) return i <= s->accepted;
+    int before = -1, k = 0;
+    while (before != s->parent[i] && k < s->accepted) before = s->kept[k++];
+    if (before != s->parent[i]) return false;
+    return !is(c->rule, "rejection") || k == s->accepted || s->kept[k] >= i;
+}
+
 static bool read_drafts(checker *c) {
     step *s = &c->s;
+    int n_kept = 0;
+    s->chain = true;
     for (int i = 0; i < s->n; i++) {
         const json_t *d = json_array_get(s->drafted, (size_t)i), *p = json_object_get(d, "p");
         if (!vb_tc_id(c, json_object_get(d, "id"), &s->id[i]) ||
             !vb_tc_ratio(c, json_object_get(d, "q"), s->q[i]))
             return false;
-        if (json_object_get(d, "parent")) FAIL("draft %d: trees of drafts are not checked", i);
+        if (!read_parent(c, d, i)) return false;
         s->forced[i] = json_is_true(json_object_get(d, "forced"));
         if (s->forced[i] && !*c->mask_name) FAIL("draft %d: forced text without a mask", i);
         s->copied[i] = json_is_true(json_object_get(d, "copied"));
         if (s->copied[i] && !c->copies) FAIL("draft %d: a copy, and nothing is copied", i);
         s->has_p[i] = json_is_array(p);
         if (s->has_p[i] && !vb_tc_ratio(c, p, s->p[i])) return false;
-        if (json_is_true(json_object_get(d, "accepted")) != (i < s->accepted))
-            FAIL("draft %d: its flag and the number of accepted ones disagree", i);
-        if (json_is_true(json_object_get(d, "tested")) != (i <= s->accepted))
-            FAIL("draft %d: tested or not does not fit the number of accepted ones", i);
+        if (json_is_true(json_object_get(d, "accepted")) && !keep(c, i, &n_kept)) return false;
     }
+    if (n_kept != s->accepted) FAIL("%d drafts are marked as accepted, not %d", n_kept, s->accepted);
+    if (!s->chain && !c->trees) FAIL("a tree of drafts in a generation of chains");
+    for (int i = 0; i < s->n; i++)
+        if (json_is_true(json_object_get(json_array_get(s->drafted, (size_t)i), "tested")) != due(c, i))
+            FAIL("draft %d: tested or not does not fit those that were accepted", i);
     return true;
 }
 
@@ -68,12 +101,15 @@ static bool check_emitted(checker *c) {
     for (int i = 0; i < s->n_emitted; i++) {
         const json_t *e = json_array_get(s->emitted, (size_t)i);
         const char *from = json_string_value(json_object_get(e, "from"));
-        const char *due = i < s->accepted ? "draft" : s->n == 0 ? "target" : i == s->n ? "bonus" : "residual";
+        const char *due = i < s->accepted                             ? "draft"
+                          : s->n == 0                                 ? "target"
+                          : vb_tc_leaf(s, vb_tc_last(s, s->accepted)) ? "bonus"
+                                                                      : "residual";
         int32_t id;
         double logprob;
         if (!vb_tc_id(c, json_object_get(e, "id"), &id)) return false;
         if (!from || !is(from, due)) FAIL("token %d is said to come from elsewhere than \"%s\"", i, due);
-        if (i < s->accepted && id != s->id[i]) FAIL("an accepted draft is not what was emitted");
+        if (i < s->accepted && id != s->id[s->kept[i]]) FAIL("an accepted draft is not what was emitted");
         if (json_is_true(json_object_get(e, "stop")) != is_stop(c, id))
             FAIL("token %d: stop is not what the header's ids say", i);
         if (is_stop(c, id) && i + 1 < s->n_emitted) FAIL("a token after a stop token");
@@ -107,7 +143,7 @@ static bool check_step(checker *c, const json_t *line) {
     s->n_emitted = (int)n_emitted;
     if (!read_drafts(c) || !check_emitted(c)) return false;
     if (c->r->full && !read_laws(c, line)) return false;
-    if (s->ends && !is_stop(c, s->id[s->accepted - 1])) FAIL("the last token is missing");
+    if (s->ends && !is_stop(c, s->id[vb_tc_last(s, s->accepted)])) FAIL("the last token is missing");
     if (!vb_tc_drafts(c) || !vb_tc_masks(c, line) || !vb_tc_remember(c)) return false;
     c->position += s->n_emitted;
     c->r->steps++;
@@ -124,6 +160,18 @@ static bool one_of(const char *word, const char *const *list) {
     for (; word && *list; list++)
         if (is(word, *list)) return true;
     return false;
+}
+
+static bool read_shape(checker *c, const json_t *tree) {
+    c->trees = tree != NULL;
+    if (tree && (!json_array_size(tree) || json_array_size(tree) >= MAX_DRAFTS))
+        FAIL("\"tree\" is malformed");
+    for (size_t i = 0; i < json_array_size(tree); i++) {
+        const json_int_t n = json_integer_value(json_array_get(tree, i));
+        if (n < 1 || n > MAX_DRAFTS) FAIL("\"tree\" is malformed");
+        c->shape[i] = (int)n;
+    }
+    return true;
 }
 
 static bool check_header(checker *c, const json_t *line) {
@@ -144,6 +192,8 @@ static bool check_header(checker *c, const json_t *line) {
         !vb_tc_real(c, sampling, "temperature", &c->temperature) ||
         !vb_tc_number(c, json_object_get(line, "seed"), &seed))
         return false;
+    if (!read_shape(c, json_object_get(line, "tree"))) return false;
+    if (c->trees && is(rule, "block")) FAIL("trees of drafts under block verification");
     if (seed >> 64) FAIL("a seed of more than 64 bits");
     c->mixed = json_object_get(sampling, "xtc_probability") != NULL;
     c->typical = json_object_get(sampling, "typical_p") != NULL;

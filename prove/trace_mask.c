@@ -36,7 +36,9 @@ static bool check_place(checker *c, int place, const char *said) {
     char digits[33];
     const law *p = &c->p[place];
     memset(c->allowed, 0, ((size_t)c->n_vocab + 63) / 64 * sizeof *c->allowed);
-    if (c->mask->at(c->mask->self, c->ids, c->n_ids + (size_t)place, c->allowed, &err))
+    const int depth = vb_tc_depth(&c->s, place - 1);
+    for (int i = place - 1, d = depth; d > 0; i = c->s.parent[i]) c->ids[c->n_ids + (size_t)--d] = c->s.id[i];
+    if (c->mask->at(c->mask->self, c->ids, c->n_ids + (size_t)depth, c->allowed, &err))
         FAIL("%.200s", err.message);
     hash_of(c, digits);
     if (strcmp(digits, said)) FAIL("place %d: the mask says otherwise", place);
@@ -56,11 +58,12 @@ bool vb_tc_masks(checker *c, const json_t *line) {
     }
     if (json_array_size(masks) != (size_t)s->n + 1) FAIL("\"mask\" does not have a hash for each place");
     if (!make_room(c, c->n_ids + (size_t)s->n + 1)) return false;
-    for (int i = 0; i < s->n; i++) c->ids[c->n_ids + (size_t)i] = s->id[i];
     for (int i = 0; i <= s->n; i++) {
+        bool asked = false; /* of a draft behind this place its p is known */
+        for (int k = i; k < s->n; k++) asked |= s->parent[k] == i - 1 && s->has_p[k];
         const json_t *v = json_array_get(masks, (size_t)i);
         const char *said = json_string_value(v);
-        if (json_is_null(v) ? (i < s->n && s->has_p[i]) || (c->r->full && c->p[i].there) : !said)
+        if (json_is_null(v) ? asked || (c->r->full && c->p[i].there) : !said)
             FAIL("the mask of place %d is missing", i);
         if (c->mask && said && !check_place(c, i, said)) return false;
     }

@@ -33,7 +33,10 @@ typedef struct step {
     bool has_p[MAX_DRAFTS];
     bool forced[MAX_DRAFTS]; /* text that must follow */
     bool copied[MAX_DRAFTS]; /* what followed a repeat */
-    bool ends;               /* nothing follows the last draft */
+    int parent[MAX_DRAFTS];  /* the draft before it; -1: the path. The law behind draft i is p[i + 1] */
+    int kept[MAX_DRAFTS];    /* (accepted) each the parent of the next */
+    bool chain;              /* each follows the one before it */
+    bool ends;               /* nothing follows the last draft that is kept */
 } step;
 
 typedef struct checker {
@@ -52,6 +55,8 @@ typedef struct checker {
     wide *w; /* (w_room) weights of a residual */
     int w_room;
     const vb_mask *mask;          /* NULL: what it said is taken as it is */
+    bool trees;                   /* the generation drafts trees */
+    int shape[MAX_DRAFTS];        /* siblings at each depth, 0 behind the last */
     bool copies;                  /* the generation copies what followed repeats */
     bool mixed, typical, dynamic; /* XTC, typical-p, dynamic temperature are on */
     wide largest;                 /* a weight is at most this */
@@ -88,8 +93,24 @@ wide vb_tc_weight(const law *l, int32_t id);
 bool vb_tc_coin(checker *c, const json_t *v, int offset, int purpose, wide bound, wide *r);
 /* The id that r, from 0 to the sum of the weights, falls on. */
 int32_t vb_tc_pick(const int32_t *id, const wide *w, int n, wide r);
-/* The winner of the exponential race on a law. */
-int32_t vb_tc_race(checker *c, const law *l, json_int_t position);
+/* The winner of the exponential race on a law, n ids of `without` aside. */
+int32_t vb_tc_race(checker *c, const law *l, json_int_t position, const int32_t *without, int n);
+/* Drafts up to draft i on its path; 0 of -1. */
+static inline int vb_tc_depth(const step *s, int i) {
+    int depth = 0;
+    for (; i >= 0; i = s->parent[i]) depth++;
+    return depth;
+}
+/* The draft that the path ends with after `n` that are kept; -1: none is. */
+static inline int vb_tc_last(const step *s, int n) {
+    return n > 0 ? s->kept[n - 1] : -1;
+}
+/* Was anything drafted behind draft i (-1: the path)? */
+static inline bool vb_tc_leaf(const step *s, int i) {
+    for (int k = i + 1; k < s->n; k++)
+        if (s->parent[k] == i) return false;
+    return true;
+}
 
 /* trace_mask.c: what the mask said at each place of a step, derived again. */
 bool vb_tc_masks(checker *c, const json_t *line);

@@ -7,13 +7,55 @@ static bool races(const checker *c) {
     return is(c->rule, "coupled") || is(c->rule, "greedy");
 }
 
+/* The ids of the siblings that were drafted before draft i; *first: the first of them. */
+static int siblings_before(const step *s, int i, int32_t *ids, int *first) {
+    int n = 0;
+    *first = i;
+    for (int k = i; k-- > 0;)
+        if (s->parent[k] == s->parent[i]) ids[n++] = s->id[k], *first = k;
+    return n;
+}
+
+/* The law of a sibling is the first one's, under rejection without those before it. */
+static bool same_law(checker *c, int i, int first, const int32_t *before, int n) {
+    const law *q = &c->q[i], *whole = &c->q[first];
+    wide left = whole->total;
+    for (int k = 0; k < n && !races(c); k++) left -= vb_tc_weight(whole, before[k]);
+    if (q->total != left) FAIL("draft %d: its law is not what the siblings before it leave", i);
+    for (int k = 0; k < q->n; k++)
+        if (q->w[k] != vb_tc_weight(whole, q->id[k])) FAIL("draft %d: its law is not its siblings'", i);
+    return true;
+}
+
+/* A tree begins behind what is certain: forced text, copies. */
+static bool in_shape(checker *c, int i, int n_before) {
+    const step *s = &c->s;
+    int head = 0;
+    while (head < s->n && (s->forced[head] || s->copied[head])) head++;
+    const int depth = vb_tc_depth(s, i) - head;
+    if (i < head ? s->parent[i] != i - 1
+                 : depth < 1 || depth >= MAX_DRAFTS || n_before >= c->shape[depth - 1])
+        FAIL("draft %d is not where the tree's shape has one", i);
+    return true;
+}
+
 bool vb_tc_drafts(checker *c) {
     const step *s = &c->s;
     for (int i = 0; i < s->n; i++) {
         const json_t *draw = json_object_get(json_array_get(s->drafted, (size_t)i), "draw");
-        const law *p = &c->p[i], *q = &c->q[i];
+        const law *p = &c->p[s->parent[i] + 1], *q = &c->q[i];
+        int32_t siblings[MAX_DRAFTS];
+        int first;
+        const int n_before = siblings_before(s, i, siblings, &first);
         wide r;
         c->r->drafted++;
+        for (int k = 0; k < n_before; k++)
+            if (siblings[k] == s->id[i]) FAIL("draft %d is there twice", i);
+        if (c->trees && !in_shape(c, i, n_before)) return false;
+        if (i && s->parent[i] < s->parent[i - 1])
+            FAIL("draft %d: drafts stand in another order than parents", i);
+        if (n_before && c->r->full && c->temperature > 0 && !same_law(c, i, first, siblings, n_before))
+            return false;
         if (s->has_p[i] && p->there && (s->p[i][0] != vb_tc_weight(p, s->id[i]) || s->p[i][1] != p->total))
             FAIL("draft %d: p is not what its law says", i);
         if (c->r->full && (s->q[i][0] != vb_tc_weight(q, s->id[i]) || s->q[i][1] != q->total))
@@ -25,7 +67,8 @@ bool vb_tc_drafts(checker *c) {
         } else if (is(c->draft, "forced") || is(c->draft, "suffix")) {
             FAIL("draft %d is neither forced nor a copy", i);
         } else if (races(c)) {
-            if (c->r->full && vb_tc_race(c, q, s->position + i) != s->id[i])
+            const json_int_t position = s->position + vb_tc_depth(s, s->parent[i]);
+            if (c->r->full && vb_tc_race(c, q, position, siblings, n_before) != s->id[i])
                 FAIL("draft %d does not win the race on q", i);
         } else {
             if (!vb_tc_coin(c, draw, i, 1, s->q[i][1], &r)) return false;
@@ -72,13 +115,17 @@ bool vb_tc_coupled(checker *c) {
     const step *s = &c->s;
     if (s->final) FAIL("a coin for the last token of a race");
     for (int i = 0; i <= s->accepted; i++) {
+        const int at = vb_tc_last(s, i);
         int32_t id;
-        if (i == s->n && s->ends) break;
+        if (i == s->accepted && s->ends) break;
         if (!c->r->full) continue;
-        if (!c->p[i].there) FAIL("the law of place %d is missing", i);
+        if (!c->p[at + 1].there) FAIL("the law of place %d is missing", i);
         if (!vb_tc_id(c, json_object_get(json_array_get(s->emitted, (size_t)i), "id"), &id)) return false;
-        if (vb_tc_race(c, &c->p[i], s->position + i) != id) FAIL("token %d does not win the race", i);
-        if (i < s->n && (id == s->id[i]) != (i < s->accepted)) FAIL("draft %d was judged otherwise", i);
+        if (vb_tc_race(c, &c->p[at + 1], s->position + i, NULL, 0) != id)
+            FAIL("token %d does not win the race", i);
+        for (int k = at + 1; k < s->n; k++)
+            if (s->parent[k] == at && (id == s->id[k]) != (i < s->accepted && s->kept[i] == k))
+                FAIL("draft %d was judged otherwise", k);
     }
     return true;
 }
@@ -92,10 +139,69 @@ static bool room(checker *c, int n) {
     return true;
 }
 
+/* What is left of p between siblings: c->w over p's ids, *total their sum, raised to [2^61, 2^62). */
+static void raise(checker *c, int n, wide *total) {
+    wide factor = 1;
+    while (*total && *total * factor < (wide)1 << 61) factor *= 2;
+    for (int k = 0; k < n; k++) c->w[k] *= factor;
+    *total *= factor;
+}
+
+/* m(y) = min(w, floor(v*R/V)) */
+static wide share_of(wide w, wide total, wide v, wide V) {
+    const wide most = v * total / V;
+    return w < most ? w : most;
+}
+
+/* The children of draft `at` in their order, until one is accepted (*next, else -1). */
+static bool judge_siblings(checker *c, int at, int *next) {
+    const step *s = &c->s;
+    const law *p = &c->p[at + 1];
+    wide total = p->total;
+    if (!p->there) FAIL("the law behind draft %d is missing", at);
+    if (!room(c, p->n)) return false;
+    memcpy(c->w, p->w, (size_t)p->n * sizeof *c->w);
+    raise(c, p->n, &total);
+    *next = -1;
+    for (int i = at + 1; i < s->n && *next < 0; i++) {
+        const law *q = &c->q[i];
+        wide share = 0, left = 0;
+        bool yes;
+        if (s->parent[i] != at) continue;
+        for (int k = 0; k < p->n; k++)
+            if (p->id[k] == s->id[i]) share = share_of(c->w[k], total, s->q[i][0], q->total);
+        if (!decide(c, i, share * q->total, s->q[i][0] * total, &yes)) return false;
+        if (yes) *next = i;
+        for (int k = 0; k < p->n && !yes; k++) {
+            c->w[k] -= share_of(c->w[k], total, vb_tc_weight(q, p->id[k]), q->total);
+            left += c->w[k];
+        }
+        if (!yes) raise(c, p->n, (total = left, &total));
+    }
+    return true;
+}
+
+/* At each node the siblings one after the other, each against what those before it have left of p. */
+static bool rejection_on_tree(checker *c) {
+    const step *s = &c->s;
+    if (!c->r->full)
+        return s->ends || check_final(c, vb_tc_leaf(s, vb_tc_last(s, s->accepted)) ? 4 : 3, NULL, NULL);
+    for (int i = 0;; i++) {
+        const int at = vb_tc_last(s, i);
+        int next;
+        if (i == s->accepted && s->ends) return true;
+        if (!judge_siblings(c, at, &next)) return false;
+        if (next != (i < s->accepted ? s->kept[i] : -1))
+            FAIL("a draft behind draft %d was judged otherwise", at);
+        if (next < 0) return check_final(c, vb_tc_leaf(s, at) ? 4 : 3, &c->p[at + 1], c->w);
+    }
+}
+
 /* accept iff r < w*V for r in [0, v*W); otherwise a draw from max(0, w*V - v*W) */
 bool vb_tc_rejection(checker *c) {
     const step *s = &c->s;
     const bool full = c->r->full;
+    if (c->trees) return rejection_on_tree(c);
     for (int i = 0; i < s->n; i++) {
         const law *p = &c->p[i], *q = &c->q[i];
         bool yes;

@@ -141,12 +141,19 @@ int32_t vb_tc_pick(const int32_t *id, const wide *w, int n, wide r) {
     return -1;
 }
 
-int32_t vb_tc_race(checker *c, const law *l, json_int_t position) {
+static bool is_among(const int32_t *ids, int n, int32_t id) {
+    for (int i = 0; i < n; i++)
+        if (ids[i] == id) return true;
+    return false;
+}
+
+int32_t vb_tc_race(checker *c, const law *l, json_int_t position, const int32_t *without, int n) {
     double best = 0;
     int32_t winner = -1;
     for (int i = 0; i < l->n; i++) {
         const uint32_t counter[4] = {(uint32_t)position, (uint32_t)l->id[i], 0, 0};
         uint32_t w[4];
+        if (is_among(without, n, l->id[i])) continue;
         vb_philox(counter, c->seed, w);
         double v = ((double)((uint64_t)w[1] << 32 | w[0]) + 0.5) / 18446744073709551616.0;
         if (v > 0x1.fffffffffffffp-1) v = 0x1.fffffffffffffp-1;

@@ -254,9 +254,14 @@ static int32_t race(void *self, const vb_dist *d, uint32_t position) {
     return c->base->race(c->base->self, d, position);
 }
 
+static int ranks(void *self, const vb_dist *d, uint32_t position, int most, int32_t *out) {
+    const vb_wrong_coins *c = self;
+    return c->base->ranks(c->base->self, d, position, most, out);
+}
+
 vb_coins vb_wrong_coins_on(vb_wrong_coins *space, const vb_wrong *w, const vb_coins *base) {
     *space = (vb_wrong_coins){w, base};
-    return (vb_coins){below, pick, race, space};
+    return (vb_coins){below, pick, race, ranks, space};
 }
 
 static double real_of(const uint64_t *seed, vb_coin_key key, vb_coin *coin) {
@@ -285,8 +290,13 @@ static int32_t real_race(void *self, const vb_dist *d, uint32_t position) {
     return vb_race(d, *seed, position);
 }
 
+static int real_ranks(void *self, const vb_dist *d, uint32_t position, int most, int32_t *out) {
+    const uint64_t *seed = self;
+    return vb_race_ranks(d, *seed, position, most, out);
+}
+
 vb_coins vb_real_coins(uint64_t *seed) {
-    return (vb_coins){real_below, real_pick, real_race, seed};
+    return (vb_coins){real_below, real_pick, real_race, real_ranks, seed};
 }
 
 /* A confidence threshold on the wrong side: a token is drawn, found unlikely, and dropped. */

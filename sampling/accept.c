@@ -5,6 +5,8 @@
 
 #include "sampling/distribution.h"
 
+#include <string.h>
+
 /* Notation: p = w/W and q = v/V, integers over integers. Bounds, with at most 2^20 ids:
  *
  *   w, v <= 2^40, W, V <= 2^60                          (distribution.h)
@@ -126,9 +128,110 @@ void vb_rejection_residual(vb_residual *walk, const vb_dist *p, const vb_dist *q
     sum_up(out);
 }
 
+/* ---------------------------------------------------------------------- rejection on trees */
+
+/* What is left of p while the siblings at a node are rejected one after the other: w(y) over p's ids, sum R. */
+typedef struct remains {
+    const vb_dist *p;
+    uint64_t *w, total;
+} remains;
+
+/* All weights times a power of two, so that 2^61 <= R < 2^62: it changes no probability, and what rounding
+ * takes below is then next to nothing. */
+static void raise(remains *r) {
+    int shift = 0;
+    while (r->total && r->total << shift < (uint64_t)1 << 61) shift++;
+    for (int32_t i = 0; i < r->p->n && shift; i++) r->w[i] <<= shift;
+    r->total <<= shift;
+}
+
+/* m(y) = min(w(y), floor(q(y)*R)): so much of y's weight goes to the draft y. R < 2^62, V <= 2^60. */
+static uint64_t share_of(const remains *r, int32_t i, uint64_t v, uint64_t V) {
+    const vb_u128 most = (vb_u128)v * r->total;
+    return (vb_u128)r->w[i] * V <= most ? r->w[i] : (uint64_t)(most / V);
+}
+
+static void take_shares(remains *r, const vb_dist *q) {
+    vb_residual walk = {.p = r->p, .q = q};
+    uint64_t left = 0;
+    for (int32_t i = 0; i < r->p->n; i++) {
+        r->w[i] -= share_of(r, i, matching(&walk, i), q->total);
+        left += r->w[i];
+    }
+    r->total = left;
+    raise(r);
+}
+
+static vb_u128 remains_at(void *arg, int32_t i) {
+    const remains *r = arg;
+    return r->w[i];
+}
+
+static int32_t place_of(const vb_dist *p, int32_t id) {
+    int32_t lo = 0, hi = p->n;
+    while (lo < hi) {
+        const int32_t mid = lo + (hi - lo) / 2;
+        if (p->id[mid] < id)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo < p->n && p->id[lo] == id ? lo : -1;
+}
+
+/* Accepted with probability m(x)/(q(x)*R), both sides of the comparison at most 2^122. */
+static bool judge_sibling(const vb_verify *v, int i, const remains *r) {
+    const vb_dist *q = &v->q[i];
+    const int32_t at = place_of(r->p, v->draft[i]);
+    const uint64_t x = vb_dist_weight(q, v->draft[i]);
+    const vb_u128 threshold = at < 0 ? 0 : (vb_u128)share_of(r, at, x, q->total) * q->total;
+    v->drafted[i].tested = true;
+    v->drafted[i].accepted = below(v, (uint32_t)i, threshold, (vb_u128)x * r->total, &v->drafted[i]);
+    return v->drafted[i].accepted;
+}
+
+/* At a node the siblings are judged in the order in which they were drawn, each against what is left of p:
+ *
+ *   accept x with probability m(x)/(q(x)*R), else w(y) = w(y) - m(y) for all y, R their sum
+ *
+ * where q is what x was drawn from: the drafter's law without the siblings before it. Given those, the token is
+ * y because the draft was y and accepted with probability q(y) * m(y)/(q(y)*R) = m(y)/R, and otherwise what
+ * is left has the weights w(y) - m(y): in all w(y)/R, whatever m <= min(w, q*R) is. So rounding m down is exact,
+ * and the weights stay integers of 62 bits however many siblings there are. After a sibling that is accepted
+ * its own children are judged, with p anew; after none the token comes from what is left. */
+static int rejection_on_tree(vb_verify *v, vb_error *err) {
+    start(v);
+    for (int at = -1, next;; at = next) {
+        const vb_dist *p;
+        bool leaf = true;
+        int rc;
+        if (at >= 0 && v->ends[at]) return VB_OK;
+        if ((rc = law_after_kept(v, at + 1, &p, err)) || !p) return rc;
+        remains r = {p, v->rest, p->total};
+        memcpy(r.w, p->w, (size_t)p->n * sizeof *r.w);
+        raise(&r);
+        next = -1;
+        for (int i = at + 1; i < v->n && next < 0; i++) {
+            if (v->drafted[i].parent != at) continue;
+            leaf = false;
+            if (judge_sibling(v, i, &r))
+                next = i;
+            else
+                take_shares(&r, &v->q[i]);
+        }
+        if (next < 0) {
+            const vb_weights w = {p->n, r.total, remains_at, &r};
+            draw_final(v, leaf ? VB_PURPOSE_BONUS : VB_PURPOSE_RESIDUAL, p, &w);
+            return VB_OK;
+        }
+        v->kept[v->n_accepted++] = next;
+    }
+}
+
 /* Accept x with probability min(1, p(x)/q(x)): r < w_x*V, r uniform in [0, v_x*W); both at most 2^100. A
  * rejection has p(x) < q(x), so some other id has p > q and the residual is not empty. */
 int vb_rule_rejection(vb_verify *v, vb_error *err) {
+    if (v->tree) return rejection_on_tree(v, err);
     start(v);
     for (int i = 0; i < v->n; i++) {
         const vb_dist *p, *q = &v->q[i];

@@ -8,10 +8,12 @@
  *
  * The drafts may also be a tree: draft i follows draft drafted[i].parent (-1: the path), which stands before
  * it in the list; a chain is the tree with parent = i - 1. p(i + 1) is the law after draft i and those that
- * it follows. vb_rule_coupled walks any tree; rejection and block judge chains.
+ * it follows. vb_rule_coupled walks any tree, vb_rule_rejection any whose siblings were drawn one after the
+ * other, q[i] what was left for draft i; block judges chains.
  *
  * References: - rejection: Leviathan, Kalman, Matias 2211.17192, algorithm 1; Chen et al. 2302.01318 - block:
- * Sun et al. 2403.10444, algorithm 2 - coupled: Daliri, Musco, Suresh 2408.07978 / */
+ * Sun et al. 2403.10444, algorithm 2 - coupled: Daliri, Musco, Suresh 2408.07978 - trees under rejection: Miao et al.
+ * 2305.09781 (SpecInfer); without replacement Jeon et al. 2402.14160, Chen et al. 2402.12374 (Sequoia) */
 #ifndef VB_ACCEPT_H
 #define VB_ACCEPT_H
 
@@ -37,6 +39,10 @@ typedef struct vb_verify {
      * Asking twice is free. */
     int (*p)(void *arg, int i, const vb_dist **out, vb_error *err);
     void *arg;
+    /* Rejection: the generation drafts trees, so the rule of trees judges this list, even if it happens to be a
+     * chain. Which of two rules it is must not depend on what was drawn. */
+    bool tree;
+    uint64_t *rest; /* (widest p) its scratch */
     /* out */
     vb_drafted *drafted; /* (n) id and parent are given; tested, accepted, p and coin are filled in */
     int n_accepted;

@@ -68,6 +68,11 @@ static int32_t philox_race(void *self, const vb_dist *d, uint32_t position) {
     return vb_race(d, *seed, position);
 }
 
+static int philox_ranks(void *self, const vb_dist *d, uint32_t position, int most, int32_t *out) {
+    const uint64_t *seed = self;
+    return vb_race_ranks(d, *seed, position, most, out);
+}
+
 vb_coins vb_coins_philox(uint64_t *seed) {
-    return (vb_coins){philox_below, philox_pick, philox_race, seed};
+    return (vb_coins){philox_below, philox_pick, philox_race, philox_ranks, seed};
 }

@@ -51,6 +51,8 @@ typedef struct vb_coins {
     /* An id of d, by noise that belongs to the position alone: a draw from d. Asked again with another law
      * it agrees with itself as far as the two laws do. In production vb_race. */
     int32_t (*race)(void *self, const vb_dist *d, uint32_t position);
+    /* The first `most` ids of that race, its winner first; returns how many. In production vb_race_ranks. */
+    int (*ranks)(void *self, const vb_dist *d, uint32_t position, int most, int32_t *out);
     void *self;
 } vb_coins;
 

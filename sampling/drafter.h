@@ -13,17 +13,19 @@
 #include "sampling/distribution.h"
 #include "sampling/lm.h"
 
-/* How tokens are chosen from a law. */
+/* How tokens are chosen from a law, and the siblings of a tree. */
 typedef enum vb_choice {
-    VB_CHOOSE_RACE, /* coupled, greedy */
-    VB_CHOOSE_COIN, /* rejection */
-    VB_CHOOSE_GRID  /* block: as VB_CHOOSE_COIN after rescaling q to VB_BLOCK_Q */
+    VB_CHOOSE_RACE, /* coupled, greedy; siblings: the first ones of the race */
+    VB_CHOOSE_COIN, /* rejection; siblings: drawn without replacement, each from what is left of q */
+    VB_CHOOSE_GRID, /* block: as VB_CHOOSE_COIN after rescaling q to VB_BLOCK_Q. Chains only */
+    VB_CHOOSE_TOP   /* greedy trees: the likeliest ones; each is reported with a one-hot q */
 } vb_choice;
 
 /* A list of tokens, each with the one that it follows, which stands before it (vb_drafted.parent): a tree. A
  * chain is parent = i - 1. Nothing follows a stop token. */
 typedef struct vb_proposal {
     int max;                    /* in: at most so many tokens */
+    int depth;                  /* in: of a tree, at most so many on one path */
     const vb_dist_space *space; /* in: (max) room for the laws */
     int n;                      /* how many there are; a drafter adds to them */
     vb_dist *q;                 /* out: (n) */
@@ -76,12 +78,14 @@ typedef struct vb_drafter_model_params {
     const int32_t *kept; /* (n_kept) the ids that its logits are of, ascending; NULL: all of lm.n_vocab */
     size_t n_kept;
     vb_choice choice;
+    int shape[VB_TREE_DEPTH]; /* as vb_spec_params.tree */
     const vb_coins *coins;
     const int32_t *stop; /* drafting ends after these */
     size_t n_stop;
 } vb_drafter_model_params;
 
-/* A smaller model (or the same one) in a context of its own. Copies params; `stop` and `coins` must outlive
+/* A smaller model (or the same one) in a context of its own. With a shape the drafts of a depth are evaluated
+ * together, in the order of the list. Copies params; `stop` and `coins` must outlive
  * it. */
 int vb_drafter_model(vb_drafter *out, const vb_drafter_model_params *params, vb_error *err);
 

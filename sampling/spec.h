@@ -46,6 +46,7 @@ struct vb_spec {
     int32_t *draft; /* (gamma) */
     bool *ends;     /* (gamma) is it a stop token? */
     int32_t *kept;  /* (gamma) which the rule keeps */
+    uint64_t *rest; /* (capacity) what is left of p between siblings; NULL: the rule needs none */
 
     vb_pace *pace;    /* chooses lengths; NULL: they are gamma */
     int32_t *lengths; /* (p.n_lengths) */
@@ -57,7 +58,8 @@ struct vb_spec {
     const float **hidden; /* (VB_LM_PIECE or gamma + 1) */
 
     /* Only with vb_spec_open. */
-    vb_law *law;
+    vb_law *law, *draft_law; /* the latter: of the siblings at temperature 0 */
+    vb_exp_weights_fn exp_weights;
     int32_t *stop;
     vb_logit_bias *bias;
     int32_t *breakers;

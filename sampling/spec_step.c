@@ -49,9 +49,9 @@ static int propose_forced(vb_spec *s, vb_error *err) {
     vb_proposal *o = &s->proposal;
     int32_t id[VB_MAX_GAMMA];
     int n = 1;
-    while (s->p.one && law->forced && n > 0 && o->n < o->max &&
-           !vb_proposal_ends(o, s->p.stop, s->p.n_stop)) {
-        int rc = law->forced(law->self, s->path, s->n + (size_t)o->n, id, o->max - o->n, &n, err);
+    const int most = o->max < o->depth ? o->max : o->depth;
+    while (s->p.one && law->forced && n > 0 && o->n < most && !vb_proposal_ends(o, s->p.stop, s->p.n_stop)) {
+        int rc = law->forced(law->self, s->path, s->n + (size_t)o->n, id, most - o->n, &n, err);
         if (rc) return rc;
         for (int i = 0; i < n; i++) {
             if (id[i] < 0 || id[i] >= s->p.target.n_vocab) return VB_OK;
@@ -64,13 +64,14 @@ static int propose_forced(vb_spec *s, vb_error *err) {
 
 /* ---------------------------------------------------------------------- lengths that are chosen */
 
-/* The most tokens that the step may draft. */
+/* The most tokens that the step may draft. What it emits is a path: of a tree that bounds the depth alone. */
 static size_t most_drafts(const vb_spec *s, size_t max_emit) {
     const size_t room = (size_t)s->p.target.n_ctx - s->n; /* besides the pending token */
     size_t max = (size_t)s->p.gamma;
     if (s->stats.steps < s->p.n_lengths && (size_t)s->lengths[s->stats.steps] < max)
         max = (size_t)s->lengths[s->stats.steps];
-    if (max > max_emit - 1) max = max_emit - 1;
+    if (max_emit == 1) return 0;
+    if (max > max_emit - 1 && !s->p.tree) max = max_emit - 1;
     return max < room ? max : room;
 }
 
@@ -127,6 +128,7 @@ static int propose(vb_spec *s, size_t max_emit, vb_error *err) {
     if (!s->p.drafter) return VB_OK;
     o->max = (int)most_drafts(s, max_emit);
     if (o->max == 0) return VB_OK;
+    o->depth = max_emit - 1 < (size_t)o->max ? (int)(max_emit - 1) : o->max;
     if ((rc = propose_forced(s, err))) return rc;
     const int n_forced = o->n, max = o->max;
     if (chooses(s)) {
@@ -156,8 +158,12 @@ static int take(vb_spec *s, vb_error *err) {
         s->chain &= parent == i - 1;
         s->n_drafted = i + 1;
     }
-    if (!s->chain && s->p.rule != vb_rule_coupled)
-        return vb_fail(err, VB_ERR_ARGUMENT, "a tree of drafts is judged by coupled or greedy only");
+    if (!s->chain && s->p.rule != vb_rule_coupled && !s->p.tree)
+        return vb_fail(err, VB_ERR_ARGUMENT, "a tree of drafts in a generation that judges chains");
+    if (!s->chain && s->p.rule == vb_rule_block)
+        return vb_fail(
+            err, VB_ERR_ARGUMENT,
+            "block verification judges chains: a tree of drafts needs coupled, greedy or rejection");
     return VB_OK;
 }
 
@@ -265,6 +271,8 @@ static int settle(vb_spec *s, vb_step *step, vb_error *err) {
                    .coins = s->p.coins,
                    .p = target_law,
                    .arg = s,
+                   .tree = s->p.tree,
+                   .rest = s->rest,
                    .drafted = s->drafted,
                    .kept = s->kept};
     int rc = s->p.rule(&v, err);
@@ -283,6 +291,7 @@ static int settle(vb_spec *s, vb_step *step, vb_error *err) {
                       .n_tested = n_tested,
                       .n_accepted = v.n_accepted,
                       .drafted = s->drafted,
+                      .kept = s->kept,
                       .n_emitted = n_emitted,
                       .emitted = s->emitted,
                       .has_final = v.has_final_coin,
@@ -393,7 +402,7 @@ static void resume_task(void *arg, int index, int worker) {
     int rc = b->calls[index].code;
     (void)worker;
     if (!rc) rc = s->drafter.resume(s->drafter.self, item->err);
-    if (!rc) rc = propose_forced(s, item->err);
+    if (!rc && !s->p.tree) rc = propose_forced(s, item->err); /* siblings are not one text */
     if (!rc && chooses(s)) {
         const vb_lm *lm = b->lm[index];
         note(s, n, lm, vb_lm_logits(lm, b->calls[index].n - 1));

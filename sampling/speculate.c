@@ -31,6 +31,28 @@ void vb_spec_defaults(vb_spec_params *p) {
 #define NGRAM_LIMIT 16
 #define SUFFIX_MIN  2 /* one token that repeats says little */
 
+static int check_tree(const vb_spec_params *p, vb_error *err) {
+    const int size = vb_draft_tree_size(p->tree);
+    for (int i = 0; i < VB_TREE_DEPTH && p->tree[i]; i++)
+        if (p->tree[i] < 0 || p->tree[i] > VB_MAX_GAMMA)
+            return vb_fail(err, VB_ERR_ARGUMENT, "tree[%d] is %d: must be from 1 to %d", i, p->tree[i],
+                           VB_MAX_GAMMA);
+    if (size > VB_MAX_GAMMA)
+        return vb_fail(err, VB_ERR_ARGUMENT,
+                       "the tree has more than %d tokens: take fewer siblings or depths", VB_MAX_GAMMA);
+    if (p->draft != VB_DRAFT_MODEL)
+        return vb_fail(err, VB_ERR_ARGUMENT,
+                       "a tree needs a draft model: copies and forced text have no siblings");
+    if (p->accept == VB_ACCEPT_BLOCK)
+        return vb_fail(
+            err, VB_ERR_ARGUMENT,
+            "block verification judges chains: a tree of drafts needs coupled, greedy or rejection");
+    if (p->gamma == VB_GAMMA_AUTO || p->n_lengths)
+        return vb_fail(err, VB_ERR_ARGUMENT,
+                       "a tree has the size of its shape: lengths are chosen or repeated of chains only");
+    return VB_OK;
+}
+
 static int check_params(const vb_context *target, const vb_sampling *s, const vb_spec_params *p,
                         vb_error *err) {
     const int n_vocab = vb_model_describe(vb_context_model(target))->n_vocab;
@@ -46,6 +68,7 @@ static int check_params(const vb_context *target, const vb_sampling *s, const vb
     if (p->draft != VB_DRAFT_NONE && p->gamma != VB_GAMMA_AUTO && (p->gamma < 1 || p->gamma > VB_MAX_GAMMA))
         return vb_fail(err, VB_ERR_ARGUMENT, "gamma %d: must be from 1 to %d, or VB_GAMMA_AUTO", p->gamma,
                        VB_MAX_GAMMA);
+    if (p->draft != VB_DRAFT_NONE && p->tree[0] && (rc = check_tree(p, err))) return rc;
     if (p->costs && (rc = vb_costs_check(p->costs, err))) return rc;
     for (size_t i = 0; i < p->n_lengths; i++)
         if (p->lengths[i] < 0 || p->lengths[i] > VB_MAX_GAMMA)
@@ -109,7 +132,8 @@ static int check_params(const vb_context *target, const vb_sampling *s, const vb
 /* ---------------------------------------------------------------------- opening */
 
 static int allocate(vb_spec *s, vb_error *err) {
-    const size_t gamma = (size_t)s->p.gamma, capacity = (size_t)s->p.law.capacity, n_laws = 2 * gamma + 1;
+    const int32_t widest = s->p.draft_capacity > s->p.law.capacity ? s->p.draft_capacity : s->p.law.capacity;
+    const size_t gamma = (size_t)s->p.gamma, capacity = (size_t)widest, n_laws = 2 * gamma + 1;
     int rc;
     s->path_capacity = (size_t)s->p.target.n_ctx + gamma + 2;
     if ((rc = vb_alloc((void **)&s->path, s->path_capacity, sizeof *s->path, "the path", err)) ||
@@ -127,6 +151,8 @@ static int allocate(vb_spec *s, vb_error *err) {
         (rc = vb_alloc((void **)&s->draft, gamma, sizeof *s->draft, "drafts", err)) ||
         (rc = vb_alloc((void **)&s->ends, gamma, sizeof *s->ends, "drafts", err)) ||
         (rc = vb_alloc((void **)&s->kept, gamma, sizeof *s->kept, "drafts", err)))
+        return rc;
+    if ((rc = vb_alloc((void **)&s->rest, s->p.tree ? capacity : 0, sizeof *s->rest, "distributions", err)))
         return rc;
     if ((rc = vb_alloc((void **)&s->lengths, s->p.n_lengths, sizeof *s->lengths, "lengths", err)) ||
         (s->p.costs && (rc = vb_alloc((void **)&s->pace, 1, sizeof *s->pace, "lengths", err))))
@@ -152,6 +178,7 @@ static void begin_output(vb_spec *s, size_t start) {
      * answered as it would have been. */
     if (s->pace && s->p.reads_past_alone) vb_pace_start(s->pace, &s->pace->costs);
     if (s->p.law.begin) s->p.law.begin(s->p.law.self, start);
+    if (s->draft_law) vb_law_begin(s->draft_law, start);
 }
 
 /* Takes over the drafter, also on error (vb_spec_close then closes it). */
@@ -208,6 +235,29 @@ static int open_suffix(const vb_spec *s, const vb_lm *target, const vb_law_sourc
     return vb_drafter_suffix(out, &g, err);
 }
 
+/* At temperature 0 a law has one id. Siblings are then the likeliest ids under the same bias, mask and
+ * penalties: those of a law at temperature 1 that holds as many as there are siblings. */
+static int open_top(vb_spec *s, const vb_lm *target, vb_drafter_model_params *m, vb_error *err) {
+    vb_sampling top = s->sampling;
+    int rc;
+    top.temperature = 1;
+    top.dynatemp_range = 0;
+    top.top_n_sigma = 0;
+    top.typical_p = 1;
+    top.top_p = 1;
+    top.min_p = 0;
+    top.xtc_probability = 0;
+    top.top_k = 1;
+    for (int i = 0; i < VB_TREE_DEPTH; i++)
+        if (m->shape[i] > top.top_k) top.top_k = m->shape[i];
+    if ((rc = vb_law_open(&s->draft_law, &top, target->n_vocab, s->exp_weights, err)) ||
+        (s->params.mask && (rc = vb_law_set_mask(s->draft_law, s->params.mask, err))))
+        return rc;
+    m->law = vb_law_as_source(s->draft_law);
+    m->choice = VB_CHOOSE_TOP;
+    return VB_OK;
+}
+
 static int open_drafter(vb_spec *s, const vb_lm *target, const vb_law_source *law, vb_drafter *out,
                         vb_error *err) {
     const vb_spec_params *p = &s->params;
@@ -237,6 +287,10 @@ static int open_drafter(vb_spec *s, const vb_lm *target, const vb_law_source *la
                                  .coins = &s->coins,
                                  .stop = s->stop,
                                  .n_stop = p->n_stop};
+    memcpy(m.shape, p->tree, sizeof m.shape);
+    if (p->tree[0] && s->sampling.temperature <= 0) {
+        if ((rc = open_top(s, target, &m, err))) return rc;
+    }
     m.limit = limit < m.lm.n_vocab ? limit : m.lm.n_vocab;
     m.kept = vb_model_kept(vb_context_model(p->draft_context), &m.n_kept);
     if (!p->suffix_min) return vb_drafter_model(out, &m, err);
@@ -273,6 +327,7 @@ static int copy_params(vb_spec *s, const vb_sampling *sampling, const vb_spec_pa
 /* What a step drafts at most: of lengths that are chosen or repeated the longest. */
 static int longest(const vb_spec_params *p) {
     int most = p->gamma == VB_GAMMA_AUTO ? VB_AUTO_MAX : p->gamma;
+    if (p->draft == VB_DRAFT_MODEL && p->tree[0]) return vb_draft_tree_size(p->tree);
     for (size_t i = 0; i < p->n_lengths; i++)
         if (p->lengths[i] > most) most = p->lengths[i];
     return most;
@@ -291,6 +346,7 @@ int vb_spec_open(vb_spec **out, vb_context *target, const vb_sampling *sampling,
     if ((rc = vb_alloc((void **)&s, 1, sizeof *s, "speculation", err))) return rc;
     if ((rc = copy_params(s, sampling, p, err))) goto cleanup;
     vb_lm lm = vb_lm_context(target);
+    s->exp_weights = target->kernels->exp_weights;
     if ((rc = vb_law_open(&s->law, sampling, lm.n_vocab, target->kernels->exp_weights, err)) ||
         (p->mask && (rc = vb_law_set_mask(s->law, p->mask, err))))
         goto cleanup;
@@ -307,6 +363,7 @@ int vb_spec_open(vb_spec **out, vb_context *target, const vb_sampling *sampling,
                                    : p->accept == VB_ACCEPT_BLOCK   ? vb_rule_block
                                                                     : vb_rule_coupled,
                            .gamma = longest(p),
+                           .tree = p->draft == VB_DRAFT_MODEL && p->tree[0],
                            .costs = p->gamma == VB_GAMMA_AUTO ? &costs : NULL,
                            .reads_past_alone =
                                p->accept == VB_ACCEPT_REJECTION || p->accept == VB_ACCEPT_BLOCK,
@@ -324,6 +381,7 @@ int vb_spec_open(vb_spec **out, vb_context *target, const vb_sampling *sampling,
     } else {
         if ((rc = open_drafter(s, &lm, &parts.law, &drafter, err))) goto cleanup;
         parts.drafter = &drafter;
+        if (s->draft_law) parts.draft_capacity = vb_law_capacity(s->draft_law);
     }
     if ((rc = assemble(s, &parts, err))) goto cleanup;
     *out = s;
@@ -351,10 +409,12 @@ void vb_spec_close(vb_spec *s) {
     free(s->draft);
     free(s->ends);
     free(s->kept);
+    free(s->rest);
     free(s->hidden);
     free(s->pace);
     free(s->lengths);
     vb_law_close(s->law);
+    vb_law_close(s->draft_law);
     free(s->stop);
     free(s->bias);
     free(s->breakers);

@@ -11,9 +11,13 @@ typedef struct vb_spec_parts {
     vb_lm target;
     vb_law_source law;
     const vb_drafter *drafter; /* NULL: the target alone. Taken over, closed with the vb_spec */
+    int32_t draft_capacity;    /* most ids in a law of the drafter, where that is more than in the target's */
     const vb_coins *coins;
     vb_rule rule;
     int gamma;
+    bool
+        tree; /* the drafter's proposals are trees, and judged as such: text that must follow stands in front of
+                  them alone */
     const vb_costs *costs;  /* lengths are chosen, at most gamma; NULL: gamma. Copied */
     bool reads_past_alone;  /* and by this generation's past alone (rejection, block), not by the company */
     const int32_t *lengths; /* that go before (vb_spec_params). Copied */

@@ -206,6 +206,11 @@ static json_t *header(vb_trace *t) {
         snprintf(costs, sizeof costs, "%016llx", (unsigned long long)vb_costs_hash(vb_spec_costs(t->spec)));
         put(t, o, "gamma_auto", json_string(costs));
     }
+    if (p->draft == VB_DRAFT_MODEL && p->tree[0]) {
+        json_t *tree = json_array();
+        for (int i = 0; i < VB_TREE_DEPTH && p->tree[i]; i++) append(t, tree, json_integer(p->tree[i]));
+        put(t, o, "tree", tree);
+    }
     put(t, o, "seed", u128_value(s->seed));
     put(t, o, "n_vocab", json_integer(vb_spec_vocab(t->spec)));
     put(t, o, "draft_vocab", json_integer(p->draft_vocab));

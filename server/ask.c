@@ -165,13 +165,14 @@ static int read_draft(const vbs_ask *a, const vbs_terms *t, vbs_problem *p) {
 static int read_model(vbs_ask *a, const vbs_terms *t, vbs_problem *p) {
     const json_t *v = vbs_get(a->root, "model");
     a->gamma = t->has_draft ? t->gamma : 0;
+    memcpy(a->tree, t->tree, sizeof a->tree);
     snprintf(a->model, sizeof a->model, "%s", t->name);
     if (!v) return 0;
     if (!json_is_string(v)) return VBS_BAD(p, "model", "model: expected a string");
     const char *wanted = json_string_value(v);
     const vbs_preset *preset;
     if (!vbs_find_model(t, wanted, &preset)) return no_model(wanted, t, p);
-    if (preset) a->gamma = preset->gamma;
+    if (preset) a->gamma = preset->gamma, memset(a->tree, 0, sizeof a->tree);
     snprintf(a->model, sizeof a->model, "%s", wanted);
     return 0;
 }
@@ -269,6 +270,33 @@ static int read_sampling(vbs_ask *a, const vbs_terms *t, vbs_problem *p) {
     return vbs_read_samplers(a, t, p) || read_bias(a, t, p) ? -1 : read_seed(a, p);
 }
 
+/* "tree": "3,2,1": the shape of what the draft model proposes. A gamma asks for a chain, and block verification
+ * takes nothing else. */
+static int read_tree(vbs_ask *a, const vbs_terms *t, vbs_problem *p) {
+    const json_t *v = vbs_get(a->root, "tree");
+    const bool block = a->accept == VB_ACCEPT_BLOCK;
+    vb_error err = {0};
+    if (!v) {
+        if (vbs_get(a->root, "gamma") || block) memset(a->tree, 0, sizeof a->tree);
+        return 0;
+    }
+    if (!json_is_string(v))
+        return VBS_BAD(p, "tree", "tree: expected a string such as \"3,2,1\", or \"off\"");
+    if (vb_draft_tree_read(json_string_value(v), a->tree, &err)) return VBS_BAD(p, "tree", "%s", err.message);
+    if (!a->tree[0]) return 0;
+    if (!t->draft)
+        return VBS_BAD(p, "tree",
+                       "tree: a tree needs a draft model: the server was started without -md FILE");
+    if (block)
+        return VBS_BAD(p, "tree",
+                       "tree: block verification judges chains; accept may be coupled, greedy or rejection");
+    if (vbs_get(a->root, "gamma"))
+        return VBS_BAD(p, "tree",
+                       "tree and gamma: a tree has a size of its own, gamma is the length of a chain");
+    a->gamma = vb_draft_tree_size(a->tree); /* whatever the preset says */
+    return 0;
+}
+
 static int read_rule(vbs_ask *a, const vbs_terms *t, vbs_problem *p) {
     const json_t *v = vbs_get(a->root, "accept");
     a->accept = t->accept;
@@ -303,7 +331,7 @@ static int read_rule(vbs_ask *a, const vbs_terms *t, vbs_problem *p) {
                        "gamma: nobody drafts here: the server was started without -md, --draft ngram and "
                        "--draft suffix");
     a->gamma = (int)gamma;
-    return 0;
+    return read_tree(a, t, p);
 }
 
 static int read_lengths(vbs_ask *a, const vbs_terms *t, vbs_problem *p) {

@@ -45,6 +45,7 @@ const vbs_preset *vbs_find_preset(const char *name, size_t len);
 typedef struct vbs_terms {
     const char *name;              /* of the model, without a preset */
     int gamma;                     /* of the default preset */
+    int tree[VB_TREE_DEPTH];       /* where a request says neither preset, gamma nor tree */
     bool has_draft;                /* false: presets other than off are not there */
     const char *draft;             /* the draft model's file; NULL: there is none */
     vb_sampling sampling;          /* where the request says nothing */
@@ -129,7 +130,8 @@ typedef struct vbs_ask {
     int32_t *breakers;
     vb_accept accept;
     int gamma;
-    size_t max_tokens; /* 0: as many as the context holds */
+    int tree[VB_TREE_DEPTH]; /* instead of gamma; {0}: gamma */
+    size_t max_tokens;       /* 0: as many as the context holds */
     int n_top;
     vbs_stop stops[VBS_MAX_STOPS];
     int n_stops;

@@ -59,21 +59,36 @@ static int find_likely(const vb_dist *d, int n, vbs_top *top) {
     return held;
 }
 
+/* The place of draft i on its own path: 0 behind the path. */
+static int place_of(const vb_step *step, int i) {
+    int place = 0;
+    while ((i = step->drafted[i].parent) >= 0) place++;
+    return place;
+}
+
+void vbs_count_places(const vb_step *step, int from, uint64_t tested[32], uint64_t accepted[32]) {
+    for (int i = from; i < step->n_drafted; i++) {
+        const int place = place_of(step, i);
+        tested[place] += step->drafted[i].tested;
+        accepted[place] += step->drafted[i].accepted;
+    }
+}
+
 /* Token i of the step. */
 static void describe(const vbs_engine *e, const vbs_request *r, const vb_step *step, int i, vbs_token *t,
                      vbs_top *top) {
     const vb_emitted *from = &step->emitted[i];
-    *t =
-        (vbs_token){.id = from->id,
-                    .origin = from->origin,
-                    .stop = from->stop,
-                    .logprob = r->want_logprobs ? from->logprob : (double)NAN,
-                    .p = probability(&step->p[i], from->id),
-                    .q = from->origin == VB_FROM_DRAFT ? ratio(step->drafted[i].q_w, step->drafted[i].q_total)
-                                                       : (double)NAN,
-                    .top = top};
+    const vb_dist *p = &step->p[i ? step->kept[i - 1] + 1 : 0];
+    const vb_drafted *d = i < step->n_accepted ? &step->drafted[step->kept[i]] : NULL;
+    *t = (vbs_token){.id = from->id,
+                     .origin = from->origin,
+                     .stop = from->stop,
+                     .logprob = r->want_logprobs ? from->logprob : (double)NAN,
+                     .p = probability(p, from->id),
+                     .q = d ? ratio(d->q_w, d->q_total) : (double)NAN,
+                     .top = top};
     const int n_vocab = vb_model_describe(e->target.model)->n_vocab;
-    t->n_top = r->want_law ? find_likely(&step->p[i], r->n_top, top)
+    t->n_top = r->want_law ? find_likely(p, r->n_top, top)
                            : find_top(e->kernels, step->logits[i], n_vocab, r->n_top, top);
 }
 
@@ -81,13 +96,18 @@ static void describe(const vbs_engine *e, const vbs_request *r, const vb_step *s
  * accepted, and what was drafted beyond them counts neither as accepted nor as rejected, as after a stop
  * token. */
 static void cut(vb_step *step, int n, vb_stats *beyond) {
+    int drafted = 0, tested = 0;
+    /* The list goes depth by depth. */
+    while (drafted < step->n_drafted && place_of(step, drafted) < n)
+        tested += step->drafted[drafted++].tested;
     beyond->emitted += (uint64_t)(step->n_emitted - n);
-    beyond->drafted += (uint64_t)(step->n_drafted - n);
-    beyond->tested += (uint64_t)(step->n_tested - n);
+    beyond->drafted += (uint64_t)(step->n_drafted - drafted);
+    beyond->tested += (uint64_t)(step->n_tested - tested);
     beyond->accepted += (uint64_t)(step->n_accepted - n);
-    for (int i = n; i < step->n_tested; i++) beyond->tested_at[i]++;
-    for (int i = n; i < step->n_accepted; i++) beyond->accepted_at[i]++;
-    step->n_emitted = step->n_drafted = step->n_tested = step->n_accepted = n;
+    vbs_count_places(step, drafted, beyond->tested_at, beyond->accepted_at);
+    step->n_drafted = drafted;
+    step->n_tested = tested;
+    step->n_emitted = step->n_accepted = n;
 }
 
 bool vbs_report(vbs_engine *e, vbs_slot *slot, vb_step *step) {
@@ -102,8 +122,11 @@ bool vbs_report(vbs_engine *e, vbs_slot *slot, vb_step *step) {
                     .rejected_q = (double)NAN};
     for (int i = 0; i < step->n_emitted; i++)
         describe(e, r, step, i, &e->tokens[i], e->top + (size_t)i * VBS_MAX_TOP);
-    if (r->want_drafts && step->n_accepted < step->n_tested) {
-        const vb_drafted *d = &step->drafted[step->n_accepted];
+    const int last = step->n_accepted ? step->kept[step->n_accepted - 1] : -1;
+    int refused = last + 1; /* of siblings the first */
+    while (refused < step->n_drafted && step->drafted[refused].parent != last) refused++;
+    if (r->want_drafts && refused < step->n_drafted && step->drafted[refused].tested) {
+        const vb_drafted *d = &step->drafted[refused];
         out.rejected = d->id;
         out.rejected_p = ratio(d->p_w, d->p_total);
         out.rejected_q = ratio(d->q_w, d->q_total);

@@ -53,9 +53,10 @@ typedef struct vbs_request {
     size_t n_prompt;
     vb_sampling sampling; /* its seed is the request's own key */
     vb_accept accept;
-    int gamma;         /* 0: the target alone; VB_GAMMA_AUTO */
-    size_t max_tokens; /* output tokens; 0: as many as the context holds */
-    int n_top;         /* alternatives wanted with each token, 0..VBS_MAX_TOP */
+    int gamma;               /* 0: the target alone; VB_GAMMA_AUTO */
+    int tree[VB_TREE_DEPTH]; /* as vb_spec_params.tree, instead of gamma where a draft model is; {0}: gamma */
+    size_t max_tokens;       /* output tokens; 0: as many as the context holds */
+    int n_top;               /* alternatives wanted with each token, 0..VBS_MAX_TOP */
     bool want_logprobs;
     bool want_law;    /* the alternatives are those of the law that the token was drawn from, with their p */
     bool want_drafts; /* report rejected drafts too */

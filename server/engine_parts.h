@@ -127,6 +127,8 @@ void vbs_slot_end(vbs_engine *e, vbs_slot *slot, vbs_end end, const vb_error *er
 
 /* describe.c: calls on_step. False: the request ends here. *step is cut to what belongs to the request, as
  * are the counts of job and slot. */
+/* Adds the drafts from `from` on to the counts of their places, each on its own path. */
+void vbs_count_places(const vb_step *step, int from, uint64_t tested[32], uint64_t accepted[32]);
 bool vbs_report(vbs_engine *e, vbs_slot *slot, vb_step *step);
 
 /* turns.c: how the budget of a round is divided among those who read their prompts, the oldest first in the

@@ -167,6 +167,7 @@ static int submit(vbs_choice *c, const vbs_work *work, vb_error *err) {
                      .on_prompt = on_prompt,
                      .on_end = on_end,
                      .user = c};
+    memcpy(r.tree, a->tree, sizeof r.tree);
     c->seed = vbs_choice_seed(a->sampling.seed, c->index % a->n);
     r.sampling.seed = c->seed;
     const uint64_t key = XXH3_64bits_withSeed(prompt->ids, prompt->n * sizeof *prompt->ids, c->seed);

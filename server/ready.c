@@ -81,6 +81,7 @@ int vbs_server_ready(vbs_server *s, vbs_engine *e, vb_error *err) {
                            .continue_final = s->p.continue_final,
                            .strict_calls = s->p.strict_calls,
                            .system_prompt = s->p.system_prompt};
+    memcpy(s->terms.tree, s->p.tree, sizeof s->terms.tree);
     int rc = make_fingerprint(s, e, err);
     if (!rc) rc = find_template(s, e, err);
     if (!rc) rc = try_system_prompt(s, e, err);

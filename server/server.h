@@ -47,6 +47,7 @@ typedef struct vbs_server_params {
     size_t template_len;
     const char *system_prompt; /* text, or NULL */
     int gamma;                 /* of the default preset */
+    int tree[VB_TREE_DEPTH];   /* instead, where a request says neither preset, gamma nor tree; {0}: gamma */
     const char *draft_name;    /* who drafts, for /props; NULL: "none" */
     bool has_draft, ignore_tools;
     bool strict_calls;

@@ -20,8 +20,7 @@ static void count(vbs_engine *e, const vb_step *step) {
     m->drafted += (uint64_t)step->n_drafted;
     m->tested += (uint64_t)step->n_tested;
     m->accepted += (uint64_t)step->n_accepted;
-    for (int i = 0; i < step->n_tested; i++) m->tested_at[i]++;
-    for (int i = 0; i < step->n_accepted; i++) m->accepted_at[i]++;
+    vbs_count_places(step, 0, m->tested_at, m->accepted_at);
     m->sample_s += step->sample_s;
 }
 
@@ -85,6 +84,7 @@ static vbs_slot *oldest_from(vbs_engine *e, uint64_t after) {
 
 /* Drafts that a step of a request may be expected to have. */
 static size_t drafts_of(const vbs_request *r) {
+    if (r->gamma && r->tree[0]) return (size_t)vb_draft_tree_size(r->tree);
     return r->gamma == VB_GAMMA_AUTO ? 7 : (size_t)r->gamma;
 }
 

@@ -106,7 +106,9 @@ typedef struct table_lm {
     int row_shift;
     int cold; /* so many tokens at the front it has not seen */
     int32_t tokens[TAPE];
-    int n, first; /* tokens held; those from `first` on were in the last call */
+    int n, first;         /* tokens held; those from `first` on are the last call's, or a tree's */
+    bool held;            /* a tree's */
+    int32_t parent[TAPE]; /* of tokens[first + i], counted from there */
     float rows[TAPE][LAW_VOCAB];
     float hidden[TAPE][2];
 } table_lm;
@@ -119,37 +121,49 @@ static void hidden_row(const int32_t *path, size_t n, float out[2]) {
     out[1] = (float)(h >> 8);
 }
 
-/* What is held and the branch of row i; returns its length. */
-static size_t table_branch(const table_lm *m, const vb_eval_item *item, size_t i, int32_t *path) {
-    size_t n = (size_t)m->first, depth = 1;
+/* What is held in front and the branch of row i; returns its length. */
+static size_t table_branch(const table_lm *m, int32_t i, int32_t *path) {
+    size_t n = (size_t)m->first, depth = 0;
     memcpy(path, m->tokens, n * sizeof *path);
-    int32_t at = (int32_t)i;
-    while ((at = item->parent ? item->parent[at] : at - 1) >= 0) depth++;
+    for (int32_t at = i; at >= 0; at = m->parent[at]) depth++;
     n += depth;
-    for (at = (int32_t)i; depth-- > 0; at = item->parent ? item->parent[at] : at - 1)
-        path[(size_t)m->first + depth] = item->tokens[at];
+    for (int32_t at = i; at >= 0; at = m->parent[at])
+        path[(size_t)m->first + --depth] = m->tokens[m->first + at];
     return n;
+}
+
+/* Takes in the tokens of a call; false: they do not fit what is held. */
+static bool table_take(table_lm *m, const vb_eval_item *item) {
+    if ((size_t)m->n + item->n > TAPE || (m->held && !item->parent)) return false;
+    if (!m->held) m->first = m->n;
+    for (size_t i = 0; i < item->n; i++) {
+        const int32_t at = m->n - m->first;
+        m->parent[at] = item->parent ? item->parent[i] : at - 1;
+        if (m->parent[at] >= at || m->parent[at] < -1) return false;
+        m->held |= m->parent[at] != at - 1;
+        m->tokens[m->n++] = item->tokens[i];
+    }
+    return true;
 }
 
 static void table_eval(const vb_lm *const *lm, vb_eval_item *items, size_t n_items) {
     for (size_t k = 0; k < n_items; k++) {
         table_lm *m = lm[k]->self;
         vb_eval_item *item = &items[k];
+        const int before = m->n;
         item->code = VB_OK;
-        if ((size_t)m->n + item->n > TAPE) {
-            item->code = vb_fail(item->err, VB_ERR_FULL, "the tape is full");
+        if (!table_take(m, item)) {
+            item->code = vb_fail(item->err, VB_ERR_FULL, "the tape is full or holds a tree");
             continue;
         }
-        m->first = m->n;
         for (size_t i = 0; i < item->n; i++) {
             uint64_t w[LAW_VOCAB];
             int32_t path[TAPE];
-            const size_t n = table_branch(m, item, i, path);
+            const size_t n = table_branch(m, before - m->first + (int32_t)i, path);
             law_table_weights(m->t, m->c->n_vocab, path + m->cold, n - (size_t)m->cold, w);
             for (int j = 0; j < m->c->n_vocab; j++) m->rows[i][j] = (float)w[j];
             hidden_row(path, n, m->hidden[i]);
         }
-        for (size_t i = 0; i < item->n; i++) m->tokens[m->n++] = item->tokens[i];
     }
 }
 
@@ -162,7 +176,9 @@ static const float *table_logits(void *self, size_t i) {
 static int table_truncate(void *self, int n, vb_error *err) {
     table_lm *m = self;
     if (n < 0 || n > m->n) return vb_fail(err, VB_ERR_ARGUMENT, "truncate to %d of %d", n, m->n);
+    if (m->held && n > m->first) return vb_fail(err, VB_ERR_ARGUMENT, "truncate inside a tree");
     m->n = n;
+    m->held = false;
     return VB_OK;
 }
 
@@ -172,9 +188,14 @@ static int table_keep(void *self, int n, const int32_t *rows, size_t k, vb_error
     for (size_t i = 0; i < k; i++) {
         if (rows[i] < (int32_t)i || n + rows[i] >= m->n)
             return vb_fail(err, VB_ERR_ARGUMENT, "row %d cannot be kept", (int)rows[i]);
+        if (m->parent[rows[i]] != (i ? rows[i - 1] : -1))
+            return vb_fail(err, VB_ERR_ARGUMENT, "row %d does not follow", (int)rows[i]);
+    }
+    for (size_t i = 0; i < k; i++) {
         m->tokens[(size_t)n + i] = m->tokens[n + rows[i]];
     }
     m->n = n + (int)k;
+    m->held = false;
     return VB_OK;
 }
 
@@ -408,6 +429,15 @@ static int32_t explorer_race(void *self, const vb_dist *d, uint32_t position) {
     return d->id[i];
 }
 
+/* Any other ids will do behind the one that it chooses: the drafts are wrong, and no more than that. */
+static int explorer_ranks(void *self, const vb_dist *d, uint32_t position, int most, int32_t *out) {
+    int n = 0;
+    out[n++] = explorer_race(self, d, position);
+    for (int32_t i = 0; i < d->n && n < most; i++)
+        if (d->id[i] != out[0]) out[n++] = d->id[i];
+    return n;
+}
+
 /* On to the next path; false when there is none. */
 static bool explorer_next(explorer *e) {
     int i = e->depth;
@@ -514,12 +544,26 @@ static int env_resume(void *self, vb_error *err) {
     return rc;
 }
 
+/* What the planted mistakes make of a tree. */
+static void spoil_tree(const law_case *c, int32_t *path, size_t n, vb_proposal *out) {
+    for (int i = 0; c->tree_bug == TREE_NOT_RENORMALISED && i + 1 < out->n; i++)
+        if (out->drafted[i + 1].parent == out->drafted[i].parent) out->q[i + 1].total = out->q[i].total;
+    if (c->tree_bug != TREE_RERANKED || out->n != 2) return;
+    const vb_drafted other = out->drafted[1];
+    if (vb_dist_weight(&out->q[0], other.id) > vb_dist_weight(&out->q[0], out->drafted[0].id)) {
+        out->drafted[0] = other;
+        path[n] = other.id;
+    }
+    out->n = 1;
+}
+
 static int env_draft(void *self, int32_t *path, size_t n, vb_proposal *out, vb_error *err) {
     law_env *env = self;
     env->step_n = n;
     if (env->c->tree) return tree_draft(env, path, n, out);
     int rc = vb_drafter_draft(&env->real, path, n, out, err);
     if (env->c->wrong && !rc) vb_wrong_trim(env->c->wrong, out);
+    if (!rc) spoil_tree(env->c, path, n, out);
     if (env->c->bug == MASK_P_ONLY && !rc) say_masked(env, path, n, out);
     if (rc || !env->c->stop_early) return rc;
     for (int i = 0; i < out->n; i++) { /* a rule that looks at nothing but what it keeps */
@@ -610,14 +654,13 @@ static bool run(const law_case *c, const vb_coins *right, one_run *o) {
     vb_wrong_coins space;
     const vb_coins planted = c->wrong ? vb_wrong_coins_on(&space, c->wrong, right) : *right,
                    *coins = &planted;
-    const vb_drafter_model_params dp = {
-        .lm = lm_of(&draft, c, &c->q, c->draft_n_ctx ? c->draft_n_ctx : TAPE, 0),
-        .law = {.self = &draft_source, .capacity = LAW_VOCAB, .at = source_at},
-        .limit = c->limit ? c->limit : c->n_vocab,
-        .choice = c->wrong ? c->wrong->choice : c->choice,
-        .coins = coins,
-        .stop = &c->stop,
-        .n_stop = c->stop >= 0};
+    vb_drafter_model_params dp = {.lm = lm_of(&draft, c, &c->q, c->draft_n_ctx ? c->draft_n_ctx : TAPE, 0),
+                                  .law = {.self = &draft_source, .capacity = LAW_VOCAB, .at = source_at},
+                                  .limit = c->limit ? c->limit : c->n_vocab,
+                                  .choice = c->wrong ? c->wrong->choice : c->choice,
+                                  .coins = coins,
+                                  .stop = &c->stop,
+                                  .n_stop = c->stop >= 0};
     const bool whole = c->costs || c->length_bug || (c->masked && c->bug != MASK_P_ONLY);
     const vb_drafter drafter = {.self = &env,
                                 .sync = env_sync,
@@ -640,11 +683,13 @@ static bool run(const law_case *c, const vb_coins *right, one_run *o) {
                                                                         : c->rule,
                                  .one = vb_one_hot(c->choice),
                                  .gamma = c->gamma,
+                                 .tree = c->shape[0] > 0,
                                  .costs = c->costs,
                                  .reads_past_alone = true,
                                  .stop = &c->stop,
                                  .n_stop = c->stop >= 0};
     const int32_t prompt = 0;
+    memcpy(dp.shape, c->shape, sizeof dp.shape);
     draft.cold = c->length_bug == LENGTH_COLD;
     *o = (one_run){.accepted = -1};
     if (c->masked && (vb_law_open(&env.law, &c->sampling, LAW_VOCAB, exp_weights, &err) ||
@@ -693,7 +738,7 @@ int law_sample(const law_case *c, uint64_t seed) {
 
 /* Runs one path and adds it, with its probability, to the result. */
 static bool add_path(const law_case *c, explorer *e, law_result *r) {
-    const vb_coins coins = {explorer_below, explorer_pick, explorer_race, e};
+    const vb_coins coins = {explorer_below, explorer_pick, explorer_race, explorer_ranks, e};
     one_run o;
     mpq_t one, x;
     if (!run(c, &coins, &o)) return false;

@@ -48,6 +48,13 @@ typedef enum law_mask_bug {
     MASK_FORCED_INSERTED /* forced text is not verified */
 } law_mask_bug;
 
+/* Planted mistakes in a tree of drafts. */
+typedef enum law_tree_bug {
+    TREE_RIGHT,
+    TREE_RERANKED,        /* of two that were drawn the one that q finds likelier is judged, by q */
+    TREE_NOT_RENORMALISED /* a sibling's law is q without those before it, over q's own total */
+} law_tree_bug;
+
 /* Planted mistakes in how long a proposal gets. */
 typedef enum law_length_bug {
     LENGTH_RIGHT,
@@ -71,9 +78,11 @@ typedef struct law_case {
     int draft_n_ctx; /* 0: enough */
     bool stop_early; /* the drafter stops after some tokens, depending on the prefix that it kept */
     bool alone;      /* no drafter at all */
-    bool tree;       /* drafts are a tree made by hand (rule vb_rule_coupled) */
-    int copies;      /* != 0: matches of so many tokens are copied, in front of the model */
-    bool sees;       /* the drafter reads the target's hidden rows and checks every one */
+    bool tree;       /* drafts are a tree made by hand, each certain */
+    int shape[VB_TREE_DEPTH]; /* the model drafts trees of that shape, all of it at most gamma */
+    law_tree_bug tree_bug;
+    int copies; /* != 0: matches of so many tokens are copied, in front of the model */
+    bool sees;  /* the drafter reads the target's hidden rows and checks every one */
     /* The law is the real one (distribution.h) of logits that the tables give, under the mask of the
      * language of law_mask.c over its eight ids. Id 0 ends the text. */
     bool masked;

@@ -42,6 +42,7 @@ typedef struct job {
     vb_accept accept;
     who by;
     int gamma, n;
+    int tree[VB_TREE_DEPTH]; /* vb_spec_params.tree */
     const int32_t *prompt;
     size_t n_prompt;
     const int32_t *stop;

@@ -352,6 +352,11 @@ static int corpus_read(int how, vb_error *err) {
     return rc;
 }
 
+static int draft_tree_read(int how, vb_error *err) {
+    int tree[VB_TREE_DEPTH];
+    return vb_draft_tree_read(how == SUCCEED ? "3,2" : how ? "3,0" : "33", tree, err);
+}
+
 static int costs_check(int how, vb_error *err) {
     vb_costs c;
     vb_costs_typical(&c);
@@ -662,6 +667,7 @@ static const struct row {
     {"vb_dry_breakers", dry_breakers, false},
     {"vb_corpus_open", corpus_open, false},
     {"vb_corpus_read", corpus_read, false},
+    {"vb_draft_tree_read", draft_tree_read, false},
     {"vb_costs_check", costs_check, false},
     {"vb_costs_measure", costs_measure, false},
     {"vb_spec_open", spec_open, false},

@@ -322,7 +322,7 @@ static double toy(vb_rule rule, uint64_t total_q) {
         const double weight = (double)qw[draft[0]] / (double)total_q * (double)qw[draft[1]] / (double)total_q;
         for (unsigned answers = 0; answers < 4; answers++) {
             count_coins state = {.answers = answers};
-            vb_coins coins = {count_below, count_pick, NULL, &state};
+            vb_coins coins = {.below = count_below, .pick = count_pick, .self = &state};
             vb_drafted drafted[2] = {{0}};
             const bool ends[2] = {false, false};
             int32_t kept[2];
@@ -474,8 +474,8 @@ static void trees_by_seeds(void **state) {
     }
 }
 
-/* Rejection and block refuse a tree: its siblings would have to be judged without replacement. */
-static void trees_for_coupled_only(void **state) {
+/* Rejection and block refuse a tree where chains are due: another rule judges trees (test_law_tree.c). */
+static void trees_where_chains_are_due(void **state) {
     (void)state;
     law_result r;
     law_case c = {.name = "refused on purpose",
@@ -483,10 +483,12 @@ static void trees_for_coupled_only(void **state) {
                   .gamma = 7,
                   .n_tokens = 2,
                   .p = {LAW_GENERIC, 1, false},
-                  .rule = vb_rule_rejection,
+                  .rule = vb_rule_block,
                   .stop = -1,
                   .tree = true};
     law_init(&r);
+    assert_false(law_enumerate(&c, &r));
+    c.rule = vb_rule_rejection;
     assert_false(law_enumerate(&c, &r));
     law_clear(&r);
 }
@@ -558,7 +560,7 @@ int main(void) {
         cmocka_unit_test(lengths_that_are_chosen),
         cmocka_unit_test(coupled_and_trees),
         cmocka_unit_test(trees_by_seeds),
-        cmocka_unit_test(trees_for_coupled_only),
+        cmocka_unit_test(trees_where_chains_are_due),
         cmocka_unit_test(production_coins),
     };
     return cmocka_run_group_tests_name("law", tests, NULL, NULL);

@@ -322,6 +322,42 @@ static void test_without_draft(void **state) {
     bad_with(true, "{\"gamma\":2," HI "}", 400, "nobody drafts", &t);
 }
 
+static void test_trees(void **state) {
+    (void)state;
+    vbs_ask a;
+    vbs_problem p;
+    vbs_terms t = terms();
+    t.draft = "draft.gguf";
+    assert_int_equal(ask_with(&a, true, "{\"tree\":\"3,2\",\"accept\":\"rejection\"," HI "}", &t, &p), 0);
+    assert_true(a.tree[0] == 3 && a.tree[1] == 2 && a.tree[2] == 0 && a.gamma == 9);
+    vbs_ask_close(&a);
+    bad_with(true, "{\"tree\":\"3,2\",\"accept\":\"block\"," HI "}", 400, "judges chains", &t);
+    bad_with(true, "{\"tree\":\"3,2\",\"gamma\":2," HI "}", 400, "a size of its own", &t);
+    bad_with(true, "{\"tree\":\"30,2\"," HI "}", 400, "more than 32", &t);
+    bad_with(true, "{\"tree\":3," HI "}", 400, "expected a string", &t);
+    t.tree[0] = 4; /* the server's own: a gamma, a preset, block verification and \"off\" ask for chains */
+    t.gamma = 4;
+    static const struct {
+        const char *fields;
+        int tree, gamma;
+    } with[] = {{"", 4, 4},
+                {"\"gamma\":2,", 0, 2},
+                {"\"model\":\"m:fast\",", 0, 3},
+                {"\"accept\":\"block\",", 0, 4},
+                {"\"tree\":\"off\",", 0, 4},
+                {"\"tree\":\"1,2\",\"model\":\"m:off\",", 1, 3}};
+    for (size_t i = 0; i < sizeof with / sizeof *with; i++) {
+        char body[200];
+        snprintf(body, sizeof body, "{%s" HI "}", with[i].fields);
+        assert_int_equal(ask_with(&a, true, body, &t, &p), 0);
+        assert_int_equal(a.tree[0], with[i].tree);
+        assert_int_equal(a.gamma, with[i].gamma);
+        vbs_ask_close(&a);
+    }
+    t = terms();
+    bad_with(true, "{\"tree\":\"2\"," HI "}", 400, "without -md", &t);
+}
+
 static void test_depth(void **state) {
     (void)state;
     char body[300000];
@@ -477,10 +513,11 @@ int main(void) {
         cmocka_unit_test(test_defaults),       cmocka_unit_test(test_fields),
         cmocka_unit_test(test_refused_fields), cmocka_unit_test(test_shapes),
         cmocka_unit_test(test_messages),       cmocka_unit_test(test_prompts),
-        cmocka_unit_test(test_warnings),       cmocka_unit_test(test_without_draft),
-        cmocka_unit_test(test_depth),          cmocka_unit_test(test_choice_seeds),
-        cmocka_unit_test(test_hosts),          cmocka_unit_test(test_origins),
-        cmocka_unit_test(test_keys),           cmocka_unit_test(test_json_text),
+        cmocka_unit_test(test_warnings),       cmocka_unit_test(test_trees),
+        cmocka_unit_test(test_without_draft),  cmocka_unit_test(test_depth),
+        cmocka_unit_test(test_choice_seeds),   cmocka_unit_test(test_hosts),
+        cmocka_unit_test(test_origins),        cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_json_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

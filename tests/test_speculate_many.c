@@ -287,6 +287,8 @@ static job mixed_job(int i, uint64_t salt) {
     /* A length that is chosen is a function of the generation's own past under these rules. */
     if (j.accept == VB_ACCEPT_REJECTION || j.accept == VB_ACCEPT_BLOCK)
         if (i % 2) j.gamma = VB_GAMMA_AUTO;
+    if (j.by == BY_MODEL && j.accept != VB_ACCEPT_BLOCK && j.gamma != VB_GAMMA_AUTO && j.gamma % 2)
+        j.tree[0] = 3, j.tree[1] = 2;
     return j;
 }
 

@@ -74,6 +74,8 @@ static int append(void *user, const char *line, size_t len) {
     return 0;
 }
 
+static int shape[VB_TREE_DEPTH]; /* of what a draft model proposes to others than block */
+
 /* A generation with its trace; two turns of text, so that a prompt comes between steps. */
 static int generate(text *out, vb_accept accept, vb_draft draft, double temperature, uint64_t seed,
                     bool full) {
@@ -99,6 +101,7 @@ static int generate(text *out, vb_accept accept, vb_draft draft, double temperat
     p.draft = draft;
     p.draft_context = draft == VB_DRAFT_MODEL ? rig.context[1] : NULL;
     p.gamma = 4;
+    if (draft == VB_DRAFT_MODEL && accept != VB_ACCEPT_BLOCK) memcpy(p.tree, shape, sizeof shape);
     p.stop = stop;
     p.n_stop = 2;
     vb_context_truncate(rig.context[0], 0, NULL);
@@ -234,11 +237,14 @@ static void wrong_numbers_are_noticed(void **state) {
         "\"seed\":\"",           "\"value\":\"",          "\"bound\":\"", "\"counter\":[",
         "\"position\":",         "\"drafted\":[{\"id\":", "\"q\":[\"",    "\"p\":[\"",
         "\"emitted\":[{\"id\":", "\"accepted\":",         "\"step\":",    "\"w\":[\"",
+        "\"parent\":",
     };
-    for (int rule = VB_ACCEPT_REJECTION; rule <= VB_ACCEPT_BLOCK; rule++) {
+    for (int k = 0; k < 3; k++) { /* the last one: a tree */
+        const vb_accept rule = k == 1 ? VB_ACCEPT_BLOCK : VB_ACCEPT_REJECTION;
         text t = {.fail_after = -1};
         vb_trace_report n;
-        assert_int_equal(generate(&t, (vb_accept)rule, VB_DRAFT_MODEL, 1, 3, true), 0);
+        shape[0] = k == 2 ? 3 : 0, shape[1] = k == 2 ? 2 : 0;
+        assert_int_equal(generate(&t, rule, VB_DRAFT_MODEL, 1, 3, true), 0);
         for (size_t i = 0; i < sizeof what / sizeof *what; i++) {
             int places = 0;
             for (char *at = t.data; (at = strstr(at, what[i])) && places < 40; places++) {
@@ -252,12 +258,38 @@ static void wrong_numbers_are_noticed(void **state) {
                 assert_null(strstr(n.why, "chain"));
                 *at = before;
             }
-            assert_true(places > 0);
+            assert_true(places > 0 || i + 1 == sizeof what / sizeof *what); /* chains have no parents */
         }
         vb_trace_rechain(t.data, t.len);
         if (!vb_trace_check(t.data, t.len, NULL, &n)) fail_msg("%s", n.why);
         free(t.data);
     }
+    memset(shape, 0, sizeof shape);
+}
+
+/* Trees, with the whole laws and without. */
+static void trees_follow(void **state) {
+    (void)state;
+    static const int shapes[4][VB_TREE_DEPTH] = {{2}, {3, 2, 1}, {1, 2, 2}, {8}};
+    int accepted = 0, others = 0;
+    for (int k = 0; k < 36; k++) {
+        const vb_accept rule = k % 3 == 0   ? VB_ACCEPT_COUPLED
+                               : k % 3 == 1 ? VB_ACCEPT_GREEDY
+                                            : VB_ACCEPT_REJECTION;
+        text t = {.fail_after = -1};
+        vb_trace_report n;
+        memcpy(shape, shapes[k % 4], sizeof shape);
+        assert_int_equal(
+            generate(&t, rule, VB_DRAFT_MODEL, rule == VB_ACCEPT_GREEDY ? 0 : 1.1, (uint64_t)k, k % 5 != 0),
+            0);
+        if (!vb_trace_check(t.data, t.len, NULL, &n))
+            fail_msg("%s: line %d: %s", vb_accept_name(rule), n.line, n.why);
+        accepted += n.accepted;
+        others += strstr(t.data, "\"parent\":0,") != NULL;
+        free(t.data);
+    }
+    memset(shape, 0, sizeof shape);
+    assert_true(accepted > 50 && others > 10);
 }
 
 /* A log-probability that is no number: its decimals may be missing, its bits may not hide it. */
@@ -318,6 +350,7 @@ int main(void) {
         cmocka_unit_test(short_traces),
         cmocka_unit_test(the_same_bytes),
         cmocka_unit_test(changes_are_noticed),
+        cmocka_unit_test(trees_follow),
         cmocka_unit_test(wrong_numbers_are_noticed),
         cmocka_unit_test(numbers_that_are_none_are_noticed),
         cmocka_unit_test(chains_of_what_has_none),
