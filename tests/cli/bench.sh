@@ -47,6 +47,11 @@ END
     verbatim bench -m "$target" -md "$draft" $quick --gammas 2
     ok "kept costs that are far off are named" out_has "Kept for --gamma auto: c(4)/c(1)"
 fi
+verbatim bench -m "$target" -md "$draft" $quick --gammas 2,2x2 --json
+ok "bench with a tree: the same tokens" json_is identical true
+ok "the tree has a row" out_has '"2x2"'
+verbatim bench -m "$target" --draft ngram $quick --gammas 2x2
+ok "a tree of copies" fails 2 "needs a draft model"
 verbatim bench -m "$target" --gammas 3,x
 ok "a list with a word in it" fails 2 "--gammas"
 verbatim bench -m "$target" --lengths 0

@@ -40,6 +40,31 @@ for d in "-md $draft" "--draft self" "--draft ngram" "--draft suffix" "-md $draf
         ok "the same tokens with $(echo "$d" | sed 's|/.*/||') --gamma $g" json_is tokens "$tokens"
     done
 done
+# --tree: the same tokens; the trace is derived again; what is refused.
+for t in 2 3,2,1 1,2,2; do
+    for d in "-md $draft" "--draft self"; do
+        verbatim run -m "$target" $d -p "$P" -n 24 --seed 5 --tree $t --json
+        ok "the same tokens with $(echo "$d" | sed 's|/.*/||') --tree $t" json_is tokens "$tokens"
+    done
+    for rule in coupled rejection; do
+        verbatim run -m "$target" -md "$draft" -p "$P" -n 24 --seed 5 --tree $t --accept $rule --trace-full --trace "$work/tree.trace"
+        verbatim trace-check "$work/tree.trace"
+        ok "$rule: the trace of --tree $t follows" status_is 0
+    done
+done
+verbatim run -m "$target" -md "$draft" -p "$P" -n 8 --tree 3,2 --json
+ok "the object says the tree" json_is tree 3,2
+verbatim run -m "$target" -md "$draft" -p "$P" -n 8 --tree 3,2 --verbose
+ok "drafts name what they follow" err_has "(after -1)"
+verbatim run -m "$target" --draft ngram -p x --tree 2
+ok "--tree without a draft model" fails 2 "needs a draft model"
+verbatim run -m "$target" -md "$draft" -p x --tree 2 --accept block
+ok "--tree with block" fails 2 "judges chains"
+verbatim run -m "$target" -md "$draft" -p x --tree 2 --gamma 3
+ok "--tree with --gamma" fails 2 "a size of its own"
+verbatim run -m "$target" -md "$draft" -p x --tree 8,8
+ok "--tree of 72 tokens" fails 2 "more than 32"
+
 # --gamma auto: lengths by what passes cost, kept in a file.
 for d in "-md $draft" "--draft self" "--draft ngram" "--draft suffix" "-md $draft --draft-suffix 1"; do
     # shellcheck disable=SC2086
