@@ -58,7 +58,57 @@ static int rule_of(vbj_compiler *c, const vbj_dfa *d, bool number, vbg_node *out
     return 0;
 }
 
-enum { MAX_PRODUCT = 4000, MAX_LAZY = 200000 };
+enum { MAX_PRODUCT = 4000, MAX_LAZY = 4000000, MAX_DEAD = 2000 };
+
+static bool any_state(const vbj_dfa *d, int32_t s, const bool *of) {
+    for (int32_t e = d->first[s]; e < d->first[s + 1]; e++)
+        if (of[d->edges[e].to]) return true;
+    return false;
+}
+
+/* Pairs of a number of characters and a state of the pattern that can be reached and that no text of lo to
+ * hi characters goes on from: the runtime finds out by going through all that follow. Counted by two sweeps
+ * over `longest` characters: backwards what can end, forwards what can be reached. `live` is (longest + 1)
+ * rows of a flag per state. */
+static uint64_t dead_pairs(const vbj_dfa *d, const vbj_string *s, uint64_t longest, bool *live, bool *here,
+                           bool *then) {
+    const size_t n = (size_t)d->n_states;
+    uint64_t dead = 0;
+    for (uint64_t k = longest + 1; k-- > 0;)
+        for (size_t i = 0; i < n; i++)
+            live[k * n + i] =
+                k == longest ? d->accept[i] || s->hi == VBJ_NO_LIMIT
+                             : (k >= s->lo && d->accept[i]) || any_state(d, (int32_t)i, live + (k + 1) * n);
+    here[0] = true;
+    for (uint64_t k = 0; k <= longest; k++) {
+        memset(then, 0, n);
+        for (size_t i = 0; i < n; i++) {
+            if (!here[i]) continue;
+            dead += !live[k * n + i];
+            for (int32_t e = d->first[i]; e < d->first[i + 1]; e++) then[d->edges[e].to] = true;
+        }
+        memcpy(here, then, n);
+    }
+    return dead;
+}
+
+/* Whether the runtime may be left with the product of a pattern and a length. */
+static int check_lazy(vbj_compiler *c, const vbj_string *s, uint64_t longest) {
+    const size_t n = (size_t)s->dfa->n_states;
+    bool good = (longest + 1) * (uint64_t)n <= MAX_LAZY;
+    vbj_arena part;
+    vbj_arena_part(&part, &c->arena);
+    if (good && vbj_steps(&part, (longest + 1) * (n + (uint64_t)s->dfa->first[n]) / 8)) {
+        bool *live = vbj_take(&part, (size_t)longest + 1, n), *here = vbj_take(&part, n, 1),
+             *then = vbj_take(&part, n, 1);
+        if (live && here && then) good = dead_pairs(s->dfa, s, longest, live, here, then) <= MAX_DEAD;
+    }
+    vbj_arena_join(&c->arena, &part);
+    if (c->arena.full || c->arena.failed) return vbj_full(c);
+    if (good) return 0;
+    return vbj_refuse(c, VB_ERR_UNSUPPORTED, c->at, s->hi != VBJ_NO_LIMIT ? "maxLength" : "minLength",
+                      "too large beside this pattern or format");
+}
 
 int vbj_emit_string(vbj_compiler *c, const vbj_string *s, vbg_node *out) {
     vbg_ir *ir = c->ir;
@@ -68,14 +118,15 @@ int vbj_emit_string(vbj_compiler *c, const vbj_string *s, vbg_node *out) {
      * states that it meets. */
     uint64_t states = s->dfa ? (longest + 1) * (uint64_t)s->dfa->n_states : 0;
     bool product = s->dfa && counted && states <= MAX_PRODUCT;
-    if (counted && states > MAX_LAZY)
-        return vbj_refuse(c, VB_ERR_UNSUPPORTED, c->at, s->hi != VBJ_NO_LIMIT ? "maxLength" : "minLength",
-                          "too large beside this pattern or format");
     if (s->dfa && (product || !counted)) {
         const vbj_dfa *d = s->dfa;
         if (product) d = vbj_dfa_product(&c->arena, d, vbj_dfa_lengths(&c->arena, s->lo, s->hi), VBJ_BOTH);
         *out = d ? vbj_spell_strings(c, d) : VBG_NONE;
         return d && !c->arena.full && !c->arena.failed ? 0 : vbj_full(c);
+    }
+    if (s->dfa) {
+        const int rc = check_lazy(c, s, longest);
+        if (rc) return rc;
     }
     vbg_node quote = text(c, "\"");
     vbg_node inner = vbg_repeat(ir, vbj_any_character(c), s->lo, s->hi == VBJ_NO_LIMIT ? VBG_INF : s->hi);

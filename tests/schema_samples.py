@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Samples of a model under JSON schemas, judged by python-jsonschema.
 
-    tests/schema_samples.py --url http://127.0.0.1:8000/v1 --schemas DIR [--samples 10000] [--n-schemas 200] [--max-tokens 64]
+    tests/schema_samples.py --url http://127.0.0.1:8000/v1 --schemas DIR [--samples 10000] [--n-schemas 200] [--max-tokens 64] [--largest 1500]
 
 DIR is guidance-ai/jsonschemabench's maskbench/data, or any folder of files that are schemas or have one as "schema". Small ones are
 taken, evenly from all. Temperature 1, no truncation. Every text that the model ended is parsed and validated; what the length ended
@@ -19,21 +19,21 @@ import urllib.request
 import jsonschema
 
 
-def small_schemas(folder, wanted):
+def small_schemas(folder, wanted, largest):
+    """A tenth more than wanted, because some are refused."""
     out = []
-    names = sorted(os.listdir(folder))
-    for name in names[:: max(1, len(names) // (8 * wanted))]:
+    for name in sorted(os.listdir(folder)):
         with open(os.path.join(folder, name)) as f:
             document = json.load(f)
         schema = document.get("schema", document)
-        if len(json.dumps(schema)) > 1500 or not isinstance(schema, dict):
+        if len(json.dumps(schema)) > largest or not isinstance(schema, dict):
             continue
         try:
             jsonschema.validators.validator_for(schema).check_schema(schema)
         except jsonschema.exceptions.SchemaError:
             continue
         out.append((name, schema))
-    return out
+    return out[:: max(1, 10 * len(out) // (11 * wanted))]
 
 
 def ask(url, schema, n, seed, max_tokens):
@@ -57,11 +57,12 @@ def main():
     a.add_argument("--samples", type=int, default=10000)
     a.add_argument("--n-schemas", type=int, default=200)
     a.add_argument("--max-tokens", type=int, default=64)
+    a.add_argument("--largest", type=int, default=1500, help="bytes of a schema: under large ones most texts are ended by the length")
     a.add_argument("--at-once", type=int, default=4)
     o = a.parse_args()
     counts = collections.Counter()
     used = {}
-    schemas = small_schemas(o.schemas, o.n_schemas)
+    schemas = small_schemas(o.schemas, o.n_schemas, o.largest)
     most, rounds = 10, 0
 
     def one(job):

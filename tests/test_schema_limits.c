@@ -69,6 +69,9 @@ static const blow_up CASES[] = {
      true},
     {"{\"type\":\"string\",\"minLength\":450,\"maxLength\":500,\"pattern\":\"" WORDS "\"}", NULL, NULL, NULL,
      0, true},
+    {"{\"type\":\"string\",\"format\":\"email\",\"maxLength\":5000}", NULL, NULL, NULL, 0, true},
+    /* Whether 400 b can still follow takes too long to find out behind 91 a: it is refused before the text */
+    {"{\"type\":\"string\",\"maxLength\":490,\"pattern\":\"^a*b{400}$\"}", NULL, NULL, NULL, 0, false},
     {"{\"type\":\"object\",\"properties\":{",
      "\"p%d\":{\"type\":\"string\",\"maxLength\":5%02d,\"pattern\":\"" WORDS "\"}", ",", "}}", 40, true},
 };
@@ -110,7 +113,7 @@ static void blow_ups(void **state) {
                rc ? ": " : "", err.message);
         if ((rc == 0) != c->compiles) fail_msg("%.80s: %s", text.s, rc ? err.message : "compiles");
         if (rc && !strstr(err.message, "too much memory or time") &&
-            !strstr(err.message, "cannot be expressed"))
+            !strstr(err.message, "cannot be expressed") && !strstr(err.message, "too large beside"))
             fail_msg("%.80s: %s", text.s, err.message);
         assert_true(ir->bytes <= VBG_MAX_BYTES);
         assert_true(took < (CHECKED ? 4 : 1));
