@@ -188,7 +188,7 @@ $(BUILD)/tests/amx/verbatim $(BUILD)/tests/vnni/verbatim: $(BUILD)/tests/%/verba
 	$(Q)$(CC) $(ALL_CFLAGS) $(CLAIMED) $^ -o $@ $(LDFLAGS) $(TOOL_LIBS) $(EDIT_LIBS) $(LIBS)
 
 # What writes small models; without the rest of the tests' archive, which needs the tests' libraries.
-GGUF_WRITER = $(BUILD)/tests/gguf_writer.o $(BUILD)/tests/gguf_models.o
+GGUF_WRITER = $(BUILD)/tests/gguf_writer.o $(BUILD)/tests/gguf_models.o $(BUILD)/tests/other_vocab.o
 $(TEST_TOOLS): $(BUILD)/tests/tools/%: $(BUILD)/tests/tools/%.o $(GGUF_WRITER) $(LIB)
 	$(Q)$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDFLAGS) $(LIBS)
 

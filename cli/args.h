@@ -81,7 +81,7 @@ typedef struct cli_options {
     const char *costs, *gamma_trace, *drafts, *tree;
     const char *grammar, *json_schema, *regex, *json_whitespace;
     bool trace_full, json, brief, compare, verbose, ignore_eos, oracle, ids, pieces, no_special, add_bos,
-        content_specials, continue_final, strict_calls, pure, force, manifest, quick, help;
+        content_specials, continue_final, strict_calls, pure, force, manifest, quick, draft_text, help;
     /* Arguments that are no options: FILE of `inspect`, IN OUT TYPE of `quantize`,
      * further files of --merge. */
     const char *words[CLI_MAX_WORDS];

@@ -102,12 +102,14 @@ double bench_drafting(const bench *b, const bench_run *r, int k) {
 /* The gain that the measured acceptance, draft cost and verification cost give, without overheads: the time
  * of as many tokens alone, over that of the steps, each with its k drafted tokens and one pass over k + 1. */
 double bench_predicted(const bench *b, const bench_run *r) {
+    const bool text = b->session.params.draft_tokenizer != NULL; /* a draft may take several evaluations */
     double time = 0;
     for (int k = 0; k <= 32; k++) {
         if (r->stats.by_length[k] == 0) continue;
         if (k + 1 > MOST_TOKENS) return NAN;
-        time += (double)r->stats.by_length[k] * (bench_drafting(b, r, k) + b->cost[k + 1]);
+        time += (double)r->stats.by_length[k] * ((text ? 0 : bench_drafting(b, r, k)) + b->cost[k + 1]);
     }
+    if (text) time += (double)r->stats.draft_calls * b->draft_token;
     return time > 0 ? (double)r->stats.emitted * b->cost[1] / time : (double)NAN;
 }
 

@@ -55,6 +55,24 @@ static void add_stats(const chat *c, vb_stats *total) {
     total->prompt_tokens += t.prompt_tokens;
 }
 
+/* Ends the vb_spec. Where drafts go through text, the draft's cache is not cut along the path: what it holds is
+ * remembered for the next one. */
+static int close_spec(chat *c) {
+    size_t n = 0;
+    const int32_t *held = c->spec ? vb_spec_draft_tokens(c->spec, &n) : NULL;
+    add_stats(c, &c->before);
+    if (held && n && c->session.params.draft_tokenizer) {
+        int32_t *ids = realloc(c->draft_ids, n * sizeof *ids);
+        if (!ids) return cli_error("out of memory");
+        memcpy(ids, held, n * sizeof *ids);
+        c->draft_ids = ids;
+        c->n_draft_ids = n;
+    }
+    vb_spec_close(c->spec);
+    c->spec = NULL;
+    return CLI_OK;
+}
+
 /* Cuts the caches back to what they hold of ids[0..keep) and goes on from there. */
 static int rewind_to(chat *c, const int32_t *ids, size_t keep) {
     vb_error err = {0};
@@ -62,11 +80,12 @@ static int rewind_to(chat *c, const int32_t *ids, size_t keep) {
     size_t held = (size_t)vb_context_length(target);
     vb_spec_params params = c->session.params;
     if (keep > held) keep = held;
-    add_stats(c, &c->before);
-    vb_spec_close(c->spec);
-    c->spec = NULL;
+    if (close_spec(c)) return CLI_FAIL;
     if (vb_context_truncate(target, (int)keep, &err)) return cli_report(&err);
-    if (draft && (size_t)vb_context_length(draft) > keep && vb_context_truncate(draft, (int)keep, &err))
+    params.draft_history = c->draft_ids;
+    params.n_draft_history = c->n_draft_ids;
+    if (draft && !params.draft_tokenizer && (size_t)vb_context_length(draft) > keep &&
+        vb_context_truncate(draft, (int)keep, &err))
         return cli_report(&err);
     params.history = ids;
     params.n_history = keep;
@@ -90,9 +109,10 @@ static int reopen(chat *c, const char *kind, const char *path) {
     int32_t *ids = malloc((n + 1) * sizeof *ids); /* those of the vb_spec end with it */
     if (!ids) return cli_error("out of memory");
     if (n) memcpy(ids, held, n * sizeof *ids);
-    add_stats(c, &c->before);
-    vb_spec_close(c->spec);
-    c->spec = NULL;
+    if (close_spec(c)) {
+        free(ids);
+        return CLI_FAIL;
+    }
     if (kind) (void)cli_session_draft(&c->session, kind, path); /* said why; the old one goes on */
     const int rc = rewind_to(c, ids, n);
     free(ids);
@@ -408,6 +428,7 @@ int cli_chat(cli_options *o) {
     chat_tools_close(&c.tools);
     vb_chat_close(c.template);
     free(c.answer);
+    free(c.draft_ids);
     cli_line_close(c.line);
     cli_session_close(&c.session);
     int out = cli_out_finish();

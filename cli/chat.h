@@ -20,6 +20,9 @@ typedef struct chat {
     chat_tools tools;
     json_t *messages; /* array of {"role", "content"}, as a request over HTTP has them */
     vb_spec *spec;    /* NULL before the first turn */
+    int32_t *
+        draft_ids; /* (n_draft_ids) what the draft's cache held when the last vb_spec ended, if that is no path */
+    size_t n_draft_ids;
     vb_prompt prompt; /* what was rendered for the last answer */
     char *answer;     /* its text */
     cli_line *line;

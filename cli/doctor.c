@@ -100,10 +100,12 @@ static void expect(double c) {
 }
 
 static void print_verdict(const cli_model *target, const cli_model *draft, int rc, int32_t shared,
-                          const vb_error *err, bool on_paper_only) {
+                          const vb_error *err, const cli_options *o) {
     const vb_model_info *t = vb_model_describe(target->model), *d = vb_model_describe(draft->model);
     if (rc) {
         cli_outf("do not fit: %s\n", err->message);
+        cli_outf(o->draft_text ? "drafts go through text\n"
+                               : "--draft-text: drafts may go through text all the same\n");
     } else {
         cli_outf("fit: %d ids in common", shared);
         if (shared < vb_tokenizer_size(target->tokenizer))
@@ -113,11 +115,11 @@ static void print_verdict(const cli_model *target, const cli_model *draft, int r
     }
     int32_t differ = count_differences(target->tokenizer, draft->tokenizer, true);
     cli_outf("entries that differ: %d\n", differ);
-    if (rc || !t->weight_bytes) return;
+    if ((rc && !o->draft_text) || !t->weight_bytes) return;
     double c = (double)d->weight_bytes / (double)t->weight_bytes;
     char share[32];
     cli_outf("the draft reads %s of the bytes that the target reads per token\n", cli_percent(c, share));
-    if (on_paper_only) expect(c);
+    if (o->quick) expect(c);
     if (d->n_ctx < t->n_ctx) cli_outf("the draft stops drafting at position %d\n", d->n_ctx);
 }
 
@@ -133,16 +135,17 @@ static json_t *vocabulary_json(const cli_model *m) {
 }
 
 /* Everything as one object; parts that are not there are null. */
-static json_t *result_json(const cli_model *target, const cli_model *draft, int fits, int32_t shared,
-                           const vb_error *err, json_t *memory, json_t *measured, json_t *ranks,
-                           const char *advice) {
+static json_t *result_json(const cli_model *target, const cli_model *draft, int fits, bool text,
+                           int32_t shared, const vb_error *err, json_t *memory, json_t *measured,
+                           json_t *ranks, const char *advice) {
     const int32_t differ = draft ? count_differences(target->tokenizer, draft->tokenizer, false) : 0;
-    return json_pack(
-        "{sb si si so so so sO sO sO so}", "compatible", fits == 0, "shared", fits ? 0 : shared, "different",
-        differ, "reason", fits ? cli_json_text(err->message, strlen(err->message)) : json_null(), "target",
-        vocabulary_json(target), "draft", draft ? vocabulary_json(draft) : json_null(), "memory", memory,
-        "measured", measured ? measured : json_null(), "drafts", ranks ? ranks : json_null(),
-        "recommendation", advice[0] ? json_string(advice) : json_null());
+    return json_pack("{sb sb si si so so so sO sO sO so}", "compatible", fits == 0, "through_text",
+                     fits && text, "shared", fits ? 0 : shared, "different", differ, "reason",
+                     fits ? cli_json_text(err->message, strlen(err->message)) : json_null(), "target",
+                     vocabulary_json(target), "draft", draft ? vocabulary_json(draft) : json_null(), "memory",
+                     memory, "measured", measured ? measured : json_null(), "drafts",
+                     ranks ? ranks : json_null(), "recommendation",
+                     advice[0] ? json_string(advice) : json_null());
 }
 
 /* ---------------------------------------------------------------------------------------- measuring */
@@ -152,9 +155,9 @@ static bool cache_path(const cli_options *o, const cli_model *target, const cli_
                        const doctor_prompts *p, bool brief, char path[1024]) {
     char asked[200];
     uint64_t h = cli_speed_key(o, target->gguf, draft ? draft->gguf : NULL);
-    const int n = snprintf(asked, sizeof asked, "%s %lld %g %lld %g %g %lld %lld %d", o->accept,
+    const int n = snprintf(asked, sizeof asked, "%s %lld %g %lld %g %g %lld %lld %d %d", o->accept,
                            (long long)o->n_predict, o->temperature, (long long)o->top_k, o->top_p, o->min_p,
-                           (long long)o->seed, (long long)o->ctx, brief);
+                           (long long)o->seed, (long long)o->ctx, brief, o->draft_text);
     h = XXH3_64bits_withSeed(asked, (size_t)n, h);
     for (int i = 0; i < p->n; i++) h = XXH3_64bits_withSeed(p->line[i], p->len[i], h);
     return cli_cache_path("doctor", h, path);
@@ -213,7 +216,7 @@ static json_t *rank_one(const cli_options *o, const cli_model *target, const cha
     const char *why = NULL;
     if (cli_model_open(&draft, o, path, true))
         why = "cannot be opened (see above)";
-    else if (vb_vocab_compatible(target->tokenizer, draft.tokenizer, &shared, &err))
+    else if (vb_vocab_compatible(target->tokenizer, draft.tokenizer, &shared, &err) && !o->draft_text)
         why = err.message;
     else if (find_measured(o, target, &draft, path, p, true, &measured))
         why = "cannot be measured (see above)";
@@ -221,6 +224,7 @@ static json_t *rank_one(const cli_options *o, const cli_model *target, const cha
         json_object_set_new(out, "reason", cli_json_text(why, strlen(why)));
     else
         json_object_update_missing(out, json_array_get(json_object_get(measured, "rows"), 1));
+    if (!why && err.code) json_object_set_new(out, "through_text", json_true());
     json_decref(measured);
     cli_model_close(&draft);
     return out;
@@ -253,16 +257,17 @@ static int examine(const cli_options *o, const cli_model *target, const cli_mode
     char advice[400] = "";
     doctor_prompts prompts = {0};
     json_t *memory = doctor_memory(o, target, draft), *measured = NULL, *ranks = NULL;
-    int fits = draft ? vb_vocab_compatible(target->tokenizer, draft->tokenizer, &shared, &err) : 0,
-        rc = CLI_OK;
+    const int fits = draft ? vb_vocab_compatible(target->tokenizer, draft->tokenizer, &shared, &err) : 0;
+    const bool usable = !fits || (fits == VB_ERR_VOCAB && o->draft_text);
+    int rc = CLI_OK;
     if (!o->json) {
         describe("target", o->model, target);
         if (draft) describe("draft", o->draft_model, draft);
-        if (draft) print_verdict(target, draft, fits, shared, &err, o->quick);
+        if (draft) print_verdict(target, draft, fits, shared, &err, o);
         doctor_print_memory(memory);
     }
-    if (!fits && !o->quick) rc = doctor_read_prompts(o, &prompts);
-    if (!rc && !fits && !o->quick)
+    if (usable && !o->quick) rc = doctor_read_prompts(o, &prompts);
+    if (!rc && usable && !o->quick)
         rc = find_measured(o, target, draft, draft ? o->draft_model : NULL, &prompts, false, &measured);
     if (!rc && o->drafts && !o->quick) rc = rank(o, target, &prompts, &ranks);
     if (measured) doctor_recommend(measured, advice, sizeof advice);
@@ -270,13 +275,14 @@ static int examine(const cli_options *o, const cli_model *target, const cli_mode
     if (!rc && !o->json && ranks) doctor_print_ranks(ranks);
     if (!rc && !o->json && measured) cli_outf("recommendation: %s\n", advice);
     if (!rc && o->json)
-        rc = cli_out_json(result_json(target, draft, fits, shared, &err, memory, measured, ranks, advice));
+        rc = cli_out_json(
+            result_json(target, draft, fits, o->draft_text, shared, &err, memory, measured, ranks, advice));
     if (!rc) rc = cli_out_finish();
     json_decref(memory);
     json_decref(measured);
     json_decref(ranks);
     free(prompts.text);
-    return fits ? CLI_FAIL : rc;
+    return usable ? rc : CLI_FAIL;
 }
 
 int cli_doctor(cli_options *o) {

@@ -144,8 +144,9 @@ static double predicted(const trial *t, const row *r) {
     for (int k = 0; k <= 32; k++) {
         if (!r->stats.by_length[k]) continue;
         if (k + 1 > VB_COST_ROWS) return (double)NAN;
-        time += (double)r->stats.by_length[k] * (k * draft_token(t, r->draft) + pass(t, k + 1));
+        time += (double)r->stats.by_length[k] * pass(t, k + 1);
     }
+    time += (double)r->stats.draft_calls * draft_token(t, r->draft);
     return time > 0 ? (double)r->stats.emitted * pass(t, 1) / time : (double)NAN;
 }
 

@@ -112,8 +112,9 @@ void doctor_print_ranks(const json_t *ranks) {
         if (why)
             cli_outf("  %s: %s\n", text(r, "file"), json_string_value(why));
         else
-            cli_outf("  %9s %10s %11s  %s\n", cli_digits(real(r, "speed_up"), a),
+            cli_outf("  %9s %10s %11s  %s%s\n", cli_digits(real(r, "speed_up"), a),
                      cli_digits(real(r, "predicted"), b), cli_percent(real(r, "acceptance"), c),
-                     text(r, "file"));
+                     text(r, "file"),
+                     json_is_true(json_object_get(r, "through_text")) ? " (through text)" : "");
     }
 }

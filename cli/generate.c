@@ -97,6 +97,8 @@ void cli_add_stats(vb_stats *sum, const vb_stats *s) {
     sum->drafted += s->drafted;
     sum->tested += s->tested;
     sum->accepted += s->accepted;
+    sum->draft_calls += s->draft_calls;
+    sum->likely += s->likely;
     for (int i = 0; i <= 32; i++) sum->by_length[i] += s->by_length[i];
     sum->draft_s += s->draft_s;
     sum->verify_s += s->verify_s;
@@ -145,22 +147,24 @@ json_t *cli_json_stats(const cli_result *r) {
     for (size_t i = 0; i < r->n_lengths; i++) json_array_append_new(lengths, json_integer(r->lengths[i]));
     for (int i = 0; i < 32 && t->tested_at[i]; i++)
         json_array_append_new(positions, cli_json_real(ratio(t->accepted_at[i], t->tested_at[i])));
-    return json_pack("{sI sI sI so so so so sI sI so so so so sI s{so so so so so}}",    //
-                     "drafted", (json_int_t)t->drafted, "tested", (json_int_t)t->tested, //
-                     "accepted", (json_int_t)t->accepted,                                //
+    return json_pack("{sI sI sI so so so so so sI sI sI so so so so sI s{so so so so so}}", //
+                     "drafted", (json_int_t)t->drafted, "tested", (json_int_t)t->tested,    //
+                     "accepted", (json_int_t)t->accepted,                                   //
                      "acceptance",
-                     t->drafted ? cli_json_real(ratio(t->accepted, t->drafted)) : json_null(),        //
-                     "alpha", t->tested ? cli_json_real(ratio(t->accepted, t->tested)) : json_null(), //
-                     "acceptance_by_position", positions,                                             //
-                     "mean_accepted", cli_json_real(ratio(t->accepted, t->steps)),                    //
-                     "steps", (json_int_t)t->steps, "target_calls", (json_int_t)t->target_calls,      //
-                     "tokens_per_call", cli_json_real(ratio(r->n, t->target_calls)),                  //
-                     "tokens_per_s", cli_json_real(tokens_per_s(r)),                                  //
-                     "first_token_s", cli_json_real(r->first_s), "lengths", lengths,                  //
-                     "prompt_tokens", (json_int_t)t->prompt_tokens,                                   //
-                     "seconds",                                                                       //
-                     "prompt", cli_json_real(t->prompt_s), "draft", cli_json_real(t->draft_s),        //
-                     "verify", cli_json_real(t->verify_s), "sample", cli_json_real(t->sample_s),      //
+                     t->drafted ? cli_json_real(ratio(t->accepted, t->drafted)) : json_null(),         //
+                     "alpha", t->tested ? cli_json_real(ratio(t->accepted, t->tested)) : json_null(),  //
+                     "likely", t->tested ? cli_json_real(t->likely / (double)t->tested) : json_null(), //
+                     "acceptance_by_position", positions,                                              //
+                     "mean_accepted", cli_json_real(ratio(t->accepted, t->steps)),                     //
+                     "steps", (json_int_t)t->steps, "target_calls", (json_int_t)t->target_calls,       //
+                     "draft_calls", (json_int_t)t->draft_calls,                                        //
+                     "tokens_per_call", cli_json_real(ratio(r->n, t->target_calls)),                   //
+                     "tokens_per_s", cli_json_real(tokens_per_s(r)),                                   //
+                     "first_token_s", cli_json_real(r->first_s), "lengths", lengths,                   //
+                     "prompt_tokens", (json_int_t)t->prompt_tokens,                                    //
+                     "seconds",                                                                        //
+                     "prompt", cli_json_real(t->prompt_s), "draft", cli_json_real(t->draft_s),         //
+                     "verify", cli_json_real(t->verify_s), "sample", cli_json_real(t->sample_s),       //
                      "generation", cli_json_real(r->seconds));
 }
 
@@ -249,6 +253,13 @@ void cli_print_stats(const cli_session *s, const cli_result *r) {
         for (int i = 0; i < 32 && t->tested_at[i]; i++)
             fprintf(stderr, " %.3f", ratio(t->accepted_at[i], t->tested_at[i]));
         fputc('\n', stderr);
+        if (s->params.draft_tokenizer && s->params.draft == VB_DRAFT_MODEL)
+            fprintf(stderr,
+                    "drafted through text: %llu evaluations of the draft model; the target gave the drafts "
+                    "that were "
+                    "tested %.3f on average, alpha %+.3f of that\n",
+                    (unsigned long long)t->draft_calls, t->tested ? t->likely / (double)t->tested : 0,
+                    t->tested ? ratio(t->accepted, t->tested) - t->likely / (double)t->tested : 0);
         if (s->params.gamma == VB_GAMMA_AUTO) print_lengths(s, t);
     }
     cli_print_offload(s->offload, s->context, false);

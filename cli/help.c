@@ -24,7 +24,7 @@ static const struct {
      "--logit-bias|--seed|--ignore-eos"},
     {"What the text must look like", "--json-schema|--grammar|--regex|--json-whitespace"},
     {"Drafting", "--accept|--tree|--gammas|--costs|--gamma-trace|--draft-suffix|--ngram-corpus|--draft-vocab|"
-                 "--draft-vocab-from|--drafts"},
+                 "--draft-vocab-from|--draft-text|--drafts"},
     {"The proof",
      "--samples-as|--bytes|--model-name|--connections|--timeout|--request|--request-alone|--prompt-as|"
      "--logprob-tolerance|--repeats|--depth|--cells"},

@@ -50,7 +50,7 @@ const cli_option CLI_OPTIONS[] = {
     {"-m|--model", "FILE", "the model whose vocabulary the grammar was for", CMD_TRACE_CHECK, CLI_STRING,
      AT(model), 0, 0, NULL},
     {"-md|--draft-model|--model-draft", "FILE",
-     "a smaller model of the same vocabulary that drafts for the target",
+     "a smaller model that drafts for the target: of the same vocabulary, or with --draft-text of any",
      GENERATE | CMD_DOCTOR | CMD_RECORD | CMD_BENCH | CMD_SERVE, CLI_STRING, AT(draft_model), 0, 0, NULL},
     {"--draft|--drafter", "KIND",
      "who drafts: none, self (the target itself), ngram (prompt lookup), suffix (what followed the longest "
@@ -64,6 +64,11 @@ const cli_option CLI_OPTIONS[] = {
      "or --draft self the model drafts where the match is shorter (default 0: always); with --draft suffix "
      "default 2",
      GENERATE | CMD_BENCH | CMD_SERVE, CLI_INT, AT(draft_suffix), 0, 1024, NULL},
+    {"--draft-text", NULL,
+     "the draft model (-md) may have another vocabulary: it reads and writes text, and what it writes is "
+     "proposed in "
+     "the target's ids. Where the vocabularies are one this changes nothing",
+     GENERATE | CMD_DOCTOR | CMD_BENCH | CMD_SERVE, CLI_FLAG, AT(draft_text), 0, 0, NULL},
     {"--draft-vocab", "N",
      "the draft model (-md) proposes N ids only, and multiplies their rows of its output matrix alone: the "
      "ids "

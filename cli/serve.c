@@ -324,6 +324,7 @@ static int open_engine(serve_state *s) {
                                 .suffix_min = (int)o->draft_suffix,
                                 .corpus = o->corpus.items,
                                 .n_corpus = o->corpus.n,
+                                .draft_text = o->draft_text,
                                 .draft_vocab = (size_t)o->draft_vocab,
                                 .draft_vocab_from = o->draft_vocab_from.items,
                                 .n_draft_vocab_from = o->draft_vocab_from.n,
@@ -346,7 +347,10 @@ static int open_engine(serve_state *s) {
     if (!vbs_engine_open(&s->engine, &s->ep, &err)) return keep_costs(s);
     cli_report(&err);
     if (err.code == VB_ERR_VOCAB)
-        return cli_error("`verbatim doctor -m %s -md %s` shows every difference", o->model, o->draft_model);
+        return cli_error(
+            "`verbatim doctor -m %s -md %s` shows every difference; --draft-text drafts through text all "
+            "the same",
+            o->model, o->draft_model);
     if (err.code == VB_ERR_MEMORY && !strcmp(o->repack, "on"))
         return cli_error("--repack off reads the weights as mapped, --repack auto where they do not fit");
     return CLI_FAIL;

@@ -113,6 +113,8 @@ int cli_check_models(const cli_options *o) {
                          o->draft);
     if ((o->draft_vocab || o->draft_vocab_from.n) && !o->draft_model)
         return cli_usage("--draft-vocab trims the output matrix of a draft model: give one with -md FILE");
+    if (o->draft_text && !o->draft_model && !o->drafts)
+        return cli_usage("--draft-text is for a draft model of another vocabulary: give one with -md FILE");
     if (o->draft_vocab_from.n && !o->draft_vocab)
         return cli_usage("--draft-vocab-from says which ids --draft-vocab keeps: add --draft-vocab N");
     if (o->corpus.n && !o->draft_suffix && (!o->draft || strcmp(o->draft, "suffix")))
@@ -303,8 +305,9 @@ static int trim(const cli_options *o, cli_model *file) {
     return rc ? cli_report(&err) : CLI_OK;
 }
 
-/* The drafting model's file and what of the vocabularies both have. */
-static int open_draft_file(const cli_session *s, const char *path, cli_model *file, int32_t *shared) {
+/* The drafting model's file and what of the vocabularies both have; *text: it drafts through text. */
+static int open_draft_file(const cli_session *s, const char *path, cli_model *file, int32_t *shared,
+                           bool *text) {
     vb_error err = {0};
     cli_interrupt_loading(path);
     int rc = cli_model_open(file, s->o, path, true);
@@ -312,8 +315,25 @@ static int open_draft_file(const cli_session *s, const char *path, cli_model *fi
     if (!rc) rc = cli_repack(s->o, file->model);
     rc = cli_interrupt_loaded(rc);
     if (rc || !vb_vocab_compatible(s->target.tokenizer, file->tokenizer, shared, &err)) return rc;
+    *text = s->o->draft_text;
+    if (*text) return CLI_OK;
     cli_report(&err);
-    return cli_error("`verbatim doctor -m %s -md %s` shows every difference", s->o->model, path);
+    return cli_error(
+        "`verbatim doctor -m %s -md %s` shows every difference; --draft-text drafts through text all "
+        "the same",
+        s->o->model, path);
+}
+
+/* As long as the target's context, or as its training allows. Another vocabulary may want more ids for a text. */
+static int draft_context_size(const cli_session *s, const vb_model *model, bool own, bool text) {
+    const int n = vb_context_size(s->context), trained = vb_model_describe(model)->n_ctx,
+              wanted = text && n <= INT_MAX / 2 ? n + n / 2 : n;
+    if (!own || trained <= 0 || wanted <= trained) return wanted;
+    if (n > trained)
+        fprintf(stderr,
+                "verbatim: note: the draft model was trained for %d positions and stops drafting there\n",
+                trained);
+    return trained;
 }
 
 /* The drafting model (path NULL: the target itself), in a context of its own: as long as the target's, or as
@@ -325,20 +345,14 @@ static int open_draft(cli_session *s, const char *path) {
     vb_context_params p;
     vb_error err = {0};
     int32_t shared = 0;
-    int rc = path ? open_draft_file(s, path, &file, &shared) : CLI_OK;
+    bool text = false;
+    int rc = path ? open_draft_file(s, path, &file, &shared, &text) : CLI_OK;
     if (rc) goto cleanup;
     if (path) model = file.model;
     cli_context_params(s->o, &p);
     cli_kv_types(s->o, true, &p.k_type, &p.v_type);
     cli_offload_params(s->o, s->offload, &p);
-    p.n_ctx = vb_context_size(s->context);
-    const int trained = vb_model_describe(model)->n_ctx;
-    if (path && trained > 0 && p.n_ctx > trained) {
-        fprintf(stderr,
-                "verbatim: note: the draft model was trained for %d positions and stops drafting there\n",
-                trained);
-        p.n_ctx = trained;
-    }
+    p.n_ctx = draft_context_size(s, model, path != NULL, text);
     if (vb_context_open(&context, model, &p, &err)) {
         rc = cli_report(&err);
         goto cleanup;
@@ -349,6 +363,8 @@ static int open_draft(cli_session *s, const char *path) {
     s->draft_context = s->params.draft_context = context;
     s->params.draft = VB_DRAFT_MODEL;
     s->params.draft_vocab = shared;
+    s->params.target_tokenizer = text ? s->target.tokenizer : NULL;
+    s->params.draft_tokenizer = text ? s->draft_file.tokenizer : NULL;
     return CLI_OK;
 cleanup:
     cli_model_close(&file);

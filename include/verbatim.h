@@ -974,6 +974,8 @@ int vb_vocab_frequent(const vb_tokenizer *t, const char *const *paths, size_t n_
                       int32_t **ids, vb_error *err);
 void vb_corpus_close(vb_corpus *c);
 size_t vb_corpus_tokens(const vb_corpus *c);
+/* XXH3-64 of its ids, the same on every machine. */
+uint64_t vb_corpus_hash(const vb_corpus *c);
 
 /* What passes cost on a machine: times in thousandths of that of one token of the target behind an empty
  * cache. Integers, so that they can be written down and are the same again. */
@@ -1022,7 +1024,15 @@ typedef struct vb_spec_params {
      * lengths[i] tokens, whatever gamma would say; those beyond n_lengths are gamma's. Copied. */
     const int32_t *lengths;
     size_t n_lengths;
-    int32_t draft_vocab;      /* ids below this are drafted (vb_vocab_compatible); 0: all of the target's */
+    int32_t draft_vocab; /* ids below this are drafted (vb_vocab_compatible); 0: all of the target's */
+    /* For VB_DRAFT_MODEL, both or neither (default): the two vocabularies are not one (vb_vocab_compatible says so). The
+     * draft model reads the path as text and writes text, which is proposed in the target's ids; q is one-hot. Both
+     * must outlive the vb_spec. */
+    const vb_tokenizer *target_tokenizer, *draft_tokenizer;
+    /* With these: what the draft's cache holds, in its own ids (vb_spec_draft_tokens of an earlier vb_spec); where it
+     * holds something else, that is forgotten. Copied. */
+    const int32_t *draft_history;
+    size_t n_draft_history;
     int ngram_max, ngram_min; /* lengths of the suffix looked up. Default 4, 1 */
     /* Copies of what followed an earlier occurrence of the path's last tokens: the shortest match that
      * proposes. VB_DRAFT_SUFFIX: 0 means 2. VB_DRAFT_MODEL: the model drafts where the match is shorter; 0
@@ -1032,7 +1042,8 @@ typedef struct vb_spec_params {
     const int32_t *stop;     /* ids that end the output */
     size_t n_stop;
     /* The tokens that the target's cache holds already, all of them: n_history = vb_context_length(target).
-     * The draft's cache, if it is not empty, must hold the first ones of these. Copied. Default: none. */
+     * The draft's cache, if it is not empty, must hold the first ones of these (but see draft_history). Copied.
+     * Default: none. */
     const int32_t *history;
     size_t n_history;
     bool logprobs; /* fill in vb_emitted.logprob;
@@ -1114,6 +1125,8 @@ typedef struct vb_stats {
     uint64_t drafted, tested, accepted;      /* acceptance = accepted/drafted, alpha = accepted/tested */
     uint64_t tested_at[32], accepted_at[32]; /* per position in the draft; in a tree on its own path */
     uint64_t by_length[33];                  /* steps that drafted so many tokens */
+    uint64_t draft_calls; /* evaluations of the draft model, those that read alone left out */
+    double likely;        /* sum over tested drafts of p(draft): what equality accepts of them on average */
     double prompt_s, draft_s, verify_s, sample_s;
     uint64_t prompt_tokens;
 } vb_stats;
@@ -1156,6 +1169,9 @@ typedef struct vb_step_item {
 int vb_spec_step_many(vb_step_item *items, size_t n);
 /* All tokens so far: prompt and output. */
 const int32_t *vb_spec_tokens(const vb_spec *s, size_t *n);
+/* What the draft model's cache holds: the first of these, or ids of its own where it drafts through text. NULL: no model
+ * drafts. Valid until the next call. */
+const int32_t *vb_spec_draft_tokens(const vb_spec *s, size_t *n);
 void vb_spec_stats(const vb_spec *s, vb_stats *out);
 
 /* ----------------------------------------------------------------------------------------- traces */

@@ -111,6 +111,9 @@ int vb_prove_pair_open(vb_prove_pair *pair, vb_prove_subject *subject, vb_joint_
     if (pair->n_prompt < 1) return vb_fail(err, VB_ERR_ARGUMENT, "the prompt is empty");
     if (pair->wrong && pair->params.draft != VB_DRAFT_MODEL)
         return vb_fail(err, VB_ERR_ARGUMENT, "the wrong rule %s needs a draft model", pair->wrong->name);
+    if (pair->wrong && pair->params.draft_tokenizer)
+        return vb_fail(err, VB_ERR_ARGUMENT,
+                       "the wrong rule %s needs a draft model of the target's vocabulary", pair->wrong->name);
     const vb_lm target = vb_lm_context(pair->target);
     if ((rc = vb_sampling_check(&pair->sampling, target.n_vocab, err)) ||
         (rc = vb_law_open(&pair->law, &pair->sampling, target.n_vocab, pair->target->kernels->exp_weights,

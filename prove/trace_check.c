@@ -201,6 +201,7 @@ static bool check_header(checker *c, const json_t *line) {
     c->largest = c->mixed ? LARGEST << 20 : LARGEST;
     if (!json_is_boolean(json_object_get(line, "full"))) FAIL("\"full\" is missing");
     c->copies = is(draft, "suffix") || json_integer_value(json_object_get(line, "suffix")) > 0;
+    c->through_text = json_is_true(json_object_get(line, "through_text"));
     c->n_stop = json_array_size(stop);
     if (c->n_stop && !(c->stop = malloc(c->n_stop * sizeof *c->stop))) FAIL("out of memory");
     for (size_t i = 0; i < c->n_stop; i++)

@@ -57,6 +57,7 @@ typedef struct checker {
     const vb_mask *mask;          /* NULL: what it said is taken as it is */
     bool trees;                   /* the generation drafts trees */
     int shape[MAX_DRAFTS];        /* siblings at each depth, 0 behind the last */
+    bool through_text;            /* the draft model's ids are not the target's: it draws nothing */
     bool copies;                  /* the generation copies what followed repeats */
     bool mixed, typical, dynamic; /* XTC, typical-p, dynamic temperature are on */
     wide largest;                 /* a weight is at most this */

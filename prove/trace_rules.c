@@ -61,7 +61,7 @@ bool vb_tc_drafts(checker *c) {
         if (c->r->full && (s->q[i][0] != vb_tc_weight(q, s->id[i]) || s->q[i][1] != q->total))
             FAIL("draft %d: q is not what its law says", i);
         if (s->q[i][0] == 0) FAIL("draft %d has probability 0", i);
-        const bool certain = s->forced[i] || s->copied[i] || is(c->draft, "ngram");
+        const bool certain = s->forced[i] || s->copied[i] || is(c->draft, "ngram") || c->through_text;
         if (certain) {
             if (s->q[i][0] != s->q[i][1]) FAIL("draft %d: its law is not one-hot", i);
         } else if (is(c->draft, "forced") || is(c->draft, "suffix")) {

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 int vb_corpus_open(vb_corpus **out, const int32_t *tokens, size_t n, vb_error *err) {
     vb_begin(err);
@@ -35,6 +36,19 @@ void vb_corpus_close(vb_corpus *c) {
 
 size_t vb_corpus_tokens(const vb_corpus *c) {
     return c->n;
+}
+
+uint64_t vb_corpus_hash(const vb_corpus *c) {
+    uint8_t bytes[4096];
+    uint64_t h = c->n;
+    size_t n = 0;
+    for (size_t i = 0; i < c->n; i++) {
+        for (int k = 0; k < 4; k++) bytes[n++] = (uint8_t)((uint32_t)c->text[i] >> 8 * k);
+        if (n < sizeof bytes && i + 1 < c->n) continue;
+        h = XXH3_64bits_withSeed(bytes, n, h);
+        n = 0;
+    }
+    return h;
 }
 
 /* ---------------------------------------------------------------------- from files */

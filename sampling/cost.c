@@ -23,6 +23,8 @@
 #define GUESS        0.7
 #define GUESS_TRIES  4.0
 #define LOOKUP_GUESS 0.5
+/* Before anything is known a draft takes one evaluation; for so many drafts that counts. */
+#define EACH_TRIES 4.0
 /* The tries for which the rate over all places counts at one place. */
 #define PLACE_TRIES 4.0
 /* Bounds of the loss: what may be lost at once, and what may be lost per token in the long run. Together with
@@ -163,10 +165,15 @@ static double draft_token(const vb_pace *p) {
     return d * vb_cost_pass(&p->costs, n, 0) / (vb_cost_pass(&p->costs, 1, 0) * n);
 }
 
+/* Of a draft: a model of another vocabulary may write several ids for one of the target's. */
+static double draft_each(const vb_pace *p) {
+    return mean(&p->each, 1, EACH_TRIES) * draft_token(p);
+}
+
 /* The time that `m` drafts of a source take before they are verified. */
 static double drafting(const vb_pace *p, vb_source source, int m) {
     if (m == 0 || source == VB_BY_LOOKUP) return 0;
-    return m * draft_token(p) + p->unread * 1e-3 * p->costs.draft_read;
+    return m * draft_each(p) + p->unread * 1e-3 * p->costs.draft_read;
 }
 
 /* What a step of m drafts costs more than a token of the target alone, if none is accepted. */
@@ -229,6 +236,7 @@ void vb_pace_plan(vb_pace *p, size_t n, int max, bool model) {
     if (max > VB_AUTO_MAX) max = VB_AUTO_MAX;
     p->position = (double)n;
     p->n = 0;
+    p->evaluated = -1;
     p->reach = 1;
     p->planned[VB_BY_LOOKUP] = plan(p, VB_BY_LOOKUP, max, &rate[VB_BY_LOOKUP]);
     p->planned[VB_BY_MODEL] = model ? plan(p, VB_BY_MODEL, max, &rate[VB_BY_MODEL]) : 0;
@@ -249,7 +257,7 @@ void vb_pace_note(vb_pace *p, const vb_drafted *d, vb_source source, double conf
  *   reach * (a_(k+1) + a_(k+1) a_(k+2) + ...)  >  r * (j*d + c(k+1+j) - c(k+1))    for some j >= 1. */
 bool vb_pace_more(const vb_pace *p, int max) {
     const vb_record *r = &p->record[VB_BY_MODEL];
-    const double d = draft_token(p), now = pass(p, p->n + 1);
+    const double d = draft_each(p), now = pass(p, p->n + 1);
     double reach = p->reach, tokens = 0;
     for (int m = p->n + 1; m <= max && m <= VB_AUTO_MAX; m++) {
         reach *= at_place(r, VB_BY_MODEL, m - 1);
@@ -272,6 +280,20 @@ static void schedule(const vb_pace *p, vb_record *r, vb_trying now) {
     }
 }
 
+void vb_pace_evaluated(vb_pace *p, int n) {
+    p->evaluated = n;
+}
+
+/* The time that the draft model took. */
+static double learn_each(vb_pace *p, int by_model) {
+    const int n = p->evaluated < 0 ? by_model : p->evaluated;
+    if (n == 0) return 0;
+    forget(&p->each, 1);
+    p->each.tries += by_model;
+    p->each.hits += n;
+    return n * draft_token(p) + p->unread * 1e-3 * p->costs.draft_read;
+}
+
 void vb_pace_learn(vb_pace *p, const vb_drafted *drafts, int n, int n_emitted) {
     int by_model = 0, accepted = 0;
     for (int i = 0; i < VB_N_SOURCES && n > 0; i++) {
@@ -288,7 +310,7 @@ void vb_pace_learn(vb_pace *p, const vb_drafted *drafts, int n, int n_emitted) {
         count(&r->place[i], drafts[i].accepted);
         count(&r->bin[bin_of((double)p->confidence[i])], drafts[i].accepted);
     }
-    const double time = drafting(p, VB_BY_MODEL, by_model) + vb_cost_pass(&p->costs, n + 1, p->position);
+    const double time = learn_each(p, by_model) + vb_cost_pass(&p->costs, n + 1, p->position);
     p->loss += time - n_emitted * vb_cost_pass(&p->costs, 1, p->position);
     if (p->loss < -GAIN_KEPT) p->loss = -GAIN_KEPT;
     p->emitted += n_emitted;

@@ -45,6 +45,7 @@ typedef struct vb_pace {
     vb_record record[VB_N_SOURCES];
     double emitted; /* tokens so far */
     double loss;    /* time so far beyond that of the target alone for the same tokens; negative: a gain */
+    vb_rate each;   /* evaluations of the draft model per draft of its: hits of tries */
     double unread;  /* tokens that the draft model has to read before it can draft, beside the last one */
     uint64_t steps;
 
@@ -56,6 +57,7 @@ typedef struct vb_pace {
     double reach; /* probability that all drafts so far are accepted */
     vb_trying trying[VB_N_SOURCES];
     int planned[VB_N_SOURCES];   /* drafts that each source may make */
+    int evaluated;               /* evaluations of the draft model; -1: one for each of its drafts */
     int n;                       /* drafts that are noted, text that must follow among them */
     uint8_t source[VB_AUTO_MAX]; /* of these */
     float confidence[VB_AUTO_MAX];
@@ -71,6 +73,8 @@ void vb_pace_plan(vb_pace *p, size_t n, int max, bool model);
 void vb_pace_note(vb_pace *p, const vb_drafted *d, vb_source source, double confidence);
 /* Whether the model drafts another token behind those that are noted; at most `max` in all. */
 bool vb_pace_more(const vb_pace *p, int max);
+/* How often the draft model was evaluated in the step, where that is not once for each of its drafts. */
+void vb_pace_evaluated(vb_pace *p, int n);
 /* What became of the step: drafts[0..n) are those noted. `emitted` tokens came of it. */
 void vb_pace_learn(vb_pace *p, const vb_drafted *drafts, int n, int n_emitted);
 

@@ -12,6 +12,7 @@
 #include "sampling/accept.h"
 #include "sampling/distribution.h"
 #include "sampling/lm.h"
+#include "ref/kernels.h"
 
 /* How tokens are chosen from a law, and the siblings of a tree. */
 typedef enum vb_choice {
@@ -43,6 +44,20 @@ static inline vb_drafted *vb_propose(vb_proposal *o, int32_t *path, size_t n, in
 /* The same, of a law that knows only this one; `one`: its weight. */
 void vb_propose_certain(vb_proposal *o, int32_t *path, size_t n, int32_t id, uint64_t one);
 
+/* Which ids may be proposed where nothing is drawn. */
+typedef struct vb_certain {
+    const vb_law_source *law; /* `allows` alone is asked: proposing ends before what the mask forbids */
+    int32_t limit;            /* ids below this */
+    vb_choice choice;
+    const int32_t *stop; /* nothing follows these */
+    size_t n_stop;
+} vb_certain;
+
+/* Proposes text[from], text[from + 1], ... up to text[end - 1], each with a one-hot q, while the list is shorter
+ * than `most` and than its room. `text` may be the path itself, which grows as it is copied from. */
+int vb_propose_all(vb_proposal *o, int32_t *path, size_t n, const int32_t *text, size_t from, size_t end,
+                   int most, const vb_certain *c, vb_error *err);
+
 typedef struct vb_drafter {
     void *self;
     /* Takes in path[0..n) (text given from outside). No room is not an error: there will be no drafts. */
@@ -66,6 +81,11 @@ typedef struct vb_drafter {
      * position from + i, path[from + i], with those before it as its past. */
     int (*see)(void *self, const int32_t *path, size_t from, size_t n, const float *const *row, int width,
                vb_error *err);
+    /* NULL: one evaluation gives one draft, whose law says it. Else how sure its drafter is of draft i, of which an
+     * evaluation may give none or several (0..1). */
+    double (*sure)(void *self, int i);
+    /* NULL: the path's. Else the ids that its model's cache holds. */
+    const int32_t *(*holds)(void *self, size_t *n);
 } vb_drafter;
 
 /* draft, and all that it wants evaluated, one after the other. */
@@ -88,6 +108,25 @@ typedef struct vb_drafter_model_params {
  * together, in the order of the list. Copies params; `stop` and `coins` must outlive
  * it. */
 int vb_drafter_model(vb_drafter *out, const vb_drafter_model_params *params, vb_error *err);
+
+typedef struct vb_drafter_text_params {
+    vb_lm lm;
+    const vb_tokenizer *target, *draft; /* must outlive it */
+    const int32_t
+        *history; /* (n_history) what its cache holds, as ids of `draft`; anything else is forgotten */
+    size_t n_history;
+    const int32_t *kept; /* as in vb_drafter_model_params */
+    size_t n_kept;
+    vb_law_source law; /* as for n-grams */
+    int32_t limit;
+    vb_choice choice;
+    const vb_kernels *kernels; /* NULL: the reference */
+    const int32_t *stop;       /* of the target */
+    size_t n_stop;
+} vb_drafter_text_params;
+
+/* A model whose vocabulary is not the target's: it reads and writes through text. q is one-hot. */
+int vb_drafter_text(vb_drafter *out, const vb_drafter_text_params *params, vb_error *err);
 
 typedef struct vb_drafter_ngram_params {
     int max, min;      /* lengths of the suffix looked up */

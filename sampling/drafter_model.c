@@ -322,6 +322,21 @@ void vb_propose_certain(vb_proposal *o, int32_t *path, size_t n, int32_t id, uin
     vb_propose(o, path, n, id);
 }
 
+int vb_propose_all(vb_proposal *o, int32_t *path, size_t n, const int32_t *text, size_t from, size_t end,
+                   int most, const vb_certain *c, vb_error *err) {
+    for (; o->n < o->max && o->n < most && from < end && !vb_proposal_ends(o, c->stop, c->n_stop); from++) {
+        const int32_t id = text[from];
+        bool allowed = id >= 0 && id < c->limit;
+        int rc = VB_OK;
+        if (allowed && c->law->allows &&
+            (rc = c->law->allows(c->law->self, path, n + (size_t)o->n, id, &allowed, err)))
+            return rc;
+        if (!allowed) break;
+        vb_propose_certain(o, path, n, id, vb_one_hot(c->choice));
+    }
+    return VB_OK;
+}
+
 static int none_sync(void *self, const int32_t *path, size_t n, vb_error *err) {
     (void)self, (void)path, (void)n, (void)err;
     return VB_OK;

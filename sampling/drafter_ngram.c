@@ -53,16 +53,8 @@ static int draft(void *self, int32_t *path, size_t n, vb_proposal *out, vb_error
         if ((size_t)len <= end) from = (size_t)*find(g, len, path, end);
     if (from == 0) return VB_OK;
     /* Past the end of the path the copy goes on with what it has written itself: a loop is continued. */
-    while (out->n < out->max && !vb_proposal_ends(out, g->p.stop, g->p.n_stop)) {
-        const int32_t id = path[from++];
-        bool allowed = id >= 0 && id < g->p.limit;
-        if (allowed && g->p.law.allows &&
-            (rc = g->p.law.allows(g->p.law.self, path, n + (size_t)out->n, id, &allowed, err)))
-            return rc;
-        if (!allowed) break;
-        vb_propose_certain(out, path, n, id, vb_one_hot(g->p.choice));
-    }
-    return VB_OK;
+    const vb_certain c = {&g->p.law, g->p.limit, g->p.choice, g->p.stop, g->p.n_stop};
+    return vb_propose_all(out, path, n, path, from, SIZE_MAX, out->max, &c, err);
 }
 
 static void settle(void *self, size_t n) {

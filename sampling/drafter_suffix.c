@@ -63,21 +63,10 @@ static source look(const drafter_suffix *g, const int32_t *path, size_t n, const
 static int copy(drafter_suffix *g, int32_t *path, size_t n, const source *s, vb_proposal *out,
                 vb_error *err) {
     const int most = s->len > out->max ? out->max : out->n + 2 * s->len;
-    const vb_law_source *law = &g->p.law;
-    size_t from = s->from;
-    while (out->n < out->max && out->n < most && from < s->n &&
-           !vb_proposal_ends(out, g->p.stop, g->p.n_stop)) {
-        const int32_t id = s->text[from++];
-        bool allowed = id >= 0 && id < g->p.limit;
-        int rc = VB_OK;
-        if (allowed && law->allows &&
-            (rc = law->allows(law->self, path, n + (size_t)out->n, id, &allowed, err)))
-            return rc;
-        if (!allowed) break;
-        vb_propose_certain(out, path, n, id, vb_one_hot(g->p.choice));
-        out->drafted[out->n - 1].copied = true;
-    }
-    return VB_OK;
+    const vb_certain c = {&g->p.law, g->p.limit, g->p.choice, g->p.stop, g->p.n_stop};
+    const int before = out->n, rc = vb_propose_all(out, path, n, s->text, s->from, s->n, most, &c, err);
+    for (int i = before; i < out->n; i++) out->drafted[i].copied = true;
+    return rc;
 }
 
 static int draft(void *self, int32_t *path, size_t n, vb_proposal *out, vb_error *err) {
@@ -107,6 +96,16 @@ static int see(void *self, const int32_t *path, size_t from, size_t n, const flo
                vb_error *err) {
     drafter_suffix *g = self;
     return g->other.see(g->other.self, path, from, n, row, width, err);
+}
+
+static double sure(void *self, int i) {
+    const drafter_suffix *g = self;
+    return g->other.sure(g->other.self, i);
+}
+
+static const int32_t *holds(void *self, size_t *n) {
+    const drafter_suffix *g = self;
+    return g->other.holds(g->other.self, n);
 }
 
 /* An automaton cannot be cut: where less than it has read still holds, it reads the path again. Steps never
@@ -143,5 +142,7 @@ int vb_drafter_suffix(vb_drafter *out, const vb_drafter_suffix_params *params, v
     out->wants = wants;
     out->resume = resume;
     if (g->other.see) out->see = see;
+    if (g->other.sure) out->sure = sure;
+    if (g->other.holds) out->holds = holds;
     return VB_OK;
 }

@@ -41,12 +41,13 @@ struct vb_spec {
 
     /* The step in progress. */
     vb_proposal proposal;
-    int n_drafted;  /* of the proposal, up to what follows a stop token */
-    bool chain;     /* each follows the one before it */
-    int32_t *draft; /* (gamma) */
-    bool *ends;     /* (gamma) is it a stop token? */
-    int32_t *kept;  /* (gamma) which the rule keeps */
-    uint64_t *rest; /* (capacity) what is left of p between siblings; NULL: the rule needs none */
+    int n_evaluated; /* how often its drafter's model was */
+    int n_drafted;   /* of the proposal, up to what follows a stop token */
+    bool chain;      /* each follows the one before it */
+    int32_t *draft;  /* (gamma) */
+    bool *ends;      /* (gamma) is it a stop token? */
+    int32_t *kept;   /* (gamma) which the rule keeps */
+    uint64_t *rest;  /* (capacity) what is left of p between siblings; NULL: the rule needs none */
 
     vb_pace *pace;    /* chooses lengths; NULL: they are gamma */
     int32_t *lengths; /* (p.n_lengths) */

@@ -93,13 +93,16 @@ static double confidence(const vb_spec *s, int i, const float *logits, int32_t n
     return q->total ? (double)most / (double)q->total : 0;
 }
 
-/* The drafts from `from` on have come: text that must follow, copies, or (with logits) one of the model's and
- * text that must follow it. */
+/* The drafts from `from` on have come: text that must follow, copies, or (with logits) the model's (one, but where
+ * the drafter itself says how sure it is) and text that must follow it. */
 static void note(vb_spec *s, int from, const vb_lm *lm, const float *logits) {
+    const vb_drafter *d = &s->drafter;
     for (int i = from; i < s->proposal.n; i++) {
-        const bool drawn = i == from && logits && !s->drafted[i].forced;
-        vb_pace_note(s->pace, &s->drafted[i], drawn ? VB_BY_MODEL : VB_BY_LOOKUP,
-                     drawn ? confidence(s, i, logits, lm->n_vocab) : 1);
+        const bool drawn = (i == from || d->sure) && logits && !s->drafted[i].forced;
+        const double sure = !drawn    ? 1
+                            : d->sure ? d->sure(d->self, i)
+                                      : confidence(s, i, logits, lm->n_vocab);
+        vb_pace_note(s->pace, &s->drafted[i], drawn ? VB_BY_MODEL : VB_BY_LOOKUP, sure);
     }
 }
 
@@ -121,7 +124,7 @@ static void limit(vb_spec *s, int n_forced) {
 static int propose(vb_spec *s, size_t max_emit, vb_error *err) {
     int rc;
     vb_proposal *o = &s->proposal;
-    s->n_drafted = 0;
+    s->n_drafted = s->n_evaluated = 0;
     s->chain = true;
     *o = (vb_proposal){.space = s->space + s->p.gamma + 1, .q = s->q_dist, .drafted = s->drafted};
     memset(s->p_dist, 0, ((size_t)s->p.gamma + 1) * sizeof *s->p_dist);
@@ -216,6 +219,7 @@ static void count(vb_spec *s, const vb_step *step) {
     t->target_calls++;
     t->emitted += (uint64_t)step->n_emitted;
     t->drafted += (uint64_t)step->n_drafted;
+    t->draft_calls += (uint64_t)s->n_evaluated;
     t->tested += (uint64_t)step->n_tested;
     t->accepted += (uint64_t)step->n_accepted;
     for (int i = 0; i < step->n_drafted; i++) {
@@ -223,6 +227,8 @@ static void count(vb_spec *s, const vb_step *step) {
         for (int at = s->drafted[i].parent; at >= 0; at = s->drafted[at].parent) place++;
         t->tested_at[place] += s->drafted[i].tested;
         t->accepted_at[place] += s->drafted[i].accepted;
+        if (s->drafted[i].tested && s->drafted[i].p_total)
+            t->likely += (double)s->drafted[i].p_w / (double)s->drafted[i].p_total;
     }
     t->by_length[step->n_drafted]++;
     t->draft_s += step->draft_s;
@@ -285,6 +291,7 @@ static int settle(vb_spec *s, vb_step *step, vb_error *err) {
     lay_branch(s, v.n_accepted ? s->kept[v.n_accepted - 1] : -1);
     if (s->p.drafter) s->drafter.settle(s->drafter.self, s->n + (size_t)v.n_accepted);
     if (v.final >= 0) s->path[end - 1] = v.final;
+    if (s->pace && s->drafter.sure) vb_pace_evaluated(s->pace, s->n_evaluated);
     if (s->pace && s->chain) vb_pace_learn(s->pace, s->drafted, s->n_drafted, n_emitted);
     *step = (vb_step){.position = (int32_t)s->n,
                       .n_drafted = s->n_drafted,
@@ -401,6 +408,7 @@ static void resume_task(void *arg, int index, int worker) {
     const int n = s->proposal.n;
     int rc = b->calls[index].code;
     (void)worker;
+    s->n_evaluated++;
     if (!rc) rc = s->drafter.resume(s->drafter.self, item->err);
     if (!rc && !s->p.tree) rc = propose_forced(s, item->err); /* siblings are not one text */
     if (!rc && chooses(s)) {

@@ -82,6 +82,11 @@ static int check_params(const vb_context *target, const vb_sampling *s, const vb
     if (p->draft == VB_DRAFT_MODEL && p->draft_context == target)
         return vb_fail(err, VB_ERR_ARGUMENT,
                        "draft_context is the target's: give the drafter a context of its own");
+    if (p->draft == VB_DRAFT_MODEL && !p->target_tokenizer != !p->draft_tokenizer)
+        return vb_fail(err, VB_ERR_ARGUMENT,
+                       "a draft model of another vocabulary needs target_tokenizer and draft_tokenizer");
+    if (p->draft == VB_DRAFT_MODEL && p->draft_tokenizer && p->tree[0])
+        return vb_fail(err, VB_ERR_ARGUMENT, "trees of drafts need a draft model of the target's vocabulary");
     if (p->draft == VB_DRAFT_NGRAM &&
         !(1 <= p->ngram_min && p->ngram_min <= p->ngram_max && p->ngram_max <= NGRAM_LIMIT))
         return vb_fail(err, VB_ERR_ARGUMENT,
@@ -121,7 +126,8 @@ static int check_params(const vb_context *target, const vb_sampling *s, const vb
             err, VB_ERR_ARGUMENT,
             "the target's cache holds %d tokens, history names %zu: pass what it holds, or truncate it",
             vb_context_length(target), p->n_history);
-    if (p->draft == VB_DRAFT_MODEL && p->n_history < (size_t)vb_context_length(p->draft_context))
+    if (p->draft == VB_DRAFT_MODEL && !p->draft_tokenizer &&
+        p->n_history < (size_t)vb_context_length(p->draft_context))
         return vb_fail(
             err, VB_ERR_ARGUMENT,
             "the draft's cache holds %d tokens, history names %zu: it must hold the first ones of history",
@@ -258,6 +264,35 @@ static int open_top(vb_spec *s, const vb_lm *target, vb_drafter_model_params *m,
     return VB_OK;
 }
 
+/* The model as it is, or with copies in front of it. Takes it over. */
+static int before_model(const vb_spec *s, const vb_lm *target, const vb_law_source *law,
+                        const vb_drafter *model, vb_drafter *out, vb_error *err) {
+    *out = *model;
+    const int rc = s->params.suffix_min ? open_suffix(s, target, law, model, out, err) : VB_OK;
+    if (rc) model->close(model->self);
+    return rc;
+}
+
+/* A model of another vocabulary. */
+static int open_text(const vb_spec *s, const vb_lm *target, const vb_law_source *law, vb_drafter *out,
+                     vb_error *err) {
+    const vb_spec_params *p = &s->params;
+    const vb_context *draft = p->draft_context;
+    vb_drafter_text_params t = {.lm = vb_lm_context(p->draft_context),
+                                .target = p->target_tokenizer,
+                                .draft = p->draft_tokenizer,
+                                .history = p->draft_history,
+                                .n_history = p->n_draft_history,
+                                .law = *law,
+                                .limit = p->draft_vocab ? p->draft_vocab : target->n_vocab,
+                                .choice = choice_of(p->accept),
+                                .kernels = draft->kernels,
+                                .stop = s->stop,
+                                .n_stop = p->n_stop};
+    t.kept = vb_model_kept(vb_context_model(draft), &t.n_kept);
+    return vb_drafter_text(out, &t, err);
+}
+
 static int open_drafter(vb_spec *s, const vb_lm *target, const vb_law_source *law, vb_drafter *out,
                         vb_error *err) {
     const vb_spec_params *p = &s->params;
@@ -281,6 +316,10 @@ static int open_drafter(vb_spec *s, const vb_lm *target, const vb_law_source *la
                                            .n_stop = p->n_stop};
         return vb_drafter_ngram(out, &g, err);
     }
+    if (p->draft_tokenizer) {
+        if ((rc = open_text(s, target, law, &model, err))) return rc;
+        return before_model(s, target, law, &model, out, err);
+    }
     vb_drafter_model_params m = {.lm = vb_lm_context(p->draft_context),
                                  .law = *law,
                                  .choice = choice,
@@ -293,10 +332,8 @@ static int open_drafter(vb_spec *s, const vb_lm *target, const vb_law_source *la
     }
     m.limit = limit < m.lm.n_vocab ? limit : m.lm.n_vocab;
     m.kept = vb_model_kept(vb_context_model(p->draft_context), &m.n_kept);
-    if (!p->suffix_min) return vb_drafter_model(out, &m, err);
     if ((rc = vb_drafter_model(&model, &m, err))) return rc;
-    if ((rc = open_suffix(s, target, law, &model, out, err))) model.close(model.self);
-    return rc;
+    return before_model(s, target, law, &model, out, err);
 }
 
 /* Copies what the caller's pointers lead to. */
@@ -383,6 +420,7 @@ int vb_spec_open(vb_spec **out, vb_context *target, const vb_sampling *sampling,
         parts.drafter = &drafter;
         if (s->draft_law) parts.draft_capacity = vb_law_capacity(s->draft_law);
     }
+    s->params.draft_history = NULL;
     if ((rc = assemble(s, &parts, err))) goto cleanup;
     *out = s;
     s = NULL;
@@ -486,6 +524,14 @@ int vb_spec_prompt(vb_spec *s, const int32_t *tokens, size_t n, vb_error *err) {
 
 const int32_t *vb_spec_tokens(const vb_spec *s, size_t *n) {
     if (n) *n = s->n;
+    return s->path;
+}
+
+const int32_t *vb_spec_draft_tokens(const vb_spec *s, size_t *n) {
+    *n = 0;
+    if (!s->opened || s->params.draft != VB_DRAFT_MODEL) return NULL;
+    if (s->drafter.holds) return s->drafter.holds(s->drafter.self, n);
+    *n = (size_t)vb_context_length(s->params.draft_context);
     return s->path;
 }
 

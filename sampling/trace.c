@@ -215,6 +215,7 @@ static json_t *header(vb_trace *t) {
     put(t, o, "n_vocab", json_integer(vb_spec_vocab(t->spec)));
     put(t, o, "draft_vocab", json_integer(p->draft_vocab));
     put(t, o, "ngram", json_pack("[i, i]", p->ngram_max, p->ngram_min));
+    if (p->draft == VB_DRAFT_MODEL && p->draft_tokenizer) put(t, o, "through_text", json_true());
     if (p->suffix_min) put(t, o, "suffix", json_integer(p->suffix_min));
     put(t, o, "stop", tokens_value(t, p->stop, p->n_stop));
     put(t, o, "sampling", sampling_value(t, s));

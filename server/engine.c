@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 enum { DEFAULT_SLOTS = 4, DEFAULT_QUEUE = 32, MAX_QUEUE = 100000 };
 /* Positions of a slot where nobody says how many. */
@@ -172,20 +173,47 @@ static int open_slots(vbs_engine *e, const vbs_engine_params *p, vb_error *err) 
     return find_costs(e, p, err);
 }
 
+static uint64_t mix(uint64_t h, uint64_t x) {
+    uint8_t bytes[8];
+    for (int i = 0; i < 8; i++) bytes[i] = (uint8_t)(x >> 8 * i);
+    return XXH3_64bits_withSeed(bytes, sizeof bytes, h);
+}
+
+static uint64_t hash_drafts(const vbs_engine *e, const vbs_engine_params *p) {
+    const vb_model *draft = e->draft.model;
+    uint64_t h = mix(0, draft ? VB_DRAFT_MODEL : e->alone);
+    if (!draft && e->alone == VB_DRAFT_NONE) return 0;
+    h = mix(mix(h, (uint64_t)e->suffix_min), e->corpus ? vb_corpus_hash(e->corpus) : 0);
+    h = mix(h, vb_costs_hash(&e->costs));
+    if (!draft) return h;
+    const char *rope = vb_model_rope(draft);
+    size_t n_kept;
+    const int32_t *kept = vb_model_kept(draft, &n_kept);
+    h = mix(mix(h, vb_gguf_hash(e->draft.gguf)), rope ? XXH3_64bits(rope, strlen(rope)) : 0);
+    h = mix(mix(h, p->draft_k_type), p->draft_v_type);
+    h = mix(mix(h, e->through_text), n_kept);
+    for (size_t i = 0; i < n_kept; i++) h = mix(h, (uint64_t)kept[i]);
+    return h;
+}
+
 static int load(vbs_engine *e, const vbs_engine_params *given, vb_error *err) {
     vbs_engine_params own = *given, *p = &own;
     int rc = open_file(&e->target, p->target, "target", p, err);
     if (rc) return rc;
     e->m.weight_bytes = vb_model_describe(e->target.model)->weight_bytes;
     if (p->draft) {
-        if ((rc = open_file(&e->draft, p->draft, "draft", p, err)) ||
-            (rc = vb_vocab_compatible(e->target.tokenizer, e->draft.tokenizer, &e->draft_vocab, err)))
-            return rc;
+        vb_error why = {0};
+        if ((rc = open_file(&e->draft, p->draft, "draft", p, err))) return rc;
+        rc = vb_vocab_compatible(e->target.tokenizer, e->draft.tokenizer, &e->draft_vocab, &why);
+        e->through_text = rc == VB_ERR_VOCAB && p->draft_text;
+        if (rc && !e->through_text) return vb_fail(err, rc, "%s", why.message);
         e->m.weight_bytes += vb_model_describe(e->draft.model)->weight_bytes;
     }
     if (p->n_corpus && (rc = vb_corpus_read(&e->corpus, e->target.tokenizer, p->corpus, p->n_corpus, err)))
         return rc;
-    return open_slots(e, p, err);
+    rc = open_slots(e, p, err);
+    e->drafts_hash = hash_drafts(e, p);
+    return rc;
 }
 
 int vbs_engine_open(vbs_engine **out, const vbs_engine_params *p, vb_error *err) {
@@ -250,6 +278,9 @@ const vb_model *vbs_draft(const vbs_engine *e) {
 }
 const vb_costs *vbs_costs(const vbs_engine *e) {
     return e->draft.model || e->alone != VB_DRAFT_NONE ? &e->costs : NULL;
+}
+uint64_t vbs_drafts_hash(const vbs_engine *e) {
+    return e->drafts_hash;
 }
 const char *vbs_kernels(const vbs_engine *e) {
     return vb_context_kernels(e->slots[0].target);

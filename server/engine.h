@@ -28,7 +28,8 @@ typedef struct vbs_engine_params {
     int suffix_min;                              /* as in vb_spec_params */
     const char *const *corpus;                   /* (n_corpus) text files that copies are made from, too */
     size_t n_corpus;
-    size_t draft_vocab;                  /* ids that the draft model proposes; 0: all */
+    bool draft_text;    /* the draft's vocabulary may be another one: it drafts through text then */
+    size_t draft_vocab; /* ids that the draft model proposes; 0: all */
     const char *const *draft_vocab_from; /* (n_draft_vocab_from) files whose most frequent ids they are */
     size_t n_draft_vocab_from;
     int slots;           /* requests computed at the same time. 0: 4 */
@@ -151,6 +152,9 @@ const vb_model *vbs_draft(const vbs_engine *e); /* NULL: none */
 int vbs_context_size(const vbs_engine *e);      /* positions of a slot */
 /* What passes cost here: what gamma auto goes by. NULL: nobody drafts. */
 const vb_costs *vbs_costs(const vbs_engine *e);
+/* Of all that a proposal depends on besides the request: who drafts, the draft model, its ids and caches, what is
+ * copied from, the costs. Under rejection and block the text of a seed depends on it. 0: nobody drafts. */
+uint64_t vbs_drafts_hash(const vbs_engine *e);
 /* The kernels and threads that compute. */
 const char *vbs_kernels(const vbs_engine *e);
 int vbs_threads(const vbs_engine *e);

@@ -46,6 +46,8 @@ typedef struct vbs_slot {
     size_t read;     /* tokens of the prompt that are evaluated; after all but the last come the steps */
     int32_t *tokens; /* (n_ctx + 1): of a free slot, what its caches hold prefixes of */
     size_t n_tokens;
+    int32_t *draft_tokens; /* (n_draft_tokens) through text: of a free slot, what the draft's cache holds */
+    size_t n_draft_tokens;
     uint64_t used; /* when it was last freed, in requests; the slot of the lowest is emptied first */
 } vbs_slot;
 
@@ -66,10 +68,12 @@ typedef struct vbs_reader {
 struct vbs_engine {
     vbs_file target, draft; /* draft.model NULL: none */
     int32_t draft_vocab;
+    bool through_text; /* the draft's vocabulary is another one */
     vb_draft alone;    /* who drafts where no model does */
     int suffix_min;    /* matches that are copied in front of the model, or alone */
     vb_corpus *corpus; /* NULL: none */
     vb_costs costs;    /* where somebody drafts */
+    uint64_t drafts_hash;
     int n_slots, n_queue, n_ctx;
     const vb_kernels *kernels; /* of all contexts */
     size_t batch;              /* rows of one pass */

@@ -59,7 +59,8 @@ struct vbs_server {
     const char *template_name; /* one of ours, a file, or the key of the model's own */
     char no_chat[512];
     char fingerprint[32];
-    int64_t created; /* seconds since 1970 */
+    char drafted_fingerprint[32]; /* of answers whose text for a seed depends on what was proposed, too */
+    int64_t created;              /* seconds since 1970 */
     double started;
     char instance[17]; /* random, part of response ids */
     atomic_ullong serial;
@@ -182,6 +183,8 @@ json_t *vbs_tokens_json(const vbs_answer *a, const vbs_box *b, size_t first, siz
 json_t *vbs_ids_json(const vbs_box *b, size_t first, size_t n);
 /* A call of a tool: the text of a VBS_CALL piece, and its arguments. */
 json_t *vbs_call_json(const char *text, size_t len, const char *arguments, size_t n_arguments);
+/* What decides its text besides the request. */
+const char *vbs_fingerprint(const vbs_answer *a);
 json_t *vbs_answer_json(const vbs_answer *a, vbs_box *boxes); /* (x->n) */
 /* Tokens of a box that belong to the text of a choice that has ended: those after a stop string do not. */
 size_t vbs_box_kept(const vbs_choice *c, const vbs_box *b);

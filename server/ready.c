@@ -10,8 +10,8 @@
 #include <xxhash.h>
 
 /* Of what decides the text besides the request: version, target (the head of each of its tensors), the
- * pre-tokenizer and the RoPE if they are not the file's own, precisions. Not of drafts, threads or kernels,
- * which change nothing. */
+ * pre-tokenizer and the RoPE if they are not the file's own, precisions. Not of threads or kernels, which change
+ * nothing; nor of drafts, but for answers under rejection and block, where the path of a seed depends on them. */
 static int make_fingerprint(vbs_server *s, const vbs_engine *e, vb_error *err) {
     XXH3_state_t *h = XXH3_createState();
     if (!h) return vb_fail(err, VB_ERR_MEMORY, "out of memory for a fingerprint");
@@ -28,6 +28,10 @@ static int make_fingerprint(vbs_server *s, const vbs_engine *e, vb_error *err) {
     const char *precision = s->p.precision ? s->p.precision : "";
     XXH3_64bits_update(h, precision, strlen(precision));
     snprintf(s->fingerprint, sizeof s->fingerprint, "vb-%016llx", (unsigned long long)XXH3_64bits_digest(h));
+    const uint64_t drafts = vbs_drafts_hash(e);
+    XXH3_64bits_update(h, &drafts, sizeof drafts);
+    snprintf(s->drafted_fingerprint, sizeof s->drafted_fingerprint, "vb-%016llx",
+             (unsigned long long)XXH3_64bits_digest(h));
     XXH3_freeState(h);
     return 0;
 }

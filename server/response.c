@@ -300,6 +300,12 @@ static json_t *choice_json(const vbs_answer *a, const vbs_choice *c, const vbs_b
     return o;
 }
 
+const char *vbs_fingerprint(const vbs_answer *a) {
+    const bool drawn = a->ask.accept == VB_ACCEPT_REJECTION || a->ask.accept == VB_ACCEPT_BLOCK;
+    return drawn && a->ask.gamma && a->ask.sampling.temperature > 0 ? a->s->drafted_fingerprint
+                                                                    : a->s->fingerprint;
+}
+
 json_t *vbs_answer_json(const vbs_answer *a, vbs_box *boxes) {
     json_t *choices = json_array();
     for (int i = 0; i < a->x->n; i++)
@@ -307,7 +313,7 @@ json_t *vbs_answer_json(const vbs_answer *a, vbs_box *boxes) {
     json_t *o = json_pack("{ss ss sI ss ss so so}", "id", a->id, "object",
                           a->ask.chat ? "chat.completion" : "text_completion", "created",
                           (json_int_t)a->created, "model", a->ask.model, "system_fingerprint",
-                          a->s->fingerprint, "choices", choices, "usage", vbs_usage_json(a));
+                          vbs_fingerprint(a), "choices", choices, "usage", vbs_usage_json(a));
     if (o) vbs_report_json(a, o);
     return o;
 }

@@ -153,13 +153,13 @@ static int props(vbs_call *c) {
     json_t *presets = json_object();
     for (const vbs_preset *p = VBS_PRESETS; p->name; p++)
         if (s->terms.has_draft || !p->gamma) json_object_set_new(presets, p->name, vbs_gamma_json(p->gamma));
-    json_t *o =
-        json_pack("{ss ss ss so so so so ss si si si sI so}", "version", VB_VERSION, "model", s->terms.name,
-                  "system_fingerprint", s->fingerprint, "target", target_info(s), "draft", draft, "drafter",
-                  json_string(s->p.draft_name ? s->p.draft_name : "none"), "presets", presets, "accept",
-                  vb_accept_name(s->terms.accept), "n_ctx", vbs_context_size(s->engine), "slots", m.slots,
-                  "queue", m.queue, "context_bytes", (json_int_t)m.context_bytes, "draft_tokens",
-                  vbs_gamma_json(s->terms.has_draft ? s->terms.gamma : 0));
+    json_t *o = json_pack("{ss ss ss ss so so so so ss si si si sI so}", "version", VB_VERSION, "model",
+                          s->terms.name, "system_fingerprint", s->fingerprint, "system_fingerprint_drafted",
+                          s->drafted_fingerprint, "target", target_info(s), "draft", draft, "drafter",
+                          json_string(s->p.draft_name ? s->p.draft_name : "none"), "presets", presets,
+                          "accept", vb_accept_name(s->terms.accept), "n_ctx", vbs_context_size(s->engine),
+                          "slots", m.slots, "queue", m.queue, "context_bytes", (json_int_t)m.context_bytes,
+                          "draft_tokens", vbs_gamma_json(s->terms.has_draft ? s->terms.gamma : 0));
     add_costs(s, o);
     add_chat(s, o);
     const char *system = s->terms.system_prompt ? s->terms.system_prompt : "";

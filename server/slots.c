@@ -6,6 +6,7 @@
  * P1), so a request cannot tell, but for the time, whether its prompt was cached. */
 #include "server/engine_parts.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,9 +24,14 @@ int vbs_slot_open(vbs_engine *e, vbs_slot *slot, const vbs_engine_params *ep, co
     const int n_ctx = vb_context_size(slot->target);
     if (e->draft.model) {
         const int trained = vb_model_describe(e->draft.model)->n_ctx;
-        draft.n_ctx = n_ctx < trained ? n_ctx : trained; /* beyond it there are no drafts, and no error */
+        /* Another vocabulary may want more ids for a text. */
+        draft.n_ctx = e->through_text && n_ctx <= INT_MAX / 2 ? n_ctx + n_ctx / 2 : n_ctx;
+        if (draft.n_ctx > trained) draft.n_ctx = trained; /* beyond it there are no drafts, and no error */
         if ((rc = vb_context_open(&slot->draft, e->draft.model, &draft, err))) return rc;
     }
+    const size_t n_draft = e->through_text ? (size_t)draft.n_ctx : 0;
+    if ((rc = vb_alloc((void **)&slot->draft_tokens, n_draft, sizeof *slot->draft_tokens, "a slot", err)))
+        return rc;
     return vb_alloc((void **)&slot->tokens, (size_t)n_ctx + 1, sizeof *slot->tokens, "a slot", err);
 }
 
@@ -35,6 +41,7 @@ void vbs_slot_close(vbs_slot *slot) {
     vb_context_close(slot->draft);
     vb_context_close(slot->target);
     free(slot->tokens);
+    free(slot->draft_tokens);
 }
 
 uint64_t vbs_slot_bytes(const vbs_slot *slot) {
@@ -111,7 +118,7 @@ void vbs_slot_share(vbs_engine *e, vbs_slot *slot) {
         n = shared;
     }
     if (!from || vb_context_copy(slot->target, from->target, (int)n, NULL)) return;
-    if (slot->draft) { /* as much of it as there is, if that is more than it has */
+    if (slot->draft && !e->through_text) { /* as much of it as there is, if that is more than it has */
         const int held = vb_context_length(from->draft), most = held < (int)n ? held : (int)n;
         if (most > vb_context_length(slot->draft)) vb_context_copy(slot->draft, from->draft, most, NULL);
     }
@@ -145,6 +152,22 @@ static int constrain(const vbs_engine *e, vbs_slot *slot, const vbs_job *job, vb
     return VB_OK;
 }
 
+/* The draft's cache begins with whatever ids of its own it holds of the prompt. */
+static void through_text(const vbs_engine *e, const vbs_slot *slot, vb_spec_params *p) {
+    p->target_tokenizer = e->target.tokenizer;
+    p->draft_tokenizer = e->draft.tokenizer;
+    p->draft_history = slot->draft_tokens;
+    p->n_draft_history = slot->n_draft_tokens;
+}
+
+static void remember_draft(vbs_slot *slot) {
+    size_t n;
+    const int32_t *held = vb_spec_draft_tokens(slot->spec, &n);
+    if (!slot->draft_tokens || !held) return; /* a request without drafts leaves the cache alone */
+    memcpy(slot->draft_tokens, held, n * sizeof *held);
+    slot->n_draft_tokens = n;
+}
+
 static void close_generation(vbs_slot *slot) {
     vb_spec_close(slot->spec);
     vb_guide_close(slot->guide);
@@ -157,7 +180,8 @@ int vbs_slot_take(vbs_engine *e, vbs_slot *slot, vbs_job *job, vb_error *err) {
     const size_t cached = shared_cache(slot, job);
     vb_spec_params p;
     int rc;
-    if ((rc = keep(slot->target, cached, err)) || (slot->draft && (rc = keep(slot->draft, cached, err))))
+    if ((rc = keep(slot->target, cached, err)) ||
+        (slot->draft && !e->through_text && (rc = keep(slot->draft, cached, err))))
         return rc;
     vb_spec_defaults(&p);
     p.accept = r->accept;
@@ -173,6 +197,7 @@ int vbs_slot_take(vbs_engine *e, vbs_slot *slot, vbs_job *job, vb_error *err) {
         p.costs = &e->costs;
         p.draft_context = slot->draft;
         p.draft_vocab = e->draft_vocab;
+        if (e->through_text) through_text(e, slot, &p);
     }
     p.stop = job->stop;
     p.n_stop = job->n_stop;
@@ -208,6 +233,7 @@ void vbs_slot_end(vbs_engine *e, vbs_slot *slot, vbs_end end, const vb_error *er
     vb_stats stats;
     const int32_t *path = vb_spec_tokens(slot->spec, &slot->n_tokens);
     memcpy(slot->tokens, path, slot->n_tokens * sizeof *path);
+    remember_draft(slot);
     read_stats(slot, &stats);
     close_generation(slot);
     slot->job = NULL;

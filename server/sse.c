@@ -46,7 +46,7 @@ static json_t *chunk(const stream *s, json_t *choice) {
     json_t *o = json_pack("{ss ss sI ss ss so}", "id", a->id, "object",
                           a->ask.chat ? "chat.completion.chunk" : "text_completion", "created",
                           (json_int_t)a->created, "model", a->ask.model, "system_fingerprint",
-                          a->s->fingerprint, "choices", choices);
+                          vbs_fingerprint(a), "choices", choices);
     if (o && choice && a->ask.include_usage) json_object_set_new(o, "usage", json_null());
     return o;
 }

@@ -150,4 +150,8 @@ int gw_tiny_model(const char *path, const gw_model_spec *spec);
 /* The writer before it is finished, for tests that break something; NULL as above. */
 gw *gw_tiny_writer(const gw_model_spec *spec);
 
+/* other_vocab.c: the byte-level BPE model `in` with the first `merges` of its merges alone, its ids counting
+ * backwards. Returns 0, or -1. */
+int gw_other_vocab(const char *in, const char *out, int merges);
+
 #endif

@@ -565,6 +565,7 @@ static int env_draft(void *self, int32_t *path, size_t n, vb_proposal *out, vb_e
     if (env->c->wrong && !rc) vb_wrong_trim(env->c->wrong, out);
     if (!rc) spoil_tree(env->c, path, n, out);
     if (env->c->bug == MASK_P_ONLY && !rc) say_masked(env, path, n, out);
+    if (env->c->text_bug == TEXT_WEIGHED && !rc) law_text_weigh(env->c->n_vocab, out);
     if (rc || !env->c->stop_early) return rc;
     for (int i = 0; i < out->n; i++) { /* a rule that looks at nothing but what it keeps */
         uint32_t h = 5;
@@ -572,6 +573,11 @@ static int env_draft(void *self, int32_t *path, size_t n, vb_proposal *out, vb_e
         if (h % 2) out->n = i + 1;
     }
     return VB_OK;
+}
+
+static double env_sure(void *self, int i) {
+    law_env *env = self;
+    return env->real.sure(env->real.self, i);
 }
 
 static void env_settle(void *self, size_t n) {
@@ -669,7 +675,8 @@ static bool run(const law_case *c, const vb_coins *right, one_run *o) {
                                 .resume = whole ? env_resume : NULL,
                                 .settle = env_settle,
                                 .close = env_close,
-                                .see = c->sees ? env_see : NULL};
+                                .see = c->sees ? env_see : NULL,
+                                .sure = c->text && whole ? env_sure : NULL};
     const vb_spec_parts parts = {.target = lm_of(&target, c, &c->p, TAPE, c->wrong ? c->wrong->row_shift : 0),
                                  .law = {.self = &source,
                                          .capacity = LAW_VOCAB,
@@ -679,6 +686,7 @@ static bool run(const law_case *c, const vb_coins *right, one_run *o) {
                                  .drafter = c->alone ? NULL : &drafter,
                                  .coins = coins,
                                  .rule = c->bug == MASK_FORCED_INSERTED ? insert_forced
+                                         : c->text_bug == TEXT_SPELLED  ? law_text_rule
                                          : c->wrong                     ? c->wrong->rule
                                                                         : c->rule,
                                  .one = vb_one_hot(c->choice),
@@ -698,8 +706,9 @@ static bool run(const law_case *c, const vb_coins *right, one_run *o) {
         goto fail;
     if (c->masked) vb_law_begin(env.law, 1);
     if (c->real && vb_law_open(&env.bare, &c->sampling, c->n_vocab, exp_weights, &err)) goto fail;
-    if (vb_drafter_model(&env.real, &dp, &err) || (c->copies && put_copies(c, &dp, &env.real, &err)) ||
-        vb_spec_assemble(&s, &parts, &err) || vb_spec_prompt(s, &prompt, 1, &err))
+    if ((c->text ? law_text_drafter(c, &dp, &env.real, &err) : vb_drafter_model(&env.real, &dp, &err)) ||
+        (c->copies && put_copies(c, &dp, &env.real, &err)) || vb_spec_assemble(&s, &parts, &err) ||
+        vb_spec_prompt(s, &prompt, 1, &err))
         goto fail;
     for (bool stopped = false; o->n < c->n_tokens && !stopped;) {
         const int missing = c->n_tokens - o->n;

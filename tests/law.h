@@ -63,6 +63,13 @@ typedef enum law_length_bug {
     LENGTH_COLD   /* the drafter has not read what stood in the target's cache already */
 } law_length_bug;
 
+/* Planted mistakes of drafts through text. */
+typedef enum law_text_bug {
+    TEXT_RIGHT,
+    TEXT_WEIGHED, /* judged by the weight that the draft model gave its own id, though nothing was drawn */
+    TEXT_SPELLED  /* accepted where the texts agree, not the ids */
+} law_text_bug;
+
 typedef struct law_case {
     const char *name;
     int n_vocab, gamma;
@@ -78,7 +85,9 @@ typedef struct law_case {
     int draft_n_ctx; /* 0: enough */
     bool stop_early; /* the drafter stops after some tokens, depending on the prefix that it kept */
     bool alone;      /* no drafter at all */
-    bool tree;       /* drafts are a tree made by hand, each certain */
+    bool text;       /* the draft's table is over another vocabulary (law_text.c) */
+    law_text_bug text_bug;
+    bool tree;                /* drafts are a tree made by hand, each certain */
     int shape[VB_TREE_DEPTH]; /* the model drafts trees of that shape, all of it at most gamma */
     law_tree_bug tree_bug;
     int copies; /* != 0: matches of so many tokens are copied, in front of the model */
@@ -121,6 +130,14 @@ void law_masked_weights(const law_case *c, const law_table *t, const int32_t *pr
 
 /* The same without the mask. */
 void law_bare_weights(const law_case *c, const law_table *t, const int32_t *prefix, size_t n, uint64_t *w);
+
+/* law_text.c: the vocabularies of cases with `text`, opened before the first and closed after the last; a drafter over
+ * them; and the mistakes. */
+void law_text_open(void);
+void law_text_close(void);
+int law_text_drafter(const law_case *c, const vb_drafter_model_params *m, vb_drafter *out, vb_error *err);
+void law_text_weigh(int n_vocab, vb_proposal *out);
+int law_text_rule(vb_verify *v, vb_error *err);
 
 /* Over whole texts, in all their spellings: the law under the mask, and the target's own law given that
  * the text is one of the language. */

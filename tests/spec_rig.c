@@ -91,8 +91,9 @@ job a_job(vb_accept accept, who by, int gamma, double temperature, uint64_t seed
     return j;
 }
 
-/* Over what the caches hold: history[0..n). */
-static vb_spec *open_over(const job *j, const int32_t *history, size_t n) {
+/* Over what the caches hold: history[0..n), and of the draft's, where it drafts through text, held[0..n_held). */
+static vb_spec *open_over(const job *j, const int32_t *history, size_t n, const int32_t *held,
+                          size_t n_held) {
     vb_spec *s = NULL;
     vb_error err = {0};
     vb_spec_params p;
@@ -108,31 +109,38 @@ static vb_spec *open_over(const job *j, const int32_t *history, size_t n) {
     p.gamma = j->gamma;
     memcpy(p.tree, j->tree, sizeof p.tree);
     p.suffix_min = j->suffix_min;
+    if (j->by == BY_MODEL) {
+        p.target_tokenizer = j->target_tokenizer;
+        p.draft_tokenizer = j->draft_tokenizer;
+        p.draft_history = held;
+        p.n_draft_history = n_held;
+    }
     p.stop = j->stop;
     p.n_stop = j->n_stop;
     p.history = history;
     p.n_history = n;
     vb_context_truncate(j->target, (int)n, NULL);
-    if (p.draft_context && (size_t)vb_context_length(p.draft_context) > n)
+    if (p.draft_context && !p.draft_tokenizer && (size_t)vb_context_length(p.draft_context) > n)
         vb_context_truncate(p.draft_context, (int)n, NULL);
     if (vb_spec_open(&s, j->target, &j->sampling, &p, &err)) fail_msg("%s", err.message);
     return s;
 }
 
 vb_spec *open_job(const job *j) {
-    return open_over(j, NULL, 0);
+    return open_over(j, NULL, 0, NULL, 0);
 }
 
 /* Another generation goes on where `s` stands. */
 static vb_spec *take_over(const job *j, vb_spec *s) {
-    int32_t path[512];
-    size_t n;
+    int32_t path[512], draft[512];
+    size_t n, n_draft;
     vb_error err = {0};
-    const int32_t *held = vb_spec_tokens(s, &n);
-    assert_true(n <= 512);
+    const int32_t *held = vb_spec_tokens(s, &n), *of_draft = vb_spec_draft_tokens(s, &n_draft);
+    assert_true(n <= 512 && n_draft <= 512);
     memcpy(path, held, n * sizeof *path);
+    if (n_draft) memcpy(draft, of_draft, n_draft * sizeof *draft);
     vb_spec_close(s);
-    s = open_over(j, path, n - 1);
+    s = open_over(j, path, n - 1, draft, n_draft);
     if (vb_spec_give(s, path + n - 1, 1, &err)) fail_msg("%s", err.message);
     return s;
 }

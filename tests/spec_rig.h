@@ -50,8 +50,9 @@ typedef struct job {
     const vb_mask *mask; /* NULL: none */
     unsigned vary;       /* != 0: max_emit varies from step to step, by this seed */
     int suffix_min;      /* vb_spec_params.suffix_min */
-    int resume_at;       /* != 0: after so many steps another vb_spec goes on from what the caches hold */
-    int cancels;         /* != 0: every step is interrupted first, at various places */
+    const vb_tokenizer *target_tokenizer, *draft_tokenizer; /* the model drafts through text */
+    int resume_at; /* != 0: after so many steps another vb_spec goes on from what the caches hold */
+    int cancels;   /* != 0: every step is interrupted first, at various places */
 } job;
 
 typedef struct outcome {

@@ -84,7 +84,7 @@ int vb_chat_tokenize(const vb_tokenizer *t, const vb_prompt *p, size_t from, int
     int rc = vb_grow((void **)&out.v, &out.cap, (p->len - from) / 3 + 8, sizeof *out.v, "token ids", err);
     const bool bos = from == 0 && t->add_bos && t->bos >= 0;
     if (rc == VB_OK && bos) rc = vb_ids_push(&out, t->bos, err);
-    if (rc == VB_OK) rc = vb_encode_text(t, &w, p->text, from, p->len, false, p->spans, &out, err);
+    if (rc == VB_OK) rc = vb_encode_text(t, &w, p->text, from, p->len, 0, p->spans, &out, err);
     vb_work_free(&w);
     if (rc) {
         free(out.v);

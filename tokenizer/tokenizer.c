@@ -146,9 +146,10 @@ static int32_t special_at(const vb_tokenizer *t, const char *s, size_t n, size_t
 }
 
 /* Cuts text at special tokens, the longest first at each place, and encodes what lies between them. */
-int vb_encode_text(const vb_tokenizer *t, vb_work *w, const char *text, size_t from, size_t len, bool all,
+int vb_encode_text(const vb_tokenizer *t, vb_work *w, const char *text, size_t from, size_t len, unsigned how,
                    const vb_span *spans, vb_ids *out, vb_error *err) {
-    bool after_special = true; /* the start of the text counts as such: SPM puts a space there */
+    const bool all = how & VB_ENCODE_SPECIAL;
+    bool after_special = !(how & VB_ENCODE_MORE); /* the start of a text counts as such */
     for (size_t at = from; at < len;) {
         size_t match, own = all ? len - at : 0;
         while (spans && at >= spans->end) spans++;
@@ -192,7 +193,8 @@ int vb_tokenize(const vb_tokenizer *t, const char *text, size_t len, unsigned fl
     int rc = vb_grow((void **)&out.v, &out.cap, len / 3 + 8, sizeof *out.v, "token ids", err);
     if (rc == VB_OK && bos) rc = vb_ids_push(&out, t->bos, err);
     if (rc == VB_OK)
-        rc = vb_encode_text(t, &w, text, 0, len, flags & VB_TOKENIZE_PARSE_SPECIAL, NULL, &out, err);
+        rc = vb_encode_text(t, &w, text, 0, len, flags & VB_TOKENIZE_PARSE_SPECIAL ? VB_ENCODE_SPECIAL : 0,
+                            NULL, &out, err);
     if (rc == VB_OK && bos && out.n > 1 && out.v[1] == t->bos) drop_first(&out); /* the text wrote it */
     if (rc == VB_OK && (flags & VB_TOKENIZE_ADD_SPECIAL) && t->add_eos &&
         (!out.n || out.v[out.n - 1] != t->eos))

@@ -8,6 +8,7 @@
  *   pretokenize.c  cutting text into words before BPE; patterns.c holds the published patterns
  *   nfc.c          Unicode normalisation
  *   compat.c       may this draft propose tokens to that target?
+ *   translate.c    ids of one vocabulary as ids of another
  *   prompt.c       rendered chat templates: special tokens in the template's bytes only
  */
 #ifndef VB_TOKENIZER_H
@@ -205,10 +206,14 @@ int vb_bpe_word(const vb_tokenizer *t, vb_work *w, const char *word, size_t n, v
 int vb_bpe_encode(const vb_tokenizer *t, vb_work *w, const char *text, size_t len, vb_ids *out,
                   vb_error *err);
 
-/* tokenizer.c: the ids of text[from..len), special tokens among them, appended. spans NULL: they count
- * everywhere
- * (`all`) or, but for user-defined ones, nowhere; else where they lie in bytes that are not given. */
-int vb_encode_text(const vb_tokenizer *t, vb_work *w, const char *text, size_t from, size_t len, bool all,
+/* How vb_encode_text reads. */
+enum {
+    VB_ENCODE_SPECIAL = 1, /* without spans: all special tokens count, not those that users define alone */
+    VB_ENCODE_MORE = 2     /* the text goes on from other text: SPM puts no space in front */
+};
+/* tokenizer.c: the ids of text[from..len), special tokens among them, appended. With spans they count where they
+ * lie in bytes that are not given. */
+int vb_encode_text(const vb_tokenizer *t, vb_work *w, const char *text, size_t from, size_t len, unsigned how,
                    const vb_span *spans, vb_ids *out, vb_error *err);
 /* prompt.c: finds the entries that are markers without being typed as special tokens. */
 int vb_find_markers(vb_tokenizer *t, vb_error *err);
