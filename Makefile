@@ -279,7 +279,7 @@ test-page:
 CLIENTS ?= $(BUILD)/clients
 test-clients:
 	@tools/deps build
-	@$(MAKE) --no-print-directory $(CLI)
+	@$(MAKE) --no-print-directory $(CLI) $(BUILD)/tests/tools/scripted_model
 	@BUILD=$(BUILD) CLIENTS=$(CLIENTS) tests/clients/run
 
 # Published models, with the code of their publishers: transformers and torch from pip (tools/oracle/hf.py says which).

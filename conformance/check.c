@@ -83,7 +83,7 @@ static int check_contract(const checker *c, const json_t *entry, const char *tex
             for (int b = 0; b < 5; b++) {
                 if ((!model && (t || b)) || (!model && !dots && k) || (c->p->quick && n)) continue;
                 if (c->p->cancel && c->p->cancel(c->p->user))
-                    return vb_fail(err, VB_ERR_CANCELLED, "interrupted");
+                    return vb_fail(err, VB_ERR_CANCELLED, "cancelled");
                 const cf_config config = {c->p->quick ? NULL : kernels[k], threads[t], batches[b]};
                 int rc = remake(c, name, text, len, &config, &same, err);
                 if (rc) return rc;
@@ -230,5 +230,5 @@ int cf_check(const cf_check_params *p, cf_check_result *result, vb_error *err) {
         }
     }
     json_decref(lines);
-    return rc == VB_ERR_CANCELLED ? vb_fail(err, rc, "interrupted") : VB_OK;
+    return rc == VB_ERR_CANCELLED ? vb_fail(err, rc, "cancelled") : VB_OK;
 }
