@@ -203,41 +203,39 @@ static float *floats(int n, ck_acts_style style, gw_rng *rng) {
     return x;
 }
 
-static void test_rmsnorm(void **state) {
-    const check *c = *state;
+/* y of n values by one of the two norms; b is the layer norm's, or NULL. */
+static void norm(const vb_kernels *k, bool layer, const float *x, const float *w, const float *b, int n,
+                 float eps, float *y) {
+    if (layer)
+        k->layernorm(x, w, b, n, eps, y);
+    else
+        k->rmsnorm(x, w, n, eps, y);
+}
+
+static void check_norm(const check *c, bool layer) {
     gw_rng rng = start(c, 0);
     for (int n = 1; n <= 300 * rounds; n++) {
         const ck_acts_style style = (ck_acts_style)(n % CK_ACTS_STYLES);
         const float eps = n % 2 ? 1e-5f : 1e-6f;
         const float *x = floats(n, style == CK_HUGE ? CK_GAUSS : style, &rng), *w = floats(n, CK_GAUSS, &rng);
+        const float *b = layer && n % 3 ? floats(n, CK_GAUSS, &rng) : NULL;
         const twice y = outputs((size_t)n * sizeof(float));
-        vb_kernels_ref.rmsnorm(x, w, n, eps, y.want);
-        c->set->rmsnorm(x, w, n, eps, y.got);
+        norm(&vb_kernels_ref, layer, x, w, b, n, eps, y.want);
+        norm(c->set, layer, x, w, b, n, eps, y.got);
         same(c, &y, "%d values", n);
         memcpy(y.got, x, y.n); /* in place */
-        c->set->rmsnorm(y.got, w, n, eps, y.got);
+        norm(c->set, layer, y.got, w, b, n, eps, y.got);
         same(c, &y, "%d values, in place", n);
         ck_release();
     }
 }
 
+static void test_rmsnorm(void **state) {
+    check_norm(*state, false);
+}
+
 static void test_layernorm(void **state) {
-    const check *c = *state;
-    gw_rng rng = start(c, 0);
-    for (int n = 1; n <= 300 * rounds; n++) {
-        const ck_acts_style style = (ck_acts_style)(n % CK_ACTS_STYLES);
-        const float eps = n % 2 ? 1e-5f : 1e-6f;
-        const float *x = floats(n, style == CK_HUGE ? CK_GAUSS : style, &rng), *w = floats(n, CK_GAUSS, &rng);
-        const float *b = n % 3 ? floats(n, CK_GAUSS, &rng) : NULL;
-        const twice y = outputs((size_t)n * sizeof(float));
-        vb_kernels_ref.layernorm(x, w, b, n, eps, y.want);
-        c->set->layernorm(x, w, b, n, eps, y.got);
-        same(c, &y, "%d values", n);
-        memcpy(y.got, x, y.n); /* in place */
-        c->set->layernorm(y.got, w, b, n, eps, y.got);
-        same(c, &y, "%d values, in place", n);
-        ck_release();
-    }
+    check_norm(*state, true);
 }
 
 static void test_rope(void **state) {
