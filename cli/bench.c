@@ -98,10 +98,12 @@ static int fill(const bench *b, vb_context *c, int at) {
 }
 
 /* Seconds per token, one at a time: the median over repetitions of DECODE_TOKENS tokens. */
-int bench_time_decode(const bench *b, vb_context *c, int at, double *seconds) {
+int bench_time_decode(const bench *b, vb_context *c, int at, double *seconds, double *joules) {
     double times[MOST_REPS];
     vb_error err = {0};
+    cli_energy before, after;
     int rc = fill(b, c, at), reps = 0;
+    cli_energy_read(&before);
     const double begin = cli_now();
     for (; bench_more(reps, b->reps, begin) && !rc; reps++) {
         const double start = cli_now();
@@ -110,15 +112,23 @@ int bench_time_decode(const bench *b, vb_context *c, int at, double *seconds) {
         times[reps] = (cli_now() - start) / DECODE_TOKENS;
         if (!rc && vb_context_truncate(c, at, &err)) rc = cli_report(&err);
     }
+    cli_energy_read(&after);
     if (!rc) *seconds = bench_median(times, reps);
+    if (!rc && joules) *joules = cli_joules_between(&before, &after) / reps / DECODE_TOKENS;
     return rc;
 }
 
 static int measure_decode(bench *b) {
     int rc = CLI_OK;
+    cli_energy now;
+    b->no_joules = cli_energy_read(&now);
     for (int i = 0; i < b->positions.n && !rc; i++) {
         bench_progress("one token at a time, behind %d", b->positions.at[i]);
-        rc = bench_time_decode(b, b->session.context, b->positions.at[i], &b->decode[i]);
+        rc = bench_time_decode(b, b->session.context, b->positions.at[i], &b->decode[i], &b->joules[i]);
+    }
+    if (!rc) {
+        const vb_context *c = b->session.context;
+        b->multiply_rate = cli_multiply_rate(vb_context_kernels(c), vb_context_threads(c));
     }
     return rc;
 }

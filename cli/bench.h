@@ -34,6 +34,9 @@ typedef struct bench {
     uint64_t read_bytes;             /* weights that one token reads */
     double experts[MOST_TOKENS + 1]; /* distinct ones of a layer that a call of so many tokens reads */
     double decode[MOST_LIST], prompt_rate[MOST_LIST], draft_token;
+    double joules[MOST_LIST];                 /* per token; NAN where they are not readable */
+    const char *no_joules;                    /* why */
+    double multiply_rate;                     /* floats per second, NAN: not known */
     double costs[MOST_LIST][MOST_TOKENS + 1]; /* by position */
     const double *cost;                       /* behind the first one */
     bench_run *runs;                          /* (1 + gammas.n) */
@@ -50,8 +53,9 @@ bool bench_more(int done, int reps, double start);
 
 double bench_median(const double *values, int n);
 
-/* Seconds per token, one at a time, behind `at` positions: the median over repetitions. */
-int bench_time_decode(const bench *b, vb_context *c, int at, double *seconds);
+/* Seconds per token, one at a time, behind `at` positions: the median over repetitions. joules: the mean per
+ * token, NAN where it cannot be read; may be NULL. */
+int bench_time_decode(const bench *b, vb_context *c, int at, double *seconds, double *joules);
 
 /* Measures the target alone and every length of b->gammas in turn. Does nothing without a draft. */
 int bench_speculation(bench *b);

@@ -20,6 +20,27 @@ static json_t *by_number(const bench_list *l, const double *values) {
     return o;
 }
 
+/* Of what the multipliers allow, attention to the positions between the first of the list and this one, in
+ * the time that a token takes longer for them: two multiplications and additions per position, query head and
+ * dimension. NAN where there is no such time. A layer with a window sees fewer, so the share is too large
+ * there. */
+static double attention_share(const bench *b, int i) {
+    const vb_model_info *m = vb_model_describe(b->session.target.model);
+    const double more = b->positions.at[i] - b->positions.at[0], seconds = b->decode[i] - b->decode[0];
+    if (!(more > 0) || !(seconds > 0)) return NAN;
+    return 2.0 * m->n_layers * m->n_heads * m->head_dim * more / b->multiply_rate / seconds;
+}
+
+static json_t *attention_json(const bench *b) {
+    json_t *o = json_object();
+    char key[16];
+    for (int i = 1; i < b->positions.n; i++) {
+        snprintf(key, sizeof key, "%d", b->positions.at[i]);
+        json_object_set_new(o, key, cli_json_real(attention_share(b, i)));
+    }
+    return o;
+}
+
 /* Position -> T -> c(T)/c(1). */
 static json_t *costs_json(const bench *b) {
     json_t *o = json_object();
@@ -108,9 +129,12 @@ json_t *bench_json(const bench *b) {
         json_object_set_new(o, "draft_model", cli_json_text(b->o->draft_model, strlen(b->o->draft_model)));
     json_object_set_new(o, "draft", json_string(s->draft_name));
     json_object_set_new(o, "decode",
-                        json_pack("{so so si so}", "tokens_per_s", cli_json_real(rates[0]), "bandwidth_share",
-                                  cli_json_real(1.0 / against_bandwidth(b, b->decode[0])), "at",
-                                  b->positions.at[0], "by_position", by_number(&b->positions, rates)));
+                        json_pack("{so so si so so so so}", "tokens_per_s", cli_json_real(rates[0]),
+                                  "bandwidth_share", cli_json_real(1.0 / against_bandwidth(b, b->decode[0])),
+                                  "at", b->positions.at[0], "by_position", by_number(&b->positions, rates),
+                                  "attention_share", attention_json(b), "multiply_rate",
+                                  cli_json_real(b->multiply_rate), "joules_per_token",
+                                  by_number(&b->positions, b->joules)));
     json_object_set_new(o, "prompt", by_number(&b->lengths, b->prompt_rate));
     json_object_set_new(o, "cost", cost);
     json_object_set_new(o, "cost_by_position", costs_json(b));
@@ -261,10 +285,15 @@ void bench_print(const bench *b) {
     else
         cli_outf("given");
     cli_outf("); peak memory %s\n\n", cli_bytes((uint64_t)b->peak_rss, rss));
-    for (int i = 0; i < b->positions.n; i++)
-        cli_outf("decode behind %-5d  %9s tokens/s  %3.0f %% of the bandwidth%s\n", b->positions.at[i],
+    for (int i = 0; i < b->positions.n; i++) {
+        cli_outf("decode behind %-5d  %9s tokens/s  %3.0f %% of the bandwidth%s", b->positions.at[i],
                  cli_digits(1.0 / b->decode[i], size), 100.0 / against_bandwidth(b, b->decode[i]),
                  against_bandwidth(b, b->decode[i]) < 0.95 ? " (from the CPU's cache)" : "");
+        if (isfinite(attention_share(b, i)))
+            cli_outf(", attention %.0f %% of the multipliers", 100.0 * attention_share(b, i));
+        if (isfinite(b->joules[i])) cli_outf(", %s J a token", cli_digits(b->joules[i], size));
+        cli_outf("\n");
+    }
     for (int i = 0; i < b->lengths.n; i++)
         cli_outf("prompt of %-5d      %9s tokens/s\n", b->lengths.at[i], cli_digits(b->prompt_rate[i], size));
     cli_outf("\ntokens together  ");
@@ -287,5 +316,6 @@ void bench_print(const bench *b) {
         cli_outf(
             "Other programs used %.0f %% of the processors meanwhile: measure again on a quieter machine.\n",
             100 * b->others);
+    if (b->no_joules) cli_outf("Energy is not measured: %s.\n", b->no_joules);
     cli_outf("`verbatim help stats` says what the words mean.\n");
 }

@@ -67,7 +67,7 @@ int bench_speculation(bench *b) {
     rc = find_costs(b);
     if (!rc && b->session.draft_context) {
         bench_progress("one token at a time, the draft");
-        rc = bench_time_decode(b, b->session.draft_context, b->positions.at[0], &b->draft_token);
+        rc = bench_time_decode(b, b->session.draft_context, b->positions.at[0], &b->draft_token, NULL);
     }
     bench_progress("speculation and the target alone, in turn");
     const double begin = cli_now();

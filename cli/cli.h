@@ -418,6 +418,29 @@ typedef struct cli_bandwidth {
 /* With a thread per CPU and the widest loads. Returns CLI_OK or CLI_FAIL (after a message). */
 int cli_read_bandwidth(cli_bandwidth *out);
 
+/* -------------------------------------------------------------------- multipliers and energy (machine.c) */
+
+/* Floats that so many threads multiply and add per second with the vectors that these kernels use, the best
+ * of 5 rounds; NAN where that is not known. */
+double cli_multiply_rate(const char *kernels, int threads);
+
+enum { CLI_PACKAGES = 8 };
+typedef struct cli_package {
+    char name[32];
+    double microjoules, range; /* which begins again at `range` */
+} cli_package;
+typedef struct cli_energy {
+    int n;
+    cli_package packages[CLI_PACKAGES];
+} cli_energy;
+
+/* What the machine's packages have used so far, as Linux counts it under /sys/class/powercap, or in the
+ * folder that VERBATIM_POWERCAP names. Returns NULL, or why it cannot be read. */
+const char *cli_energy_read(cli_energy *e);
+/* Joules used in between; NAN where one of the two could not be read. Longer than a counter takes to begin
+ * again, minutes at least, it is too little. */
+double cli_joules_between(const cli_energy *from, const cli_energy *to);
+
 /* -------------------------------------------------------------------- streaming (stream.c) */
 
 /* Prints the text of each step as it comes, with colours, and the [DRAFT]... lines of --verbose. */

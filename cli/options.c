@@ -15,6 +15,7 @@
 #define MAX_CTX   16777216.0
 #define BIG       1e9
 #define KV_TYPES  "f16|f32|bf16|q8_0|q4_0"
+#define KEY_TYPES KV_TYPES "|q8i"
 
 /* clang-format off */
 /* NOLINTBEGIN(bugprone-macro-parentheses): strings are joined to strings, which parentheses would forbid */
@@ -310,13 +311,15 @@ const cli_option CLI_OPTIONS[] = {
     {"--kv|--kv-type", "TYPE",
      "precision of keys and values in the cache: f16 (default), f32, bf16, q8_0 or q4_0 (docs/numerics.md)",
      SPEED | CMD_SERVE, CLI_CHOICE, AT(kv), 0, 0, KV_TYPES},
-    {"-ctk|--cache-type-k", "TYPE", "the same of the keys alone", SPEED | CMD_SERVE, CLI_CHOICE, AT(cache_k),
-     0, 0, KV_TYPES},
+    {"-ctk|--cache-type-k", "TYPE",
+     "the same of the keys alone, or q8i: keys as q8_0 that meet a query rounded to 8 bits, for long "
+     "contexts",
+     SPEED | CMD_SERVE, CLI_CHOICE, AT(cache_k), 0, 0, KEY_TYPES},
     {"-ctv|--cache-type-v", "TYPE", "of the values alone", SPEED | CMD_SERVE, CLI_CHOICE, AT(cache_v), 0, 0,
      KV_TYPES},
     {"-ctkd|--cache-type-k-draft|--spec-draft-type-k", "TYPE",
      "of the keys of what drafts. Default: as the target's", GENERATE | CMD_BENCH | CMD_DOCTOR | CMD_SERVE,
-     CLI_CHOICE, AT(draft_cache_k), 0, 0, KV_TYPES},
+     CLI_CHOICE, AT(draft_cache_k), 0, 0, KEY_TYPES},
     {"-ctvd|--cache-type-v-draft|--spec-draft-type-v", "TYPE", "of its values",
      GENERATE | CMD_BENCH | CMD_DOCTOR | CMD_SERVE, CLI_CHOICE, AT(draft_cache_v), 0, 0, KV_TYPES},
     {"--kernels", "NAME",

@@ -59,7 +59,7 @@ static vb_type type_named(const char *name) {
     static const vb_type types[] = {VB_F32, VB_BF16, VB_Q8_0, VB_Q4_0};
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
         if (!strcasecmp(vb_type_name((int)types[i]), name)) return types[i];
-    return VB_F16;
+    return strcasecmp(name, "q8i") ? VB_F16 : VB_Q8I;
 }
 
 static const char *first_given(const char *a, const char *b, const char *c) {

@@ -15,17 +15,21 @@ void vb_context_defaults(vb_context_params *p) {
 
 /* ---------------------------------------------------------------------- opening and closing */
 
-static int check_cache_type(const char *what, vb_type type, int head_dim, vb_error *err) {
+static int check_cache_type(const char *what, bool keys, vb_type type, int head_dim, vb_error *err) {
     const int block = vb_kv_block(type);
     if (block == 0)
-        return vb_fail(err, VB_ERR_ARGUMENT, "%s is %d, must be VB_F32, VB_F16, VB_BF16, VB_Q8_0 or VB_Q4_0",
-                       what, (int)type);
+        return vb_fail(err, VB_ERR_ARGUMENT, "%s is %d, must be VB_F32, VB_F16, VB_BF16, VB_Q8_0%s VB_Q4_0%s",
+                       what, (int)type, keys ? "," : " or", keys ? " or VB_Q8I" : "");
+    if (!keys && vb_kv_keys_only(type))
+        return vb_fail(err, VB_ERR_ARGUMENT,
+                       "%s is %s: it says how keys meet a query, which values do not: use Q8_0", what,
+                       vb_kv_name(type));
     if (head_dim % block)
         return vb_fail(
             err, VB_ERR_ARGUMENT,
             "%s: the heads of this model have %d values, which is no multiple of the %d of a block "
             "of %s: use F16 or BF16",
-            what, head_dim, block, vb_type_name((int)type));
+            what, head_dim, block, vb_kv_name(type));
     return VB_OK;
 }
 
@@ -48,8 +52,8 @@ static int check_params(vb_context_params *p, const vb_model_info *i, vb_error *
     if (p->activations != VB_ACT_Q8 && p->activations != VB_ACT_Q16)
         return vb_fail(err, VB_ERR_ARGUMENT, "activations is %d, must be VB_ACT_Q8 or VB_ACT_Q16",
                        (int)p->activations);
-    const int rc = check_cache_type("k_type", p->k_type, i->head_dim, err);
-    return rc ? rc : check_cache_type("v_type", p->v_type, i->head_dim, err);
+    const int rc = check_cache_type("k_type", true, p->k_type, i->head_dim, err);
+    return rc ? rc : check_cache_type("v_type", false, p->v_type, i->head_dim, err);
 }
 
 static int open_offload(vb_scratch *s, const vb_model *m, vb_offload *o, const vb_offload_session_params *p,

@@ -104,7 +104,9 @@ typedef enum vb_type {
     VB_IQ4_XS = 23,
     VB_BF16 = 30,
     VB_MXFP4 = 39,
-    VB_TYPE_LIMIT = 40 /* one past the largest */
+    VB_TYPE_LIMIT = 40, /* one past the largest */
+    /* Of no tensor: keys in a cache as blocks of Q8_0 that meet a rounded query (docs/numerics.md). */
+    VB_Q8I = 1008
 } vb_type;
 
 /* "Q4_K" and so on; NULL for a number that is not a vb_type. */
@@ -610,7 +612,8 @@ typedef struct vb_context_params {
     int batch;     /* most tokens evaluated together; 0: 64. The bits do not depend on it (P1) */
     vb_activations activations;
     /* Of the keys and of the values in the cache: VB_F16 (default), VB_F32, VB_BF16, VB_Q8_0 or VB_Q4_0, the
-     * last two where heads are multiples of 32. How they round is in docs/numerics.md. */
+     * last two where heads are multiples of 32; keys there VB_Q8I, too, which is VB_Q8_0 with queries rounded
+     * to 8 bits, for long contexts. How they round is in docs/numerics.md. */
     vb_type k_type, v_type;
     const char *kernels; /* NULL or "auto", "ref", or a name from vb_kernel_names() */
     /* Called between pieces of a long evaluation; true stops it with VB_ERR_CANCELLED. May be NULL. */

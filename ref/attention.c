@@ -56,6 +56,9 @@ static void qkv_row(vb_pass *p, int row, int worker) {
     const float *cosine = p->cosine + angles, *sine = p->sine + angles;
     p->kernels->rope(q, H, n, rope->rot, rope->halves, cosine, sine);
     p->kernels->rope(k, G, n, rope->rot, rope->halves, cosine, sine);
+    /* Rounded in attention, where nothing can fail. */
+    if (r->cache->k_type == VB_Q8I && !vb_all_below(q, (size_t)H * step, VB_BITS_INFINITE))
+        p->run.fail(p, VB_PASS_NOT_FINITE);
     for (int h = 0; h < G; h++) {
         store(p, r, h, k + (size_t)h * step, r->cache->k_type, r->cache->k);
         store(p, r, h, v + (size_t)h * step, r->cache->v_type, r->cache->v);

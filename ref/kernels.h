@@ -78,6 +78,8 @@ typedef void (*vb_matmul_fn)(const vb_matrix *w, const vb_acts *x, int row0, int
  * no number to another lane, and never the slot of the cache where the position lies.
  *
  *   s_j   = tree16(q, k_j) * scale            the 16-lane dot above, lane = dimension mod 16
+ *   s_j   = y of row k_j, in blocks of Q8_0, and q rounded as above with L = 127, its d_x then d_x*scale:
+ *           acc = fmaf(d_x*scale, d_k*(float)isum, acc) for the blocks in order     where k_type is VB_Q8I
  *   m     = max_j s_j                         and of the head's sink, if it has one
  *   e_j   = vb_expf(s_j - m)
  *   sum   = tree over 16 lanes, lane[j mod 16] = lane[j mod 16] + e_j, j ascending

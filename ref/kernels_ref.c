@@ -220,10 +220,36 @@ static float dot_key(const vb_attention *a, const float *q, size_t slot) {
     return tree(lane);
 }
 
+/* Scores of head h of row t, of keys in blocks of Q8_0 that meet a rounded query: block by block. */
+static void integer_scores(const vb_attention *a, int t, int h, int from, int to) {
+    const vb_attention_row *row = &a->rows[t];
+    const float *q = row->q + (size_t)h * (size_t)a->head_dim;
+    vb_unpack_fn *const unpack = vb_unpacker((int)VB_Q8_0);
+    float *s = row->scores + (size_t)h * a->ld;
+    for (int j = from; j < to; j++) s[j] = 0.0f;
+    for (int b = 0; b < a->head_dim / 32; b++) {
+        int8_t x[32] = {0};
+        float d = 0.0f;
+        int32_t sum16[2];
+        quantize(q + 32 * b, 32, 1, x, 0, &d, sum16); /* finite: the pass has looked */
+        d = d * a->scale;
+        for (int j = from; j < to; j++) {
+            vb_block32 key;
+            unpack((const uint8_t *)a->k + vb_attention_slot(a, t, j) * a->k_stride, (size_t)b, &key);
+            s[j] = fmaf(d, key.d * (float)scaled_dot(&key, x), s[j]);
+        }
+    }
+}
+
 static void attend_scores(const vb_attention *a, int j0, int j1, float *room) {
     (void)room;
     for (int t = 0; t < a->n_rows; t++) {
         const vb_attention_row *row = &a->rows[t];
+        if (a->k_type == VB_Q8I) {
+            for (int h = 0; h < a->heads; h++)
+                integer_scores(a, t, h, j0 > row->first ? j0 : row->first, j1 < row->n ? j1 : row->n);
+            continue;
+        }
         for (int j = j0 > row->first ? j0 : row->first; j < j1 && j < row->n; j++) {
             const size_t slot = vb_attention_slot(a, t, j);
             for (int h = 0; h < a->heads; h++)

@@ -18,6 +18,7 @@ static const struct {
     {VB_BF16, 1, 2, 0x7f7f8000u}, /* halfway between the largest and infinity */
     {VB_Q8_0, 32, sizeof(vb_block_q8_0), 0x4afdf020u},
     {VB_Q4_0, 32, sizeof(vb_block_q4_0), 0x48fff000u},
+    {VB_Q8I, 32, sizeof(vb_block_q8_0), 0x4afdf020u},
 };
 enum { N_TYPES = sizeof TYPES / sizeof TYPES[0], BLOCK = 32 };
 
@@ -31,6 +32,14 @@ bool vb_kv_type(int i, vb_type *type) {
     if (i < 0 || i >= N_TYPES) return false;
     *type = TYPES[i].type;
     return true;
+}
+
+bool vb_kv_keys_only(vb_type type) {
+    return type == VB_Q8I;
+}
+
+const char *vb_kv_name(vb_type type) {
+    return type == VB_Q8I ? "Q8I" : vb_type_name((int)type);
 }
 
 int vb_kv_block(vb_type type) {
@@ -99,6 +108,7 @@ void vb_kv_store(vb_type type, const float *x, int n, void *to) {
         }
         return;
     case VB_Q8_0:
+    case VB_Q8I:
         for (int j = 0; j < n; j += BLOCK, at += TYPES[i].bytes) store_q8_0(x + j, at);
         return;
     case VB_Q4_0:

@@ -6,6 +6,7 @@
  *   BF16   to nearest, ties to even                                   |x| < 0x1.ffp127
  *   Q8_0   per 32: a = max |x_i|, d = float16(a/127);
  *          q_i = clamp(round_half_even(x_i * (1/d)), -127, 127)       |x| < 127*65520
+ *   Q8I    as Q8_0, of keys alone: what differs is how they meet a query (kernels.h)
  *   Q4_0   per 32: m = the x_i of greatest size (the first of equals), d = float16(m/-8);
  *          q_i = clamp(round_half_even(x_i * (1/d)) + 8, 0, 15)       |x| < 8*65520
  *
@@ -19,6 +20,10 @@
 
 /* The types that a cache may have, by i = 0, 1, ...; false behind the last. */
 bool vb_kv_type(int i, vb_type *type);
+/* No type of values. */
+bool vb_kv_keys_only(vb_type type);
+/* "Q8_0" and so on. */
+const char *vb_kv_name(vb_type type);
 /* Values per block; 0: no type of a cache. */
 int vb_kv_block(vb_type type);
 /* Bytes of n values, whole blocks. */

@@ -13,56 +13,12 @@
  *                 position, each of the contract's 16 lanes a register of its own, and the tree is plain
  *                 additions */
 
-#include "gguf/half.h"
+#include "simd/cached_body.h"
 
 enum {
     KEYS_AHEAD = 32,    /* positions, asked for ahead of their use */
     VALUES_BLOCK = 128, /* positions whose values are read directly in one go, slice by slice of dimensions */
 };
-
-/* ------------------------------------------------------------------- from the cache to registers */
-
-/* Where in a row element d lies, a multiple of 16; in a block its values', behind the scale. */
-INLINE size_t place_of(vb_type type, int d) {
-    switch (type) {
-    case VB_F32: return 4 * (size_t)d;
-    case VB_Q8_0: return (size_t)(d / 32) * sizeof(vb_block_q8_0) + 2 + (size_t)(d % 32);
-    case VB_Q4_0: return (size_t)(d / 32) * sizeof(vb_block_q4_0) + 2;
-    default: return 2 * (size_t)d;
-    }
-}
-
-/* 16 values of a block of 32. */
-INLINE v16 of_block(vb_type type, const uint8_t *row, int i) {
-    const uint8_t *at = row + place_of(type, i);
-    uint16_t d;
-    memcpy(&d, type == VB_Q8_0 ? at - 2 - i % 32 : at - 2, sizeof d);
-    const v16 q = type == VB_Q8_0 ? v16_of_bytes((const int8_t *)at) : v16_of_nibbles(at, (i & 16) != 0);
-    return v16_mul(v16_set(vb_half_to_float(d)), q);
-}
-
-/* 16 values of a row in the cache from element i on; n < 16 of them if the row ends, the rest +0. */
-INLINE v16 cached(vb_type type, const uint8_t *row, int i, int n) {
-    if (type == VB_F32) return load_upto((const float *)(const void *)row + i, n);
-    if (type == VB_Q8_0 || type == VB_Q4_0) return of_block(type, row, i);
-    const uint16_t *h = (const uint16_t *)(const void *)row + i;
-    if (type == VB_BF16) return n >= 16 ? v16_load_bf16(h) : v16_load_bf16_part(h, n);
-    return n >= 16 ? v16_load_half(h) : v16_load_half_part(h, n);
-}
-
-/* Dimensions [d0, d1) of a row to `out`, whose last vector of 16 is filled up. Asks for the row that comes a
- * block later, if it lies where most do. */
-INLINE void widen(vb_type type, const uint8_t *row, size_t stride, int d0, int d1, float *out) {
-    const size_t later = VB_ATTEND_BLOCK * stride;
-    for (size_t at = place_of(type, d0); at < place_of(type, d1); at += 64) prefetch(row + later + at);
-    int d = d0;
-    for (; d + 64 <= d1; d += 64) {
-        v16 x[4];
-        EACH(i, 4) x[i] = cached(type, row, d + 16 * i, 16);
-        EACH(i, 4) v16_store(out + (d - d0) + 16 * i, x[i]);
-    }
-    for (; d < d1; d += 16) v16_store(out + (d - d0), cached(type, row, d, d1 - d));
-}
 
 static int padded(int n) {
     return (n + 15) / 16 * 16;
@@ -107,8 +63,8 @@ INLINE bool in_a_row(const vb_attention *a, int t, int j, int n) {
     return !a->rows[t].path || j + n <= a->base;
 }
 /* True when they are read from there, and not by way of `room`. */
-INLINE bool direct(const vb_attention *a, vb_type type, int t, int j, int n) {
-    return DIRECT && (type == VB_F32 || type == VB_F16) && in_a_row(a, t, j, n);
+INLINE bool direct(const vb_attention *a, int t, int j, int n) {
+    return DIRECT && in_a_row(a, t, j, n);
 }
 
 /* Queries, or heads, of the next tile when so many are left: as equal as can be up to 8, or 4, 2 and 1. */
@@ -160,6 +116,8 @@ static void next_queries(queries *at, int count, const float **q, float **scores
     }
 }
 
+#include "simd/integer_keys_body.h"
+
 /* ------------------------------------------------------------------- scores, few queries */
 
 /* The queries of rows t..end-1, tile by tile: (vectors of 16 dimensions, queries of the tile, 16), so that a
@@ -182,14 +140,24 @@ static void pack_queries(const vb_attention *a, int t, int end, float *out) {
  * into acc[i*apart + k]. */
 INLINE void key_lanes(vb_type type, const int count, const int keys, const float *q, const int tile, slab key,
                       int n, const int apart, v16 *acc) {
-    v16 sum[TREE_TILE], y[TREE_TILE];
+    const int parts = in_blocks(type) ? 2 : 1; /* a block's scale is read once */
+    v16 sum[TREE_TILE], y[TREE_TILE], by[TREE_TILE];
     EACH(i, count * keys) sum[i] = v16_zero();
     int d = 0;
-    for (; d + 16 <= n; d += 16, q += 16 * tile) {
-        EACH(k, keys) y[k] = cached(type, row_of(key, k), d, 16);
-        EACH(i, count) {
-            const v16 x = v16_keep(v16_load(q + 16 * i));
-            EACH(k, keys) sum[i * keys + k] = v16_fma(x, y[k], sum[i * keys + k]);
+    for (; d + 16 * parts <= n; d += 16 * parts) {
+        if (parts == 2) {
+            EACH(k, keys) by[k] = block_scale(type, row_of(key, k), d);
+        }
+        EACH(p, parts) {
+            EACH(k, keys) {
+                const uint8_t *row = row_of(key, k);
+                y[k] = parts == 2 ? v16_mul(by[k], block_part(type, row, d, p)) : cached(type, row, d, 16);
+            }
+            EACH(i, count) {
+                const v16 x = v16_keep(v16_load(q + 16 * i));
+                EACH(k, keys) sum[i * keys + k] = v16_fma(x, y[k], sum[i * keys + k]);
+            }
+            q += 16 * tile;
         }
     }
     if (d < n) { /* lanes without an element stay as they are */
@@ -356,6 +324,25 @@ static void sixteen_f32(const vb_attention *a, int t, int end, int j, const floa
 static void sixteen_f16(const vb_attention *a, int t, int end, int j, const float *packed, slab key) {
     sixteen_scores(VB_F16, a, t, end, j, packed, key);
 }
+static void sixteen_bf16(const vb_attention *a, int t, int end, int j, const float *packed, slab key) {
+    sixteen_scores(VB_BF16, a, t, end, j, packed, key);
+}
+static void sixteen_q8_0(const vb_attention *a, int t, int end, int j, const float *packed, slab key) {
+    sixteen_scores(VB_Q8_0, a, t, end, j, packed, key);
+}
+static void sixteen_q4_0(const vb_attention *a, int t, int end, int j, const float *packed, slab key) {
+    sixteen_scores(VB_Q4_0, a, t, end, j, packed, key);
+}
+/* Where they lie. */
+static void sixteen_cached(const vb_attention *a, int t, int end, int j, const float *packed, slab key) {
+    switch (a->k_type) {
+    case VB_F32: sixteen_f32(a, t, end, j, packed, key); break;
+    case VB_BF16: sixteen_bf16(a, t, end, j, packed, key); break;
+    case VB_Q8_0: sixteen_q8_0(a, t, end, j, packed, key); break;
+    case VB_Q4_0: sixteen_q4_0(a, t, end, j, packed, key); break;
+    default: sixteen_f16(a, t, end, j, packed, key); break;
+    }
+}
 
 /* Rows t..end-1, which lie in the same slots, at positions from..to-1 of the block from j on. */
 static void few_scores(const vb_attention *a, int t, int end, int j, int from, int to, const float *packed,
@@ -364,13 +351,10 @@ static void few_scores(const vb_attention *a, int t, int end, int j, int from, i
     const slab all = {a->k, a->k_stride};
     for (int half = j; half < to; half += 16) {
         if (half + 16 <= from) continue;
-        if (half >= from && half + 16 <= to && direct(a, a->k_type, t, half, 16)) {
+        if (half >= from && half + 16 <= to && direct(a, t, half, 16)) {
             const slab key = {row_of(all, half), a->k_stride};
             for (size_t b = 0; b < 16 * a->k_stride; b += 64) prefetch(row_of(key, KEYS_AHEAD) + b);
-            if (a->k_type == VB_F32)
-                sixteen_f32(a, t, end, half, packed, key);
-            else
-                sixteen_f16(a, t, end, half, packed, key);
+            sixteen_cached(a, t, end, half, packed, key);
             continue;
         }
         for (int k = later(half, from); k < sooner(half + 16, to); k++)
@@ -404,6 +388,10 @@ INLINE void many_scores(vb_type type, const vb_attention *a, int t, int end, int
 }
 
 static void attend_scores(const vb_attention *a, int j0, int j1, float *room) {
+    if (a->k_type == VB_Q8I) {
+        integer_scores(a, j0, j1, room);
+        return;
+    }
     float *const packed = room + VB_ATTEND_BLOCK * padded(a->head_dim);
     int packed_t = -1, packed_end = -1; /* whose queries are there */
     for (int j = j0; j < j1; j += VB_ATTEND_BLOCK) {
@@ -416,6 +404,8 @@ static void attend_scores(const vb_attention *a, int j0, int j1, float *room) {
                     many_scores(VB_F32, a, t, end, j, from, to, room);
                 else if (a->k_type == VB_F16)
                     many_scores(VB_F16, a, t, end, j, from, to, room);
+                else if (a->k_type == VB_Q8_0)
+                    many_scores(VB_Q8_0, a, t, end, j, from, to, room);
                 else
                     many_scores(a->k_type, a, t, end, j, from, to, room); /* looked up row by row */
                 continue;
@@ -468,12 +458,12 @@ INLINE void value_tile(vb_type type, const int count, const int vectors, const f
     }
     for (int j = 0; j < n; j++, value.at += value.stride) {
         v16 x[VALUE_TILE];
-        EACH(v, vectors) x[v] = cached(type, value.at, from + 16 * v, v == vectors - 1 ? last : 16);
+        cached_vectors(type, vectors, value.at, from, last, x);
         EACH(i, count) {
             const v16 y = v16_set(e[(size_t)i * ld_e + (size_t)j]);
             EACH(v, vectors) acc[i * vectors + v] = v16_fma(y, x[v], acc[i * vectors + v]);
         }
-        if (DIRECT) prefetch(row_of(value, VALUES_BLOCK) + (type == VB_F32 ? 4 : 2) * (size_t)from);
+        if (DIRECT) prefetch(row_of(value, VALUES_BLOCK) + place_of(type, from));
     }
     EACH(i, count) {
         EACH(v, vectors) {
@@ -523,7 +513,8 @@ INLINE void value_slices(vb_type type, const vb_attention *a, int t, int end, in
                          values all) {
     const int to = all.j + all.n, widest = vectors_for(tile_of(h1 - h0), d1 - d0);
     for (int d = d0, vectors; d < d1; d += 16 * vectors) {
-        vectors = sooner(widest, vectors_for(1, d1 - d));
+        const bool cut = in_blocks(type) && (all.from + d - d0) % 32 != 0; /* in the middle of a block */
+        vectors = cut ? 1 : sooner(widest, vectors_for(1, d1 - d));
         const int last = sooner(16, d1 - d - 16 * (vectors - 1));
         for (int row = t; row < end; row++) {
             const vb_attention_row *r = &a->rows[row];
@@ -549,6 +540,25 @@ static void slices_f32(const vb_attention *a, int t, int end, int h0, int h1, in
 static void slices_f16(const vb_attention *a, int t, int end, int h0, int h1, int d0, int d1, values all) {
     value_slices(VB_F16, a, t, end, h0, h1, d0, d1, all);
 }
+static void slices_bf16(const vb_attention *a, int t, int end, int h0, int h1, int d0, int d1, values all) {
+    value_slices(VB_BF16, a, t, end, h0, h1, d0, d1, all);
+}
+static void slices_q8_0(const vb_attention *a, int t, int end, int h0, int h1, int d0, int d1, values all) {
+    value_slices(VB_Q8_0, a, t, end, h0, h1, d0, d1, all);
+}
+static void slices_q4_0(const vb_attention *a, int t, int end, int h0, int h1, int d0, int d1, values all) {
+    value_slices(VB_Q4_0, a, t, end, h0, h1, d0, d1, all);
+}
+/* Where they lie. */
+static void slices_cached(const vb_attention *a, int t, int end, int h0, int h1, int d0, int d1, values all) {
+    switch (a->v_type) {
+    case VB_F32: slices_f32(a, t, end, h0, h1, d0, d1, all); break;
+    case VB_BF16: slices_bf16(a, t, end, h0, h1, d0, d1, all); break;
+    case VB_Q8_0: slices_q8_0(a, t, end, h0, h1, d0, d1, all); break;
+    case VB_Q4_0: slices_q4_0(a, t, end, h0, h1, d0, d1, all); break;
+    default: slices_f16(a, t, end, h0, h1, d0, d1, all); break;
+    }
+}
 
 /* Rows t..end-1, which lie in the same slots, at positions from..to-1, at most VB_ATTEND_BLOCK unless they
  * are read directly. */
@@ -557,13 +567,10 @@ static void block_values(const vb_attention *a, int t, int end, int from, int to
     const int ld = padded(d1 - d0);
     const slab cache = {a->v, a->v_stride};
     values all = {.j = from, .n = to - from};
-    if (direct(a, a->v_type, t, from, to - from)) {
+    if (direct(a, t, from, to - from)) {
         all.rows = (slab){row_of(cache, from), a->v_stride};
         all.from = d0;
-        if (a->v_type == VB_F32)
-            slices_f32(a, t, end, h0, h1, d0, d1, all);
-        else
-            slices_f16(a, t, end, h0, h1, d0, d1, all);
+        slices_cached(a, t, end, h0, h1, d0, d1, all);
         return;
     }
     for (int j = from; j < to; j++)
@@ -576,7 +583,7 @@ static void block_values(const vb_attention *a, int t, int end, int from, int to
 /* Positions of the block from j on. */
 static int values_block(const vb_attention *a, int j) {
     bool all = true;
-    for (int t = 0; t < a->n_rows; t++) all &= direct(a, a->v_type, t, j, VALUES_BLOCK);
+    for (int t = 0; t < a->n_rows; t++) all &= direct(a, t, j, VALUES_BLOCK);
     return all ? VALUES_BLOCK : VB_ATTEND_BLOCK;
 }
 

@@ -110,6 +110,7 @@ VB_WORD(v16, v16_load_half, (const uint16_t *p)); /* float16 */
 VB_WORD(v16, v16_load_half_part, (const uint16_t *p, int n));
 VB_WORD(v16, v16_load_bf16, (const uint16_t *p));
 VB_WORD(v16, v16_load_bf16_part, (const uint16_t *p, int n));
+VB_WORD(v16, v16_set_half, (const uint8_t *p));                   /* a float16, in every lane */
 VB_WORD(v16, v16_of_bytes, (const int8_t *p));                    /* 16 integers */
 VB_WORD(v16, v16_of_nibbles, (const uint8_t *p, bool high));      /* of 16 bytes, less 8 */
 VB_WORD(void, v16_store_half_part, (uint16_t * p, v16 a, int n)); /* rounded to nearest even */

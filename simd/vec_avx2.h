@@ -334,6 +334,12 @@ INLINE v16 of_bytes(__m128i x) {
     return (v16){_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(x)),
                  _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(x, 8)))};
 }
+INLINE v16 v16_set_half(const uint8_t *p) {
+    int16_t h;
+    memcpy(&h, p, sizeof h);
+    const __m256 x = _mm256_cvtph_ps(_mm_set1_epi16(h));
+    return (v16){x, x};
+}
 INLINE v16 v16_of_bytes(const int8_t *p) {
     return of_bytes(_mm_loadu_si128((const __m128i *)(const void *)p));
 }

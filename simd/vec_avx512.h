@@ -256,6 +256,11 @@ INLINE v16 v16_load_bf16(const uint16_t *p) {
 INLINE v16 v16_load_bf16_part(const uint16_t *p, int n) {
     return v16_of_bf16(_mm256_maskz_loadu_epi16(first(n), p));
 }
+INLINE v16 v16_set_half(const uint8_t *p) {
+    int16_t h;
+    memcpy(&h, p, sizeof h);
+    return _mm512_cvtph_ps(_mm256_set1_epi16(h));
+}
 INLINE v16 v16_of_bytes(const int8_t *p) {
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));
 }

@@ -354,6 +354,12 @@ INLINE v16 v16_of_integers(int8x16_t x) {
     }
     return r;
 }
+INLINE v16 v16_set_half(const uint8_t *p) {
+    uint16_t h;
+    memcpy(&h, p, sizeof h);
+    const float32x4_t x = vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(h)));
+    return (v16){{x, x, x, x}};
+}
 INLINE v16 v16_of_bytes(const int8_t *p) {
     return v16_of_integers(vld1q_s8(p));
 }

@@ -57,5 +57,7 @@ const char *ck_attention(const vb_kernels *set, const ck_attention_shape *s, gw_
 
 /* Prints speeds of every set beside the machine's read bandwidth. */
 int ck_bench(int argc, char **argv);
+/* Attention to a long context by the types of its cache, beside what the multipliers allow. */
+int ck_bench_attention(int argc, char **argv);
 
 #endif

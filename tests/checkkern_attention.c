@@ -88,11 +88,15 @@ static both set_up(const ck_attention_shape *s, gw_rng *rng) {
     };
     b.a[1] = b.a[0];
     for (int i = 0; i < 2; i++) b.a[i].rows = b.rows[i] = ck_guarded(n_rows * sizeof(vb_attention_row));
+    /* Scores of rows that follow one another, as a pass has them, or each with unreadable memory behind. */
+    const bool together = below(rng, 2);
+    float *scores[2] = {NULL, NULL};
+    for (int i = 0; i < 2 && together; i++) scores[i] = ck_guarded(n_rows * heads * ld * sizeof(float));
     for (size_t t = 0; t < n_rows; t++) {
         vb_attention_row r = {.q = numbers(heads * dim, rng)};
         lay_out(s, (int)t, &r, slots, permuted, rng);
         for (int i = 0; i < 2; i++) {
-            r.scores = ck_guarded(heads * ld * sizeof(float));
+            r.scores = together ? scores[i] + t * heads * ld : ck_guarded(heads * ld * sizeof(float));
             r.sums = ck_guarded(heads * sizeof(float));
             r.out = ck_guarded(heads * dim * sizeof(float));
             memset(r.scores, 0xa5, heads * ld * sizeof(float));
@@ -158,8 +162,8 @@ const char *ck_attention(const vb_kernels *set, const ck_attention_shape *s, gw_
                          "%s of head %d of %d, row %d of %d (positions %d to %d) differs; head of %d, K %s, "
                          "V %s, layout %d, window %d, sinks %d, style %d",
                          differs, h, s->heads, t, s->rows, r->first, r->n - 1, s->head_dim,
-                         vb_type_name((int)s->k_type), vb_type_name((int)s->v_type), (int)s->layout,
-                         s->window, (int)s->sinks, (int)s->style);
+                         vb_kv_name(s->k_type), vb_kv_name(s->v_type), (int)s->layout, s->window,
+                         (int)s->sinks, (int)s->style);
         }
     }
     ck_release();

@@ -455,13 +455,13 @@ static void attention_case(const check *c, const ck_attention_shape *s, gw_rng *
 static ck_attention_shape random_shape(int n, int rows, gw_rng *rng) {
     static const int dims[] = {64, 128, 80, 96, 256, 1, 7, 16, 20, 40, 112};
     static const int heads[] = {1, 2, 3, 4, 5, 7, 8, 16, 17};
-    static const vb_type types[] = {VB_F16, VB_F32, VB_BF16, VB_Q8_0, VB_Q4_0};
+    static const vb_type types[] = {VB_F16, VB_F32, VB_BF16, VB_Q8_0, VB_Q4_0, VB_Q8I};
     static const ck_acts_style styles[] = {CK_GAUSS, CK_SIGNS, CK_ZEROS, CK_CONSTANT, CK_TINY};
     ck_attention_shape s = {.n = n, .rows = rows};
     s.head_dim = dims[below(rng, 11)];
     s.heads = heads[below(rng, 9)];
     const int fit = s.head_dim % 32 ? 3 : 5; /* of the types */
-    s.k_type = types[below(rng, fit)];
+    s.k_type = types[below(rng, fit == 3 ? 3 : 6)];
     s.v_type = types[below(rng, fit)];
     s.layout = (ck_layout)below(rng, 3);
     s.window = below(rng, 3) ? 0 : 1 + below(rng, n);
@@ -541,6 +541,7 @@ static void test_nothing(void **state) {
 
 int main(int argc, char **argv) {
     if (argc > 1 && !strcmp(argv[1], "--bench")) return ck_bench(argc - 2, argv + 2);
+    if (argc > 1 && !strcmp(argv[1], "--bench-attention")) return ck_bench_attention(argc - 2, argv + 2);
     const char *only = NULL;
     for (int i = 1; i + 1 < argc; i += 2) {
         if (!strcmp(argv[i], "--set")) only = argv[i + 1];

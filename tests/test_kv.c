@@ -91,6 +91,86 @@ static void test_planted(void **state) {
     assert_int_equal(last, 300);
 }
 
+/* ---------------------------------------------------------------------- keys that meet a rounded query */
+
+enum { HEAD = 128, KEYS = 40 };
+
+typedef enum mistake {
+    NONE,
+    WHOLE_HEAD,  /* one scale for all of the query, not one per 32 values */
+    TRUNCATED,   /* and not to the nearest integer */
+    HALF_SCALE,  /* the query's scale in 16 bits, as in a block */
+    SCALE_LAST,  /* the sum times the scale, not d times the scale */
+    BACKWARDS,   /* the last block first */
+    ONE_ROUNDING /* both scales first, then the sum */
+} mistake;
+static const char *const mistakes[] = {"none",       "whole head", "truncated",   "half scale",
+                                       "scale last", "backwards",  "one rounding"};
+
+static float largest(const float *x, int n) {
+    float a = 0;
+    for (int i = 0; i < n; i++) a = fabsf(x[i]) > a ? fabsf(x[i]) : a;
+    return a;
+}
+
+/* The rule of docs/numerics.md, or one that is nearly it. */
+static float integer_score(const float *q, const uint8_t *key, float scale, mistake m) {
+    float acc = 0;
+    for (int i = 0; i < HEAD / 32; i++) {
+        const int b = m == BACKWARDS ? HEAD / 32 - 1 - i : i;
+        const float *x = q + 32 * b, a = m == WHOLE_HEAD ? largest(q, HEAD) : largest(x, 32);
+        const int8_t *k = (const int8_t *)key + 34 * b + 2;
+        uint16_t half;
+        long long isum = 0;
+        memcpy(&half, key + 34 * b, sizeof half);
+        float d = a / 127.0f;
+        if (m == HALF_SCALE) d = vb_half_to_float(vb_float_to_half(d));
+        const float inverse = 127.0f / a;
+        for (int j = 0; j < 32; j++) {
+            const float to = m == TRUNCATED ? truncf(x[j] * inverse) : nearbyintf(x[j] * inverse);
+            isum += (long long)fminf(fmaxf(to, -127), 127) * k[j];
+        }
+        if (m != SCALE_LAST) d = d * scale;
+        acc = m == ONE_ROUNDING ? fmaf(d * vb_half_to_float(half), (float)isum, acc)
+                                : fmaf(d, vb_half_to_float(half) * (float)isum, acc);
+    }
+    return m == SCALE_LAST ? acc * scale : acc;
+}
+
+static void test_integer_keys(void **state) {
+    (void)state;
+    gw_rng rng = {12};
+    int differ[ONE_ROUNDING + 1] = {0};
+    for (int round = 0; round < 20; round++) {
+        float q[HEAD], x[HEAD], scores[2 * VB_ATTEND_BLOCK];
+        uint8_t keys[KEYS * HEAD / 32 * 34];
+        for (int j = 0; j < KEYS; j++) {
+            for (int i = 0; i < HEAD; i++) x[i] = gw_normal(&rng);
+            vb_kv_store(VB_Q8I, x, HEAD, keys + j * HEAD / 32 * 34);
+        }
+        for (int i = 0; i < HEAD; i++) q[i] = gw_normal(&rng) * (i < 32 ? 4.0f : 1.0f);
+        const vb_attention_row row = {.q = q, .scores = scores, .first = round % 3, .n = KEYS};
+        const vb_attention a = {.k = keys,
+                                .k_stride = HEAD / 32 * 34,
+                                .k_type = VB_Q8I,
+                                .heads = 1,
+                                .head_dim = HEAD,
+                                .scale = 0x1.6a09e6p-4f,
+                                .n_rows = 1,
+                                .rows = &row,
+                                .ld = 2 * VB_ATTEND_BLOCK};
+        vb_kernels_ref.attend_scores(&a, 0, KEYS, NULL);
+        for (int j = row.first; j < KEYS; j++) {
+            for (int m = NONE; m <= ONE_ROUNDING; m++)
+                differ[m] += scores[j] != integer_score(q, keys + j * HEAD / 32 * 34, a.scale, (mistake)m);
+        }
+    }
+    for (int m = NONE; m <= ONE_ROUNDING; m++)
+        printf("%s: %d of 781 scores differ\n", mistakes[m], differ[m]);
+    assert_int_equal(differ[NONE], 0);
+    for (int m = NONE + 1; m <= ONE_ROUNDING; m++) assert_true(differ[m] > 20);
+}
+
 static void test_plain(void **state) {
     (void)state;
     gw_rng rng = {10};
@@ -117,9 +197,9 @@ static void test_limits(void **state) {
         for (int over = 0; over < 2; over++) {
             x[5] = vb_bits_float(over ? limit : limit - 1);
             vb_kv_store(type, x, 32, block);
-            vb_dequantize_row(type, block, 32, back);
+            vb_dequantize_row(type == VB_Q8I ? VB_Q8_0 : type, block, 32, back);
             if (!!isfinite(back[5]) != !over)
-                fail_msg("%s: %a reads back as %a", vb_type_name((int)type), (double)x[5], (double)back[5]);
+                fail_msg("%s: %a reads back as %a", vb_kv_name(type), (double)x[5], (double)back[5]);
         }
     }
 }
@@ -195,9 +275,9 @@ static void check_types(const test_model *t, vb_type k, vb_type v) {
 
 static void test_same_bits(void **state) {
     (void)state;
-    static const vb_type pairs[][2] = {{VB_F16, VB_F16},   {VB_F32, VB_F32},   {VB_BF16, VB_BF16},
-                                       {VB_Q8_0, VB_Q8_0}, {VB_Q4_0, VB_Q4_0}, {VB_Q8_0, VB_Q4_0},
-                                       {VB_F16, VB_Q8_0},  {VB_Q4_0, VB_F32}};
+    static const vb_type pairs[][2] = {
+        {VB_F16, VB_F16},   {VB_F32, VB_F32},  {VB_BF16, VB_BF16}, {VB_Q8_0, VB_Q8_0}, {VB_Q4_0, VB_Q4_0},
+        {VB_Q8_0, VB_Q4_0}, {VB_F16, VB_Q8_0}, {VB_Q4_0, VB_F32},  {VB_Q8I, VB_Q8_0},  {VB_Q8I, VB_F16}};
     static const char *const archs[] = {"llama", "gemma3"};
     for (int i = 0; i < 2; i++) {
         test_model t = open_model(archs[i], i ? 20 : 0);
@@ -264,6 +344,7 @@ static void test_distance(void **state) {
     (void)state;
     static const vb_type types[] = {VB_F32, VB_F16, VB_BF16, VB_Q8_0, VB_Q4_0};
     static const double most[] = {1e-6, 1e-6, 1e-4, 3e-4, 0.1};
+    /* VB_Q8I: below, of keys only */
     test_model t = open_model("llama", 0);
     int32_t tokens[N];
     vb_error err = {0};
@@ -280,6 +361,10 @@ static void test_distance(void **state) {
         assert_true(both < most[i] && both >= before);
         before = i == 2 ? -1 : both; /* bf16 has fewer bits than q8_0, and no common scale: either order */
     }
+    const double floats = distance(&t, VB_Q8_0, VB_Q8_0, truth),
+                 integers = distance(&t, VB_Q8I, VB_Q8_0, truth);
+    printf("Q8I and Q8_0: mean KL %.2g (keys alone %.2g)\n", integers, distance(&t, VB_Q8I, VB_F32, truth));
+    assert_true(integers > floats && integers < 3 * most[3]);
     free(truth);
     close_tiny(&t);
 }
@@ -308,6 +393,8 @@ static void test_refused(void **state) {
     refused(&t, VB_Q8_0, VB_F16, "k_type: the heads of this model have 24 values, which is no multiple of");
     refused(&t, VB_F16, VB_Q4_0, "v_type: the heads");
     refused(&t, VB_Q6_K, VB_F16, "k_type is 14");
+    refused(&t, VB_Q8I, VB_F16, "k_type: the heads of this model have 24 values");
+    refused(&wide, VB_F16, VB_Q8I, "v_type is Q8I: it says how keys meet a query, which values do not");
     assert_int_equal(vb_context_copy(a, b, 0, &err), VB_ERR_ARGUMENT);
     assert_non_null(strstr(err.message, "v_type"));
     vb_context_close(a);
@@ -318,9 +405,11 @@ static void test_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_blocks),   cmocka_unit_test(test_planted),   cmocka_unit_test(test_plain),
-        cmocka_unit_test(test_limits),   cmocka_unit_test(test_same_bits), cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_distance), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_blocks),       cmocka_unit_test(test_planted),
+        cmocka_unit_test(test_plain),        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_same_bits),    cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_distance),     cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_integer_keys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -52,6 +52,31 @@ ok "bench with a tree: the same tokens" json_is identical true
 ok "the tree has a row" out_has '"2x2"'
 verbatim bench -m "$target" --draft ngram $quick --gammas 2x2
 ok "a tree of copies" fails 2 "needs a draft model"
+# Energy from counters in a folder of its own: a part of a package is not a package. Here nothing counts, so no joules are used.
+mkdir -p "$work/power/intel-rapl:0" "$work/power/intel-rapl:0:0" "$work/power/intel-rapl:1" "$work/uncounted"
+for p in intel-rapl:0 intel-rapl:0:0 intel-rapl:1; do
+    echo 5000000 >"$work/power/$p/energy_uj"
+    echo 262143328850 >"$work/power/$p/max_energy_range_uj"
+done
+VERBATIM_POWERCAP=$work/power
+export VERBATIM_POWERCAP
+# shellcheck disable=SC2086
+verbatim bench -m "$target" $quick --at 8,64 --json
+ok "joules per token, behind each position" out_has '"joules_per_token":{"8":0.0,"64":0.0}'
+ok "attention's share of the multipliers, of the second" out_has '"attention_share":{"64":'
+# shellcheck disable=SC2086
+verbatim bench -m "$target" $quick --at 8,64
+ok "as a table" out_has "J a token"
+rm "$work/power/intel-rapl:1/energy_uj" "$work/power/intel-rapl:0/energy_uj"
+# shellcheck disable=SC2086
+verbatim bench -m "$target" $quick
+ok "counters that are not readable: said" out_has "Energy is not measured: its counters are readable for root only"
+VERBATIM_POWERCAP=$work/uncounted
+# shellcheck disable=SC2086
+verbatim bench -m "$target" $quick --json
+ok "no counters: null" out_has '"joules_per_token":{"8":null}'
+unset VERBATIM_POWERCAP
+
 verbatim bench -m "$target" --gammas 3,x
 ok "a list with a word in it" fails 2 "--gammas"
 verbatim bench -m "$target" --lengths 0

@@ -21,12 +21,17 @@ for name in bf16 keys values; do ok "$name: other logits" test "$(cmp -s "$work/
 ok "keys are not values" test "$(cmp -s "$work/keys" "$work/values"; echo $?)" = 1
 
 # Blocks need heads of whole blocks, which this model has not.
-for option in "--kv q8_0" "-ctk q4_0" "-ctv q8_0"; do
+for option in "--kv q8_0" "-ctk q4_0" "-ctv q8_0" "-ctk q8i"; do
     logits none "$option"
     ok "$option: refused for small heads" err_has "which is no multiple of the 32 of a block"
 done
 verbatim run -m "$target" -p x -ctk q5_1
-ok "a type that there is not" fails 2 "expected one of f16, f32, bf16, q8_0, q4_0"
+ok "a type that there is not" fails 2 "expected one of f16, f32, bf16, q8_0, q4_0, q8i"
+for option in "-ctv q8i" "--kv q8i"; do
+    # shellcheck disable=SC2086
+    verbatim run -m "$target" -p x $option
+    ok "$option: of keys alone" fails 2 "expected one of f16, f32, bf16, q8_0, q4_0"
+done
 
 # Reports. A draft's types are its own.
 verbatim run -m "$target" -md "$draft" -p "$P" -n 12 --seed 3 --json -ctk bf16
