@@ -3,7 +3,8 @@
 
     tests/schema_suites.py --suite DIR       json-schema-org/JSON-Schema-Test-Suite (draft 2020-12)
     tests/schema_suites.py --maskbench DIR   guidance-ai/jsonschemabench: the folder maskbench/data
-    further: --pipe PROGRAM, --every N (a part of it), --list FILE (what is refused or judged otherwise, one a line)
+    further: --pipe PROGRAM, --every N (a part of it), --list FILE (what is refused or judged otherwise, one a line),
+    --orders N (steps for one instance's orders of keys)
 
 An instance is written as json.dumps writes it, integral floats as integers. Where it is refused, other orders of its keys
 are tried, led by the automaton: a schema fixes the order of keys, and the data do not know it. An invalid instance has to
@@ -69,40 +70,60 @@ def write(v):
     return scalar(v)
 
 
-def orders(pipe, state, v, limit):
-    """Every state behind v, over the orders of keys that the automaton lets pass."""
+def orders(pipe, state, v, limit, around=()):
+    """Every state behind v, over the orders of keys that the automaton lets pass. `around`: what is left to write of the
+    objects and arrays that hold v. Where a state is met again with the same left, all that follows was tried: states
+    with one number are one."""
     if pipe.asked > limit:
         return
     if isinstance(v, dict):
         after, _ = pipe.step(state, "{")
         if after > 0:
-            yield from members(pipe, after, dict(v), True, limit)
+            yield from members(pipe, after, dict(v), True, limit, around)
     elif isinstance(v, list):
         after, _ = pipe.step(state, "[")
         if after > 0:
-            yield from elements(pipe, after, v, 0, limit)
+            yield from elements(pipe, after, v, 0, limit, around)
     else:
         after, _ = pipe.step(state, scalar(v))
         if after > 0:
             yield after
 
 
-def members(pipe, state, rest, first, limit):
+def met(pipe, *what):
+    known = what in pipe.met
+    pipe.met.add(what)
+    return known
+
+
+def candidates(pipe, rest):
+    """Keys that the schema names nowhere follow all others in any order: one of them at a time is enough."""
+    named = [k for k in rest if json.dumps(k) in pipe.text]
+    other = [k for k in rest if json.dumps(k) not in pipe.text]
+    return (sorted(named, key=pipe.rank) if pipe.ranked else named) + other[:1]
+
+
+def members(pipe, state, rest, first, limit, around):
+    left = around + (frozenset(rest),)
+    if met(pipe, state, first, left):
+        return
     if not rest:
         after, _ = pipe.step(state, "}")
         if after > 0:
             yield after
         return
-    for k in sorted(rest, key=pipe.rank) if pipe.ranked else list(rest):
+    for k in candidates(pipe, rest):
         at, _ = pipe.step(state, ("" if first else ", ") + json.dumps(k, ensure_ascii=False) + ": ")
         if at <= 0:
             continue
         others = {x: y for x, y in rest.items() if x != k}
-        for behind in orders(pipe, at, rest[k], limit):
-            yield from members(pipe, behind, others, False, limit)
+        for behind in orders(pipe, at, rest[k], limit, left + (k,)):
+            yield from members(pipe, behind, others, False, limit, around)
 
 
-def elements(pipe, state, v, i, limit):
+def elements(pipe, state, v, i, limit, around):
+    if met(pipe, state, i, around):
+        return
     if i == len(v):
         after, _ = pipe.step(state, "]")
         if after > 0:
@@ -112,12 +133,13 @@ def elements(pipe, state, v, i, limit):
     if i:
         at, _ = pipe.step(state, ", ")
     if at > 0:
-        for behind in orders(pipe, at, v[i], limit):
-            yield from elements(pipe, behind, v, i + 1, limit)
+        for behind in orders(pipe, at, v[i], limit, around + (i,)):
+            yield from elements(pipe, behind, v, i + 1, limit, around)
 
 
 def judge(pipe, v):
-    """'as given', 'reordered' or None."""
+    """'as given', 'reordered' or None; pipe.cut: not every order was tried."""
+    pipe.cut = False
     state, accepts = pipe.step(0, write(v))
     if state > 0 and accepts:
         return "as given"
@@ -125,9 +147,13 @@ def judge(pipe, v):
         return None
     for pipe.ranked in (False, True):
         pipe.asked = 0
-        for behind in orders(pipe, 0, v, 20000):
+        pipe.met = set()
+        for behind in orders(pipe, 0, v, pipe.limit):
             if pipe.step(behind, "")[1]:
                 return "reordered"
+        if pipe.asked <= pipe.limit:
+            return None
+    pipe.cut = True
     return None
 
 
@@ -165,7 +191,7 @@ class Tally:
                 got = judge(pipe, value)
                 if (got is not None) == valid:
                     right += 1
-                    self.instances[got or "refused, and invalid"] += 1
+                    self.instances[got or "refused, and invalid" + (", in the orders tried" if pipe.cut else "")] += 1
                     if got == "reordered":
                         self.note("reordered", name, what)
                 elif expect(name, what):
@@ -223,8 +249,10 @@ def main():
     a.add_argument("--pipe", default="build/tests/tools/schema_pipe")
     a.add_argument("--every", type=int, default=1)
     a.add_argument("--list")
+    a.add_argument("--orders", type=int, default=20000, help="steps of the automaton for one instance's orders of keys")
     o = a.parse_args()
     pipe = Pipe(o.pipe)
+    pipe.limit = o.orders
     wrong = 0
     for run, folder in ((suite, o.suite), (maskbench, o.maskbench)):
         if folder:
