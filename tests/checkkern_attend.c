@@ -56,11 +56,11 @@ static double cpu_now(void) {
 static void cell_task(void *arg, int index, int worker) {
     bench *b = arg;
     const options *o = b->o;
-    const size_t n = (size_t)o->dim, w = (size_t)worker, queries = (size_t)(o->heads * o->rows);
+    const size_t n = (size_t)o->dim, w = (size_t)worker, queries = (size_t)o->heads * (size_t)o->rows;
     const size_t positions = (size_t)o->positions;
     vb_attention_row rows[16];
     for (int t = 0; t < o->rows; t++) {
-        const size_t at = (size_t)(t * o->heads);
+        const size_t at = (size_t)t * (size_t)o->heads;
         rows[t] = (vb_attention_row){.q = b->q + at * n,
                                      .scores = b->scores + (w * queries + at) * b->ld,
                                      .sums = b->sums + w * queries + at,
@@ -165,7 +165,8 @@ static void bench_set(bench *b) {
     static double times[N_PAIRS][4][MOST_ROUNDS];
     const options *o = b->o;
     const double positions = (double)b->cells * o->positions;
-    const double fmas = positions * o->heads * o->rows * ((o->dim + 15) / 16);
+    const int vectors = (o->dim + 15) / 16;
+    const double fmas = positions * o->heads * o->rows * vectors;
     for (int round = -1; round < o->rounds; round++) {
         const double rate = fma_rate(b->set);
         double f16 = 0;
@@ -198,7 +199,7 @@ static void bench_set(bench *b) {
 static void fill(bench *b) {
     const options *o = b->o;
     gw_rng rng = {1};
-    const size_t n = (size_t)o->dim, queries = (size_t)(o->heads * o->rows), t = (size_t)o->threads;
+    const size_t n = (size_t)o->dim, queries = (size_t)o->heads * (size_t)o->rows, t = (size_t)o->threads;
     const size_t row = vb_kv_bytes(VB_F16, o->dim), bytes = (size_t)b->cells * (size_t)o->positions * row;
     b->ld = ((size_t)o->positions + VB_ATTEND_BLOCK - 1) / VB_ATTEND_BLOCK * VB_ATTEND_BLOCK + 32;
     b->room_floats = vb_attend_room(o->dim, queries) + 64;
