@@ -33,12 +33,18 @@ double bench_median(const double *values, int n) {
     return n % 2 ? sorted[n / 2] : 0.5 * (sorted[n / 2 - 1] + sorted[n / 2]);
 }
 
-/* A shape in front of *text: its siblings per depth with x between, for commas stand between the lengths of the
+/* "tree" (--tree auto) or a shape in front of *text: its siblings per depth with x between, for commas stand between the lengths of the
  * list. CLI_OK: there is none; CLI_FAIL: it was taken in. */
 static int parse_shape(const char **text, bench_list *out) {
     char shape[80];
     vb_error err = {0};
     const size_t n = strcspn(*text, ",");
+    if (n == 4 && !strncmp(*text, "tree", 4)) {
+        out->tree[out->n][0] = VB_TREE_AUTO;
+        out->at[out->n++] = VB_GAMMA_AUTO;
+        *text += n + ((*text)[n] == ',');
+        return CLI_FAIL;
+    }
     if (!memchr(*text, 'x', n) || n >= sizeof shape) return CLI_OK;
     for (size_t i = 0; i < n; i++) shape[i] = (*text)[i] == 'x' ? ',' : (*text)[i];
     shape[n] = 0;

@@ -75,6 +75,7 @@ static json_t *speculation_json(const bench *b) {
         const double first = bench_median(r->first, b->rounds);
         char key[80];
         bench_run_name(r, key);
+        if (r->tree[0] == VB_TREE_AUTO) memcpy(key, "tree", 5); /* auto is the chains' */
         if (i == 0) {
             json_object_set_new(o, "alone",
                                 json_pack("{so so}", "tokens_per_s", cli_json_real(rate), "first_token_s",
@@ -165,7 +166,7 @@ json_t *bench_json(const bench *b) {
 
 static void print_speculation(const bench *b) {
     if (!b->runs) return;
-    char shown[6][32], name[80];
+    char shown[6][32], name[80], label[100];
     cli_outf("\nspeculation  %8s %9s %10s %11s %7s %9s %12s  %s\n", "tokens/s", "speed-up", "predicted",
              "acceptance", "alpha", "per step", "first token", "identical");
     for (int i = 0; i <= b->gammas.n; i++) {
@@ -177,8 +178,8 @@ static void print_speculation(const bench *b) {
                      cli_seconds(bench_median(r->first, b->rounds), shown[5]));
             continue;
         }
-        cli_outf("  %-5s %-4s %8s %9s %10s %11s %7.3f %9s %12s  %s\n", r->tree[0] ? "tree" : "gamma",
-                 bench_run_name(r, name), cli_digits(rate, shown[0]),
+        snprintf(label, sizeof label, "%s %s", r->tree[0] ? "tree" : "gamma", bench_run_name(r, name));
+        cli_outf("  %-10s %8s %9s %10s %11s %7.3f %9s %12s  %s\n", label, cli_digits(rate, shown[0]),
                  cli_digits(bench_speed_up(b, r), shown[1]), cli_digits(bench_predicted(b, r), shown[2]),
                  cli_percent((double)s->accepted / (double)s->drafted, shown[3]),
                  (double)s->accepted / (double)s->tested,

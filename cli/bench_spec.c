@@ -91,6 +91,7 @@ double bench_drafting(const bench *b, const bench_run *r, int k) {
     double time = 0;
     int wide = 1;
     if (!r->tree[0]) return k * b->draft_token;
+    if (r->tree[0] == VB_TREE_AUTO) return NAN; /* shapes are not counted */
     for (int d = 0; d < VB_TREE_DEPTH && r->tree[d] && k > 0; d++) {
         time += b->draft_token * b->cost[wide < MOST_TOKENS ? wide : MOST_TOKENS] / b->cost[1];
         wide *= r->tree[d];

@@ -260,7 +260,8 @@ int cli_session_costs(cli_session *s) {
 
 const char *cli_tree_name(const int tree[VB_TREE_DEPTH], char between, char out[80]) {
     size_t n = 0;
-    out[0] = 0;
+    snprintf(out, 80, "%s", tree[0] == VB_TREE_AUTO ? "auto" : "");
+    if (tree[0] < 0) return out;
     for (int i = 0; i < VB_TREE_DEPTH && tree[i]; i++) {
         if (i) out[n++] = between;
         n += (size_t)snprintf(out + n, 80 - n, "%d", tree[i]);

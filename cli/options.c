@@ -125,12 +125,16 @@ const cli_option CLI_OPTIONS[] = {
      CMD_SERVE, CLI_INT, AT(gamma), 0, 32, "auto"},
     {"--tree", "SHAPE",
      "the draft model proposes trees of guesses instead of chains of --gamma: 3,2,1 is three tokens, two "
-     "after each of these, one after each of those; at most 32 in all. Not with --accept block",
+     "after each of these, one after each of those; at most 32 in all; auto: each step is a chain or a tree, "
+     "as "
+     "--gamma auto chooses lengths. Not with --accept block",
      GENERATE, CLI_STRING, AT(tree), 0, 0, NULL},
     {"--tree", "SHAPE",
      "where a request says neither preset, gamma nor tree, the draft model proposes trees of guesses instead "
      "of "
-     "chains: 3,2,1 is three tokens, two after each of these, one after each of those; at most 32 in all",
+     "chains: 3,2,1 is three tokens, two after each of these, one after each of those; at most 32 in all; "
+     "auto: "
+     "a chain or a tree, as --preset auto chooses lengths",
      CMD_SERVE, CLI_STRING, AT(tree), 0, 0, NULL},
     {"--accept", "RULE",
      "coupled: with a seed, token for token what the target alone gives (default); greedy: the same at "
@@ -353,8 +357,8 @@ const cli_option CLI_OPTIONS[] = {
      "the lengths that the steps used: written to FILE, or used again where it is there", CMD_RUN, CLI_STRING,
      AT(gamma_trace), 0, 0, NULL},
     {"--gammas", "LIST",
-     "tokens drafted per step, auto and trees (3x2x1 is --tree 3,2,1) among them. Default 1,3,5,7", CMD_BENCH,
-     CLI_STRING, AT(gammas), 0, 0, NULL},
+     "tokens drafted per step, auto among them, tree (--tree auto) and shapes (3x2x1). Default 1,3,5,7",
+     CMD_BENCH, CLI_STRING, AT(gammas), 0, 0, NULL},
     {"--bandwidth", "G",
      "read bandwidth of the memory in GB/s, from an earlier run; 0 (default): measured, on 2 GiB if there is "
      "room",

@@ -224,7 +224,7 @@ static int server_params(serve_state *s) {
     p->draft_name = o->draft_model ? "model" : p->has_draft ? o->draft : "none";
     p->gamma = cli_given(o, "--gamma") ? (int)o->gamma : vbs_find_preset(w->preset, strlen(w->preset))->gamma;
     if ((rc = cli_read_tree(o, p->tree))) return rc;
-    if (p->tree[0]) p->gamma = vb_draft_tree_size(p->tree);
+    if (p->tree[0]) p->gamma = p->tree[0] == VB_TREE_AUTO ? VB_GAMMA_AUTO : vb_draft_tree_size(p->tree);
     p->ignore_tools = w->ignore_tools;
     p->continue_final = o->continue_final;
     p->strict_calls = o->strict_calls;

@@ -397,8 +397,12 @@ int cli_read_tree(const cli_options *o, int tree[VB_TREE_DEPTH]) {
     if (!o->tree) return CLI_OK;
     if (vb_draft_tree_read(o->tree, tree, &err)) return cli_usage("--%s", err.message);
     if (!tree[0]) return CLI_OK;
-    if (cli_given(o, "--gamma"))
+    if (tree[0] == VB_TREE_AUTO ? cli_given(o, "--gamma") && o->gamma != CLI_AUTO : cli_given(o, "--gamma"))
         return cli_usage("--tree %s has a size of its own: leave out --gamma, the length of a chain",
+                         o->tree);
+    if (o->gamma_trace) return cli_usage("--gamma-trace has lengths of chains: leave out --tree %s", o->tree);
+    if (o->draft_text)
+        return cli_usage("--tree %s: a draft that reads and writes text (--draft-text) drafts chains",
                          o->tree);
     if (!strcmp(o->accept, "block"))
         return cli_usage("--tree %s: block verification judges chains; use --accept coupled, greedy or "
@@ -436,6 +440,7 @@ static int open_all(cli_session *s) {
     s->params.gamma = (int)o->gamma;
     s->params.suffix_min = (int)o->draft_suffix;
     if ((rc = cli_read_tree(o, s->tree))) return rc;
+    if (s->tree[0] == VB_TREE_AUTO) s->params.gamma = VB_GAMMA_AUTO;
     if ((rc = cli_shape_open(&s->shape, o, s->target.tokenizer, n_vocab, &s->sampling))) return rc;
     if (s->shape.guide) s->params.mask = &s->shape.mask;
     if (o->corpus.n) {

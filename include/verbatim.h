@@ -1011,7 +1011,9 @@ uint64_t vb_costs_hash(const vb_costs *c);
  * under the others, which promise the text anyway, sequences that share a pass count too. */
 #define VB_GAMMA_AUTO (-1)
 
-enum { VB_TREE_DEPTH = 16 };
+/* vb_spec_params.tree[0]: with VB_GAMMA_AUTO each step is a chain or a tree, whichever is expected to bring more
+ * tokens per time by the costs and by what came of this generation's drafts. */
+enum { VB_TREE_DEPTH = 16, VB_TREE_AUTO = -1 };
 
 typedef struct vb_spec_params {
     vb_accept accept;
@@ -1057,7 +1059,7 @@ typedef struct vb_spec_params {
 } vb_spec_params;
 
 void vb_spec_defaults(vb_spec_params *p);
-/* "3,2,1" as vb_spec_params.tree; "off": {0}. VB_ERR_ARGUMENT: not such a list, or more than 32 tokens. */
+/* "3,2,1" as vb_spec_params.tree; "off": {0}; "auto": {VB_TREE_AUTO}. VB_ERR_ARGUMENT: not such a list, or more than 32 tokens. */
 int vb_draft_tree_read(const char *text, int tree[VB_TREE_DEPTH], vb_error *err);
 /* All tokens of a tree of that shape; 0 of {0}. */
 int vb_draft_tree_size(const int tree[VB_TREE_DEPTH]);

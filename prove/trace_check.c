@@ -164,6 +164,7 @@ static bool one_of(const char *word, const char *const *list) {
 
 static bool read_shape(checker *c, const json_t *tree) {
     c->trees = tree != NULL;
+    if (json_is_string(tree) && is(json_string_value(tree), "auto")) return true; /* chosen step by step */
     if (tree && (!json_array_size(tree) || json_array_size(tree) >= MAX_DRAFTS))
         FAIL("\"tree\" is malformed");
     for (size_t i = 0; i < json_array_size(tree); i++) {

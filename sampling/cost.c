@@ -13,12 +13,15 @@
 #include "base/base.h"
 
 #include <math.h>
+#include <string.h>
 #include <xxhash.h>
 
 /* A rate forgets: after each step what was known before counts this much, whether it was tried in that step
  * or not. About the last 70 steps count, and a place that is not tried any more, because it looked bad,
  * becomes a place like the others again. */
 #define KEEP 0.985
+/* Of siblings, in steps that draft none: to try a tree that did not pay costs a step each time. */
+#define KEEP_UNTRIED 0.999
 /* What is assumed before anything is known, and for how many tries that counts. */
 #define GUESS        0.7
 #define GUESS_TRIES  4.0
@@ -109,11 +112,15 @@ static void count(vb_rate *r, bool hit) {
     r->hits += hit;
 }
 
-static void forget(vb_rate *r, int n) {
+static void forget_by(vb_rate *r, int n, double keep) {
     for (int i = 0; i < n; i++) {
-        r[i].tries *= KEEP;
-        r[i].hits *= KEEP;
+        r[i].tries *= keep;
+        r[i].hits *= keep;
     }
+}
+
+static void forget(vb_rate *r, int n) {
+    forget_by(r, n, KEEP);
 }
 
 /* The mean of the tries and of `weight` more that had `guess`. */
@@ -197,10 +204,13 @@ static int best_length(const vb_pace *p, vb_source source, int max, double *rate
     return best;
 }
 
+static double most_lost(const vb_pace *p) {
+    return LOSS_AT_ONCE + LOSS_SHARE * p->emitted;
+}
+
 /* No more than what may be lost: the guarantee does not rest on the rates. */
 static int within_the_loss(const vb_pace *p, vb_source source, int m) {
-    const double bound = LOSS_AT_ONCE + LOSS_SHARE * p->emitted;
-    while (m > 0 && p->loss + worst(p, source, m) > bound) m--;
+    while (m > 0 && p->loss + worst(p, source, m) > most_lost(p)) m--;
     return m;
 }
 
@@ -241,6 +251,84 @@ void vb_pace_plan(vb_pace *p, size_t n, int max, bool model) {
     p->planned[VB_BY_LOOKUP] = plan(p, VB_BY_LOOKUP, max, &rate[VB_BY_LOOKUP]);
     p->planned[VB_BY_MODEL] = model ? plan(p, VB_BY_MODEL, max, &rate[VB_BY_MODEL]) : 0;
     p->rate = model ? rate[VB_BY_MODEL] : rate[VB_BY_LOOKUP];
+    memset(p->shape, 0, sizeof p->shape);
+    p->model = model;
+}
+
+/* ---------------------------------------------------------------------- trees */
+
+/* What is assumed of the second, third and fourth sibling where those before it are rejected. */
+static const double SIBLING_GUESS[VB_PACE_SIBLINGS - 1] = {0.3, 0.2, 0.15};
+/* A tree has to promise so much more than the plan's chain, which goes on while its drafter is sure. */
+#define TREE_MARGIN 1.03
+
+/* Shapes are tried depth by depth: E = 1 + s_1 + s_1 s_2 + ..., s the probability that one of the siblings is
+ * accepted, 1 - (1 - a)(1 - b_2) ... (1 - b_B); the time c(nodes + 1) + a pass of the draft model per depth, over
+ * the nodes of the depth before. */
+typedef struct growth {
+    const vb_pace *p;
+    int max, shape[VB_TREE_DEPTH], best[VB_TREE_DEPTH];
+    double missed[VB_PACE_SIBLINGS]; /* [B - 1]: (1 - b_2) ... (1 - b_B) */
+    double rate, time;               /* of the best one */
+} growth;
+
+/* A shape so far. */
+typedef struct grown {
+    int depth, wide, nodes; /* wide: nodes of the last depth */
+    double tokens, reach, drafting;
+} grown;
+
+/* The draft model over `wide` tokens in a pass: as much more than one as the target takes, or as reading text
+ * takes, whichever is more. A small model is sooner busy with the arithmetic of its rows. */
+static double draft_pass(const vb_pace *p, int wide) {
+    const double d = draft_token(p),
+                 like = d * vb_cost_pass(&p->costs, wide, 0) / vb_cost_pass(&p->costs, 1, 0),
+                 read = d + (wide - 1) * 1e-3 * p->costs.draft_read;
+    return like > read ? like : read;
+}
+
+/* Further depths, each of at most as many siblings as the one before: a tree is widest where it is reached most
+ * often. It ends because each adds a node, and there are at most VB_AUTO_MAX. */
+static void grow(growth *g, const grown *t) {
+    const vb_pace *p = g->p;
+    if (t->depth == VB_TREE_DEPTH) return;
+    const int most = t->depth ? g->shape[t->depth - 1] : VB_PACE_SIBLINGS;
+    const double a = at_place(&p->record[VB_BY_MODEL], VB_BY_MODEL, t->depth);
+    for (int b = 1; b <= most && t->nodes + t->wide * b <= g->max; b++) {
+        const double reach = t->reach * (1 - (1 - a) * g->missed[b - 1]);
+        const grown next = {.depth = t->depth + 1,
+                            .wide = t->wide * b,
+                            .nodes = t->nodes + t->wide * b,
+                            .tokens = t->tokens + reach,
+                            .reach = reach,
+                            .drafting = t->drafting + draft_pass(p, t->wide)};
+        const double rate = (p->others + next.tokens) / (pass(p, next.nodes + 1) + next.drafting);
+        g->shape[t->depth] = b;
+        if (rate > g->rate && g->shape[0] > 1) {
+            g->rate = rate;
+            g->time = pass(p, next.nodes + 1) + next.drafting;
+            memcpy(g->best, g->shape, sizeof g->best);
+        }
+        grow(g, &next);
+    }
+    g->shape[t->depth] = 0;
+}
+
+void vb_pace_plan_tree(vb_pace *p, int max) {
+    growth g = {.p = p, .max = max < VB_AUTO_MAX ? max : VB_AUTO_MAX, .rate = TREE_MARGIN * p->rate};
+    const grown root = {
+        .wide = 1, .tokens = 1, .reach = 1, .drafting = p->unread * 1e-3 * p->costs.draft_read};
+    if (!p->trees || !p->model) return;
+    g.missed[0] = 1;
+    for (int i = 1; i < VB_PACE_SIBLINGS; i++)
+        g.missed[i] = g.missed[i - 1] * (1 - mean(&p->sibling[i - 1], SIBLING_GUESS[i - 1], GUESS_TRIES));
+    grow(&g, &root);
+    const int size = vb_draft_tree_size(g.best);
+    /* Half of what may be lost: where trees lose it, chains can still be tried. */
+    if (size == 0 || p->loss + g.time - vb_cost_pass(&p->costs, 1, p->position) > 0.5 * most_lost(p)) return;
+    memcpy(p->shape, g.best, sizeof p->shape);
+    p->planned[VB_BY_MODEL] = size;
+    p->trying[VB_BY_MODEL] = VB_PAYS; /* even where no chain does */
 }
 
 void vb_pace_note(vb_pace *p, const vb_drafted *d, vb_source source, double confidence) {
@@ -294,13 +382,67 @@ static double learn_each(vb_pace *p, int by_model) {
     return n * draft_token(p) + p->unread * 1e-3 * p->costs.draft_read;
 }
 
-void vb_pace_learn(vb_pace *p, const vb_drafted *drafts, int n, int n_emitted) {
-    int by_model = 0, accepted = 0;
-    for (int i = 0; i < VB_N_SOURCES && n > 0; i++) {
+static void forget_all(vb_pace *p) {
+    for (int i = 0; i < VB_N_SOURCES; i++) {
         forget(&p->record[i].all, 1);
         forget(p->record[i].place, VB_AUTO_MAX);
         forget(p->record[i].bin, VB_PACE_BINS);
     }
+}
+
+/* A step took so much time and brought so many tokens. */
+static void account(vb_pace *p, double time, int n_emitted) {
+    p->loss += time - n_emitted * vb_cost_pass(&p->costs, 1, p->position);
+    if (p->loss < -GAIN_KEPT) p->loss = -GAIN_KEPT;
+    p->emitted += n_emitted;
+    p->steps++;
+    for (int i = 0; i < VB_N_SOURCES; i++) schedule(p, &p->record[i], p->trying[i]);
+}
+
+static int place_of(const vb_drafted *drafts, int i) {
+    int place = 0;
+    while ((i = drafts[i].parent) >= 0) place++;
+    return place;
+}
+
+/* Siblings before draft i; *taken: one of them was accepted. */
+static int rank_of(const vb_drafted *drafts, int i, bool *taken) {
+    int rank = 0;
+    *taken = false;
+    for (int k = 0; k < i; k++) {
+        if (drafts[k].parent != drafts[i].parent) continue;
+        rank++;
+        *taken |= drafts[k].accepted;
+    }
+    return rank;
+}
+
+void vb_pace_learn_tree(vb_pace *p, const vb_drafted *drafts, int n, int n_emitted) {
+    int wide[VB_AUTO_MAX + 1] = {1}, accepted = 0, depths = 0; /* wide: by place + 1; the path in front */
+    vb_record *r = &p->record[VB_BY_MODEL];
+    double time = vb_cost_pass(&p->costs, n + 1, p->position) + p->unread * 1e-3 * p->costs.draft_read;
+    forget_all(p);
+    forget(p->sibling, VB_PACE_SIBLINGS - 1);
+    for (int i = 0; i < n && i < VB_AUTO_MAX; i++) {
+        const int place = place_of(drafts, i);
+        bool taken;
+        const int rank = rank_of(drafts, i, &taken);
+        accepted += drafts[i].accepted;
+        if (wide[place + 1]++ == 0 && !drafts[i].forced) time += draft_pass(p, wide[place]);
+        if (place >= depths) depths = place + 1;
+        if (!drafts[i].tested || drafts[i].forced || taken) continue;
+        if (rank == 0) count(&r->all, drafts[i].accepted);
+        if (rank == 0) count(&r->place[place], drafts[i].accepted);
+        if (rank > 0 && rank < VB_PACE_SIBLINGS) count(&p->sibling[rank - 1], drafts[i].accepted);
+    }
+    account(p, time, n_emitted);
+    p->unread = accepted == depths ? 1 : 0; /* its last token was drawn, and not read */
+}
+
+void vb_pace_learn(vb_pace *p, const vb_drafted *drafts, int n, int n_emitted) {
+    int by_model = 0, accepted = 0;
+    if (n > 0) forget_all(p);
+    if (n > 0) forget_by(p->sibling, VB_PACE_SIBLINGS - 1, KEEP_UNTRIED);
     for (int i = 0; i < n && i < p->n; i++) {
         vb_record *r = &p->record[p->source[i]];
         by_model += p->source[i] == VB_BY_MODEL;
@@ -311,11 +453,7 @@ void vb_pace_learn(vb_pace *p, const vb_drafted *drafts, int n, int n_emitted) {
         count(&r->bin[bin_of((double)p->confidence[i])], drafts[i].accepted);
     }
     const double time = learn_each(p, by_model) + vb_cost_pass(&p->costs, n + 1, p->position);
-    p->loss += time - n_emitted * vb_cost_pass(&p->costs, 1, p->position);
-    if (p->loss < -GAIN_KEPT) p->loss = -GAIN_KEPT;
-    p->emitted += n_emitted;
-    p->steps++;
-    for (int i = 0; i < VB_N_SOURCES; i++) schedule(p, &p->record[i], p->trying[i]);
+    account(p, time, n_emitted);
     /* Behind a draft that is accepted whole its last token is unread, beside the one that came after it. */
     if (by_model == 0)
         p->unread += n_emitted;

@@ -26,7 +26,7 @@ typedef struct vb_rate {
 
 /* Who proposed a token. Each has its own record: a copy from the text costs nothing to propose. */
 typedef enum vb_source { VB_BY_MODEL, VB_BY_LOOKUP } vb_source;
-enum { VB_N_SOURCES = 2, VB_PACE_BINS = 8 };
+enum { VB_N_SOURCES = 2, VB_PACE_BINS = 8, VB_PACE_SIBLINGS = 4 };
 
 /* What a step does with a source: it drafts because that pays or may pay, tries whether it does by now, or
  * lets it rest. */
@@ -49,6 +49,9 @@ typedef struct vb_pace {
     double unread;  /* tokens that the draft model has to read before it can draft, beside the last one */
     uint64_t steps;
 
+    bool trees;                            /* may be planned. Set after vb_pace_start */
+    vb_rate sibling[VB_PACE_SIBLINGS - 1]; /* of the second, third, ... where those before it are rejected */
+
     double others, rows; /* vb_pace_company */
 
     /* The step in progress. */
@@ -58,6 +61,8 @@ typedef struct vb_pace {
     vb_trying trying[VB_N_SOURCES];
     int planned[VB_N_SOURCES];   /* drafts that each source may make */
     int evaluated;               /* evaluations of the draft model; -1: one for each of its drafts */
+    bool model;                  /* a draft model is there */
+    int shape[VB_TREE_DEPTH];    /* of the tree that the model is to draft; {0}: a chain */
     int n;                       /* drafts that are noted, text that must follow among them */
     uint8_t source[VB_AUTO_MAX]; /* of these */
     float confidence[VB_AUTO_MAX];
@@ -68,6 +73,8 @@ void vb_pace_start(vb_pace *p, const vb_costs *c);
 /* A step begins behind n positions and may draft at most `max` tokens; `model`: a draft model is there.
  * Fills in planned. */
 void vb_pace_plan(vb_pace *p, size_t n, int max, bool model);
+/* Behind it: whether the model is to draft a tree, of at most `max` tokens. Fills in shape and planned. */
+void vb_pace_plan_tree(vb_pace *p, int max);
 /* A draft stands in the proposal: how sure its drafter is of it (the weight of the likeliest id in its law;
  * 1 of a copy). */
 void vb_pace_note(vb_pace *p, const vb_drafted *d, vb_source source, double confidence);
@@ -77,6 +84,8 @@ bool vb_pace_more(const vb_pace *p, int max);
 void vb_pace_evaluated(vb_pace *p, int n);
 /* What became of the step: drafts[0..n) are those noted. `emitted` tokens came of it. */
 void vb_pace_learn(vb_pace *p, const vb_drafted *drafts, int n, int n_emitted);
+/* The same of a tree. */
+void vb_pace_learn_tree(vb_pace *p, const vb_drafted *drafts, int n, int n_emitted);
 
 /* Others' sequences that share the passes of this step, and their rows. */
 void vb_pace_company(vb_pace *p, int others, int rows);

@@ -27,6 +27,7 @@ typedef enum vb_choice {
 typedef struct vb_proposal {
     int max;                    /* in: at most so many tokens */
     int depth;                  /* in: of a tree, at most so many on one path */
+    const int *shape;           /* in: (VB_TREE_DEPTH) of a tree, as vb_spec_params.tree; NULL: a chain */
     const vb_dist_space *space; /* in: (max) room for the laws */
     int n;                      /* how many there are; a drafter adds to them */
     vb_dist *q;                 /* out: (n) */
@@ -98,13 +99,12 @@ typedef struct vb_drafter_model_params {
     const int32_t *kept; /* (n_kept) the ids that its logits are of, ascending; NULL: all of lm.n_vocab */
     size_t n_kept;
     vb_choice choice;
-    int shape[VB_TREE_DEPTH]; /* as vb_spec_params.tree */
     const vb_coins *coins;
     const int32_t *stop; /* drafting ends after these */
     size_t n_stop;
 } vb_drafter_model_params;
 
-/* A smaller model (or the same one) in a context of its own. With a shape the drafts of a depth are evaluated
+/* A smaller model (or the same one) in a context of its own. Of a tree the drafts of a depth are evaluated
  * together, in the order of the list. Copies params; `stop` and `coins` must outlive
  * it. */
 int vb_drafter_model(vb_drafter *out, const vb_drafter_model_params *params, vb_error *err);

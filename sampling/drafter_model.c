@@ -55,7 +55,7 @@ static int sync(void *self, const int32_t *path, size_t n, vb_error *err) {
 /* ---------------------------------------------------------------------- a round */
 
 static bool is_tree(const drafter_model *m) {
-    return m->p.shape[0] > 0;
+    return m->out->shape != NULL;
 }
 
 static bool ends(const drafter_model *m, int i) {
@@ -93,7 +93,7 @@ static bool grows(const drafter_model *m) {
     if (o->n >= o->max) return false;
     for (int i = m->from; i < o->n; i++) open |= !ends(m, i);
     if (!open || !is_tree(m)) return open;
-    return m->level < VB_TREE_DEPTH && m->p.shape[m->level] > 0 && depth_of(o, m->from) < o->depth;
+    return m->level < VB_TREE_DEPTH && m->out->shape[m->level] > 0 && depth_of(o, m->from) < o->depth;
 }
 
 /* A depth of a tree, behind those that the cache holds: who of them wants children, and whom each follows. As
@@ -229,7 +229,7 @@ static void draw(const drafter_model *m, int at, int breadth, vb_dist q) {
 
 /* The children of draft `at`. */
 static int sprout(drafter_model *m, int at, const float *logits, vb_error *err) {
-    const int breadth = is_tree(m) ? m->p.shape[m->level] : 1;
+    const int breadth = is_tree(m) ? m->out->shape[m->level] : 1;
     vb_dist q;
     const int rc = law_after(m, at, logits, &q, err);
     if (rc) return rc;

@@ -120,6 +120,22 @@ static void limit(vb_spec *s, int n_forced) {
 
 /* ---------------------------------------------------------------------- proposing */
 
+/* How much is drafted behind n_forced tokens, as far as that is known before: the length of a chain, whose drafter
+ * may stop it earlier, or the shape of a tree. */
+static void choose(vb_spec *s, int n_forced) {
+    vb_proposal *o = &s->proposal;
+    const int chain = o->max < o->depth ? o->max : o->depth;
+    vb_pace_plan(s->pace, s->n, chain, s->drafter.wants != NULL);
+    vb_pace_plan_tree(s->pace, o->max - n_forced);
+    const int *planned = s->pace->planned;
+    const int most = n_forced + (planned[0] > planned[1] ? planned[0] : planned[1]);
+    if (s->pace->shape[0])
+        o->shape = s->pace->shape;
+    else
+        o->max = chain;
+    if (most < o->max) o->max = most;
+}
+
 /* Begins to draft behind the path. */
 static int propose(vb_spec *s, size_t max_emit, vb_error *err) {
     int rc;
@@ -133,13 +149,9 @@ static int propose(vb_spec *s, size_t max_emit, vb_error *err) {
     if (o->max == 0) return VB_OK;
     o->depth = max_emit - 1 < (size_t)o->max ? (int)(max_emit - 1) : o->max;
     if ((rc = propose_forced(s, err))) return rc;
-    const int n_forced = o->n, max = o->max;
-    if (chooses(s)) {
-        vb_pace_plan(s->pace, s->n, max, s->drafter.wants != NULL);
-        const int *planned = s->pace->planned;
-        const int most = planned[0] > planned[1] ? planned[0] : planned[1];
-        o->max = n_forced + most < max ? n_forced + most : max;
-    }
+    const int n_forced = o->n;
+    if (s->p.tree && !s->pace) o->shape = s->p.shape;
+    if (chooses(s)) choose(s, n_forced);
     if (o->max > o->n && (rc = s->drafter.draft(s->drafter.self, s->path, s->n, o, err))) return rc;
     if (chooses(s)) limit(s, n_forced);
     return VB_OK;
@@ -266,6 +278,13 @@ static int keep_rows(vb_spec *s, const vb_verify *v, size_t held, vb_error *err)
     return target->kind->keep(target->self, (int)base, rows, held - base, err);
 }
 
+/* Did the model draft in the shape of a tree? Where copies stand in front of it, it may not have been asked. */
+static bool grew(const vb_spec *s) {
+    for (int i = 0; i < s->n_drafted && s->proposal.shape; i++)
+        if (!s->drafted[i].forced && !s->drafted[i].copied) return true;
+    return false;
+}
+
 /* The target's logits are there: decides, and leaves the caches as the new path wants them. */
 static int settle(vb_spec *s, vb_step *step, vb_error *err) {
     const double t0 = vb_now();
@@ -292,7 +311,10 @@ static int settle(vb_spec *s, vb_step *step, vb_error *err) {
     if (s->p.drafter) s->drafter.settle(s->drafter.self, s->n + (size_t)v.n_accepted);
     if (v.final >= 0) s->path[end - 1] = v.final;
     if (s->pace && s->drafter.sure) vb_pace_evaluated(s->pace, s->n_evaluated);
-    if (s->pace && s->chain) vb_pace_learn(s->pace, s->drafted, s->n_drafted, n_emitted);
+    if (s->pace && grew(s))
+        vb_pace_learn_tree(s->pace, s->drafted, s->n_drafted, n_emitted);
+    else if (s->pace)
+        vb_pace_learn(s->pace, s->drafted, s->n_drafted, n_emitted);
     *step = (vb_step){.position = (int32_t)s->n,
                       .n_drafted = s->n_drafted,
                       .n_tested = n_tested,
@@ -410,8 +432,8 @@ static void resume_task(void *arg, int index, int worker) {
     (void)worker;
     s->n_evaluated++;
     if (!rc) rc = s->drafter.resume(s->drafter.self, item->err);
-    if (!rc && !s->p.tree) rc = propose_forced(s, item->err); /* siblings are not one text */
-    if (!rc && chooses(s)) {
+    if (!rc && !s->proposal.shape) rc = propose_forced(s, item->err); /* siblings are not one text */
+    if (!rc && chooses(s) && !s->proposal.shape) {
         const vb_lm *lm = b->lm[index];
         note(s, n, lm, vb_lm_logits(lm, b->calls[index].n - 1));
         if (!vb_pace_more(s->pace, s->proposal.max)) s->proposal.max = s->proposal.n;

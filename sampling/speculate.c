@@ -33,7 +33,8 @@ void vb_spec_defaults(vb_spec_params *p) {
 
 static int check_tree(const vb_spec_params *p, vb_error *err) {
     const int size = vb_draft_tree_size(p->tree);
-    for (int i = 0; i < VB_TREE_DEPTH && p->tree[i]; i++)
+    const bool chosen = p->tree[0] == VB_TREE_AUTO;
+    for (int i = chosen; i < VB_TREE_DEPTH && p->tree[i]; i++)
         if (p->tree[i] < 0 || p->tree[i] > VB_MAX_GAMMA)
             return vb_fail(err, VB_ERR_ARGUMENT, "tree[%d] is %d: must be from 1 to %d", i, p->tree[i],
                            VB_MAX_GAMMA);
@@ -43,13 +44,18 @@ static int check_tree(const vb_spec_params *p, vb_error *err) {
     if (p->draft != VB_DRAFT_MODEL)
         return vb_fail(err, VB_ERR_ARGUMENT,
                        "a tree needs a draft model: copies and forced text have no siblings");
+    if (p->draft_tokenizer)
+        return vb_fail(
+            err, VB_ERR_ARGUMENT,
+            "a tree needs a draft of the target's own vocabulary: one that drafts text drafts chains");
     if (p->accept == VB_ACCEPT_BLOCK)
         return vb_fail(
             err, VB_ERR_ARGUMENT,
             "block verification judges chains: a tree of drafts needs coupled, greedy or rejection");
-    if (p->gamma == VB_GAMMA_AUTO || p->n_lengths)
+    if ((p->gamma == VB_GAMMA_AUTO) != chosen || p->n_lengths)
         return vb_fail(err, VB_ERR_ARGUMENT,
-                       "a tree has the size of its shape: lengths are chosen or repeated of chains only");
+                       "a tree has the size of its shape: lengths are chosen or repeated of chains only, and "
+                       "VB_TREE_AUTO goes with VB_GAMMA_AUTO");
     return VB_OK;
 }
 
@@ -182,7 +188,10 @@ static void begin_output(vb_spec *s, size_t start) {
     s->start = start;
     /* The past of a generation begins with its text: a conversation that is gone on with from a file is
      * answered as it would have been. */
-    if (s->pace && s->p.reads_past_alone) vb_pace_start(s->pace, &s->pace->costs);
+    if (s->pace && s->p.reads_past_alone) {
+        vb_pace_start(s->pace, &s->pace->costs);
+        s->pace->trees = s->p.tree;
+    }
     if (s->p.law.begin) s->p.law.begin(s->p.law.self, start);
     if (s->draft_law) vb_law_begin(s->draft_law, start);
 }
@@ -200,7 +209,10 @@ static int assemble(vb_spec *s, const vb_spec_parts *parts, vb_error *err) {
     int rc = allocate(s, err);
     if (rc) return rc;
     if (parts->n_lengths) memcpy(s->lengths, parts->lengths, parts->n_lengths * sizeof *s->lengths);
-    if (s->pace) vb_pace_start(s->pace, parts->costs);
+    if (s->pace) {
+        vb_pace_start(s->pace, parts->costs);
+        s->pace->trees = parts->tree;
+    }
     if (parts->n_history) memcpy(s->path, parts->history, parts->n_history * sizeof *s->path);
     s->n = parts->n_history;
     begin_output(s, s->n);
@@ -253,9 +265,9 @@ static int open_top(vb_spec *s, const vb_lm *target, vb_drafter_model_params *m,
     top.top_p = 1;
     top.min_p = 0;
     top.xtc_probability = 0;
-    top.top_k = 1;
+    top.top_k = VB_PACE_SIBLINGS; /* most that are chosen here */
     for (int i = 0; i < VB_TREE_DEPTH; i++)
-        if (m->shape[i] > top.top_k) top.top_k = m->shape[i];
+        if (s->params.tree[i] > top.top_k) top.top_k = s->params.tree[i];
     if ((rc = vb_law_open(&s->draft_law, &top, target->n_vocab, s->exp_weights, err)) ||
         (s->params.mask && (rc = vb_law_set_mask(s->draft_law, s->params.mask, err))))
         return rc;
@@ -326,7 +338,6 @@ static int open_drafter(vb_spec *s, const vb_lm *target, const vb_law_source *la
                                  .coins = &s->coins,
                                  .stop = s->stop,
                                  .n_stop = p->n_stop};
-    memcpy(m.shape, p->tree, sizeof m.shape);
     if (p->tree[0] && s->sampling.temperature <= 0) {
         if ((rc = open_top(s, target, &m, err))) return rc;
     }
@@ -364,7 +375,7 @@ static int copy_params(vb_spec *s, const vb_sampling *sampling, const vb_spec_pa
 /* What a step drafts at most: of lengths that are chosen or repeated the longest. */
 static int longest(const vb_spec_params *p) {
     int most = p->gamma == VB_GAMMA_AUTO ? VB_AUTO_MAX : p->gamma;
-    if (p->draft == VB_DRAFT_MODEL && p->tree[0]) return vb_draft_tree_size(p->tree);
+    if (p->draft == VB_DRAFT_MODEL && p->tree[0] > 0) return vb_draft_tree_size(p->tree);
     for (size_t i = 0; i < p->n_lengths; i++)
         if (p->lengths[i] > most) most = p->lengths[i];
     return most;
@@ -421,6 +432,7 @@ int vb_spec_open(vb_spec **out, vb_context *target, const vb_sampling *sampling,
         if (s->draft_law) parts.draft_capacity = vb_law_capacity(s->draft_law);
     }
     s->params.draft_history = NULL;
+    if (p->tree[0] > 0) memcpy(parts.shape, p->tree, sizeof parts.shape);
     if ((rc = assemble(s, &parts, err))) goto cleanup;
     *out = s;
     s = NULL;

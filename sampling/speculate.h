@@ -15,12 +15,11 @@ typedef struct vb_spec_parts {
     const vb_coins *coins;
     vb_rule rule;
     int gamma;
-    bool
-        tree; /* the drafter's proposals are trees, and judged as such: text that must follow stands in front of
-                  them alone */
-    const vb_costs *costs;  /* lengths are chosen, at most gamma; NULL: gamma. Copied */
-    bool reads_past_alone;  /* and by this generation's past alone (rejection, block), not by the company */
-    const int32_t *lengths; /* that go before (vb_spec_params). Copied */
+    bool tree;                /* trees may be drafted, and all is judged by their rule */
+    int shape[VB_TREE_DEPTH]; /* of all; with costs chosen step by step, as the length of a chain is */
+    const vb_costs *costs;    /* lengths are chosen, at most gamma; NULL: gamma. Copied */
+    bool reads_past_alone;    /* and by this generation's past alone (rejection, block), not by the company */
+    const int32_t *lengths;   /* that go before (vb_spec_params). Copied */
     size_t n_lengths;
     uint64_t one; /* of a one-hot q: text that must follow (vb_one_hot); 0: it is not proposed */
     const int32_t *stop;

@@ -206,7 +206,9 @@ static json_t *header(vb_trace *t) {
         snprintf(costs, sizeof costs, "%016llx", (unsigned long long)vb_costs_hash(vb_spec_costs(t->spec)));
         put(t, o, "gamma_auto", json_string(costs));
     }
-    if (p->draft == VB_DRAFT_MODEL && p->tree[0]) {
+    if (p->draft == VB_DRAFT_MODEL && p->tree[0] == VB_TREE_AUTO) {
+        put(t, o, "tree", json_string("auto"));
+    } else if (p->draft == VB_DRAFT_MODEL && p->tree[0]) {
         json_t *tree = json_array();
         for (int i = 0; i < VB_TREE_DEPTH && p->tree[i]; i++) append(t, tree, json_integer(p->tree[i]));
         put(t, o, "tree", tree);

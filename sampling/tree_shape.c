@@ -22,7 +22,8 @@ int vb_draft_tree_read(const char *text, int tree[VB_TREE_DEPTH], vb_error *err)
     int shape[VB_TREE_DEPTH] = {0}, n = 0;
     const char *at = text;
     if (!text || !tree) return vb_fail(err, VB_ERR_ARGUMENT, "vb_draft_tree_read: an argument is NULL");
-    if (!strcmp(text, "off")) {
+    if (!strcmp(text, "off") || !strcmp(text, "auto")) {
+        if (text[0] == 'a') shape[0] = VB_TREE_AUTO;
         memcpy(tree, shape, sizeof shape);
         return VB_OK;
     }
@@ -33,7 +34,7 @@ int vb_draft_tree_read(const char *text, int tree[VB_TREE_DEPTH], vb_error *err)
             return vb_fail(
                 err, VB_ERR_ARGUMENT,
                 "tree %.40s: expected the siblings at each depth with commas between, such as 3,2,1 "
-                "(at most %d depths), or off",
+                "(at most %d depths), off or auto",
                 text, VB_TREE_DEPTH);
         shape[n++] = (int)v;
         at = end;

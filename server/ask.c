@@ -290,6 +290,12 @@ static int read_tree(vbs_ask *a, const vbs_terms *t, vbs_problem *p) {
     if (block)
         return VBS_BAD(p, "tree",
                        "tree: block verification judges chains; accept may be coupled, greedy or rejection");
+    if (a->tree[0] == VB_TREE_AUTO) {
+        if (vbs_get(a->root, "gamma") && a->gamma != VB_GAMMA_AUTO)
+            return VBS_BAD(p, "tree", "tree auto and gamma: both are chosen, or neither is");
+        a->gamma = VB_GAMMA_AUTO;
+        return 0;
+    }
     if (vbs_get(a->root, "gamma"))
         return VBS_BAD(p, "tree",
                        "tree and gamma: a tree has a size of its own, gamma is the length of a chain");

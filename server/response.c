@@ -110,8 +110,8 @@ void vbs_report_json(const vbs_answer *a, json_t *into) {
     json_t *stats = stats_json(a, &o);
     if (stats) vbs_native_stats(a, &o, stats);
     if (stats && a->ask.gamma && a->ask.tree[0]) {
-        char shape[80] = "";
-        for (size_t i = 0, n = 0; i < VB_TREE_DEPTH && a->ask.tree[i]; i++)
+        char shape[80] = "auto";
+        for (size_t i = 0, n = 0; i < VB_TREE_DEPTH && a->ask.tree[i] > 0; i++)
             n += (size_t)snprintf(shape + n, sizeof shape - n, i ? ",%d" : "%d", a->ask.tree[i]);
         json_object_set_new(stats, "tree", json_string(shape));
     }

@@ -193,7 +193,7 @@ int vbs_slot_take(vbs_engine *e, vbs_slot *slot, vbs_job *job, vb_error *err) {
         p.suffix_min = e->suffix_min;
         p.corpus = e->corpus;
         p.gamma = r->gamma;
-        if (slot->draft) memcpy(p.tree, r->tree, sizeof p.tree);
+        if (slot->draft && !e->through_text) memcpy(p.tree, r->tree, sizeof p.tree); /* text: chains */
         p.costs = &e->costs;
         p.draft_context = slot->draft;
         p.draft_vocab = e->draft_vocab;

@@ -84,7 +84,7 @@ static vbs_slot *oldest_from(vbs_engine *e, uint64_t after) {
 
 /* Drafts that a step of a request may be expected to have. */
 static size_t drafts_of(const vbs_request *r) {
-    if (r->gamma && r->tree[0]) return (size_t)vb_draft_tree_size(r->tree);
+    if (r->gamma && r->tree[0] > 0) return (size_t)vb_draft_tree_size(r->tree);
     return r->gamma == VB_GAMMA_AUTO ? 7 : (size_t)r->gamma;
 }
 

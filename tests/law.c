@@ -629,7 +629,7 @@ typedef struct one_run {
     int n, accepted, emitted; /* the latter two of the first step */
     int seen;
     bool stuck; /* a mask let nothing through */
-    int by_length[8];
+    int by_length[8], branched;
     int32_t tokens[LAW_TOKENS + VB_MAX_GAMMA + 1];
 } one_run;
 
@@ -660,13 +660,14 @@ static bool run(const law_case *c, const vb_coins *right, one_run *o) {
     vb_wrong_coins space;
     const vb_coins planted = c->wrong ? vb_wrong_coins_on(&space, c->wrong, right) : *right,
                    *coins = &planted;
-    vb_drafter_model_params dp = {.lm = lm_of(&draft, c, &c->q, c->draft_n_ctx ? c->draft_n_ctx : TAPE, 0),
-                                  .law = {.self = &draft_source, .capacity = LAW_VOCAB, .at = source_at},
-                                  .limit = c->limit ? c->limit : c->n_vocab,
-                                  .choice = c->wrong ? c->wrong->choice : c->choice,
-                                  .coins = coins,
-                                  .stop = &c->stop,
-                                  .n_stop = c->stop >= 0};
+    const vb_drafter_model_params dp = {
+        .lm = lm_of(&draft, c, &c->q, c->draft_n_ctx ? c->draft_n_ctx : TAPE, 0),
+        .law = {.self = &draft_source, .capacity = LAW_VOCAB, .at = source_at},
+        .limit = c->limit ? c->limit : c->n_vocab,
+        .choice = c->wrong ? c->wrong->choice : c->choice,
+        .coins = coins,
+        .stop = &c->stop,
+        .n_stop = c->stop >= 0};
     const bool whole = c->costs || c->length_bug || (c->masked && c->bug != MASK_P_ONLY);
     const vb_drafter drafter = {.self = &env,
                                 .sync = env_sync,
@@ -677,27 +678,27 @@ static bool run(const law_case *c, const vb_coins *right, one_run *o) {
                                 .close = env_close,
                                 .see = c->sees ? env_see : NULL,
                                 .sure = c->text && whole ? env_sure : NULL};
-    const vb_spec_parts parts = {.target = lm_of(&target, c, &c->p, TAPE, c->wrong ? c->wrong->row_shift : 0),
-                                 .law = {.self = &source,
-                                         .capacity = LAW_VOCAB,
-                                         .at = source_at,
-                                         .why_empty = source_empty,
-                                         .forced = c->masked ? source_forced : NULL},
-                                 .drafter = c->alone ? NULL : &drafter,
-                                 .coins = coins,
-                                 .rule = c->bug == MASK_FORCED_INSERTED ? insert_forced
-                                         : c->text_bug == TEXT_SPELLED  ? law_text_rule
-                                         : c->wrong                     ? c->wrong->rule
-                                                                        : c->rule,
-                                 .one = vb_one_hot(c->choice),
-                                 .gamma = c->gamma,
-                                 .tree = c->shape[0] > 0,
-                                 .costs = c->costs,
-                                 .reads_past_alone = true,
-                                 .stop = &c->stop,
-                                 .n_stop = c->stop >= 0};
+    vb_spec_parts parts = {.target = lm_of(&target, c, &c->p, TAPE, c->wrong ? c->wrong->row_shift : 0),
+                           .law = {.self = &source,
+                                   .capacity = LAW_VOCAB,
+                                   .at = source_at,
+                                   .why_empty = source_empty,
+                                   .forced = c->masked ? source_forced : NULL},
+                           .drafter = c->alone ? NULL : &drafter,
+                           .coins = coins,
+                           .rule = c->bug == MASK_FORCED_INSERTED ? insert_forced
+                                   : c->text_bug == TEXT_SPELLED  ? law_text_rule
+                                   : c->wrong                     ? c->wrong->rule
+                                                                  : c->rule,
+                           .one = vb_one_hot(c->choice),
+                           .gamma = c->gamma,
+                           .tree = c->shape[0] > 0,
+                           .costs = c->costs,
+                           .reads_past_alone = true,
+                           .stop = &c->stop,
+                           .n_stop = c->stop >= 0};
     const int32_t prompt = 0;
-    memcpy(dp.shape, c->shape, sizeof dp.shape);
+    memcpy(parts.shape, c->shape, sizeof parts.shape);
     draft.cold = c->length_bug == LENGTH_COLD;
     *o = (one_run){.accepted = -1};
     if (c->masked && (vb_law_open(&env.law, &c->sampling, LAW_VOCAB, exp_weights, &err) ||
@@ -720,6 +721,9 @@ static bool run(const law_case *c, const vb_coins *right, one_run *o) {
         if (rc) goto fail;
         const int taken = c->after ? c->after(&step) : step.n_emitted;
         o->by_length[step.n_drafted & 7]++;
+        bool chain = true;
+        for (int i = 0; i < step.n_drafted; i++) chain &= step.drafted[i].parent == i - 1;
+        o->branched += !chain;
         if (o->accepted < 0) o->accepted = step.n_accepted, o->emitted = taken;
         for (int i = 0; i < taken && !stopped; i++) {
             o->tokens[o->n++] = step.emitted[i].id;
@@ -765,6 +769,7 @@ static bool add_path(const law_case *c, explorer *e, law_result *r) {
     r->paths++;
     r->seen += (uint64_t)o.seen;
     for (int i = 0; i < 8; i++) r->by_length[i] += (uint64_t)o.by_length[i];
+    r->branched += (uint64_t)o.branched;
     r->stuck += o.stuck;
     mpq_clears(one, x, NULL);
     return true;

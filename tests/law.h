@@ -119,6 +119,7 @@ typedef struct law_result {
     uint64_t seen;          /* hidden rows that the drafter checked */
     uint64_t stuck;         /* paths that end because a mask lets nothing through */
     uint64_t by_length[8];  /* steps of all paths that drafted so many tokens */
+    uint64_t branched;      /* of these, those with siblings among the drafts */
 } law_result;
 
 /* law_mask.c: a language of a few texts and a vocabulary whose ids overlap and cut characters. */

@@ -108,6 +108,7 @@ static vb_spec *open_over(const job *j, const int32_t *history, size_t n, const 
     p.draft_context = j->by == BY_MODEL ? j->draft : j->by == BY_ITSELF ? j->self : NULL;
     p.gamma = j->gamma;
     memcpy(p.tree, j->tree, sizeof p.tree);
+    p.costs = j->costs;
     p.suffix_min = j->suffix_min;
     if (j->by == BY_MODEL) {
         p.target_tokenizer = j->target_tokenizer;
@@ -190,6 +191,7 @@ void run(const job *j, outcome *o) {
             o->drawn_at[i] += !step.drafted[i].copied;
             assert_true(step.drafted[i].q_w > 0);
             accepted += step.drafted[i].accepted;
+            o->branched += step.drafted[i].parent != i - 1;
             if (!j->tree[0]) assert_int_equal(step.drafted[i].accepted, i < step.n_accepted);
         }
         assert_int_equal(accepted, step.n_accepted);

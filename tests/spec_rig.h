@@ -43,6 +43,7 @@ typedef struct job {
     who by;
     int gamma, n;
     int tree[VB_TREE_DEPTH]; /* vb_spec_params.tree */
+    const vb_costs *costs;   /* of VB_GAMMA_AUTO */
     const int32_t *prompt;
     size_t n_prompt;
     const int32_t *stop;
@@ -61,6 +62,7 @@ typedef struct outcome {
     double logprob[MOST];
     bool stopped;
     vb_stats stats;
+    uint64_t branched;                    /* drafts that do not follow the one before them in the list */
     uint64_t copied_at[32], drawn_at[32]; /* drafts by their place: copies, and others */
     uint8_t hash[16], draft_hash[16];
     int draft_length;

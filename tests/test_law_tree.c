@@ -116,6 +116,55 @@ static void odd_drafters(void **state) {
     printf("odd drafters: %llu paths, output law = p exactly\n", (unsigned long long)paths);
 }
 
+/* Shapes that are chosen by the costs and by what came of the drafts before (cost.h), on machines where rows of a
+ * pass are cheap and depths of a draft dear: chains and trees take turns, and the law is still p. */
+static void chosen_shapes(void **state) {
+    (void)state;
+    uint64_t paths = 0, by_length[8] = {0}, trees = 0;
+    int cases = 0;
+    for (int m = 0; m < 3; m++) {
+        vb_costs costs = {.far = 100, .draft = {300, 300}};
+        for (int i = 0; i < 2; i++)
+            for (int t = 0; t < VB_COST_ROWS; t++) costs.target[i][t] = 1000 + (m == 2 ? 250 : 10 * m) * t;
+        for (size_t j = 0; j < N_PAIRS; j++) {
+            for (int n_vocab = 2; n_vocab < 4; n_vocab++) {
+                law_result r;
+                const law_case c = {.name = "chosen shapes",
+                                    .n_vocab = n_vocab,
+                                    .gamma = 4,
+                                    .n_tokens = n_vocab == 2 ? 4 : 3,
+                                    .trim = true,
+                                    .p = {pairs[j].p, 910, false},
+                                    .q = {pairs[j].q, 920, false},
+                                    .rule = vb_rule_rejection,
+                                    .choice = VB_CHOOSE_COIN,
+                                    .costs = &costs,
+                                    .shape = {1},
+                                    .penalties = j % 2,
+                                    .stop = j % 3 ? -1 : 1};
+                law_init(&r);
+                assert_true(law_enumerate(&c, &r));
+                if (mpq_sgn(r.tv)) printf("machine %d, %s: TV %g\n", m, pairs[j].name, mpq_get_d(r.tv));
+                assert_int_equal(mpq_sgn(r.tv), 0);
+                assert_int_equal(r.reused, 0);
+                paths += r.paths;
+                trees += r.branched;
+                for (int k = 0; k < 8; k++) by_length[k] += r.by_length[k];
+                cases++;
+                law_clear(&r);
+            }
+        }
+    }
+    printf("shapes chosen: %d cases, %llu paths, output law = p exactly; steps that drafted 0 to 4: %llu, "
+           "%llu, %llu, "
+           "%llu, %llu\n",
+           cases, (unsigned long long)paths, (unsigned long long)by_length[0],
+           (unsigned long long)by_length[1], (unsigned long long)by_length[2],
+           (unsigned long long)by_length[3], (unsigned long long)by_length[4]);
+    printf("%llu of these steps with siblings\n", (unsigned long long)trees);
+    assert_true(by_length[1] > 100 && by_length[2] > trees / 100 && trees > 1000);
+}
+
 /* By seeds, with Philox: under coupled token for token the target alone. */
 static void by_seeds(void **state) {
     (void)state;
@@ -173,6 +222,8 @@ static void shapes_as_text(void **state) {
         assert_int_equal(vb_draft_tree_read(bad[i], tree, &err), VB_ERR_ARGUMENT);
         assert_int_equal(tree[1], 2); /* as before */
     }
+    assert_int_equal(vb_draft_tree_read("auto", tree, &err), VB_OK);
+    assert_true(tree[0] == VB_TREE_AUTO && vb_draft_tree_size(tree) == 0);
     assert_int_equal(vb_draft_tree_read("off", tree, &err), VB_OK);
     assert_int_equal(vb_draft_tree_size(tree), 0);
     assert_int_equal(vb_draft_tree_read("32", tree, &err), VB_OK);
@@ -182,11 +233,9 @@ static void shapes_as_text(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(shapes_as_text),
-        cmocka_unit_test(all_shapes),
-        cmocka_unit_test(odd_drafters),
-        cmocka_unit_test(by_seeds),
-        cmocka_unit_test(siblings_find_the_choice),
+        cmocka_unit_test(shapes_as_text), cmocka_unit_test(all_shapes),
+        cmocka_unit_test(odd_drafters),   cmocka_unit_test(chosen_shapes),
+        cmocka_unit_test(by_seeds),       cmocka_unit_test(siblings_find_the_choice),
     };
     return cmocka_run_group_tests_name("law_tree", tests, NULL, NULL);
 }

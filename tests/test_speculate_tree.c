@@ -67,6 +67,37 @@ static void the_target_alone(void **state) {
     assert_true(trees * chain_steps > chains * steps);
 }
 
+/* Shapes chosen step by step: the target's text, whatever was chosen; trees are among it where depths of a draft are
+ * dear. */
+static void chosen_shapes(void **state) {
+    (void)state;
+    vb_costs costs = {.far = 100, .draft = {500, 500}};
+    uint64_t branched = 0;
+    for (int i = 0; i < 2; i++)
+        for (int t = 0; t < VB_COST_ROWS; t++) costs.target[i][t] = 1000 + 10 * t;
+    for (uint64_t seed = 0; seed < 12; seed++) {
+        outcome alone, o, again;
+        job j = tree_job(VB_ACCEPT_COUPLED, ALONE, 0, seed % 3 ? 1 : 0, seed);
+        run(&j, &alone);
+        j.by = BY_MODEL;
+        j.gamma = VB_GAMMA_AUTO;
+        j.tree[0] = VB_TREE_AUTO;
+        j.costs = &costs;
+        run(&j, &o);
+        same(&alone, &o, &j);
+        check_draft(&j, &o);
+        branched += o.branched;
+        j.accept = VB_ACCEPT_REJECTION;
+        run(&j, &o);
+        j.cancels = 5;
+        run(&j, &again);
+        same(&o, &again, &j);
+        check_draft(&j, &o);
+    }
+    printf("%llu drafts were siblings of others\n", (unsigned long long)branched);
+    assert_true(branched > 0);
+}
+
 /* Under rejection a seed's text is the same again, interrupted or not, and logits, caches and log-probabilities
  * are those of its path. */
 static void rejection(void **state) {
@@ -217,13 +248,17 @@ static void what_is_refused(void **state) {
     j.tree[0] = 8;
     j.tree[1] = 5;
     refused(&j, "more than 32");
-    j.tree[0] = -1;
-    refused(&j, "tree[0] is -1");
+    j.tree[0] = -2;
+    refused(&j, "tree[0] is -2");
+    j.tree[0] = VB_TREE_AUTO;
+    j.tree[1] = 0;
+    refused(&j, "VB_TREE_AUTO goes with VB_GAMMA_AUTO");
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_target_alone),
+        cmocka_unit_test(chosen_shapes),
         cmocka_unit_test(rejection),
         cmocka_unit_test(masks),
         cmocka_unit_test(ends),

@@ -33,12 +33,37 @@ static void feed(vb_context *c, const int32_t *tokens, size_t n) {
     if (n && vb_eval(c, tokens, n, NULL, &err)) fail_msg("%s", err.message);
 }
 
-static void feed_tree(vb_context *c, const int32_t *tokens, const int32_t *parent, size_t n) {
+/* The rows from `from` on: those before are held already. */
+static void feed_rows(vb_context *c, const int32_t *tokens, const int32_t *parent, size_t from, size_t n) {
     vb_error err = {0};
     static const uint8_t want[ROWS] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
-    vb_eval_item item = {.context = c, .tokens = tokens, .n = n, .want = want, .parent = parent, .err = &err};
+    vb_eval_item item = {.context = c,
+                         .tokens = tokens + from,
+                         .n = n - from,
+                         .want = want,
+                         .parent = parent + from,
+                         .err = &err};
     if (vb_eval_many(&item, 1)) fail_msg("%s", err.message);
     assert_int_equal(vb_context_length(c), HELD + n);
+}
+
+static void feed_tree(vb_context *c, const int32_t *tokens, const int32_t *parent, size_t n) {
+    feed_rows(c, tokens, parent, 0, n);
+}
+
+/* A tree that grows: what was evaluated before it has branches, then the rest. Returns the first row of the last
+ * call, whose logits are there. */
+static size_t feed_twice(vb_context *c, const int32_t *tokens, const int32_t *parent, size_t n) {
+    size_t first = 0;
+    bool chain = true;
+    while (chain && first < n) chain = parent[first] == (int32_t)first - 1, first++;
+    if (first < n / 2) first = n / 2;
+    feed_rows(c, tokens, parent, 0, first);
+    vb_eval_item loose = {
+        .context = c, .tokens = tokens, .n = 1, .parent = (const int32_t[]){(int32_t)first}};
+    assert_int_equal(vb_eval_many(&loose, 1), VB_ERR_ARGUMENT); /* and changes nothing */
+    feed_rows(c, tokens, parent, first, n);
+    return first;
 }
 
 /* The path to a row, root first; returns its length. */
@@ -57,7 +82,7 @@ static void random_tree(gw_rng *rng, int n, int32_t *parent) {
 
 /* One row: its path as a chain behind the same prompt, in `chain`. */
 static void check_row(const test_model *t, vb_context *tree, vb_context *chain, const int32_t *tokens,
-                      const int32_t *parent, int32_t row) {
+                      const int32_t *parent, int32_t row, size_t first) {
     int32_t path[ROWS] = {0}, ids[ROWS];
     uint8_t want[16], got[16];
     vb_error err = {0};
@@ -65,7 +90,8 @@ static void check_row(const test_model *t, vb_context *tree, vb_context *chain, 
     for (size_t i = 0; i < n; i++) ids[i] = tokens[path[i]];
     assert_int_equal(vb_context_truncate(chain, HELD, &err), VB_OK);
     feed(chain, ids, n);
-    if (memcmp(vb_logits(tree, (size_t)row), vb_logits(chain, n - 1), (size_t)t->n_vocab * sizeof(float)))
+    if ((size_t)row >= first && memcmp(vb_logits(tree, (size_t)row - first), vb_logits(chain, n - 1),
+                                       (size_t)t->n_vocab * sizeof(float)))
         fail_msg("token %d of the tree, behind %zu others: other logits than its path alone", (int)row,
                  n - 1);
     vb_context_hash(chain, want);
@@ -125,9 +151,13 @@ static void check_trees(const test_model *t, const char *kernels, int batch, vb_
         random_tokens(seed + 10 + (uint64_t)round, t->n_vocab, tokens, ROWS);
         random_tree(&rng, ROWS, parent);
         const int32_t row = round % 2 ? deepest(parent) : (int32_t)(gw_next(&rng) % ROWS);
-        feed_tree(tree, tokens, parent, ROWS);
-        for (int32_t i = 0; i < ROWS; i++) check_row(t, tree, chain, tokens, parent, i);
-        check_row(t, tree, chain, tokens, parent, row);
+        size_t first = 0; /* of the last call */
+        if (round < 2)
+            feed_tree(tree, tokens, parent, ROWS);
+        else
+            first = feed_twice(tree, tokens, parent, ROWS);
+        for (int32_t i = 0; i < ROWS; i++) check_row(t, tree, chain, tokens, parent, i, first);
+        check_row(t, tree, chain, tokens, parent, row, first);
         check_kept(t, tree, chain, parent, row, tokens[0]);
         assert_int_equal(vb_context_truncate(tree, HELD, &err), VB_OK);
     }
@@ -137,8 +167,8 @@ static void check_trees(const test_model *t, const char *kernels, int batch, vb_
 
 static void test_trees(void **state) {
     (void)state;
-    static const char *const archs[] = {"llama", "gemma3", "qwen3", "phi3"};
-    for (int i = 0; i < 4; i++) {
+    static const char *const archs[] = {"llama", "gemma3", "qwen3", "phi3", "qwen3moe"};
+    for (int i = 0; i < 5; i++) {
         const gw_model_spec spec = {.seed = 40 + (uint64_t)i,
                                     .arch = archs[i],
                                     .type = VB_Q8_0,
@@ -147,6 +177,8 @@ static void test_trees(void **state) {
                                     .kv_heads = i == 3 ? 6 : 2,
                                     .ffn = 128,
                                     .window = i % 2 ? 20 : 0,
+                                    .experts = i == 4 ? 6 : 0,
+                                    .experts_used = i == 4 ? 2 : 0,
                                     .layers = 2};
         test_model t = open_tiny(&spec);
         for (const char *const *name = vb_kernel_names(); *name; name++) {

@@ -47,7 +47,7 @@ END
     verbatim bench -m "$target" -md "$draft" $quick --gammas 2
     ok "kept costs that are far off are named" out_has "Kept for --gamma auto: c(4)/c(1)"
 fi
-verbatim bench -m "$target" -md "$draft" $quick --gammas 2,2x2 --json
+verbatim bench -m "$target" -md "$draft" $quick --gammas 2,tree,2x2 --json
 ok "bench with a tree: the same tokens" json_is identical true
 ok "the tree has a row" out_has '"2x2"'
 verbatim bench -m "$target" --draft ngram $quick --gammas 2x2

@@ -56,6 +56,16 @@ verbatim run -m "$target" -md "$draft" -p "$P" -n 8 --tree 3,2 --json
 ok "the object says the tree" json_is tree 3,2
 verbatim run -m "$target" -md "$draft" -p "$P" -n 8 --tree 3,2 --verbose
 ok "drafts name what they follow" err_has "(after -1)"
+for rule in coupled rejection; do
+    verbatim run -m "$target" -md "$draft" -p "$P" -n 24 --seed 5 --tree auto --accept $rule --trace-full --trace "$work/tree.trace"
+    verbatim trace-check "$work/tree.trace"
+    ok "$rule: the trace of --tree auto follows" status_is 0
+done
+verbatim run -m "$target" -md "$draft" -p "$P" -n 24 --seed 5 --tree auto --json
+ok "the same tokens with --tree auto" json_is tokens "$tokens"
+ok "lengths are chosen, too" json_is gamma auto
+verbatim run -m "$target" -md "$draft" -p x --tree auto --gamma 3
+ok "--tree auto with --gamma 3" fails 2 "a size of its own"
 verbatim run -m "$target" --draft ngram -p x --tree 2
 ok "--tree without a draft model" fails 2 "needs a draft model"
 verbatim run -m "$target" -md "$draft" -p x --tree 2 --accept block

@@ -28,6 +28,23 @@ static void use(const vb_costs *c) {
     }
 }
 
+/* The same with trees: every shape that is planned fits. */
+static void use_trees(const vb_costs *c) {
+    vb_pace p;
+    vb_pace_start(&p, c);
+    p.trees = true;
+    for (int step = 0; step < 8; step++) {
+        vb_drafted d[VB_AUTO_MAX] = {{0}};
+        vb_pace_plan(&p, (size_t)step * 50, VB_AUTO_MAX, true);
+        vb_pace_plan_tree(&p, VB_AUTO_MAX);
+        const int n = vb_draft_tree_size(p.shape);
+        if (n > VB_AUTO_MAX || (n && n != p.planned[VB_BY_MODEL])) abort();
+        for (int i = 0; i < n; i++) d[i] = (vb_drafted){.parent = i < p.shape[0] ? -1 : 0, .tested = true};
+        if (n) d[step % p.shape[0]].accepted = true;
+        vb_pace_learn_tree(&p, d, n, 1 + (n > 0));
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     vb_costs c, same;
     vb_error err;
@@ -42,6 +59,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         free(text);
         json_decref(o);
         use(&c);
+        use_trees(&c);
     }
     if (!cli_lengths_parse((const char *)data, size, &lengths, &n)) {
         for (size_t i = 0; i < n; i++)
