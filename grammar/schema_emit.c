@@ -58,7 +58,7 @@ static int rule_of(vbj_compiler *c, const vbj_dfa *d, bool number, vbg_node *out
     return 0;
 }
 
-enum { MAX_PRODUCT = 4000, MAX_LAZY = 4000000, MAX_DEAD = 2000 };
+enum { MAX_PRODUCT = 4000, MAX_LAZY = 4000000, MAX_DEAD = 2000, MAX_AWAY = 30 };
 
 static bool any_state(const vbj_dfa *d, int32_t s, const bool *of) {
     for (int32_t e = d->first[s]; e < d->first[s + 1]; e++)
@@ -92,6 +92,20 @@ static uint64_t dead_pairs(const vbj_dfa *d, const vbj_string *s, uint64_t longe
     return dead;
 }
 
+/* Whether from every state at most MAX_AWAY characters lead to an end: the search for one goes astray otherwise,
+ * down to the length, a tenth of a second for each character of a text. */
+static bool all_near(const vbj_dfa *d, bool *near, bool *next) {
+    const size_t n = (size_t)d->n_states;
+    size_t count = 0;
+    memcpy(near, d->accept, n);
+    for (int k = 0; k < MAX_AWAY; k++) {
+        for (size_t i = 0; i < n; i++) next[i] = near[i] || any_state(d, (int32_t)i, near);
+        memcpy(near, next, n);
+    }
+    for (size_t i = 0; i < n; i++) count += near[i];
+    return count == n;
+}
+
 /* Whether the runtime may be left with the product of a pattern and a length. */
 static int check_lazy(vbj_compiler *c, const vbj_string *s, uint64_t longest) {
     const size_t n = (size_t)s->dfa->n_states;
@@ -101,7 +115,11 @@ static int check_lazy(vbj_compiler *c, const vbj_string *s, uint64_t longest) {
     if (good && vbj_steps(&part, (longest + 1) * (n + (uint64_t)s->dfa->first[n]) / 8)) {
         bool *live = vbj_take(&part, (size_t)longest + 1, n), *here = vbj_take(&part, n, 1),
              *then = vbj_take(&part, n, 1);
-        if (live && here && then) good = dead_pairs(s->dfa, s, longest, live, here, then) <= MAX_DEAD;
+        if (live && here && then) good = s->hi == VBJ_NO_LIMIT || all_near(s->dfa, here, then);
+        if (good && live && here && then) {
+            memset(here, 0, n);
+            good = dead_pairs(s->dfa, s, longest, live, here, then) <= MAX_DEAD;
+        }
     }
     vbj_arena_join(&c->arena, &part);
     if (c->arena.full || c->arena.failed) return vbj_full(c);
