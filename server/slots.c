@@ -160,10 +160,10 @@ static void through_text(const vbs_engine *e, const vbs_slot *slot, vb_spec_para
     p->n_draft_history = slot->n_draft_tokens;
 }
 
-static void remember_draft(vbs_slot *slot) {
+static void remember_draft(const vbs_engine *e, vbs_slot *slot) {
     size_t n;
-    const int32_t *held = vb_spec_draft_tokens(slot->spec, &n);
-    if (!slot->draft_tokens || !held) return; /* a request without drafts leaves the cache alone */
+    const int32_t *held = e->through_text ? vb_spec_draft_tokens(slot->spec, &n) : NULL;
+    if (!held) return; /* a request without drafts leaves the cache alone */
     memcpy(slot->draft_tokens, held, n * sizeof *held);
     slot->n_draft_tokens = n;
 }
@@ -233,7 +233,7 @@ void vbs_slot_end(vbs_engine *e, vbs_slot *slot, vbs_end end, const vb_error *er
     vb_stats stats;
     const int32_t *path = vb_spec_tokens(slot->spec, &slot->n_tokens);
     memcpy(slot->tokens, path, slot->n_tokens * sizeof *path);
-    remember_draft(slot);
+    remember_draft(e, slot);
     read_stats(slot, &stats);
     close_generation(slot);
     slot->job = NULL;
