@@ -351,21 +351,32 @@ static nodes pre_tail(vbg_spell *s, uint32_t tail) {
     return s->error.code ? 0 : s->tails[tail];
 }
 
+/* The heads table gets an answer for every expression that the product met between two texts of the
+ * vocabulary, not for the first alone: where a text goes on, it goes on to one of these, so that counting
+ * up to a length costs one walk through the product and not one for each count. */
+static void remember_heads(vbg_spell *s, const product *p, const bool *good, nodes a) {
+    for (size_t i = 0; i < p->n && !s->error.code; i++) {
+        bool is_new;
+        if (p->node[i] == 0)
+            entry(s, &s->heads, &s->n_heads, &s->heads_size, p->x[i], a, &is_new)->value = good[i];
+    }
+}
+
 bool vbg_spell_head(vbg_spell *s, const vbg_head *h) {
     const nodes a = pre_tail(s, h->tail);
     bool is_new;
     if (s->error.code || a == 0) return false;
-    memo *e = entry(s, &s->heads, &s->n_heads, &s->heads_size, h->lexeme, a, &is_new);
+    const memo *e = entry(s, &s->heads, &s->n_heads, &s->heads_size, h->lexeme, a, &is_new);
     if (!is_new) return e->value != 0;
     product p = {0};
     pair_number(s, &p, h->lexeme, 0);
     explore(s, &p);
     bool *good = backwards(s, &p, a);
     const bool yes = good && good[0];
+    if (good) remember_heads(s, &p, good, a);
     free(good);
     free_product(&p);
-    entry(s, &s->heads, &s->n_heads, &s->heads_size, h->lexeme, a, &is_new)->value = yes;
-    return yes;
+    return yes && !s->error.code;
 }
 
 bool vbg_spell_state(vbg_spell *s, uint32_t state) {
