@@ -33,8 +33,8 @@ double bench_median(const double *values, int n) {
     return n % 2 ? sorted[n / 2] : 0.5 * (sorted[n / 2 - 1] + sorted[n / 2]);
 }
 
-/* "tree" (--tree auto) or a shape in front of *text: its siblings per depth with x between, for commas stand between the lengths of the
- * list. CLI_OK: there is none; CLI_FAIL: it was taken in. */
+/* "tree" (--tree auto) or a shape in front of *text: its siblings per depth with x between, for commas stand
+ * between the lengths of the list. CLI_OK: there is none; CLI_FAIL: it was taken in. */
 static int parse_shape(const char **text, bench_list *out) {
     char shape[80];
     vb_error err = {0};

@@ -246,8 +246,8 @@ static void print_verdict(const bench *b) {
     }
 }
 
-/* The costs that --gamma auto goes by were measured once and kept; where these are far from them, one of the two was
- * measured beside other work. */
+/* The costs that --gamma auto goes by were measured once and kept; where these are far from them, one of the
+ * two was measured beside other work. */
 static void print_kept(const bench *b) {
     static const int passes[] = {4, 8, 16};
     const cli_session *s = &b->session;

@@ -85,8 +85,8 @@ const char *bench_run_name(const bench_run *r, char out[80]) {
     return r->tree[0] ? cli_tree_name(r->tree, 'x', out) : cli_gamma_name(r->gamma, out);
 }
 
-/* Guessing k tokens. Of a tree depth by depth: the draft model reads those of a depth in one pass, which costs more
- * than one token by as much as the target's does. */
+/* Guessing k tokens. Of a tree depth by depth: the draft model reads those of a depth in one pass, which
+ * costs more than one token by as much as the target's does. */
 double bench_drafting(const bench *b, const bench_run *r, int k) {
     double time = 0;
     int wide = 1;

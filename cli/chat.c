@@ -55,8 +55,8 @@ static void add_stats(const chat *c, vb_stats *total) {
     total->prompt_tokens += t.prompt_tokens;
 }
 
-/* Ends the vb_spec. Where drafts go through text, the draft's cache is not cut along the path: what it holds is
- * remembered for the next one. */
+/* Ends the vb_spec. Where drafts go through text, the draft's cache is not cut along the path: what it holds
+ * is remembered for the next one. */
 static int close_spec(chat *c) {
     size_t n = 0;
     const int32_t *held = c->spec ? vb_spec_draft_tokens(c->spec, &n) : NULL;

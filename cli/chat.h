@@ -18,10 +18,9 @@ typedef struct chat {
     vb_chat *template;
     vb_calls *calls; /* how it writes calls and reasoning */
     chat_tools tools;
-    json_t *messages; /* array of {"role", "content"}, as a request over HTTP has them */
-    vb_spec *spec;    /* NULL before the first turn */
-    int32_t *
-        draft_ids; /* (n_draft_ids) what the draft's cache held when the last vb_spec ended, if that is no path */
+    json_t *messages;   /* array of {"role", "content"}, as a request over HTTP has them */
+    vb_spec *spec;      /* NULL before the first turn */
+    int32_t *draft_ids; /* (n_draft_ids) what the last vb_spec left in the draft's cache, if no path */
     size_t n_draft_ids;
     vb_prompt prompt; /* what was rendered for the last answer */
     char *answer;     /* its text */

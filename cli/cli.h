@@ -372,8 +372,8 @@ json_t *cli_costs_json(const vb_costs *c);
 const char *cli_costs_parse(const char *text, size_t n, vb_costs *out);
 /* Of all that speed depends on: the models' contents, the machine, and the options that change it. */
 uint64_t cli_speed_key(const cli_options *o, const vb_gguf *target, const vb_gguf *draft);
-/* Writes a JSON value, which is released. Returns CLI_OK also where it cannot: nobody asked for the file. Of a
- * folder that is not to be written nothing is said, of a full disk a line. */
+/* Writes a JSON value, which is released. Returns CLI_OK also where it cannot: nobody asked for the file. Of
+ * a folder that is not to be written nothing is said, of a full disk a line. */
 int cli_cache_write(const char *path, json_t *value);
 /* A file of this kind and key in the cache's folder, which is made. False: there is no such folder. */
 bool cli_cache_path(const char *kind, uint64_t key, char out[1024]);

@@ -18,9 +18,9 @@ typedef struct doctor_prompts {
 } doctor_prompts;
 int doctor_read_prompts(const cli_options *o, doctor_prompts *p);
 
-/* {"tokens", "prompts", "costs", "rows", "spread", "others", "at"}: rows are speeds, predicted and measured, the
- * target alone first; spread is how much longer the slowest of its rounds took than the fastest, others and at
- * are cli_load's.
+/* {"tokens", "prompts", "costs", "rows", "spread", "others", "at"}: rows are speeds, predicted and measured,
+ * the target alone first; spread is how much longer the slowest of its rounds took than the fastest, others
+ * and at are cli_load's.
  * draft NULL: only copies from the text draft. brief: the target alone and auto, once, for ranking. */
 int doctor_measure(const cli_options *o, const char *draft, const doctor_prompts *p, bool brief,
                    json_t **out);

@@ -1,5 +1,6 @@
-/* load.c - what else this machine was doing while something was measured, and how long ago that was. A measurement
- * beside other work is kept like any other, and would otherwise choose lengths for ever without a word. */
+/* load.c - what else this machine was doing while something was measured, and how long ago that was. A
+ * measurement beside other work is kept like any other, and would otherwise choose lengths for ever without a
+ * word. */
 #include "cli/cli.h"
 
 #include <math.h>

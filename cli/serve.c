@@ -384,7 +384,8 @@ static void say_chat(const vbs_server *s) {
                 i.reads_effort ? ", with reasoning_effort" : "");
 }
 
-/* Programs that let a model work send it their own instructions and tools before anybody has asked anything. */
+/* Programs that let a model work send it their own instructions and tools before anybody has asked
+ * anything. */
 static void say_agents(const serve_state *s) {
     enum { ENOUGH = 12288 }; /* OpenCode's are some 9,000 tokens */
     const int there = vbs_context_size(s->engine), most = vb_model_describe(vbs_target(s->engine))->n_ctx;

@@ -324,7 +324,8 @@ static int open_draft_file(const cli_session *s, const char *path, cli_model *fi
         s->o->model, path);
 }
 
-/* As long as the target's context, or as its training allows. Another vocabulary may want more ids for a text. */
+/* As long as the target's context, or as its training allows. Another vocabulary may want more ids for a
+ * text. */
 static int draft_context_size(const cli_session *s, const vb_model *model, bool own, bool text) {
     const int n = vb_context_size(s->context), trained = vb_model_describe(model)->n_ctx,
               wanted = text && n <= INT_MAX / 2 ? n + n / 2 : n;

@@ -19,8 +19,8 @@ typedef struct vb_tree {
     size_t rows, slots; /* there is room for */
 } vb_tree;
 
-/* Takes in the shape of n rows behind `length` slots; *chain: they are a chain, and nothing was taken in. Where
- * a tree is held they go on with it: their parents count from its first row, and *chain is false.
+/* Takes in the shape of n rows behind `length` slots; *chain: they are a chain, and nothing was taken in.
+ * Where a tree is held they go on with it: their parents count from its first row, and *chain is false.
  * Errors: VB_ERR_ARGUMENT (a parent that does not come before), VB_ERR_MEMORY. */
 int vb_tree_take(vb_tree *t, int length, const int32_t *parent, size_t n, bool *chain, vb_error *err);
 /* The rows taken in are in the cache now. */

@@ -92,8 +92,8 @@ static uint64_t dead_pairs(const vbj_dfa *d, const vbj_string *s, uint64_t longe
     return dead;
 }
 
-/* Whether from every state at most MAX_AWAY characters lead to an end: the search for one goes astray otherwise,
- * down to the length, a tenth of a second for each character of a text. */
+/* Whether from every state at most MAX_AWAY characters lead to an end: the search for one goes astray
+ * otherwise, down to the length, a tenth of a second for each character of a text. */
 static bool all_near(const vbj_dfa *d, bool *near, bool *next) {
     const size_t n = (size_t)d->n_states;
     size_t count = 0;

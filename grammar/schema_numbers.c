@@ -140,9 +140,9 @@ static bool begin_exponent(const machine *m, spelling *s) {
     return true;
 }
 
-/* An exponent that the bound's does not begin with is no longer kept as a number, of which there are hundreds: only
- * how |number| compares if no digit, one, two follow, as digits of base 4, and 0 where so many may not. A part of those
- * behind 3 and 30 may, so these stay. */
+/* An exponent that the bound's does not begin with is no longer kept as a number, of which there are
+ * hundreds: only how |number| compares if no digit, one, two follow, as digits of base 4, and 0 where so many
+ * may not. A part of those behind 3 and 30 may, so these stay. */
 enum { FORGOTTEN = 1000 };
 
 static void forget_exponent(const machine *m, spelling *s) {

@@ -696,11 +696,12 @@ int vb_eval_many(vb_eval_item *items, size_t n);
 /* Forgets positions n and above. [0, n) are then byte for byte what a cache holds that never
  * saw more (P4). */
 int vb_context_truncate(vb_context *c, int n, vb_error *err);
-/* After the evaluations of a tree (vb_eval_item.parent): the path rows[0..k) of its tokens stays, as positions
- * n to n + k - 1, where n is what the context held before; the rest is forgotten. rows[0] follows what was
- * held, each other one the one before it. The cache is then byte for byte one that was fed the path as a
- * chain (P4). Until then the context takes only more of the tree. k = 0: none stays. After a chain, rows 0 to k - 1
- * can stay: vb_context_truncate(c, n + k). Errors: VB_ERR_ARGUMENT; everything is then as before. */
+/* After the evaluations of a tree (vb_eval_item.parent): the path rows[0..k) of its tokens stays, as
+ * positions n to n + k - 1, where n is what the context held before; the rest is forgotten. rows[0] follows
+ * what was held, each other one the one before it. The cache is then byte for byte one that was fed the path
+ * as a chain (P4). Until then the context takes only more of the tree. k = 0: none stays. After a chain, rows
+ * 0 to k - 1 can stay: vb_context_truncate(c, n + k). Errors: VB_ERR_ARGUMENT; everything is then as
+ * before. */
 int vb_context_keep(vb_context *c, int n, const int32_t *rows, size_t k, vb_error *err);
 /* Makes `to` hold what `from` holds at positions [0, n), byte for byte: what evaluating the same tokens there
  * would give (P4). Both are of one model, with the same activations, k_type and v_type. Errors:
@@ -1011,8 +1012,8 @@ uint64_t vb_costs_hash(const vb_costs *c);
  * under the others, which promise the text anyway, sequences that share a pass count too. */
 #define VB_GAMMA_AUTO (-1)
 
-/* vb_spec_params.tree[0]: with VB_GAMMA_AUTO each step is a chain or a tree, whichever is expected to bring more
- * tokens per time by the costs and by what came of this generation's drafts. */
+/* vb_spec_params.tree[0]: with VB_GAMMA_AUTO each step is a chain or a tree, whichever is expected to bring
+ * more tokens per time by the costs and by what came of this generation's drafts. */
 enum { VB_TREE_DEPTH = 16, VB_TREE_AUTO = -1 };
 
 typedef struct vb_spec_params {
@@ -1020,9 +1021,9 @@ typedef struct vb_spec_params {
     vb_draft draft;
     vb_context *draft_context; /* for VB_DRAFT_MODEL; belongs to the vb_spec while it lives */
     int gamma;                 /* tokens drafted per step, 1..32, or VB_GAMMA_AUTO. Default 5 */
-    /* The draft model proposes a tree: tree[0] tokens after the path, tree[1] after each of these, and so on; 0
-     * ends the list. At most 32 tokens in all, whatever gamma says. Not under VB_ACCEPT_BLOCK, whose rule judges
-     * chains. {0} (default): a chain of gamma tokens. */
+    /* The draft model proposes a tree: tree[0] tokens after the path, tree[1] after each of these, and so on;
+     * 0 ends the list. At most 32 tokens in all, whatever gamma says. Not under VB_ACCEPT_BLOCK, whose rule
+     * judges chains. {0} (default): a chain of gamma tokens. */
     int tree[VB_TREE_DEPTH];
     const vb_costs *costs; /* for VB_GAMMA_AUTO. Copied. NULL (default): vb_costs_typical */
     /* Lengths to be used again (vb_step.n_drafted of each step of an earlier run): step i drafts at most
@@ -1030,12 +1031,12 @@ typedef struct vb_spec_params {
     const int32_t *lengths;
     size_t n_lengths;
     int32_t draft_vocab; /* ids below this are drafted (vb_vocab_compatible); 0: all of the target's */
-    /* For VB_DRAFT_MODEL, both or neither (default): the two vocabularies are not one (vb_vocab_compatible says so). The
-     * draft model reads the path as text and writes text, which is proposed in the target's ids; q is one-hot. Both
-     * must outlive the vb_spec. */
+    /* For VB_DRAFT_MODEL, both or neither (default): the two vocabularies are not one (vb_vocab_compatible
+     * says so). The draft model reads the path as text and writes text, which is proposed in the target's
+     * ids; q is one-hot. Both must outlive the vb_spec. */
     const vb_tokenizer *target_tokenizer, *draft_tokenizer;
-    /* With these: what the draft's cache holds, in its own ids (vb_spec_draft_tokens of an earlier vb_spec); where it
-     * holds something else, that is forgotten. Copied. */
+    /* With these: what the draft's cache holds, in its own ids (vb_spec_draft_tokens of an earlier vb_spec);
+     * where it holds something else, that is forgotten. Copied. */
     const int32_t *draft_history;
     size_t n_draft_history;
     int ngram_max, ngram_min; /* lengths of the suffix looked up. Default 4, 1 */
@@ -1047,8 +1048,8 @@ typedef struct vb_spec_params {
     const int32_t *stop;     /* ids that end the output */
     size_t n_stop;
     /* The tokens that the target's cache holds already, all of them: n_history = vb_context_length(target).
-     * The draft's cache, if it is not empty, must hold the first ones of these (but see draft_history). Copied.
-     * Default: none. */
+     * The draft's cache, if it is not empty, must hold the first ones of these (but see draft_history).
+     * Copied. Default: none. */
     const int32_t *history;
     size_t n_history;
     bool logprobs; /* fill in vb_emitted.logprob;
@@ -1059,7 +1060,8 @@ typedef struct vb_spec_params {
 } vb_spec_params;
 
 void vb_spec_defaults(vb_spec_params *p);
-/* "3,2,1" as vb_spec_params.tree; "off": {0}; "auto": {VB_TREE_AUTO}. VB_ERR_ARGUMENT: not such a list, or more than 32 tokens. */
+/* "3,2,1" as vb_spec_params.tree; "off": {0}; "auto": {VB_TREE_AUTO}. VB_ERR_ARGUMENT: not such a list, or
+ * more than 32 tokens. */
 int vb_draft_tree_read(const char *text, int tree[VB_TREE_DEPTH], vb_error *err);
 /* All tokens of a tree of that shape; 0 of {0}. */
 int vb_draft_tree_size(const int tree[VB_TREE_DEPTH]);
@@ -1112,8 +1114,8 @@ typedef struct vb_step {
     const vb_emitted *emitted;
     bool has_final; /* `final` drew the last token (rejection, block; also a bonus) */
     vb_coin final;  /* coin of the residual or bonus draw */
-    /* (n_drafted + 1) The target's distribution after draft i - 1 (0: after the path), where it was asked for, else
-     * empty: that of emitted[i] is p[i ? kept[i - 1] + 1 : 0]. */
+    /* (n_drafted + 1) The target's distribution after draft i - 1 (0: after the path), where it was asked
+     * for, else empty: that of emitted[i] is p[i ? kept[i - 1] + 1 : 0]. */
     const vb_dist *p;
     const vb_dist *q; /* (n_drafted) the drafter's */
     /* (n_drafted + 1) What the mask said where p was computed: XXH3-128 of the bits of all ids, id 0 the
@@ -1174,8 +1176,8 @@ typedef struct vb_step_item {
 int vb_spec_step_many(vb_step_item *items, size_t n);
 /* All tokens so far: prompt and output. */
 const int32_t *vb_spec_tokens(const vb_spec *s, size_t *n);
-/* What the draft model's cache holds: the first of these, or ids of its own where it drafts through text. NULL: no model
- * drafts. Valid until the next call. */
+/* What the draft model's cache holds: the first of these, or ids of its own where it drafts through text.
+ * NULL: no model drafts. Valid until the next call. */
 const int32_t *vb_spec_draft_tokens(const vb_spec *s, size_t *n);
 void vb_spec_stats(const vb_spec *s, vb_stats *out);
 

@@ -130,7 +130,8 @@ void vb_rejection_residual(vb_residual *walk, const vb_dist *p, const vb_dist *q
 
 /* ---------------------------------------------------------------------- rejection on trees */
 
-/* What is left of p while the siblings at a node are rejected one after the other: w(y) over p's ids, sum R. */
+/* What is left of p while the siblings at a node are rejected one after the other: w(y) over p's ids, sum
+ * R. */
 typedef struct remains {
     const vb_dist *p;
     uint64_t *w, total;
@@ -194,11 +195,11 @@ static bool judge_sibling(const vb_verify *v, int i, const remains *r) {
  *
  *   accept x with probability m(x)/(q(x)*R), else w(y) = w(y) - m(y) for all y, R their sum
  *
- * where q is what x was drawn from: the drafter's law without the siblings before it. Given those, the token is
- * y because the draft was y and accepted with probability q(y) * m(y)/(q(y)*R) = m(y)/R, and otherwise what
- * is left has the weights w(y) - m(y): in all w(y)/R, whatever m <= min(w, q*R) is. So rounding m down is exact,
- * and the weights stay integers of 62 bits however many siblings there are. After a sibling that is accepted
- * its own children are judged, with p anew; after none the token comes from what is left. */
+ * where q is what x was drawn from: the drafter's law without the siblings before it. Given those, the token
+ * is y because the draft was y and accepted with probability q(y) * m(y)/(q(y)*R) = m(y)/R, and otherwise
+ * what is left has the weights w(y) - m(y): in all w(y)/R, whatever m <= min(w, q*R) is. So rounding m down
+ * is exact, and the weights stay integers of 62 bits however many siblings there are. After a sibling that is
+ * accepted its own children are judged, with p anew; after none the token comes from what is left. */
 static int rejection_on_tree(vb_verify *v, vb_error *err) {
     start(v);
     for (int at = -1, next;; at = next) {

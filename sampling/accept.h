@@ -12,8 +12,9 @@
  * other, q[i] what was left for draft i; block judges chains.
  *
  * References: - rejection: Leviathan, Kalman, Matias 2211.17192, algorithm 1; Chen et al. 2302.01318 - block:
- * Sun et al. 2403.10444, algorithm 2 - coupled: Daliri, Musco, Suresh 2408.07978 - trees under rejection: Miao et al.
- * 2305.09781 (SpecInfer); without replacement Jeon et al. 2402.14160, Chen et al. 2402.12374 (Sequoia) */
+ * Sun et al. 2403.10444, algorithm 2 - coupled: Daliri, Musco, Suresh 2408.07978 - trees under rejection:
+ * Miao et al. 2305.09781 (SpecInfer); without replacement Jeon et al. 2402.14160, Chen et al. 2402.12374
+ * (Sequoia) */
 #ifndef VB_ACCEPT_H
 #define VB_ACCEPT_H
 
@@ -39,8 +40,8 @@ typedef struct vb_verify {
      * Asking twice is free. */
     int (*p)(void *arg, int i, const vb_dist **out, vb_error *err);
     void *arg;
-    /* Rejection: the generation drafts trees, so the rule of trees judges this list, even if it happens to be a
-     * chain. Which of two rules it is must not depend on what was drawn. */
+    /* Rejection: the generation drafts trees, so the rule of trees judges this list, even if it happens to be
+     * a chain. Which of two rules it is must not depend on what was drawn. */
     bool tree;
     uint64_t *rest; /* (widest p) its scratch */
     /* out */

@@ -263,8 +263,8 @@ static const double SIBLING_GUESS[VB_PACE_SIBLINGS - 1] = {0.3, 0.2, 0.15};
 #define TREE_MARGIN 1.03
 
 /* Shapes are tried depth by depth: E = 1 + s_1 + s_1 s_2 + ..., s the probability that one of the siblings is
- * accepted, 1 - (1 - a)(1 - b_2) ... (1 - b_B); the time c(nodes + 1) + a pass of the draft model per depth, over
- * the nodes of the depth before. */
+ * accepted, 1 - (1 - a)(1 - b_2) ... (1 - b_B); the time c(nodes + 1) + a pass of the draft model per depth,
+ * over the nodes of the depth before. */
 typedef struct growth {
     const vb_pace *p;
     int max, shape[VB_TREE_DEPTH], best[VB_TREE_DEPTH];
@@ -287,8 +287,8 @@ static double draft_pass(const vb_pace *p, int wide) {
     return like > read ? like : read;
 }
 
-/* Further depths, each of at most as many siblings as the one before: a tree is widest where it is reached most
- * often. It ends because each adds a node, and there are at most VB_AUTO_MAX. */
+/* Further depths, each of at most as many siblings as the one before: a tree is widest where it is reached
+ * most often. It ends because each adds a node, and there are at most VB_AUTO_MAX. */
 static void grow(growth *g, const grown *t) {
     const vb_pace *p = g->p;
     if (t->depth == VB_TREE_DEPTH) return;

@@ -54,8 +54,8 @@ typedef struct vb_certain {
     size_t n_stop;
 } vb_certain;
 
-/* Proposes text[from], text[from + 1], ... up to text[end - 1], each with a one-hot q, while the list is shorter
- * than `most` and than its room. `text` may be the path itself, which grows as it is copied from. */
+/* Proposes text[from], text[from + 1], ... up to text[end - 1], each with a one-hot q, while the list is
+ * shorter than `most` and than its room. `text` may be the path itself, which grows as it is copied from. */
 int vb_propose_all(vb_proposal *o, int32_t *path, size_t n, const int32_t *text, size_t from, size_t end,
                    int most, const vb_certain *c, vb_error *err);
 
@@ -82,8 +82,8 @@ typedef struct vb_drafter {
      * position from + i, path[from + i], with those before it as its past. */
     int (*see)(void *self, const int32_t *path, size_t from, size_t n, const float *const *row, int width,
                vb_error *err);
-    /* NULL: one evaluation gives one draft, whose law says it. Else how sure its drafter is of draft i, of which an
-     * evaluation may give none or several (0..1). */
+    /* NULL: one evaluation gives one draft, whose law says it. Else how sure its drafter is of draft i, of
+     * which an evaluation may give none or several (0..1). */
     double (*sure)(void *self, int i);
     /* NULL: the path's. Else the ids that its model's cache holds. */
     const int32_t *(*holds)(void *self, size_t *n);

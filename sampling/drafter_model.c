@@ -1,8 +1,9 @@
-/* drafter_model.c - a smaller model drafts, a chain or a tree. A proposal grows by one depth per round: `wants`
- * says what the model has to evaluate, and `resume` chooses the next tokens from the laws of the logits.
+/* drafter_model.c - a smaller model drafts, a chain or a tree. A proposal grows by one depth per round:
+ * `wants` says what the model has to evaluate, and `resume` chooses the next tokens from the laws of the
+ * logits.
  *
- * The drafts of a tree stand in the list depth by depth, and so they do in the model's cache, behind the path:
- * draft i is at slot n + i. */
+ * The drafts of a tree stand in the list depth by depth, and so they do in the model's cache, behind the
+ * path: draft i is at slot n + i. */
 #include "sampling/drafter.h"
 
 #include "sampling/race.h"

@@ -1,14 +1,16 @@
-/* drafter_text.c - a draft model of another vocabulary: the path becomes text, the text its ids; what it writes
- * becomes text, and that the target's ids, which are proposed.
+/* drafter_text.c - a draft model of another vocabulary: the path becomes text, the text its ids; what it
+ * writes becomes text, and that the target's ids, which are proposed.
  *
  *   path   ... | target's ids      what is proposed   | d_1 d_2 ...
  *   text   ... | the path's text   what it writes     | the text of w_1 w_2 w_3 ...
- *   ids    ... | the same as ids of the draft         | w_1 w_2 w_3 ...      (its cache holds a prefix of these)
+ *   ids    ... | the same as ids of the draft         | w_1 w_2 w_3 ...      (its cache holds a prefix of
+ * these)
  *
- * It writes its likeliest ids, so what is proposed is a function of the path, and q is one-hot: every rule accepts a
- * token x with the target's own p(x), and is exact as for any other q. Its ids of the path follow from the path alone
- * (translate.h), so neither does it matter how the path was read. The last token that its text makes may be the
- * beginning of a longer one: it waits for more text, unless the list has room for no more than what is there. */
+ * It writes its likeliest ids, so what is proposed is a function of the path, and q is one-hot: every rule
+ * accepts a token x with the target's own p(x), and is exact as for any other q. Its ids of the path follow
+ * from the path alone (translate.h), so neither does it matter how the path was read. The last token that its
+ * text makes may be the beginning of a longer one: it waits for more text, unless the list has room for no
+ * more than what is there. */
 #include "sampling/drafter.h"
 
 #include "base/base.h"
@@ -216,8 +218,8 @@ static double sure(void *self, int i) {
     return m->sure[i];
 }
 
-/* How many of the ids that are evaluated still hold, of those that path[0..n) says and of what was written and
- * kept. */
+/* How many of the ids that are evaluated still hold, of those that path[0..n) says and of what was written
+ * and kept. */
 static size_t still_held(drafter_text *m, size_t n) {
     const size_t own = m->n + (size_t)m->n_given;
     size_t kept = 0, bytes = 0;

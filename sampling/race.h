@@ -25,8 +25,8 @@
 int32_t vb_race(const vb_dist *d, uint64_t seed, uint32_t position);
 
 enum { VB_RACE_MOST = 32 };
-/* The first `most` (1 to VB_RACE_MOST) ids of the race, the winner first; returns how many there are. Among the
- * K smallest E/q a choice that another law makes with the same E is most likely: siblings of a tree. */
+/* The first `most` (1 to VB_RACE_MOST) ids of the race, the winner first; returns how many there are. Among
+ * the K smallest E/q a choice that another law makes with the same E is most likely: siblings of a tree. */
 int vb_race_ranks(const vb_dist *d, uint64_t seed, uint32_t position, int most, int32_t *out);
 
 #endif

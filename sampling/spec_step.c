@@ -93,8 +93,8 @@ static double confidence(const vb_spec *s, int i, const float *logits, int32_t n
     return q->total ? (double)most / (double)q->total : 0;
 }
 
-/* The drafts from `from` on have come: text that must follow, copies, or (with logits) the model's (one, but where
- * the drafter itself says how sure it is) and text that must follow it. */
+/* The drafts from `from` on have come: text that must follow, copies, or (with logits) the model's (one, but
+ * where the drafter itself says how sure it is) and text that must follow it. */
 static void note(vb_spec *s, int from, const vb_lm *lm, const float *logits) {
     const vb_drafter *d = &s->drafter;
     for (int i = from; i < s->proposal.n; i++) {
@@ -120,8 +120,8 @@ static void limit(vb_spec *s, int n_forced) {
 
 /* ---------------------------------------------------------------------- proposing */
 
-/* How much is drafted behind n_forced tokens, as far as that is known before: the length of a chain, whose drafter
- * may stop it earlier, or the shape of a tree. */
+/* How much is drafted behind n_forced tokens, as far as that is known before: the length of a chain, whose
+ * drafter may stop it earlier, or the shape of a tree. */
 static void choose(vb_spec *s, int n_forced) {
     vb_proposal *o = &s->proposal;
     const int chain = o->max < o->depth ? o->max : o->depth;
@@ -278,7 +278,8 @@ static int keep_rows(vb_spec *s, const vb_verify *v, size_t held, vb_error *err)
     return target->kind->keep(target->self, (int)base, rows, held - base, err);
 }
 
-/* Did the model draft in the shape of a tree? Where copies stand in front of it, it may not have been asked. */
+/* Did the model draft in the shape of a tree? Where copies stand in front of it, it may not have been
+ * asked. */
 static bool grew(const vb_spec *s) {
     for (int i = 0; i < s->n_drafted && s->proposal.shape; i++)
         if (!s->drafted[i].forced && !s->drafted[i].copied) return true;

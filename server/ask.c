@@ -270,8 +270,8 @@ static int read_sampling(vbs_ask *a, const vbs_terms *t, vbs_problem *p) {
     return vbs_read_samplers(a, t, p) || read_bias(a, t, p) ? -1 : read_seed(a, p);
 }
 
-/* "tree": "3,2,1": the shape of what the draft model proposes. A gamma asks for a chain, and block verification
- * takes nothing else. */
+/* "tree": "3,2,1": the shape of what the draft model proposes. A gamma asks for a chain, and block
+ * verification takes nothing else. */
 static int read_tree(vbs_ask *a, const vbs_terms *t, vbs_problem *p) {
     const json_t *v = vbs_get(a->root, "tree");
     const bool block = a->accept == VB_ACCEPT_BLOCK;

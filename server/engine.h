@@ -152,8 +152,9 @@ const vb_model *vbs_draft(const vbs_engine *e); /* NULL: none */
 int vbs_context_size(const vbs_engine *e);      /* positions of a slot */
 /* What passes cost here: what gamma auto goes by. NULL: nobody drafts. */
 const vb_costs *vbs_costs(const vbs_engine *e);
-/* Of all that a proposal depends on besides the request: who drafts, the draft model, its ids and caches, what is
- * copied from, the costs. Under rejection and block the text of a seed depends on it. 0: nobody drafts. */
+/* Of all that a proposal depends on besides the request: who drafts, the draft model, its ids and caches,
+ * what is copied from, the costs. Under rejection and block the text of a seed depends on it. 0: nobody
+ * drafts. */
 uint64_t vbs_drafts_hash(const vbs_engine *e);
 /* The kernels and threads that compute. */
 const char *vbs_kernels(const vbs_engine *e);

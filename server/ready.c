@@ -10,8 +10,9 @@
 #include <xxhash.h>
 
 /* Of what decides the text besides the request: version, target (the head of each of its tensors), the
- * pre-tokenizer and the RoPE if they are not the file's own, precisions. Not of threads or kernels, which change
- * nothing; nor of drafts, but for answers under rejection and block, where the path of a seed depends on them. */
+ * pre-tokenizer and the RoPE if they are not the file's own, precisions. Not of threads or kernels, which
+ * change nothing; nor of drafts, but for answers under rejection and block, where the path of a seed depends
+ * on them. */
 static int make_fingerprint(vbs_server *s, const vbs_engine *e, vb_error *err) {
     XXH3_state_t *h = XXH3_createState();
     if (!h) return vb_fail(err, VB_ERR_MEMORY, "out of memory for a fingerprint");

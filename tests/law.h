@@ -132,8 +132,8 @@ void law_masked_weights(const law_case *c, const law_table *t, const int32_t *pr
 /* The same without the mask. */
 void law_bare_weights(const law_case *c, const law_table *t, const int32_t *prefix, size_t n, uint64_t *w);
 
-/* law_text.c: the vocabularies of cases with `text`, opened before the first and closed after the last; a drafter over
- * them; and the mistakes. */
+/* law_text.c: the vocabularies of cases with `text`, opened before the first and closed after the last; a
+ * drafter over them; and the mistakes. */
 void law_text_open(void);
 void law_text_close(void);
 int law_text_drafter(const law_case *c, const vb_drafter_model_params *m, vb_drafter *out, vb_error *err);

@@ -1,5 +1,5 @@
-/* law_text.c - two vocabularies of four ids over the letters a and b, for the enumeration of drafts through text, and
- * the mistakes that such a drafter invites (law.h). */
+/* law_text.c - two vocabularies of four ids over the letters a and b, for the enumeration of drafts through
+ * text, and the mistakes that such a drafter invites (law.h). */
 #include "tests/law.h"
 #include "tests/tokenizer_util.h"
 
@@ -48,8 +48,8 @@ int law_text_drafter(const law_case *c, const vb_drafter_model_params *m, vb_dra
     return vb_drafter_text(out, &p, err);
 }
 
-/* TEXT_WEIGHED: what is proposed for certain is said to have been drawn with the probability that the draft model gave
- * its id. Here 3 of 4, the rest another id's. */
+/* TEXT_WEIGHED: what is proposed for certain is said to have been drawn with the probability that the draft
+ * model gave its id. Here 3 of 4, the rest another id's. */
 void law_text_weigh(int n_vocab, vb_proposal *out) {
     static int32_t id[VB_MAX_GAMMA][2];
     static uint64_t w[VB_MAX_GAMMA][2];
@@ -63,7 +63,8 @@ void law_text_weigh(int n_vocab, vb_proposal *out) {
     }
 }
 
-/* TEXT_SPELLED: a draft is accepted where its text begins with that of the target's choice, however it is spelled. */
+/* TEXT_SPELLED: a draft is accepted where its text begins with that of the target's choice, however it is
+ * spelled. */
 int law_text_rule(vb_verify *v, vb_error *err) {
     v->n_accepted = 0;
     v->final = -1;

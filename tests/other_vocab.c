@@ -1,5 +1,5 @@
-/* other_vocab.c - a byte-level BPE model again with another vocabulary: the last merges are gone, so that a text takes
- * more ids, and the ids count backwards. It knows what it knew, and says it in other ids. */
+/* other_vocab.c - a byte-level BPE model again with another vocabulary: the last merges are gone, so that a
+ * text takes more ids, and the ids count backwards. It knows what it knew, and says it in other ids. */
 #include "tests/gguf_writer.h"
 
 #include <stdio.h>

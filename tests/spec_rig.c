@@ -91,7 +91,8 @@ job a_job(vb_accept accept, who by, int gamma, double temperature, uint64_t seed
     return j;
 }
 
-/* Over what the caches hold: history[0..n), and of the draft's, where it drafts through text, held[0..n_held). */
+/* Over what the caches hold: history[0..n), and of the draft's, where it drafts through text,
+ * held[0..n_held). */
 static vb_spec *open_over(const job *j, const int32_t *history, size_t n, const int32_t *held,
                           size_t n_held) {
     vb_spec *s = NULL;

@@ -1,6 +1,6 @@
 /* Whether a tree is drafted (sampling/cost.h, vb_pace_plan_tree): generations on paper, by the costs and with
- * drafters of a known hit rate. With trees at hand a generation is never slower than without, and how much faster
- * is the table of docs/speculation.md. */
+ * drafters of a known hit rate. With trees at hand a generation is never slower than without, and how much
+ * faster is the table of docs/speculation.md. */
 #include "base/base.h"
 #include "base/buf.h"
 #include "base/rng.h"
@@ -16,8 +16,8 @@
 
 enum { TOKENS = 20000 };
 
-/* Of the siblings at a node the first is right with probability a, each further one, if those before are not, with
- * probability `next`. */
+/* Of the siblings at a node the first is right with probability a, each further one, if those before are not,
+ * with probability `next`. */
 typedef struct drafter {
     double a, next;
 } drafter;
@@ -78,8 +78,8 @@ static int judge(uint64_t *rng, const drafter *who, vb_drafted *d, int n) {
     }
 }
 
-/* What a step takes: c(n + 1), and for each depth a pass of the draft model over the depth before it, which takes as
- * much more than one token as the target's or as reading takes, whichever is more. */
+/* What a step takes: c(n + 1), and for each depth a pass of the draft model over the depth before it, which
+ * takes as much more than one token as the target's or as reading takes, whichever is more. */
 static double time_of(const vb_costs *c, const int *shape, int n) {
     double time = vb_cost_pass(c, n + 1, 0);
     int wide = 1;
@@ -91,7 +91,8 @@ static double time_of(const vb_costs *c, const int *shape, int n) {
     return time;
 }
 
-/* Tokens per time of the target alone that a generation comes to; *branched: its share of steps with siblings. */
+/* Tokens per time of the target alone that a generation comes to; *branched: its share of steps with
+ * siblings. */
 static double generate(const vb_costs *c, const drafter *who, bool trees, double *branched) {
     static vb_pace p;
     uint64_t rng = 77;
@@ -179,8 +180,8 @@ static void never_slower_than_chains(void **state) {
     }
 }
 
-/* The table: the best fixed chain, then both, where a second guess is right in 0.3 of the places at which the first is
- * not, and so on. */
+/* The table: the best fixed chain, then both, where a second guess is right in 0.3 of the places at which the
+ * first is not, and so on. */
 static void the_page_has_the_table(void **state) {
     (void)state;
     vb_buf table = {0};

@@ -295,8 +295,8 @@ static double thread_seconds(void) {
 }
 
 /* Where a byte is missing, each mask asks what can still be spelled. One walk through counts, states and
- * vocabulary answers that for every count: 300 masks after the first together take less than it by far. Walked
- * anew for each count, as it once was, they took some hundred times as much. */
+ * vocabulary answers that for every count: 300 masks after the first together take less than it by far.
+ * Walked anew for each count, as it once was, they took some hundred times as much. */
 static void counts_without_a_byte(void **state) {
     (void)state;
     enum { LENGTH = 300 };

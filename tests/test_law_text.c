@@ -1,5 +1,5 @@
-/* The enumeration (law.h) with a draft model of another vocabulary: through text the output law is the target's exactly,
- * under every rule; and two mistakes that are not. */
+/* The enumeration (law.h) with a draft model of another vocabulary: through text the output law is the
+ * target's exactly, under every rule; and two mistakes that are not. */
 #include "tests/law.h"
 
 #include <setjmp.h>

@@ -1,6 +1,6 @@
-/* Trees of drafts by enumeration: siblings drawn without replacement and judged one after the other, and what the
- * race proposes. As test_law.c has it for chains: the output law is the target's exactly, and no coin is used
- * twice. Then the mistakes that trees invite. */
+/* Trees of drafts by enumeration: siblings drawn without replacement and judged one after the other, and what
+ * the race proposes. As test_law.c has it for chains: the output law is the target's exactly, and no coin is
+ * used twice. Then the mistakes that trees invite. */
 #include "tests/law.h"
 
 #include <setjmp.h>
@@ -99,8 +99,8 @@ static void all_shapes(void **state) {
     assert_true(accepted[0] > 1.05 * chain && accepted[1] > 1);
 }
 
-/* A drafter that knows fewer ids, one whose context fills up, one that copies where there is a repeat (a chain)
- * and grows trees elsewhere. */
+/* A drafter that knows fewer ids, one whose context fills up, one that copies where there is a repeat (a
+ * chain) and grows trees elsewhere. */
 static void odd_drafters(void **state) {
     (void)state;
     uint64_t paths = 0;
@@ -116,8 +116,8 @@ static void odd_drafters(void **state) {
     printf("odd drafters: %llu paths, output law = p exactly\n", (unsigned long long)paths);
 }
 
-/* Shapes that are chosen by the costs and by what came of the drafts before (cost.h), on machines where rows of a
- * pass are cheap and depths of a draft dear: chains and trees take turns, and the law is still p. */
+/* Shapes that are chosen by the costs and by what came of the drafts before (cost.h), on machines where rows
+ * of a pass are cheap and depths of a draft dear: chains and trees take turns, and the law is still p. */
 static void chosen_shapes(void **state) {
     (void)state;
     uint64_t paths = 0, by_length[8] = {0}, trees = 0;

@@ -1,6 +1,6 @@
-/* Trees of drafts on real contexts: the text, the log-probabilities and the caches of the target alone (P2, P4,
- * P5), the drafter's cache as one that read the path alone, interruptions, masks, the end of the context, and
- * what is refused. That the law is right: test_law_tree.c. */
+/* Trees of drafts on real contexts: the text, the log-probabilities and the caches of the target alone (P2,
+ * P4, P5), the drafter's cache as one that read the path alone, interruptions, masks, the end of the context,
+ * and what is refused. That the law is right: test_law_tree.c. */
 #include "tests/spec_rig.h"
 
 #include <setjmp.h>
@@ -67,8 +67,8 @@ static void the_target_alone(void **state) {
     assert_true(trees * chain_steps > chains * steps);
 }
 
-/* Shapes chosen step by step: the target's text, whatever was chosen; trees are among it where depths of a draft are
- * dear. */
+/* Shapes chosen step by step: the target's text, whatever was chosen; trees are among it where depths of a
+ * draft are dear. */
 static void chosen_shapes(void **state) {
     (void)state;
     vb_costs costs = {.far = 100, .draft = {500, 500}};
@@ -98,8 +98,8 @@ static void chosen_shapes(void **state) {
     assert_true(branched > 0);
 }
 
-/* Under rejection a seed's text is the same again, interrupted or not, and logits, caches and log-probabilities
- * are those of its path. */
+/* Under rejection a seed's text is the same again, interrupted or not, and logits, caches and
+ * log-probabilities are those of its path. */
 static void rejection(void **state) {
     (void)state;
     uint64_t accepted = 0;

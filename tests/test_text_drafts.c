@@ -1,6 +1,6 @@
-/* A draft model of another vocabulary: the translation of ids is a function of the path, however that was read; the
- * text is the target's, for every rule and seed; and what is proposed does not depend on how the draft's cache came to
- * be. */
+/* A draft model of another vocabulary: the translation of ids is a function of the path, however that was
+ * read; the text is the target's, for every rule and seed; and what is proposed does not depend on how the
+ * draft's cache came to be. */
 #include "base/base.h"
 #include "tests/spec_rig.h"
 #include "tokenizer/translate.h"
@@ -80,8 +80,8 @@ static void expect_from_scratch(const vb_translation *t, const vb_tokenizer *fro
     vb_translation_close(anew);
 }
 
-/* Random paths over all ids, half of them single bytes, so that characters are cut and control tokens come; read in
- * pieces, cut back, read on. */
+/* Random paths over all ids, half of them single bytes, so that characters are cut and control tokens come;
+ * read in pieces, cut back, read on. */
 static void a_function_of_the_path(void **state) {
     enum { MOST_PATH = 400 };
     (void)state;
@@ -168,8 +168,8 @@ static job text_job(vb_accept rule, int gamma, double temperature, uint64_t seed
     return j;
 }
 
-/* P2 for coupled and greedy, for every rule the same text again, also when the generation is interrupted, and when it
- * is begun again in the middle over what the caches hold, or over an empty draft. */
+/* P2 for coupled and greedy, for every rule the same text again, also when the generation is interrupted, and
+ * when it is begun again in the middle over what the caches hold, or over an empty draft. */
 static void generations(void **state) {
     (void)state;
     static const vb_accept rules[] = {VB_ACCEPT_COUPLED, VB_ACCEPT_GREEDY, VB_ACCEPT_REJECTION,
@@ -210,8 +210,8 @@ static void generations(void **state) {
     assert_true(off * off < 25 * 0.25 * (double)tested);
 }
 
-/* The draft's cache holds what its ids say, byte for byte, after every step (P4), and each proposal is one of a drafter
- * that reads the path anew. Every q is one-hot. */
+/* The draft's cache holds what its ids say, byte for byte, after every step (P4), and each proposal is one of
+ * a drafter that reads the path anew. Every q is one-hot. */
 static void caches_and_proposals(void **state) {
     (void)state;
     int steps = 0, fewer = 0;
@@ -259,7 +259,8 @@ static void lengths(void **state) {
     }
 }
 
-/* Where ids go for another vocabulary's without a translation, hardly anything is right: what the text is for. */
+/* Where ids go for another vocabulary's without a translation, hardly anything is right: what the text is
+ * for. */
 static void without_the_text(void **state) {
     (void)state;
     uint64_t accepted[3] = {0}, tested[3] = {0};

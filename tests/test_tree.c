@@ -51,8 +51,8 @@ static void feed_tree(vb_context *c, const int32_t *tokens, const int32_t *paren
     feed_rows(c, tokens, parent, 0, n);
 }
 
-/* A tree that grows: what was evaluated before it has branches, then the rest. Returns the first row of the last
- * call, whose logits are there. */
+/* A tree that grows: what was evaluated before it has branches, then the rest. Returns the first row of the
+ * last call, whose logits are there. */
 static size_t feed_twice(vb_context *c, const int32_t *tokens, const int32_t *parent, size_t n) {
     size_t first = 0;
     bool chain = true;

@@ -211,8 +211,8 @@ enum {
     VB_ENCODE_SPECIAL = 1, /* without spans: all special tokens count, not those that users define alone */
     VB_ENCODE_MORE = 2     /* the text goes on from other text: SPM puts no space in front */
 };
-/* tokenizer.c: the ids of text[from..len), special tokens among them, appended. With spans they count where they
- * lie in bytes that are not given. */
+/* tokenizer.c: the ids of text[from..len), special tokens among them, appended. With spans they count where
+ * they lie in bytes that are not given. */
 int vb_encode_text(const vb_tokenizer *t, vb_work *w, const char *text, size_t from, size_t len, unsigned how,
                    const vb_span *spans, vb_ids *out, vb_error *err);
 /* prompt.c: finds the entries that are markers without being typed as special tokens. */

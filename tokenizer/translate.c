@@ -4,9 +4,9 @@
  *   text     bytes:           Once| upon| a| time             | where pieces end
  *   ids      of `to`:         the pieces' ids, one after the other
  *
- * A piece ends in front of a space between two characters that are none: there every published pre-tokenizer cuts as
- * well, so that the ids are those of the whole text, but for rare cases that cost a guess and nothing else. A text
- * without such places is cut every LONGEST bytes. */
+ * A piece ends in front of a space between two characters that are none: there every published pre-tokenizer
+ * cuts as well, so that the ids are those of the whole text, but for rare cases that cost a guess and nothing
+ * else. A text without such places is cut every LONGEST bytes. */
 #include "tokenizer/translate.h"
 
 #include <stdlib.h>
@@ -66,8 +66,8 @@ static bool is_space(char c) {
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-/* Where the first piece of s[0..n) ends; 0: it may still grow. Looks at the bytes up to two behind that place, or at
- * LONGEST + 1 of them. */
+/* Where the first piece of s[0..n) ends; 0: it may still grow. Looks at the bytes up to two behind that
+ * place, or at LONGEST + 1 of them. */
 static size_t piece_end(const char *s, size_t n) {
     const size_t most = n < LONGEST ? n : LONGEST;
     for (size_t k = 1; k < most && k + 1 < n; k++)

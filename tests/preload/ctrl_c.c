@@ -1,5 +1,5 @@
-/* ctrl_c.c - in front of the C library (LD_PRELOAD): the moment a file is opened whose name ends as VB_CTRL_C says, the
- * program gets the signal that Ctrl-C sends. */
+/* ctrl_c.c - in front of the C library (LD_PRELOAD): the moment a file is opened whose name ends as VB_CTRL_C
+ * says, the program gets the signal that Ctrl-C sends. */
 #include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>

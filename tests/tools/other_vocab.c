@@ -1,4 +1,5 @@
-/* other_vocab.c - writes a byte-level BPE model again with another vocabulary, for the tests of drafts through text.
+/* other_vocab.c - writes a byte-level BPE model again with another vocabulary, for the tests of drafts
+ * through text.
  *
  *   other_vocab IN.gguf OUT.gguf MERGES    the first so many merges stay, and ids count backwards */
 #include "tests/gguf_writer.h"
