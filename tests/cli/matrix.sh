@@ -1,6 +1,8 @@
 #!/bin/sh
 # matrix.sh - examples/benchmark-matrix against a server: every draft length writes the same text, and a table and a picture come of it.
 . "$(dirname "$0")/lib.sh"
+server=''
+trap '[ -z "$server" ] || kill -KILL "$server" 2>/dev/null; rm -rf "$work"' EXIT
 if ! command -v python3 >/dev/null 2>&1; then
     skip "the matrix of draft lengths" "there is no python3"
     finish
