@@ -313,7 +313,7 @@ fuzz-check: $(FUZZERS)
 # enumerations in integers, statistics). tests/cli/cross.sh compares the two machines' bytes.
 ARM64_SKIP = test_accept test_context test_encode test_kernel_sets test_law test_law_text test_law_tree test_offload test_offload_libraries test_planted test_planted_engine test_prove \
     test_prove_power test_prove_texts test_quantize test_server_engine test_server_stops test_speculate test_speculate_many test_speculate_trained test_stats \
-    test_grammar_masks test_schema test_schema_limits test_tokenizer_vectors test_vectors command-adapters command-agent command-bench command-calls command-coming_from command-draft_text command-endpoint command-page command-prove command-python \
+    test_cost_tree test_grammar_masks test_schema test_schema_limits test_speculate_tree test_suffix test_text_drafts test_tokenizer_vectors test_vectors command-adapters command-agent command-bench command-calls command-coming_from command-draft_text command-endpoint command-page command-prove command-python \
     command-kill command-quantize command-serve command-shards
 ARM64_ROOT = $(abspath build/arm64/sysroot)
 test-arm64:
