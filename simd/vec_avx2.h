@@ -167,7 +167,7 @@ INLINE void prepare(quads *w, int bits, int k0, int k1) {
  * AVX-VNNI. */
 INLINE ivec dot_add(ivec acc, ivec u, ivec x) {
 #ifdef VB_VNNI_EVEX
-    __asm__("{evex} vpdpbusd %2, %1, %0" : "+x"(acc) : "x"(u), "x"(x));
+    __asm__("%{evex%} vpdpbusd %2, %1, %0" : "+x"(acc) : "x"(u), "x"(x));
     return acc;
 #else
     return _mm256_dpbusd_avx_epi32(acc, u, x);
