@@ -267,7 +267,10 @@ static int prepare(bench *b) {
                          room, vb_model_describe(b->session.target.model)->n_ctx);
     b->filler = calloc((size_t)room, sizeof *b->filler);
     if (!b->filler) return cli_error("out of memory");
-    const int ids = b->session.params.draft_vocab ? b->session.params.draft_vocab : n_vocab;
+    const vb_model *draft = b->session.draft_file.model;
+    int ids = b->session.params.draft_vocab ? b->session.params.draft_vocab : n_vocab;
+    /* Where drafts go through text the draft model has ids of its own; it is timed on these, too. */
+    if (draft && vb_model_describe(draft)->n_vocab < ids) ids = vb_model_describe(draft)->n_vocab;
     uint32_t state = 1;
     for (int i = 0; i < room; i++) {
         state = state * 1664525u + 1013904223u;

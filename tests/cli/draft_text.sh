@@ -71,6 +71,10 @@ ok "doctor: does not fit" status_is 1
 verbatim doctor "$tales-target-q8_0.gguf" "$work/backwards.gguf" $few --prompts "$work/prompts.txt" --draft-text --json
 ok "doctor --draft-text: measured" out_has '"drafter":"model"'
 ok "through text" out_has '"through_text":true'
+# The draft has fewer ids than the target: it is timed on its own.
+verbatim bench -m "$tales-target-q8_0.gguf" -md "$work/backwards.gguf" --draft-text -n 12 -c 256 --reps 1 --lengths 8 --at 8 --gammas 2 --bandwidth 10 --json
+ok "bench --draft-text: status 0" status_is 0
+ok "bench --draft-text: the same tokens" out_has '"identical":true'
 mkdir "$work/drafts" && cp "$work/backwards.gguf" "$work/drafts/" && cp "$tales-draft-q8_0.gguf" "$work/drafts/same.gguf"
 # shellcheck disable=SC2086
 verbatim doctor "$tales-target-q8_0.gguf" --drafts "$work/drafts" $few --prompts "$work/prompts.txt" --draft-text
