@@ -1,6 +1,8 @@
 /* trace_values.c - the numbers, laws and coins in the lines of a trace, and the draws that they stand for. */
 #include "prove/trace_parts.h"
 
+#include "base/ids.h"
+
 #include "ref/mathf.h"
 #include "sampling/philox.h"
 
@@ -86,15 +88,8 @@ bool vb_tc_law(checker *c, const json_t *v, law *l) {
 }
 
 wide vb_tc_weight(const law *l, int32_t id) {
-    int lo = 0, hi = l->n;
-    while (lo < hi) {
-        const int mid = lo + (hi - lo) / 2;
-        if (l->id[mid] < id)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo < l->n && l->id[lo] == id ? l->w[lo] : 0;
+    const int32_t at = vb_id_place(l->id, l->n, id);
+    return at >= 0 ? l->w[at] : 0;
 }
 
 /* Is this the coin of (position, offset, purpose), and what is its value? bound 0: any. */

@@ -3,6 +3,8 @@
  * walks a tree by the race (race.h); vb_rule_block is the longest, and its comment has the proof's idea. */
 #include "sampling/accept.h"
 
+#include "base/ids.h"
+
 #include "sampling/distribution.h"
 
 #include <string.h>
@@ -168,22 +170,10 @@ static vb_u128 remains_at(void *arg, int32_t i) {
     return r->w[i];
 }
 
-static int32_t place_of(const vb_dist *p, int32_t id) {
-    int32_t lo = 0, hi = p->n;
-    while (lo < hi) {
-        const int32_t mid = lo + (hi - lo) / 2;
-        if (p->id[mid] < id)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo < p->n && p->id[lo] == id ? lo : -1;
-}
-
 /* Accepted with probability m(x)/(q(x)*R), both sides of the comparison at most 2^122. */
 static bool judge_sibling(const vb_verify *v, int i, const remains *r) {
     const vb_dist *q = &v->q[i];
-    const int32_t at = place_of(r->p, v->draft[i]);
+    const int32_t at = vb_id_place(r->p->id, r->p->n, v->draft[i]);
     const uint64_t x = vb_dist_weight(q, v->draft[i]);
     const vb_u128 threshold = at < 0 ? 0 : (vb_u128)share_of(r, at, x, q->total) * q->total;
     v->drafted[i].tested = true;

@@ -6,6 +6,8 @@
  * truncation: what mask, penalties, temperature, top-k, top-p and min-p leave, as w / W. */
 #include "server/engine_parts.h"
 
+#include "base/ids.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -15,15 +17,8 @@ static double ratio(uint64_t part, uint64_t whole) {
 
 /* p(id): ids are ascending. */
 static double probability(const vb_dist *d, int32_t id) {
-    int32_t low = 0, high = d->n;
-    while (low < high) {
-        const int32_t middle = low + (high - low) / 2;
-        if (d->id[middle] < id)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return ratio(low < d->n && d->id[low] == id ? d->w[low] : 0, d->total);
+    const int32_t at = vb_id_place(d->id, d->n, id);
+    return ratio(at >= 0 ? d->w[at] : 0, d->total);
 }
 
 /* The n most likely ids of a row, lower ids first among equals: insertion into a short sorted list. */
