@@ -222,10 +222,8 @@ int cli_parse(const cli_command *command, int argc, char **argv, cli_options *o)
         } else if (o->n_words < (o->merge.n ? CLI_MAX_WORDS : command->max_words)) {
             o->words[o->n_words++] = argv[i];
         } else {
-            const size_t n = strlen(argv[i]);
-            const bool model = n > 5 && !strcmp(argv[i] + n - 5, ".gguf");
             return cli_usage("unexpected argument \"%s\"%s; see `verbatim %s --help`", argv[i],
-                             model ? ": a model is given with -m, a draft model with -md" : "",
+                             cli_is_gguf(argv[i]) ? ": a model is given with -m, a draft model with -md" : "",
                              command->name);
         }
     }

@@ -276,6 +276,8 @@ int cli_samples_read(const cli_session *s, cli_samples *out);
 /* Three significant digits without an exponent: 24631 is "24600", 0.7443 "0.744", 5 "5.00"; "-" if not
  * finite. */
 const char *cli_digits(double x, char out[32]);
+/* Whether a name ends as a model's file does, with something in front. */
+bool cli_is_gguf(const char *name);
 const char *cli_percent(double share, char out[32]); /* 0.315 is "31.5 %" */
 const char *cli_count(double n, char out[32]);       /* 3.09e9 is "3.09 billion" */
 const char *cli_seconds(double s, char out[32]);     /* 1.302 is "1.30 s", 0.0123 "12.3 ms" */

@@ -162,8 +162,7 @@ static int unknown_command(const char *name) {
             best = COMMANDS[i].name;
         }
     }
-    const size_t n = strlen(name);
-    if (n > 5 && !strcmp(name + n - 5, ".gguf"))
+    if (cli_is_gguf(name))
         return cli_usage(
             "a command comes before the model: verbatim run -m %s -p TEXT, or chat, serve, doctor", name);
     if (best) return cli_usage("unknown command \"%s\"; did you mean %s?", name, best);

@@ -146,8 +146,7 @@ static int read_template(serve_state *s) {
 static int model_name(serve_state *s) {
     const char *path = s->o->model, *slash = strrchr(path, '/');
     snprintf(s->name, sizeof s->name, "%s", s->o->name ? s->o->name : slash ? slash + 1 : path);
-    size_t n = strlen(s->name);
-    if (!s->o->name && n > 5 && !strcmp(s->name + n - 5, ".gguf")) s->name[n - 5] = 0;
+    if (!s->o->name && cli_is_gguf(s->name)) s->name[strlen(s->name) - strlen(".gguf")] = 0;
     const bool clean = !vbs_clean_text(s->name);
     if (s->o->name && (!clean || !s->name[0] || strlen(s->o->name) >= sizeof s->name))
         return cli_usage("--name %s: expected 1 to %zu bytes of UTF-8", s->name, sizeof s->name - 1);

@@ -5,6 +5,11 @@
 #include <math.h>
 #include <string.h>
 
+bool cli_is_gguf(const char *name) {
+    const size_t n = strlen(name), end = strlen(".gguf");
+    return n > end && !strcmp(name + n - end, ".gguf");
+}
+
 const char *cli_digits(double x, char out[32]) {
     if (!(fabs(x) < 1e15)) { /* nothing here is so large */
         snprintf(out, 32, isfinite(x) ? "%.2e" : "-", x);
