@@ -28,6 +28,14 @@ static int emit_root(vbj_compiler *c, vbj_expr x, vbg_node *root) {
     return vbg_ir_error(c->ir, c->err);
 }
 
+/* Read as a double, a bound would become another one in silence. */
+static const char *way_out(const json_error_t *where) {
+    const char too_big[] = "too big integer";
+    if (strncmp(where->text, too_big, sizeof too_big - 1) != 0) return "";
+    return ": integers are kept exactly and within 64 bits; with an exponent (1.8e19) it is the nearest "
+           "double";
+}
+
 int vbj_schema_compile(vbg_ir *ir, const char *text, size_t len, const vbj_options *options, vbg_node *root,
                        vb_error *err) {
     vb_error own;
@@ -44,8 +52,8 @@ int vbj_schema_compile(vbg_ir *ir, const char *text, size_t len, const vbj_optio
         if (!document && vb_json_failed())
             rc = vb_fail(&own, VB_ERR_MEMORY, "out of memory for a JSON schema");
         else if (!document)
-            rc = vb_fail(&own, VB_ERR_FORMAT, "JSON schema, line %d, column %d: %s", where.line, where.column,
-                         where.text);
+            rc = vb_fail(&own, VB_ERR_FORMAT, "JSON schema, line %d, column %d: %s%s", where.line,
+                         where.column, where.text, way_out(&where));
     }
     if (!rc && !json_is_object(document) && !json_is_boolean(document))
         rc = vb_fail(&own, VB_ERR_FORMAT, "JSON schema: a schema is an object, true or false");

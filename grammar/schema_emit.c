@@ -66,6 +66,29 @@ static bool any_state(const vbj_dfa *d, int32_t s, const bool *of) {
     return false;
 }
 
+/* The backward sweep of dead_pairs: row k of `live` has a flag for each state from which a text of k
+ * characters so far can end. A row follows from the one behind it, in the same way on either side of lo: once
+ * two are equal, so are all up to there. */
+static void live_rows(const vbj_dfa *d, const vbj_string *s, uint64_t longest, bool *live) {
+    const size_t n = (size_t)d->n_states;
+    bool same = false;
+    for (uint64_t k = longest + 1; k-- > 0;) {
+        bool *row = live + k * n;
+        if (k == longest) {
+            for (size_t i = 0; i < n; i++) row[i] = d->accept[i] || s->hi == VBJ_NO_LIMIT;
+            continue;
+        }
+        if (k + 1 == s->lo) same = false;
+        if (same) {
+            memcpy(row, row + n, n);
+            continue;
+        }
+        for (size_t i = 0; i < n; i++)
+            row[i] = (k >= s->lo && d->accept[i]) || any_state(d, (int32_t)i, row + n);
+        same = memcmp(row, row + n, n) == 0;
+    }
+}
+
 /* Pairs of a number of characters and a state of the pattern that can be reached and that no text of lo to
  * hi characters goes on from: the runtime finds out by going through all that follow. Counted by two sweeps
  * over `longest` characters: backwards what can end, forwards what can be reached. `live` is (longest + 1)
@@ -74,19 +97,16 @@ static uint64_t dead_pairs(const vbj_dfa *d, const vbj_string *s, uint64_t longe
                            bool *then) {
     const size_t n = (size_t)d->n_states;
     uint64_t dead = 0;
-    for (uint64_t k = longest + 1; k-- > 0;)
-        for (size_t i = 0; i < n; i++)
-            live[k * n + i] =
-                k == longest ? d->accept[i] || s->hi == VBJ_NO_LIMIT
-                             : (k >= s->lo && d->accept[i]) || any_state(d, (int32_t)i, live + (k + 1) * n);
+    bool same = false;
+    live_rows(d, s, longest, live);
     here[0] = true;
     for (uint64_t k = 0; k <= longest; k++) {
+        for (size_t i = 0; i < n; i++) dead += here[i] && !live[k * n + i];
+        if (same) continue; /* what is reached by k characters is what k - 1 reach */
         memset(then, 0, n);
-        for (size_t i = 0; i < n; i++) {
-            if (!here[i]) continue;
-            dead += !live[k * n + i];
-            for (int32_t e = d->first[i]; e < d->first[i + 1]; e++) then[d->edges[e].to] = true;
-        }
+        for (size_t i = 0; i < n; i++)
+            for (int32_t e = d->first[i]; here[i] && e < d->first[i + 1]; e++) then[d->edges[e].to] = true;
+        same = memcmp(here, then, n) == 0;
         memcpy(here, then, n);
     }
     return dead;

@@ -4,7 +4,7 @@
     tests/schema_suites.py --suite DIR       json-schema-org/JSON-Schema-Test-Suite (draft 2020-12)
     tests/schema_suites.py --maskbench DIR   guidance-ai/jsonschemabench: the folder maskbench/data
     further: --pipe PROGRAM, --every N (a part of it), --list FILE (what is refused or judged otherwise, one a line),
-    --orders N (steps for one instance's orders of keys)
+    --orders N (steps for the orders of keys of one invalid instance), --only valid|invalid
 
 An instance is written as json.dumps writes it, integral floats as integers. Where it is refused, other orders of its keys
 are tried, led by the automaton: a schema fixes the order of keys, and the data do not know it. An invalid instance has to
@@ -17,6 +17,10 @@ import os
 import re
 import subprocess
 import sys
+
+
+# Steps of the automaton for the orders of keys of an instance that has to be taken.
+VALID_ORDERS = 200000
 
 
 class Pipe:
@@ -54,6 +58,14 @@ class Pipe:
         if "error" in r:
             raise RuntimeError(r["error"])
         return r["state"], r["accepts"]
+
+    def steps(self, state, texts):
+        """The state behind each of several texts; none at all of a schema that takes nothing."""
+        self.asked += len(texts)
+        r = self.ask(at=state, texts=texts)
+        if "error" in r:
+            raise RuntimeError(r["error"])
+        return r["states"]
 
 
 def scalar(v):
@@ -112,8 +124,9 @@ def members(pipe, state, rest, first, limit, around):
         if after > 0:
             yield after
         return
-    for k in candidates(pipe, rest):
-        at, _ = pipe.step(state, ("" if first else ", ") + json.dumps(k, ensure_ascii=False) + ": ")
+    keys = candidates(pipe, rest)
+    before = "" if first else ", "
+    for k, at in zip(keys, pipe.steps(state, [before + json.dumps(k, ensure_ascii=False) + ": " for k in keys])):
         if at <= 0:
             continue
         others = {x: y for x, y in rest.items() if x != k}
@@ -137,7 +150,7 @@ def elements(pipe, state, v, i, limit, around):
             yield from elements(pipe, behind, v, i + 1, limit, around)
 
 
-def judge(pipe, v):
+def judge(pipe, v, limit):
     """'as given', 'reordered' or None; pipe.cut: not every order was tried."""
     pipe.cut = False
     state, accepts = pipe.step(0, write(v))
@@ -148,10 +161,10 @@ def judge(pipe, v):
     for pipe.ranked in (False, True):
         pipe.asked = 0
         pipe.met = set()
-        for behind in orders(pipe, 0, v, pipe.limit):
+        for behind in orders(pipe, 0, v, limit):
             if pipe.step(behind, "")[1]:
                 return "reordered"
-        if pipe.asked <= pipe.limit:
+        if pipe.asked <= limit:
             return None
     pipe.cut = True
     return None
@@ -188,7 +201,9 @@ class Tally:
             self.schemas["compiled"] += 1
             right = wrong = 0
             for what, value, valid in tests:
-                got = judge(pipe, value)
+                if pipe.only not in (None, valid):
+                    continue
+                got = judge(pipe, value, VALID_ORDERS if valid else pipe.limit)
                 if (got is not None) == valid:
                     right += 1
                     self.instances[got or "refused, and invalid" + (", in the orders tried" if pipe.cut else "")] += 1
@@ -249,10 +264,12 @@ def main():
     a.add_argument("--pipe", default="build/tests/tools/schema_pipe")
     a.add_argument("--every", type=int, default=1)
     a.add_argument("--list")
-    a.add_argument("--orders", type=int, default=20000, help="steps of the automaton for one instance's orders of keys")
+    a.add_argument("--orders", type=int, default=20000, help="steps of the automaton for one invalid instance's orders of keys")
+    a.add_argument("--only", choices=("valid", "invalid"))
     o = a.parse_args()
     pipe = Pipe(o.pipe)
     pipe.limit = o.orders
+    pipe.only = {"valid": True, "invalid": False}.get(o.only)
     wrong = 0
     for run, folder in ((suite, o.suite), (maskbench, o.maskbench)):
         if folder:

@@ -2,7 +2,8 @@
  * and answers each with one.
  *
  *   {"schema": TEXT, "any": BOOL}   compiles: {"ms", "error"}, error null: state 0 is the start
- *   {"at": STATE, "text": TEXT}     {"state", "accepts"}; state -1: the text cannot come */
+ *   {"at": STATE, "text": TEXT}     {"state", "accepts"}; state -1: the text cannot come
+ *   {"at": STATE, "texts": [TEXT]}  {"states": one for each text, all from STATE} */
 #include "base/json.h"
 #include "grammar/grammar.h"
 #include "grammar/machine.h"
@@ -48,15 +49,31 @@ static json_t *compile(const json_t *in) {
 }
 
 /* States of the machine as they are, but that 0 asks for the start. */
-static json_t *advance(const json_t *in) {
-    const json_t *text = json_object_get(in, "text");
+static uint32_t step(const json_t *in, const json_t *text) {
     const json_int_t at = json_integer_value(json_object_get(in, "at"));
-    if (!machine) return json_pack("{s:i, s:b}", "state", -1, "accepts", 0);
-    const uint32_t next = vbg_advance(machine, at ? (uint32_t)at : machine->start, json_string_value(text),
-                                      json_string_length(text));
-    if (machine->error.code) return json_pack("{s:s}", "error", machine->error.message);
-    return json_pack("{s:I, s:b}", "state", next == VBG_DEAD_STATE ? (json_int_t)-1 : (json_int_t)next,
-                     "accepts", (int)machine->states[next].accept);
+    return vbg_advance(machine, at ? (uint32_t)at : machine->start, json_string_value(text),
+                       json_string_length(text));
+}
+
+static json_int_t number_of(uint32_t state) {
+    return state == VBG_DEAD_STATE ? -1 : (json_int_t)state;
+}
+
+static json_t *advance(const json_t *in) {
+    const json_t *texts = json_object_get(in, "texts");
+    json_t *states = json_array();
+    for (size_t i = 0; machine && !machine->error.code && i < json_array_size(texts); i++)
+        json_array_append_new(states, json_integer(number_of(step(in, json_array_get(texts, i)))));
+    uint32_t next = VBG_DEAD_STATE;
+    if (machine && !texts) next = step(in, json_object_get(in, "text"));
+    if (machine && machine->error.code) {
+        json_decref(states);
+        return json_pack("{s:s}", "error", machine->error.message);
+    }
+    if (texts) return json_pack("{s:o}", "states", states);
+    json_decref(states);
+    return json_pack("{s:I, s:b}", "state", number_of(next), "accepts",
+                     machine && (int)machine->states[next].accept);
 }
 
 int main(void) {
