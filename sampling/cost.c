@@ -143,10 +143,16 @@ static int bin_of(double confidence) {
     return bin;
 }
 
-/* Of a draft that its drafter is so sure of. Before anything is known: halfway between the rate over all and
- * the confidence itself. */
+/* Of a draft that its drafter is so sure of. Before anything is known of such drafts: the rate over all, and
+ * half of what this confidence is above or below the usual one. A drafter that is never sure and mostly right
+ * would otherwise be distrusted in each bin anew. */
 static double at_confidence(const vb_record *r, vb_source source, double confidence) {
-    return mean(&r->bin[bin_of(confidence)], 0.5 * (overall(r, source) + confidence), GUESS_TRIES);
+    const double all = overall(r, source),
+                 usual = mean(&r->sure, source == VB_BY_MODEL ? GUESS : LOOKUP_GUESS, GUESS_TRIES);
+    double guess = all + 0.5 * (confidence - usual);
+    if (guess > 1) guess = 1;
+    if (guess < 0) guess = 0;
+    return mean(&r->bin[bin_of(confidence)], guess, GUESS_TRIES);
 }
 
 /* ---------------------------------------------------------------------- the plan */
@@ -260,7 +266,7 @@ void vb_pace_plan(vb_pace *p, size_t n, int max, bool model) {
 /* What is assumed of the second, third and fourth sibling where those before it are rejected. */
 static const double SIBLING_GUESS[VB_PACE_SIBLINGS - 1] = {0.3, 0.2, 0.15};
 /* A tree has to promise so much more than the plan's chain, which goes on while its drafter is sure. */
-#define TREE_MARGIN 1.03
+#define TREE_MARGIN 1.02
 
 /* Shapes are tried depth by depth: E = 1 + s_1 + s_1 s_2 + ..., s the probability that one of the siblings is
  * accepted, 1 - (1 - a)(1 - b_2) ... (1 - b_B); the time c(nodes + 1) + a pass of the draft model per depth,
@@ -387,6 +393,7 @@ static void forget_all(vb_pace *p) {
         forget(&p->record[i].all, 1);
         forget(p->record[i].place, VB_AUTO_MAX);
         forget(p->record[i].bin, VB_PACE_BINS);
+        forget(&p->record[i].sure, 1);
     }
 }
 
@@ -451,6 +458,8 @@ void vb_pace_learn(vb_pace *p, const vb_drafted *drafts, int n, int n_emitted) {
         count(&r->all, drafts[i].accepted);
         count(&r->place[i], drafts[i].accepted);
         count(&r->bin[bin_of((double)p->confidence[i])], drafts[i].accepted);
+        r->sure.tries += 1;
+        r->sure.hits += (double)p->confidence[i];
     }
     const double time = learn_each(p, by_model) + vb_cost_pass(&p->costs, n + 1, p->position);
     account(p, time, n_emitted);

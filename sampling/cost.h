@@ -36,6 +36,7 @@ typedef struct vb_record {
     vb_rate all;
     vb_rate place[VB_AUTO_MAX];   /* of drafts at that place of a proposal, those before it accepted */
     vb_rate bin[VB_PACE_BINS];    /* of drafts that the drafter was so sure of */
+    vb_rate sure;                 /* how sure it was of those that were tested: hits is the sum */
     uint64_t probe_at, probe_gap; /* when a drafter that does not pay is tried again, in steps */
 } vb_record;
 

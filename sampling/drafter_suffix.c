@@ -17,14 +17,19 @@ typedef struct drafter_suffix {
     vb_drafter other; /* with p.before */
     vb_suffix *index; /* of path[0..n): only what is kept enters */
     vb_suffix_match in_corpus;
-    bool copying;    /* the proposal in progress is a copy */
-    size_t other_at; /* the length of the path that the other drafter last took in */
+    vb_suffix_match held; /* the path's repeat before its last token, */
+    size_t held_end;      /* and where that ended */
+    bool copying;         /* the proposal in progress is a copy */
+    size_t other_at;      /* the length of the path that the other drafter last took in */
 } drafter_suffix;
 
 static void read_path(drafter_suffix *g, const int32_t *path, size_t n) {
     const vb_corpus *c = g->p.corpus;
-    for (size_t i = vb_suffix_length(g->index); i < n && vb_suffix_add(g->index, path[i]); i++)
+    for (size_t i = vb_suffix_length(g->index); i < n; i++) {
+        g->held = vb_suffix_repeat(g->index, &g->held_end);
+        if (!vb_suffix_add(g->index, path[i])) return;
         if (c) g->in_corpus = vb_suffix_step(c->index, g->in_corpus, path[i]);
+    }
 }
 
 static int sync(void *self, const int32_t *path, size_t n, vb_error *err) {
@@ -56,6 +61,11 @@ static source look(const drafter_suffix *g, const int32_t *path, size_t n, const
     }
     if (c && theirs.len > own.len)
         return (source){c->text, vb_suffix_end(c->index, theirs), c->n, theirs.len};
+    /* A repeat has ended with the last token, which stands where the text had another one: an edit, behind
+     * which the text most likely goes on. */
+    const int32_t edited = g->held.len / 2;
+    if (out->n == 0 && own.len <= g->held.len && own.len < edited && g->held_end + 1 < n)
+        return (source){path, g->held_end + 1, SIZE_MAX, edited};
     return (source){path, end, SIZE_MAX, own.len};
 }
 
@@ -114,7 +124,7 @@ static void settle(void *self, size_t n) {
     drafter_suffix *g = self;
     if (vb_suffix_length(g->index) > n) {
         vb_suffix_clear(g->index);
-        g->in_corpus = (vb_suffix_match){0, 0};
+        g->in_corpus = g->held = (vb_suffix_match){0, 0};
     }
     if (g->other_at > n) g->other_at = n;
     if (g->p.before) g->other.settle(g->other.self, n);

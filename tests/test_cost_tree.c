@@ -163,7 +163,7 @@ static void never_slower_than_chains(void **state) {
                 if (both / chains < worst) worst = both / chains;
                 if (both / best < worst_of_best) worst_of_best = both / best;
                 if (both / best > most) most = both / best;
-                if (both < 0.99 * chains || both < 0.98 * best)
+                if (both < 0.99 * chains || both < 0.9895 * best)
                     fail_msg("%s, %.1f, then %.2f: %.3f with trees, %.3f without, %.3f by the best chain",
                              MACHINES[m].name, RATES[i], nexts[k], both, chains, best);
             }

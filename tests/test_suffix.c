@@ -140,6 +140,10 @@ static void lookups(void **state) {
         {{1, 2, 3, 9, 1, 2, 3}, 7, 0, 2, true, 6, {9, 1, 2, 3, 9, 1}}, /* as long: the path's own */
         {{42, 7, 8, 42, 7}, 5, 0, 2, true, 4, {8, 42, 7, 8}},          /* no match across books */
         {{1, 2, 40, 1, 2, 3}, 6, 1, 2, true, 3, {4, 41, 42}},          /* a book, behind what must follow */
+        {{1, 2, 3, 4, 5, 6, 1, 2, 3, 4, 9}, 11, 0, 2, false, 4, {6, 1, 2, 3}}, /* 9 stands for 5 */
+        {{1, 2, 3, 4, 5, 6, 1, 2, 3, 9}, 10, 0, 2, false, 0, {0}},             /* too short to say so */
+        {{1, 2, 3, 4, 5, 1, 2, 3, 4, 9, 8}, 11, 0, 2, false, 0, {0}},          /* one token later no more */
+        {{6, 9, 7, 1, 2, 3, 4, 1, 2, 3, 4, 9}, 12, 0, 1, false, 4, {2, 3, 4, 9}}, /* though 9 occurred, too */
     };
     vb_corpus *corpus = NULL;
     assert_int_equal(vb_corpus_open(&corpus, books, sizeof books / sizeof *books, NULL), 0);
