@@ -34,6 +34,14 @@ typedef struct law_table {
     bool pow2; /* the largest weight is raised so that the total is a power of two */
 } law_table;
 
+/* Target and draft whose styles meet in every enumeration. */
+typedef struct law_pair {
+    const char *name;
+    law_style p, q;
+} law_pair;
+#define LAW_PAIRS 7
+extern const law_pair law_pairs[LAW_PAIRS];
+
 void law_table_weights(const law_table *t, int n_vocab, const int32_t *prefix, size_t n, uint64_t *w);
 
 /* Planted mistakes in the use of a mask. */

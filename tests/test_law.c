@@ -23,21 +23,7 @@ static const shape shapes[] = {
     {"V4 g2 n3", 4, 2, 3, true},  {"V2 g3 n4", 2, 3, 4, false},
 };
 
-static const struct {
-    const char *name;
-    law_style p, q;
-} pairs[] = {
-    {"generic", LAW_GENERIC, LAW_GENERIC},
-    {"skewed", LAW_SKEWED, LAW_SKEWED},
-    {"zeros", LAW_ZEROS, LAW_ZEROS},
-    {"disjoint", LAW_EVEN, LAW_ODD},
-    {"one-hot p", LAW_ONE_HOT, LAW_GENERIC},
-    {"one-hot q", LAW_GENERIC, LAW_ONE_HOT},
-    {"both one-hot", LAW_ONE_HOT, LAW_ONE_HOT},
-};
-
 #define N_SHAPES (sizeof shapes / sizeof *shapes)
-#define N_PAIRS  (sizeof pairs / sizeof *pairs)
 
 typedef struct totals {
     uint64_t cases, paths;
@@ -76,17 +62,17 @@ static void all_shapes(void **state) {
     (void)state;
     totals t = {0};
     for (size_t i = 0; i < N_SHAPES; i++) {
-        for (size_t j = 0; j < N_PAIRS; j++) {
+        for (size_t j = 0; j < LAW_PAIRS; j++) {
             const shape *s = &shapes[i];
             char name[64];
-            snprintf(name, sizeof name, "%s %s", s->name, pairs[j].name);
+            snprintf(name, sizeof name, "%s %s", s->name, law_pairs[j].name);
             law_case c = {.name = name,
                           .n_vocab = s->n_vocab,
                           .gamma = s->gamma,
                           .n_tokens = s->n_tokens,
                           .trim = s->trim,
-                          .p = {pairs[j].p, 100 + (uint32_t)i, false},
-                          .q = {pairs[j].q, 200 + (uint32_t)i, false},
+                          .p = {law_pairs[j].p, 100 + (uint32_t)i, false},
+                          .q = {law_pairs[j].q, 200 + (uint32_t)i, false},
                           .stop = -1};
             both(&c, &t);
         }
@@ -414,15 +400,15 @@ static void coupled_and_trees(void **state) {
     uint64_t seen = 0;
     double accepted[3] = {0};
     for (size_t i = 0; i < N_SHAPES; i++) {
-        for (size_t j = 0; j < N_PAIRS; j++) {
+        for (size_t j = 0; j < LAW_PAIRS; j++) {
             for (int who = 0; who < 3; who++) {
                 law_result r;
                 law_case c = {.name = shapes[i].name,
                               .n_vocab = shapes[i].n_vocab,
                               .gamma = who == 1 ? 7 : shapes[i].gamma,
                               .n_tokens = shapes[i].n_tokens,
-                              .p = {pairs[j].p, 300 + (uint32_t)i, false},
-                              .q = {pairs[j].q, 400 + (uint32_t)i, false},
+                              .p = {law_pairs[j].p, 300 + (uint32_t)i, false},
+                              .q = {law_pairs[j].q, 400 + (uint32_t)i, false},
                               .rule = vb_rule_coupled,
                               .choice = VB_CHOOSE_RACE,
                               .penalties = j % 2,
@@ -432,7 +418,8 @@ static void coupled_and_trees(void **state) {
                               .alone = who == 2};
                 law_init(&r);
                 assert_true(law_enumerate(&c, &r));
-                if (mpq_sgn(r.tv)) printf("%s, %s, %d: TV %g\n", c.name, pairs[j].name, who, mpq_get_d(r.tv));
+                if (mpq_sgn(r.tv))
+                    printf("%s, %s, %d: TV %g\n", c.name, law_pairs[j].name, who, mpq_get_d(r.tv));
                 assert_int_equal(mpq_sgn(r.tv), 0);
                 assert_int_equal(r.reused, 0);
                 accepted[who] += mpq_get_d(r.accepted);
@@ -510,7 +497,7 @@ static void lengths_that_are_chosen(void **state) {
     uint64_t by_length[8] = {0};
     for (size_t m = 0; m < sizeof machines / sizeof *machines; m++) {
         for (size_t i = 0; i < N_SHAPES; i++) {
-            for (size_t j = 0; j < N_PAIRS; j++) {
+            for (size_t j = 0; j < LAW_PAIRS; j++) {
                 for (int block = 0; block < 2; block++) {
                     law_result r;
                     const law_case c = {.name = shapes[i].name,
@@ -518,8 +505,8 @@ static void lengths_that_are_chosen(void **state) {
                                         .gamma = shapes[i].gamma,
                                         .n_tokens = shapes[i].n_tokens,
                                         .trim = shapes[i].trim,
-                                        .p = {pairs[j].p, 500 + (uint32_t)i, false},
-                                        .q = {pairs[j].q, 600 + (uint32_t)i, false},
+                                        .p = {law_pairs[j].p, 500 + (uint32_t)i, false},
+                                        .q = {law_pairs[j].q, 600 + (uint32_t)i, false},
                                         .rule = block ? vb_rule_block : vb_rule_rejection,
                                         .choice = block ? VB_CHOOSE_GRID : VB_CHOOSE_COIN,
                                         .costs = &machines[m],
@@ -528,7 +515,7 @@ static void lengths_that_are_chosen(void **state) {
                     law_init(&r);
                     assert_true(law_enumerate(&c, &r));
                     if (mpq_sgn(r.tv) || r.reused)
-                        printf("%s, %s, machine %zu, %s: TV %g\n", c.name, pairs[j].name, m,
+                        printf("%s, %s, machine %zu, %s: TV %g\n", c.name, law_pairs[j].name, m,
                                block ? "block" : "rejection", mpq_get_d(r.tv));
                     assert_int_equal(mpq_sgn(r.tv), 0);
                     assert_int_equal(r.reused, 0);

@@ -25,17 +25,7 @@ static const shape shapes[] = {
     {"1,1,2 of two ids", {1, 1, 2}, 2, 4, true}, {"4 of three ids: one is missing", {4}, 3, 2, true},
 };
 
-static const struct {
-    const char *name;
-    law_style p, q;
-} pairs[] = {
-    {"generic", LAW_GENERIC, LAW_GENERIC},   {"skewed", LAW_SKEWED, LAW_SKEWED},
-    {"zeros", LAW_ZEROS, LAW_ZEROS},         {"disjoint", LAW_EVEN, LAW_ODD},
-    {"one-hot p", LAW_ONE_HOT, LAW_GENERIC}, {"one-hot q", LAW_GENERIC, LAW_ONE_HOT},
-};
-
 #define N_SHAPES (sizeof shapes / sizeof *shapes)
-#define N_PAIRS  (sizeof pairs / sizeof *pairs)
 
 static law_case case_of(const shape *s, law_style p, law_style q, uint32_t seed, bool coupled) {
     law_case c = {.name = s->name,
@@ -76,19 +66,19 @@ static void all_shapes(void **state) {
     double accepted[2] = {0}, chain = 0;
     int cases = 0;
     for (size_t i = 0; i < N_SHAPES; i++) {
-        for (size_t j = 0; j < N_PAIRS; j++) {
+        for (size_t j = 0; j < LAW_PAIRS; j++) {
             for (int coupled = 0; coupled < 2; coupled++) {
-                law_case c = case_of(&shapes[i], pairs[j].p, pairs[j].q, (uint32_t)i, coupled);
+                law_case c = case_of(&shapes[i], law_pairs[j].p, law_pairs[j].q, (uint32_t)i, coupled);
                 c.penalties = (i + j) % 2;
                 c.stop = (i + j) % 3 == 0 ? 1 : -1;
                 c.sees = j % 2;
-                accepted[coupled] += exact(&c, pairs[j].name, &paths[coupled]);
+                accepted[coupled] += exact(&c, law_pairs[j].name, &paths[coupled]);
                 cases++;
                 if (coupled) continue;
                 c.sees = false;
                 c.gamma = 0;
                 while (c.shape[c.gamma]) c.shape[c.gamma++] = 0;
-                chain += exact(&c, pairs[j].name, &of_chains);
+                chain += exact(&c, law_pairs[j].name, &of_chains);
             }
         }
     }
@@ -126,7 +116,7 @@ static void chosen_shapes(void **state) {
         vb_costs costs = {.far = 100, .draft = {300, 300}};
         for (int i = 0; i < 2; i++)
             for (int t = 0; t < VB_COST_ROWS; t++) costs.target[i][t] = 1000 + (m == 2 ? 250 : 10 * m) * t;
-        for (size_t j = 0; j < N_PAIRS; j++) {
+        for (size_t j = 0; j < LAW_PAIRS; j++) {
             for (int n_vocab = 2; n_vocab < 4; n_vocab++) {
                 law_result r;
                 const law_case c = {.name = "chosen shapes",
@@ -134,8 +124,8 @@ static void chosen_shapes(void **state) {
                                     .gamma = 4,
                                     .n_tokens = n_vocab == 2 ? 4 : 3,
                                     .trim = true,
-                                    .p = {pairs[j].p, 910, false},
-                                    .q = {pairs[j].q, 920, false},
+                                    .p = {law_pairs[j].p, 910, false},
+                                    .q = {law_pairs[j].q, 920, false},
                                     .rule = vb_rule_rejection,
                                     .choice = VB_CHOOSE_COIN,
                                     .costs = &costs,
@@ -144,7 +134,7 @@ static void chosen_shapes(void **state) {
                                     .stop = j % 3 ? -1 : 1};
                 law_init(&r);
                 assert_true(law_enumerate(&c, &r));
-                if (mpq_sgn(r.tv)) printf("machine %d, %s: TV %g\n", m, pairs[j].name, mpq_get_d(r.tv));
+                if (mpq_sgn(r.tv)) printf("machine %d, %s: TV %g\n", m, law_pairs[j].name, mpq_get_d(r.tv));
                 assert_int_equal(mpq_sgn(r.tv), 0);
                 assert_int_equal(r.reused, 0);
                 paths += r.paths;
