@@ -169,10 +169,14 @@ static int append(cli_list *list, const char *value) {
 int cli_set_value(const cli_option *opt, const char *said, const char *value, cli_options *o) {
     void *field = (char *)o + opt->offset;
     const size_t at = (size_t)(opt - CLI_OPTIONS);
+    int64_t whole;
     int rc = CLI_OK;
     switch (opt->kind) {
     case CLI_FLAG: *(bool *)field = true; break;
     case CLI_INT: rc = set_int(opt, said, value, field); break;
+    case CLI_SHORT:
+        if (!(rc = set_int(opt, said, value, &whole))) *(int *)field = (int)whole;
+        break;
     case CLI_REAL: rc = set_real(opt, said, value, field); break;
     case CLI_LIST: rc = append(field, value); break;
     case CLI_CHOICE:

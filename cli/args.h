@@ -2,6 +2,8 @@
 #ifndef VERBATIM_CLI_ARGS_H
 #define VERBATIM_CLI_ARGS_H
 
+#include "include/verbatim.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -63,11 +65,8 @@ typedef struct cli_options {
     int64_t offload_width, reps;
     double bandwidth;
     const char *model, *draft_model, *draft, *prompt, *file;
-    int64_t n_predict, gamma, draft_suffix, draft_vocab, top_k, repeat_last_n, seed, ctx, threads, batch;
-    double temperature, top_p, min_p, repeat_penalty, presence_penalty, frequency_penalty;
-    double top_n_sigma, typical_p, xtc_probability, xtc_threshold, dynatemp_range, dynatemp_exponent,
-        dry_multiplier, dry_base;
-    int64_t dry_allowed_length, dry_last_n;
+    int64_t n_predict, gamma, draft_suffix, draft_vocab, seed, ctx, threads, batch;
+    vb_sampling sampling;             /* but for seed, bias and DRY's breakers (cli_sampling) */
     int64_t depth, bytes, cells;      /* prove: tokens, bytes of texts, cells per depth */
     const char *samples, *samples_as; /* prove: a number or a file, and its form */
     const char *endpoint, *model_name, *request, *request_alone, *prompt_as; /* prove --endpoint */

@@ -152,8 +152,8 @@ typedef struct cli_model {
 /* Opens file and tokenizer (--pre), and the weights if asked.
  * Returns CLI_OK or CLI_FAIL (after a message). */
 int cli_model_open(cli_model *m, const cli_options *o, const char *path, bool weights);
-/* typical-p, XTC and so on, but for the breakers of DRY. */
-void cli_set_samplers(const cli_options *o, vb_sampling *p);
+/* What the options say of the law, but for seed, bias and the breakers of DRY. */
+vb_sampling cli_sampling(const cli_options *o);
 /* --pre: CLI_OK, or CLI_USAGE (after a message) for a name that is not known. */
 int cli_check_pre(const cli_options *o);
 /* Which pre-tokenizer cuts texts, and whether it is not the file's own: "pre" (null with SPM) and

@@ -156,8 +156,9 @@ static bool cache_path(const cli_options *o, const cli_model *target, const cli_
     char asked[200];
     uint64_t h = cli_speed_key(o, target->gguf, draft ? draft->gguf : NULL);
     const int n = snprintf(asked, sizeof asked, "%s %lld %g %lld %g %g %lld %lld %d %d", o->accept,
-                           (long long)o->n_predict, o->temperature, (long long)o->top_k, o->top_p, o->min_p,
-                           (long long)o->seed, (long long)o->ctx, brief, o->draft_text);
+                           (long long)o->n_predict, o->sampling.temperature, (long long)o->sampling.top_k,
+                           o->sampling.top_p, o->sampling.min_p, (long long)o->seed, (long long)o->ctx, brief,
+                           o->draft_text);
     h = XXH3_64bits_withSeed(asked, (size_t)n, h);
     for (int i = 0; i < p->n; i++) h = XXH3_64bits_withSeed(p->line[i], p->len[i], h);
     return cli_cache_path("doctor", h, path);

@@ -190,41 +190,41 @@ const cli_option CLI_OPTIONS[] = {
     {"-s|--seed", "S", "the first seed; completion i has seed S + i. Default 1", CMD_PROVE, CLI_INT, AT(seed),
      0, 1e18, NULL},
     {"--temp|--temperature", "T", "0 is greedy. Default 0.8", GENERATE | CMD_BENCH | CMD_DOCTOR | CMD_SERVE,
-     CLI_REAL, AT(temperature), 0, 1e6, NULL},
+     CLI_REAL, AT(sampling.temperature), 0, 1e6, NULL},
     {"--top-k", "K", "keep the K likeliest tokens; 0: off. Default 40",
-     GENERATE | CMD_BENCH | CMD_DOCTOR | CMD_SERVE, CLI_INT, AT(top_k), 0, BIG, NULL},
+     GENERATE | CMD_BENCH | CMD_DOCTOR | CMD_SERVE, CLI_SHORT, AT(sampling.top_k), 0, BIG, NULL},
     {"--top-p", "P", "keep the likeliest tokens that make up P; 1: off. Default 0.95",
-     GENERATE | CMD_BENCH | CMD_DOCTOR | CMD_SERVE, CLI_REAL, AT(top_p), CLI_ABOVE_0, 1, NULL},
+     GENERATE | CMD_BENCH | CMD_DOCTOR | CMD_SERVE, CLI_REAL, AT(sampling.top_p), CLI_ABOVE_0, 1, NULL},
     {"--min-p", "P", "drop tokens less likely than P times the likeliest; 0: off. Default 0.05",
-     GENERATE | CMD_BENCH | CMD_DOCTOR | CMD_SERVE, CLI_REAL, AT(min_p), 0, 1, NULL},
+     GENERATE | CMD_BENCH | CMD_DOCTOR | CMD_SERVE, CLI_REAL, AT(sampling.min_p), 0, 1, NULL},
     {"--typical|--typical-p", "P",
      "keep the tokens whose surprise is nearest to the expected one and that make up P; 0 or 1: off "
      "(default)",
-     GENERATE | CMD_BENCH | CMD_SERVE, CLI_REAL, AT(typical_p), 0, 1, NULL},
+     GENERATE | CMD_BENCH | CMD_SERVE, CLI_REAL, AT(sampling.typical_p), 0, 1, NULL},
     {"--top-nsigma|--top-n-sigma", "N",
      "keep tokens whose logit is at most N standard deviations below the largest; 0 or -1: off (default)",
-     GENERATE | CMD_BENCH | CMD_SERVE, CLI_REAL, AT(top_n_sigma), -1, 1000, NULL},
+     GENERATE | CMD_BENCH | CMD_SERVE, CLI_REAL, AT(sampling.top_n_sigma), -1, 1000, NULL},
     {"--xtc-probability", "P",
      "with this probability leave out all but the least likely of the tokens above --xtc-threshold; 0: off "
      "(default)",
-     GENERATE | CMD_BENCH | CMD_SERVE, CLI_REAL, AT(xtc_probability), 0, 1, NULL},
+     GENERATE | CMD_BENCH | CMD_SERVE, CLI_REAL, AT(sampling.xtc_probability), 0, 1, NULL},
     {"--xtc-threshold", "P", "default 0.1; above 0.5 nothing is ever left out",
-     GENERATE | CMD_BENCH | CMD_SERVE, CLI_REAL, AT(xtc_threshold), 0, 1, NULL},
+     GENERATE | CMD_BENCH | CMD_SERVE, CLI_REAL, AT(sampling.xtc_threshold), 0, 1, NULL},
     {"--dynatemp-range", "R",
      "the temperature follows the entropy, from --temp minus R to --temp plus R; 0: off (default)",
-     GENERATE | CMD_BENCH | CMD_SERVE, CLI_REAL, AT(dynatemp_range), 0, 1e6, NULL},
+     GENERATE | CMD_BENCH | CMD_SERVE, CLI_REAL, AT(sampling.dynatemp_range), 0, 1e6, NULL},
     {"--dynatemp-exp", "X", "its exponent. Default 1", GENERATE | CMD_BENCH | CMD_SERVE, CLI_REAL,
-     AT(dynatemp_exponent), CLI_ABOVE_0, 100, NULL},
+     AT(sampling.dynatemp_exponent), CLI_ABOVE_0, 100, NULL},
     {"--dry-multiplier", "M",
      "penalty for a token that would go on a repeat: M times --dry-base to the power of the repeat's length "
      "beyond --dry-allowed-length; 0: off (default)",
-     GENERATE | CMD_BENCH | CMD_SERVE, CLI_REAL, AT(dry_multiplier), 0, 1e6, NULL},
-    {"--dry-base", "B", "default 1.75", GENERATE | CMD_BENCH | CMD_SERVE, CLI_REAL, AT(dry_base), 1, 1000,
-     NULL},
+     GENERATE | CMD_BENCH | CMD_SERVE, CLI_REAL, AT(sampling.dry_multiplier), 0, 1e6, NULL},
+    {"--dry-base", "B", "default 1.75", GENERATE | CMD_BENCH | CMD_SERVE, CLI_REAL, AT(sampling.dry_base), 1,
+     1000, NULL},
     {"--dry-allowed-length", "N", "shorter repeats are not penalised. Default 2",
-     GENERATE | CMD_BENCH | CMD_SERVE, CLI_INT, AT(dry_allowed_length), 1, BIG, NULL},
+     GENERATE | CMD_BENCH | CMD_SERVE, CLI_SHORT, AT(sampling.dry_allowed_length), 1, BIG, NULL},
     {"--dry-penalty-last-n", "N", "tokens that DRY looks back at; -1 (default): all, 0: off",
-     GENERATE | CMD_BENCH | CMD_SERVE, CLI_INT, AT(dry_last_n), -1, BIG, NULL},
+     GENERATE | CMD_BENCH | CMD_SERVE, CLI_SHORT, AT(sampling.dry_last_n), -1, BIG, NULL},
     {"--dry-sequence-breaker", "TEXT",
      "no repeat goes across a token with this text; may be repeated; none: there are no breakers. Default: a "
      "line "
@@ -232,13 +232,13 @@ const cli_option CLI_OPTIONS[] = {
      GENERATE | CMD_BENCH, CLI_LIST, AT(dry_breakers), 0, 0, NULL},
     {"--repeat-penalty|--repetition-penalty", "X",
      "divides positive logits of tokens seen lately; 1: off (default)", GENERATE | CMD_SERVE, CLI_REAL,
-     AT(repeat_penalty), 0.001, 1000, NULL},
+     AT(sampling.repeat_penalty), 0.001, 1000, NULL},
     {"--presence-penalty", "X", "taken once off the logit of every token seen lately; 0: off (default)",
-     GENERATE | CMD_SERVE, CLI_REAL, AT(presence_penalty), -1e6, 1e6, NULL},
+     GENERATE | CMD_SERVE, CLI_REAL, AT(sampling.presence_penalty), -1e6, 1e6, NULL},
     {"--frequency-penalty", "X", "taken off as often as the token was seen lately; 0: off (default)",
-     GENERATE | CMD_SERVE, CLI_REAL, AT(frequency_penalty), -1e6, 1e6, NULL},
+     GENERATE | CMD_SERVE, CLI_REAL, AT(sampling.frequency_penalty), -1e6, 1e6, NULL},
     {"--repeat-last-n", "N", "tokens that the penalties look back at; -1: all. Default 64",
-     GENERATE | CMD_SERVE, CLI_INT, AT(repeat_last_n), -1, BIG, NULL},
+     GENERATE | CMD_SERVE, CLI_SHORT, AT(sampling.penalty_last_n), -1, BIG, NULL},
     {"--logit-bias", "ID=B", "add B to the logit of token ID (-inf bans it); may be repeated", GENERATE,
      CLI_LIST, AT(logit_bias), 0, 0, NULL},
     {"-s|--seed", "S", "seed of the noise; -1 (default): random, and printed", TALK | CMD_BENCH, CLI_INT,
@@ -523,17 +523,7 @@ void cli_defaults(unsigned command, cli_options *o) {
                                    .keep_alive = 10,
                                    .drain = 30};
     o->accept = "coupled";
-    o->temperature = 0.8;
-    o->top_k = 40;
-    o->top_p = 0.95;
-    o->min_p = 0.05;
-    o->xtc_threshold = 0.1;
-    o->dynatemp_exponent = 1;
-    o->dry_base = 1.75;
-    o->dry_allowed_length = 2;
-    o->dry_last_n = -1;
-    o->repeat_penalty = 1;
-    o->repeat_last_n = 64;
+    vb_sampling_defaults(&o->sampling);
     o->rope.ext = o->draft_rope.ext = -1;
     o->seed = command == CMD_PROVE ? 1 : -1;
     o->activations = "q8";

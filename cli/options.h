@@ -8,6 +8,7 @@ typedef enum cli_kind {
     CLI_FLAG,   /* bool */
     CLI_STRING, /* const char * */
     CLI_INT,    /* int64_t in [min, max], or CLI_AUTO for the word that `choices` holds */
+    CLI_SHORT,  /* int in [min, max] */
     CLI_REAL,   /* double in [min, max] */
     CLI_CHOICE, /* const char *, one of `choices` ("q8|q16") */
     CLI_LIST    /* cli_list: may be given several times */

@@ -257,8 +257,8 @@ static int print_report(const prove_state *s) {
     else
         cli_outf(
             "temperature %g, top-k %d, top-p %g, min-p %g; the law computed after %llu prefixes; %.1f s\n",
-            o->temperature, (int)o->top_k, o->top_p, o->min_p, (unsigned long long)s->report.laws,
-            s->seconds);
+            o->sampling.temperature, o->sampling.top_k, o->sampling.top_p, o->sampling.min_p,
+            (unsigned long long)s->report.laws, s->seconds);
     for (int i = 0; i < s->report.n_stages; i++) print_stage(s, &s->report.stage[i]);
     cli_outf("\n");
     print_checks(s);

@@ -21,10 +21,10 @@ int cli_endpoint_options(cli_options *o) {
         if (cli_given(o, elsewhere[i]))
             return cli_usage("%s: who drafts for the endpoint, and how, is the server's own business",
                              elsewhere[i]);
-    if (!cli_given(o, "--temp")) o->temperature = 1;
-    if (!cli_given(o, "--top-k")) o->top_k = 0;
-    if (!cli_given(o, "--top-p")) o->top_p = 1;
-    if (!cli_given(o, "--min-p")) o->min_p = 0;
+    if (!cli_given(o, "--temp")) o->sampling.temperature = 1;
+    if (!cli_given(o, "--top-k")) o->sampling.top_k = 0;
+    if (!cli_given(o, "--top-p")) o->sampling.top_p = 1;
+    if (!cli_given(o, "--min-p")) o->sampling.min_p = 0;
     return CLI_OK;
 }
 

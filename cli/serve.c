@@ -237,16 +237,7 @@ static int server_params(serve_state *s) {
     p->request_s = w->request_timeout;
     p->keep_alive_s = w->keep_alive;
     p->log = w->quiet ? NULL : log_line;
-    vb_sampling_defaults(&p->sampling);
-    p->sampling.temperature = o->temperature;
-    p->sampling.top_k = (int)o->top_k;
-    p->sampling.top_p = o->top_p;
-    p->sampling.min_p = o->min_p;
-    p->sampling.repeat_penalty = o->repeat_penalty;
-    cli_set_samplers(o, &p->sampling);
-    p->sampling.presence_penalty = o->presence_penalty;
-    p->sampling.frequency_penalty = o->frequency_penalty;
-    p->sampling.penalty_last_n = (int)o->repeat_last_n;
+    p->sampling = cli_sampling(o);
     if (!vb_sampling_check(&p->sampling, INT32_MAX, &err)) return CLI_OK;
     cli_report(&err);
     return CLI_USAGE;

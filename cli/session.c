@@ -124,11 +124,11 @@ int cli_check_models(const cli_options *o) {
     if (o->draft_suffix && !o->draft_model &&
         (!o->draft || (strcmp(o->draft, "suffix") && strcmp(o->draft, "self"))))
         return cli_usage("--draft-suffix says which matches are copied: add --draft suffix, or -md FILE");
-    if (!strcmp(o->accept, "greedy") && o->temperature > 0)
+    if (!strcmp(o->accept, "greedy") && o->sampling.temperature > 0)
         return cli_usage(
             "--accept greedy is the rule of temperature 0, and the temperature is %g: add --temp 0, or use "
             "--accept coupled",
-            o->temperature);
+            o->sampling.temperature);
     return CLI_OK;
 }
 
@@ -171,24 +171,17 @@ int cli_random_seed(uint64_t *seed) {
     return CLI_OK;
 }
 
-void cli_set_samplers(const cli_options *o, vb_sampling *p) {
-    p->top_n_sigma = o->top_n_sigma > 0 ? o->top_n_sigma : 0;
-    p->typical_p = o->typical_p;
-    p->xtc_probability = o->xtc_probability;
-    p->xtc_threshold = o->xtc_threshold;
-    p->dynatemp_range = o->dynatemp_range;
-    p->dynatemp_exponent = o->dynatemp_exponent;
-    p->dry_multiplier = o->dry_multiplier;
-    p->dry_base = o->dry_base;
-    p->dry_allowed_length = (int)o->dry_allowed_length;
-    p->dry_last_n = (int)o->dry_last_n;
+vb_sampling cli_sampling(const cli_options *o) {
+    vb_sampling p = o->sampling;
+    if (p.top_n_sigma < 0) p.top_n_sigma = 0; /* off, too */
+    return p;
 }
 
 /* Which ids break repeats depends on the vocabulary. */
 static int set_breakers(cli_session *s) {
     const cli_list *texts = &s->o->dry_breakers;
     vb_error err = {0};
-    if (!(s->o->dry_multiplier > 0))
+    if (!(s->o->sampling.dry_multiplier > 0))
         return texts->n ? cli_usage("--dry-sequence-breaker is for DRY: add --dry-multiplier M") : CLI_OK;
     if (texts->n == 1 && !strcmp(texts->items[0], "none")) return CLI_OK;
     size_t n = 0;
@@ -205,16 +198,7 @@ static int set_breakers(cli_session *s) {
 static int set_sampling(cli_session *s) {
     const cli_options *o = s->o;
     vb_sampling *p = &s->sampling;
-    vb_sampling_defaults(p);
-    p->temperature = o->temperature;
-    p->top_k = (int)o->top_k;
-    p->top_p = o->top_p;
-    p->min_p = o->min_p;
-    p->repeat_penalty = o->repeat_penalty;
-    p->presence_penalty = o->presence_penalty;
-    p->frequency_penalty = o->frequency_penalty;
-    p->penalty_last_n = (int)o->repeat_last_n;
-    cli_set_samplers(o, p);
+    *p = cli_sampling(o);
     p->seed = (uint64_t)o->seed;
     if (o->seed < 0) {
         int rc = cli_random_seed(&p->seed);
