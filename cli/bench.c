@@ -34,25 +34,26 @@ double bench_median(const double *values, int n) {
 }
 
 /* "tree" (--tree auto) or a shape in front of *text: its siblings per depth with x between, for commas stand
- * between the lengths of the list. CLI_OK: there is none; CLI_FAIL: it was taken in. */
-static int parse_shape(const char **text, bench_list *out) {
+ * between the lengths of the list. *taken: there was one, and the list has it. */
+static int parse_shape(const char **text, bench_list *out, bool *taken) {
     char shape[80];
     vb_error err = {0};
     const size_t n = strcspn(*text, ",");
-    if (n == 4 && !strncmp(*text, "tree", 4)) {
+    const bool chosen = n == 4 && !strncmp(*text, "tree", 4);
+    *taken = chosen || (memchr(*text, 'x', n) && n < sizeof shape);
+    if (!*taken) return CLI_OK;
+    if (chosen) {
         out->tree[out->n][0] = VB_TREE_AUTO;
-        out->at[out->n++] = VB_GAMMA_AUTO;
-        *text += n + ((*text)[n] == ',');
-        return CLI_FAIL;
+        out->at[out->n] = VB_GAMMA_AUTO;
+    } else {
+        for (size_t i = 0; i < n; i++) shape[i] = (*text)[i] == 'x' ? ',' : (*text)[i];
+        shape[n] = 0;
+        if (vb_draft_tree_read(shape, out->tree[out->n], &err)) return cli_usage("--gammas: %s", err.message);
+        out->at[out->n] = vb_draft_tree_size(out->tree[out->n]);
     }
-    if (!memchr(*text, 'x', n) || n >= sizeof shape) return CLI_OK;
-    for (size_t i = 0; i < n; i++) shape[i] = (*text)[i] == 'x' ? ',' : (*text)[i];
-    shape[n] = 0;
-    if (vb_draft_tree_read(shape, out->tree[out->n], &err)) return cli_usage("--gammas: %s", err.message);
-    out->at[out->n] = vb_draft_tree_size(out->tree[out->n]);
     out->n++;
     *text += n + ((*text)[n] == ',');
-    return CLI_FAIL;
+    return CLI_OK;
 }
 
 /* "3,5,8", each in [least, most], ascending or not. */
@@ -61,11 +62,10 @@ static int parse_list(const char *option, const char *text, int least, int most,
     out->n = 0;
     while (*text) {
         char *end;
-        int rc = CLI_OK;
-        if (lengths && out->n < MOST_LIST && (rc = parse_shape(&text, out)) != CLI_OK) {
-            if (rc == CLI_FAIL) continue;
-            return rc;
-        }
+        bool taken = false;
+        const int rc = lengths && out->n < MOST_LIST ? parse_shape(&text, out, &taken) : CLI_OK;
+        if (rc) return rc;
+        if (taken) continue;
         const long v = strtol(text, &end, 10);
         if (lengths && !strncmp(text, "auto", 4) && (!text[4] || text[4] == ',') && out->n < MOST_LIST) {
             out->at[out->n++] = VB_GAMMA_AUTO;
