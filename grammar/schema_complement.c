@@ -23,12 +23,18 @@ int vbj_string_complement(vbj_compiler *c, const vbj_string *s, vbj_shape *out) 
 
 /* ----------------------------------------------------------------------------------------------- arrays */
 
-static int add_array(vbj_failures *f, vbj_array a) {
-    if (a.lo > a.hi) return 0;
-    if (!vbj_grow(&f->c->arena, &f->arrays, f->n_arrays, &f->arrays_room, sizeof a)) return vbj_full(f->c);
-    a.blame = f->schema;
-    f->arrays[f->n_arrays++] = a;
+/* A value behind the n of a list (the address of its pointer). */
+static int add(vbj_failures *f, void *list, size_t *n, size_t *room, const void *value, size_t size) {
+    char *items;
+    if (!vbj_grow(&f->c->arena, list, *n, room, size)) return vbj_full(f->c);
+    memcpy(&items, list, sizeof items);
+    memcpy(items + (*n)++ * size, value, size);
     return 0;
+}
+
+static int add_array(vbj_failures *f, vbj_array a) {
+    a.blame = f->schema;
+    return a.lo > a.hi ? 0 : add(f, &f->arrays, &f->n_arrays, &f->arrays_room, &a, sizeof a);
 }
 
 /* Arrays whose element i is there and is not x. */
@@ -80,11 +86,8 @@ int vbj_array_complement(vbj_failures *f, const vbj_array *a) {
 /* ---------------------------------------------------------------------------------------------- objects */
 
 static int add_object(vbj_failures *f, vbj_object o) {
-    if (o.lo > o.hi) return 0;
-    if (!vbj_grow(&f->c->arena, &f->objects, f->n_objects, &f->objects_room, sizeof o)) return vbj_full(f->c);
     o.blame = f->schema;
-    f->objects[f->n_objects++] = o;
-    return 0;
+    return o.lo > o.hi ? 0 : add(f, &f->objects, &f->n_objects, &f->objects_room, &o, sizeof o);
 }
 
 /* Objects with a property `name` whose value is x (`required`), or without it (x FALSE). */
