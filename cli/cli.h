@@ -154,6 +154,8 @@ typedef struct cli_model {
 int cli_model_open(cli_model *m, const cli_options *o, const char *path, bool weights);
 /* What the options say of the law, but for seed, bias and the breakers of DRY. */
 vb_sampling cli_sampling(const cli_options *o);
+/* A note where a draft cannot pay, because it reads more than the target. */
+void cli_warn_draft(const vb_model *target, const vb_model *draft);
 /* --pre: CLI_OK, or CLI_USAGE (after a message) for a name that is not known. */
 int cli_check_pre(const cli_options *o);
 /* Which pre-tokenizer cuts texts, and whether it is not the file's own: "pre" (null with SPM) and

@@ -225,7 +225,8 @@ int cli_costs_keep(const cli_options *o, const cli_costs *c) {
 
 void cli_costs_doubt(const cli_costs *c) {
     cli_load_warn(c->others, "what passes cost was measured", c->path,
-                  c->path[0] ? "remove the file to measure again" : "start again on a quieter one");
+                  c->path[0] ? "`verbatim doctor TARGET DRAFT --force` measures again"
+                             : "start again on a quieter one");
 }
 
 int cli_session_costs(cli_session *s) {

@@ -118,7 +118,8 @@ static void print_verdict(const cli_model *target, const cli_model *draft, int r
     if ((rc && !o->draft_text) || !t->weight_bytes) return;
     double c = (double)d->weight_bytes / (double)t->weight_bytes;
     char share[32];
-    cli_outf("the draft reads %s of the bytes that the target reads per token\n", cli_percent(c, share));
+    cli_outf("the draft reads %s of the bytes that the target reads per token%s\n", cli_percent(c, share),
+             c > 1 ? ": are the two files swapped?" : "");
     if (o->quick) expect(c);
     if (d->n_ctx < t->n_ctx) cli_outf("the draft stops drafting at position %d\n", d->n_ctx);
 }
@@ -193,7 +194,8 @@ static int find_measured(const cli_options *o, const cli_model *target, const cl
         *out = NULL;
     }
     if (!o->json || !brief)
-        fprintf(stderr, "doctor: measuring%s%s\n", draft_path ? " " : "", draft_path ? draft_path : "");
+        fprintf(stderr, "doctor: measuring%s%s; models of gigabytes take minutes\n", draft_path ? " " : "",
+                draft_path ? draft_path : "");
     const int rc = doctor_measure(o, draft_path, p, brief, out);
     if (!rc) doubt(*out);
     return rc || !kept ? rc : cli_cache_write(path, json_incref(*out));

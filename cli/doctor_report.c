@@ -20,7 +20,7 @@ void doctor_print_memory(const json_t *m) {
     cli_outf("memory: weights %s, contexts when full %s", cli_bytes((uint64_t)real(m, "weights"), weights),
              cli_bytes((uint64_t)real(m, "contexts"), contexts));
     if (isfinite(have))
-        cli_outf("; there: %s%s", cli_bytes((uint64_t)have, there),
+        cli_outf("; available here: %s%s", cli_bytes((uint64_t)have, there),
                  need > have ? ": NOT enough: a smaller -c, or files in fewer bits" : "");
     cli_outf("\n");
 }
@@ -93,7 +93,7 @@ void doctor_recommend(const json_t *m, char *out, size_t size) {
     const double gain = real(best, "speed_up");
     if (gain >= 1.05) {
         const char *drafter = text(best, "drafter"), *accept = text(best, "accept");
-        snprintf(out, size, "gamma %s: %sx (%s%s%s%s)", text(best, "gamma"), cli_digits(gain, x),
+        snprintf(out, size, "use --gamma %s: %sx (%s%s%s%s)", text(best, "gamma"), cli_digits(gain, x),
                  strcmp(drafter, "model") ? "--draft " : "the draft model",
                  strcmp(drafter, "model") ? drafter : "", strcmp(accept, "coupled") ? ", --accept " : "",
                  strcmp(accept, "coupled") ? accept : "");

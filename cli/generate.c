@@ -220,13 +220,13 @@ static void print_lengths(const cli_session *s, const vb_stats *t) {
 void cli_print_stats(const cli_session *s, const cli_result *r) {
     const vb_stats *t = &r->stats;
     char rate[32], size[100], first[32];
-    fprintf(
-        stderr,
-        "%zu token%s in %.3f s: %s tokens/s; ended: %s%s; prompt: %llu token%s in %.3f s; first token after "
-        "%s\n",
-        r->n, r->n == 1 ? "" : "s", r->seconds, cli_digits(tokens_per_s(r), rate), r->reason,
-        r->context_full ? " (the context is full)" : "", (unsigned long long)t->prompt_tokens,
-        t->prompt_tokens == 1 ? "" : "s", t->prompt_s, cli_seconds(r->first_s, first));
+    fprintf(stderr, "%zu token%s in %.3f s", r->n, r->n == 1 ? "" : "s", r->seconds);
+    if (r->n) fprintf(stderr, ": %s tokens/s", cli_digits(tokens_per_s(r), rate));
+    fprintf(stderr, "; ended: %s%s; prompt: %llu token%s in %.3f s", r->reason,
+            r->context_full ? " (the context is full)" : "", (unsigned long long)t->prompt_tokens,
+            t->prompt_tokens == 1 ? "" : "s", t->prompt_s);
+    if (r->n) fprintf(stderr, "; first token after %s", cli_seconds(r->first_s, first));
+    fputc('\n', stderr);
     if (s->params.draft != VB_DRAFT_NONE)
         fprintf(stderr, "draft %s, accept %s, %s, ", s->draft_name, s->o->accept,
                 cli_step_name(&s->params, size));

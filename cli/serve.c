@@ -421,7 +421,10 @@ static void say_hello(const serve_state *s) {
         fprintf(stderr, "  pre      %s: by --pre, not by the file\n",
                 vb_tokenizer_pre(vbs_tokenizer(s->engine)));
     say_rope("", vbs_target(s->engine));
-    if (vbs_draft(s->engine)) say_rope(" of the draft", vbs_draft(s->engine));
+    if (vbs_draft(s->engine)) {
+        say_rope(" of the draft", vbs_draft(s->engine));
+        cli_warn_draft(vbs_target(s->engine), vbs_draft(s->engine));
+    }
     fprintf(stderr, "  memory   weights %s, contexts %s when full (%d slot%s of %d positions",
             cli_bytes(m.weight_bytes, weights), cli_bytes(m.context_bytes, contexts), m.slots,
             m.slots == 1 ? "" : "s", vbs_context_size(s->engine));

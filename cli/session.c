@@ -308,6 +308,17 @@ static int open_draft_file(const cli_session *s, const char *path, cli_model *fi
         s->o->model, path);
 }
 
+void cli_warn_draft(const vb_model *target, const vb_model *draft) {
+    char t[32], d[32];
+    const uint64_t reads = vb_model_describe(target)->weight_bytes,
+                   guess = vb_model_describe(draft)->weight_bytes;
+    if (reads && guess > reads)
+        fprintf(stderr,
+                "verbatim: note: the draft (%s of weights) is larger than the target (%s), so no guess can "
+                "pay; are -m and -md swapped?\n",
+                cli_bytes(guess, d), cli_bytes(reads, t));
+}
+
 /* As long as the target's context, or as its training allows. Another vocabulary may want more ids for a
  * text. */
 static int draft_context_size(const cli_session *s, const vb_model *model, bool own, bool text) {
@@ -333,7 +344,10 @@ static int open_draft(cli_session *s, const char *path) {
     bool text = false;
     int rc = path ? open_draft_file(s, path, &file, &shared, &text) : CLI_OK;
     if (rc) goto cleanup;
-    if (path) model = file.model;
+    if (path) {
+        model = file.model;
+        cli_warn_draft(s->target.model, model);
+    }
     cli_context_params(s->o, &p);
     cli_kv_types(s->o, true, &p.k_type, &p.v_type);
     cli_offload_params(s->o, s->offload, &p);

@@ -106,7 +106,7 @@ void cli_say_speed_up(FILE *to, double speed_up, double acceptance) {
     else
         fprintf(to,
                 "drafting does not pay here (%s times the target alone): guessing and checking cost more "
-                "than they save; "
-                "`verbatim bench` says which\n",
+                "than they save; --gamma auto guesses only as much as pays, and `verbatim doctor` measures "
+                "what is best\n",
                 x);
 }

@@ -134,7 +134,8 @@ static int parse_strings(parse *s, uint64_t count, uint32_t **table) {
     const uint64_t start = c->pos;
     if (count > vb_cursor_left(c) / 8) {
         return vb_cursor_fail(c, VB_ERR_FORMAT, start, "array count",
-                              "%" PRIu64 " strings do not fit into the file", count);
+                              "%" PRIu64 " strings do not fit into the file; is the download complete?",
+                              count);
     }
     void *at = NULL;
     c->code = vb_alloc(&at, (size_t)count, sizeof(uint32_t), "string offsets", c->err);

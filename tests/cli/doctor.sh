@@ -8,6 +8,13 @@ ok "--quick: they fit" out_has "fit: "
 ok "--quick: what to expect on paper" out_has "of tested guesses right"
 ok "memory beside what is there" out_has "memory: weights"
 ok "--quick measures nothing" [ ! -e "$work/cache" ]
+large=vectors/models/tales-target-q8_0.gguf small=vectors/models/tales-draft-q8_0.gguf
+verbatim doctor $small $large --quick
+ok "a draft that is larger than its target: a question" out_has "are the two files swapped?"
+verbatim run -m $small -md $large -p "Once upon a time" -n 4
+ok "run asks it, too" err_has "are -m and -md swapped?"
+verbatim run -m $large -md $small -p "Once upon a time" -n 4
+ok "the right way round nobody asks" [ "$(grep -c swapped "$work/err")" = 0 ]
 printf 'Once upon a time\n\nThe king\n' >"$work/prompts.txt"
 few="--prompts $work/prompts.txt -n 12 --threads 1"
 # shellcheck disable=SC2086
@@ -29,7 +36,7 @@ ok "it says where it is kept" err_has "--force measures again"
 verbatim doctor "$target" "$draft" $few --temp 0
 ok "other options: measured anew" err_has "doctor: measuring"
 ok "as a table" out_has "first token"
-ok "a recommendation" grep -qE '^recommendation: (gamma (auto|[0-9]+): [0-9.]+x|do not draft: [0-9.]+x, because )' "$work/out"
+ok "a recommendation" grep -qE '^recommendation: (use --gamma (auto|[0-9]+): [0-9.]+x|do not draft: [0-9.]+x, because )' "$work/out"
 # shellcheck disable=SC2086
 verbatim doctor "$target" $few
 ok "without a draft: copies from the text" out_has "ngram"
