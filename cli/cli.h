@@ -287,6 +287,8 @@ const char *cli_seconds(double s, char out[32]);     /* 1.302 is "1.30 s", 0.012
 void cli_help_stats(void);
 /* Below this part of guesses accepted a warning says so. */
 #define CLI_LOW_ACCEPTANCE 0.3
+/* How far something is that takes seconds: on a terminal a line that changes, and goes when all is done. */
+void cli_progress(const char *what, double done);
 /* One sentence about a measured speed-up; acceptance < 0: not known. */
 void cli_say_speed_up(FILE *to, double speed_up, double acceptance);
 

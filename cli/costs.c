@@ -247,7 +247,10 @@ int cli_session_costs(cli_session *s) {
     } else if (!c.known) {
         cli_load load;
         cli_load_begin(&load);
-        if (vb_costs_measure(&c.costs, s->context, drafter, &err)) return cli_report(&err);
+        cli_progress("measuring what passes cost, which is kept", 0);
+        rc = vb_costs_measure(&c.costs, s->context, drafter, &err);
+        cli_progress("", 1);
+        if (rc) return cli_report(&err);
         c.others = cli_load_others(&load);
         if ((rc = cli_costs_keep(o, &c))) return rc;
     }

@@ -296,6 +296,9 @@ int cli_doctor(cli_options *o) {
         o->draft_model = o->words[0];
     if (o->n_words > 1) o->draft_model = o->words[1];
     if (!o->model) return cli_usage("no model: verbatim doctor TARGET [DRAFT]");
+    if (o->drafts && o->quick)
+        return cli_usage(
+            "--quick measures nothing, and --drafts ranks what was measured: leave one of them out");
     cli_interrupt_install();
     int rc = cli_model_open(&target, o, o->model, true);
     if (!rc && o->draft_model) rc = cli_model_open(&draft, o, o->draft_model, true);

@@ -100,8 +100,11 @@ static int measure(trial *t) {
     int rc = CLI_OK;
     cli_load load;
     cli_load_begin(&load);
-    for (int round = 0; round < t->rounds && !rc; round++)
-        for (int i = 0; i < t->n_rows && !rc; i++) rc = measure_row(t, &t->rows[i], round);
+    for (int i = 0; i < t->rounds * t->n_rows && !rc; i++) {
+        cli_progress("measuring", i / (double)(t->rounds * t->n_rows));
+        rc = measure_row(t, &t->rows[i % t->n_rows], i / t->n_rows);
+    }
+    cli_progress("", 1);
     t->others = cli_load_others(&load);
     return rc;
 }

@@ -240,7 +240,10 @@ void cli_print_stats(const cli_session *s, const cli_result *r) {
     fputc('\n', stderr);
     cli_print_pre(s->target.tokenizer);
     cli_print_rope(s->target.model, s->draft_file.model);
-    if (s->params.draft != VB_DRAFT_NONE) {
+    if (s->params.draft != VB_DRAFT_NONE && !t->drafted)
+        fprintf(stderr, "nothing was drafted: target calls %llu (%.2f tokens each)\n",
+                (unsigned long long)t->target_calls, ratio(r->n, t->target_calls));
+    else if (s->params.draft != VB_DRAFT_NONE) {
         char share[32];
         fprintf(stderr,
                 "acceptance %s: drafted %llu, tested %llu, accepted %llu; alpha %.3f; mean accepted %.2f; "
@@ -260,8 +263,8 @@ void cli_print_stats(const cli_session *s, const cli_result *r) {
                     "tested %.3f on average, alpha %+.3f of that\n",
                     (unsigned long long)t->draft_calls, t->tested ? t->likely / (double)t->tested : 0,
                     t->tested ? ratio(t->accepted, t->tested) - t->likely / (double)t->tested : 0);
-        if (s->params.gamma == VB_GAMMA_AUTO) print_lengths(s, t);
     }
+    if (s->params.draft != VB_DRAFT_NONE && s->params.gamma == VB_GAMMA_AUTO) print_lengths(s, t);
     cli_print_offload(s->offload, s->context, false);
     fprintf(stderr,
             "time: drafting %.3f s, verifying %.3f s, sampling %.3f s (`verbatim help stats` explains)\n",

@@ -217,11 +217,11 @@ static int set_sampling(cli_session *s) {
     return CLI_OK;
 }
 
-/* Models of a gigabyte and more take long enough to say something. */
+/* What has taken half a second may take long, and says so: a file that is read from the disk for the first
+ * time, more than one that is large. */
 static bool on_repack(void *user, uint64_t done, uint64_t total) {
-    if (*(const bool *)user && total >= (uint64_t)1 << 30)
-        fprintf(stderr, "\rinterleaving weights: %.0f %%%s", 100.0 * (double)done / (double)total,
-                done == total ? "\r\033[K" : "");
+    if (cli_now() - *(const double *)user > 0.5)
+        cli_progress("interleaving weights", (double)done / (double)total);
     return cli_interrupt_callback(NULL);
 }
 
@@ -254,11 +254,12 @@ static uint64_t room_for_the_rest(const cli_options *o, const vb_model *m) {
 
 int cli_repack(const cli_options *o, vb_model *m) {
     vb_error err = {0};
-    bool terminal = isatty(STDERR_FILENO) == 1, when_it_fits = !strcmp(o->repack, "auto");
+    double since = cli_now();
+    const bool when_it_fits = !strcmp(o->repack, "auto");
     const vb_repack_params p = {.kernels = o->kernels,
                                 .threads = (int)o->threads,
                                 .progress = on_repack,
-                                .user = &terminal,
+                                .user = &since,
                                 .reserve = when_it_fits ? room_for_the_rest(o, m) : 0};
     if (!strcmp(o->repack, "off") || !vb_model_repack(m, &p, &err)) return CLI_OK;
     if (err.code == VB_ERR_MEMORY && when_it_fits) {

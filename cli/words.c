@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 bool cli_is_gguf(const char *name) {
     const size_t n = strlen(name), end = strlen(".gguf");
@@ -87,6 +88,14 @@ void cli_help_stats(void) {
         "  KL               Kullback-Leibler divergence, in nats: how far one distribution is from "
         "another\n\n"
         "docs/speculation.md has the formulas, docs/bench.md how speed is measured.\n");
+}
+
+void cli_progress(const char *what, double done) {
+    if (isatty(STDERR_FILENO) != 1) return;
+    if (done >= 1)
+        fputs("\r\033[K", stderr);
+    else
+        fprintf(stderr, "\r(%s: %.0f %%)\033[K", what, 100 * done);
 }
 
 void cli_say_speed_up(FILE *to, double speed_up, double acceptance) {

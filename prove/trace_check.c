@@ -280,7 +280,7 @@ static bool has_chain(const char *line, size_t len) {
 
 static bool check_chain(checker *c, const char *line, size_t len) {
     char digits[33];
-    if (!has_chain(line, len)) FAIL("the line has no chain");
+    if (!has_chain(line, len)) FAIL("the line has no chain, as every line of --trace and --trace-full has");
     link_of(c->chain, line, len - TAIL, digits);
     if (memcmp(digits, line + len - 34, 32))
         FAIL("the chain breaks: this line or the order of lines was changed");

@@ -76,6 +76,8 @@ ok "costs, too" err_has "what passes cost was measured while other programs used
 verbatim doctor "$target" "$draft" $few --force
 verbatim run -m "$target" -md "$draft" -p "Once upon a time" -n 4 --gamma auto --threads 1
 ok "--force measures them again" [ "$(grep -c 'used 700 %' "$work/err")" = 0 ]
+verbatim doctor "$target" --drafts "$work/drafts" --quick
+ok "--drafts with --quick is refused" fails 2 "--quick measures nothing"
 verbatim doctor "$target" --drafts "$work/none" -n 4 --prompts "$work/prompts.txt"
 ok "a folder that is not there" status_is 1
 ok "is named" err_has "none: the folder cannot be read"
