@@ -31,6 +31,7 @@ typedef struct worker {
     struct vb_pool *pool;
     pthread_t thread;
     int index;
+    _Atomic uint64_t busy; /* nanoseconds in tasks while watched */
 } worker;
 
 struct vb_pool {
@@ -52,6 +53,10 @@ struct vb_pool {
     atomic_int sleeping; /* workers that sleep or are about to */
     atomic_bool caller_sleeping;
     atomic_bool stop;
+
+    atomic_bool watched;
+    double since;         /* when watching began */
+    double caller_waited; /* seconds, since then */
 };
 
 static inline void relax(void) {
@@ -71,6 +76,16 @@ static inline void prefetch(const char *at) {
 #endif
 }
 
+static void run_task(vb_pool *p, vb_task fn, void *arg, int task, int index) {
+    if (!atomic_load_explicit(&p->watched, memory_order_relaxed)) {
+        fn(arg, task, index);
+        return;
+    }
+    const double start = vb_now();
+    fn(arg, task, index);
+    atomic_fetch_add(&p->workers[index].busy, (uint64_t)(1e9 * (vb_now() - start)));
+}
+
 /* Takes tasks of the job `number` until there are none left. */
 static void work(vb_pool *p, uint32_t number, int index) {
     uint64_t word = atomic_load(&p->word);
@@ -81,7 +96,7 @@ static void work(vb_pool *p, uint32_t number, int index) {
         void *const arg = atomic_load(&p->arg);
         if (next == CLOSED || next >= (uint32_t)n) return;
         if (!atomic_compare_exchange_weak(&p->word, &word, word + 1)) continue;
-        fn(arg, (int)next, index);
+        run_task(p, fn, arg, (int)next, index);
         if (atomic_fetch_add(&p->done, 1) + 1 == n && atomic_load(&p->caller_sleeping)) {
             pthread_mutex_lock(&p->mutex);
             pthread_cond_signal(&p->job_done);
@@ -131,6 +146,22 @@ static void *worker_main(void *arg) {
     }
 }
 
+/* The caller's wait for tasks that others took. */
+static void finish(vb_pool *p, int n_tasks) {
+    int spin = SPIN;
+    while (atomic_load(&p->done) < n_tasks && spin-- > 0) relax();
+    if (atomic_load(&p->done) < n_tasks) {
+        pthread_mutex_lock(&p->mutex);
+        /* Either we see the last task done below, or its thread sees this and signals. An exchange, which no
+           CPU moves behind the load of `done`; QEMU 7.2 does that to an aarch64 store, sequentially
+           consistent or not. */
+        atomic_exchange(&p->caller_sleeping, true);
+        while (atomic_load(&p->done) < n_tasks) pthread_cond_wait(&p->job_done, &p->mutex);
+        atomic_store(&p->caller_sleeping, false);
+        pthread_mutex_unlock(&p->mutex);
+    }
+}
+
 void vb_pool_run(vb_pool *p, int n_tasks, vb_task fn, void *arg) {
     if (!p || p->started == 0 || n_tasks <= 1) {
         for (int i = 0; i < n_tasks; i++) fn(arg, i, 0);
@@ -149,25 +180,32 @@ void vb_pool_run(vb_pool *p, int n_tasks, vb_task fn, void *arg) {
         pthread_mutex_unlock(&p->mutex);
     }
     work(p, number, 0);
-
-    int spin = SPIN;
-    while (atomic_load(&p->done) < n_tasks && spin-- > 0) relax();
-    if (atomic_load(&p->done) < n_tasks) {
-        pthread_mutex_lock(&p->mutex);
-        /* Either we see the last task done below, or its thread sees this and signals. An exchange, which no
-           CPU moves behind the load of `done`; QEMU 7.2 does that to an aarch64 store, sequentially
-           consistent or not. */
-        atomic_exchange(&p->caller_sleeping, true);
-        while (atomic_load(&p->done) < n_tasks) pthread_cond_wait(&p->job_done, &p->mutex);
-        atomic_store(&p->caller_sleeping, false);
-        pthread_mutex_unlock(&p->mutex);
-    }
+    const bool watched = atomic_load_explicit(&p->watched, memory_order_relaxed);
+    const double start = watched ? vb_now() : 0;
+    finish(p, n_tasks);
+    if (watched) p->caller_waited += vb_now() - start;
 }
 
 void vb_pool_ahead(vb_pool *p, const void *from, size_t apart) {
     if (!p) return;
     atomic_store_explicit(&p->apart, apart, memory_order_relaxed);
     atomic_store_explicit(&p->ahead, from, memory_order_relaxed);
+}
+
+void vb_pool_watch(vb_pool *p, bool on) {
+    if (!p) return;
+    for (int i = 0; i < p->threads; i++) atomic_store(&p->workers[i].busy, 0);
+    p->since = vb_now();
+    p->caller_waited = 0;
+    atomic_store(&p->watched, on);
+}
+
+double vb_pool_waited(const vb_pool *p) {
+    if (!p || !atomic_load(&p->watched)) return 0;
+    double waited = p->caller_waited;
+    const double wall = vb_now() - p->since;
+    for (int i = 1; i <= p->started; i++) waited += wall - 1e-9 * (double)atomic_load(&p->workers[i].busy);
+    return waited;
 }
 
 int vb_pool_open(vb_pool **out, int threads, vb_error *err) {

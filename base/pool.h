@@ -19,6 +19,11 @@ void vb_pool_run(vb_pool *p, int n_tasks, vb_task fn, void *arg);
 /* Memory that one of the next jobs will read: task i from `from` + i*apart on. Until it is called again,
  * threads that wait for a job ask the memory for the beginnings of the first tasks meanwhile. Speed only. */
 void vb_pool_ahead(vb_pool *p, const void *from, size_t apart);
+/* Watches how long the threads wait, from now on, or no longer: two looks at the clock per task. */
+void vb_pool_watch(vb_pool *p, bool on);
+/* Seconds, of all threads together, that they waited since watching began: a started thread whenever it has
+ * no task, the caller for the others' last tasks. 0 for NULL and while nobody watches. Between two jobs. */
+double vb_pool_waited(const vb_pool *p);
 /* Physical cores this process may run on, at least 1. */
 int vb_physical_cores(void);
 

@@ -124,6 +124,24 @@ int bench_time_decode(const bench *b, vb_context *c, int at, double *seconds, do
     return rc;
 }
 
+/* The share of the threads' time in which they wait, for one another or for what one thread does alone:
+ * n tokens once more behind `at` positions, one at a time or all together, with two looks at the clock per
+ * task, which the other figures need not pay. */
+static int measure_waiting(const bench *b, int at, size_t n, bool together, double *share) {
+    vb_context *c = b->session.context;
+    const int threads = vb_context_threads(c);
+    vb_error err = {0};
+    int rc = fill(b, c, at);
+    const double start = cli_now();
+    vb_context_watch(c, true);
+    for (size_t i = 0; i < n && !rc; i += together ? n : 1)
+        if (vb_eval(c, b->filler + i, together ? n : 1, NULL, &err)) rc = cli_report(&err);
+    *share = threads > 1 ? vb_context_waited(c) / (threads * (cli_now() - start)) : (double)NAN;
+    vb_context_watch(c, false);
+    if (!rc && vb_context_truncate(c, at, &err)) rc = cli_report(&err);
+    return rc;
+}
+
 static int measure_decode(bench *b) {
     int rc = CLI_OK;
     cli_energy now;
@@ -131,6 +149,7 @@ static int measure_decode(bench *b) {
     for (int i = 0; i < b->positions.n && !rc; i++) {
         bench_progress("one token at a time, behind %d", b->positions.at[i]);
         rc = bench_time_decode(b, b->session.context, b->positions.at[i], &b->decode[i], &b->joules[i]);
+        if (!rc) rc = measure_waiting(b, b->positions.at[i], DECODE_TOKENS, false, &b->waiting[i]);
     }
     if (!rc) {
         const vb_context *c = b->session.context;
@@ -150,6 +169,7 @@ static int measure_prompt(bench *b) {
         for (const double begin = cli_now(); bench_more(reps, b->reps, begin) && !rc; reps++)
             rc = time_tokens(b->session.context, b->filler, n, 0, false, &times[reps]);
         if (!rc) b->prompt_rate[i] = (double)n / bench_median(times, reps);
+        if (!rc) rc = measure_waiting(b, 0, n, true, &b->prompt_waiting[i]);
     }
     return rc;
 }

@@ -34,13 +34,14 @@ typedef struct bench {
     uint64_t read_bytes;             /* weights that one token reads */
     double experts[MOST_TOKENS + 1]; /* distinct ones of a layer that a call of so many tokens reads */
     double decode[MOST_LIST], prompt_rate[MOST_LIST], draft_token;
-    double joules[MOST_LIST];                 /* per token; NAN where they are not readable */
-    const char *no_joules;                    /* why */
-    double multiply_rate;                     /* floats per second, NAN: not known */
-    double costs[MOST_LIST][MOST_TOKENS + 1]; /* by position */
-    const double *cost;                       /* behind the first one */
-    bench_run *runs;                          /* (1 + gammas.n) */
-    int32_t *alone;                           /* (reps, n_predict) tokens */
+    double waiting[MOST_LIST], prompt_waiting[MOST_LIST]; /* shares of the threads' time; NAN: one thread */
+    double joules[MOST_LIST];                             /* per token; NAN where they are not readable */
+    const char *no_joules;                                /* why */
+    double multiply_rate;                                 /* floats per second, NAN: not known */
+    double costs[MOST_LIST][MOST_TOKENS + 1];             /* by position */
+    const double *cost;                                   /* behind the first one */
+    bench_run *runs;                                      /* (1 + gammas.n) */
+    int32_t *alone;                                       /* (reps, n_predict) tokens */
     double peak_rss;
     double others; /* part of the processors that other programs took meanwhile */
     cli_bandwidth bandwidth;

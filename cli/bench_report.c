@@ -129,14 +129,15 @@ json_t *bench_json(const bench *b) {
     if (b->o->draft_model)
         json_object_set_new(o, "draft_model", cli_json_text(b->o->draft_model, strlen(b->o->draft_model)));
     json_object_set_new(o, "draft", json_string(s->draft_name));
-    json_object_set_new(o, "decode",
-                        json_pack("{so so si so so so so}", "tokens_per_s", cli_json_real(rates[0]),
-                                  "bandwidth_share", cli_json_real(1.0 / against_bandwidth(b, b->decode[0])),
-                                  "at", b->positions.at[0], "by_position", by_number(&b->positions, rates),
-                                  "attention_share", attention_json(b), "multiply_rate",
-                                  cli_json_real(b->multiply_rate), "joules_per_token",
-                                  by_number(&b->positions, b->joules)));
+    json_object_set_new(
+        o, "decode",
+        json_pack("{so so si so so so so so}", "tokens_per_s", cli_json_real(rates[0]), "bandwidth_share",
+                  cli_json_real(1.0 / against_bandwidth(b, b->decode[0])), "at", b->positions.at[0],
+                  "by_position", by_number(&b->positions, rates), "attention_share", attention_json(b),
+                  "multiply_rate", cli_json_real(b->multiply_rate), "joules_per_token",
+                  by_number(&b->positions, b->joules), "waiting", by_number(&b->positions, b->waiting)));
     json_object_set_new(o, "prompt", by_number(&b->lengths, b->prompt_rate));
+    json_object_set_new(o, "prompt_waiting", by_number(&b->lengths, b->prompt_waiting));
     json_object_set_new(o, "cost", cost);
     json_object_set_new(o, "cost_by_position", costs_json(b));
     json_object_set_new(o, "v", v);
@@ -273,6 +274,11 @@ static void print_kept(const bench *b) {
     }
 }
 
+static void print_waiting(double share) {
+    if (isfinite(share)) cli_outf(", threads wait %.0f %% of the time", 100.0 * share);
+    cli_outf("\n");
+}
+
 void bench_print(const bench *b) {
     const cli_session *s = &b->session;
     char size[32], rss[32];
@@ -293,10 +299,12 @@ void bench_print(const bench *b) {
         if (isfinite(attention_share(b, i)))
             cli_outf(", attention %.0f %% of the multipliers", 100.0 * attention_share(b, i));
         if (isfinite(b->joules[i])) cli_outf(", %s J a token", cli_digits(b->joules[i], size));
-        cli_outf("\n");
+        print_waiting(b->waiting[i]);
     }
-    for (int i = 0; i < b->lengths.n; i++)
-        cli_outf("prompt of %-5d      %9s tokens/s\n", b->lengths.at[i], cli_digits(b->prompt_rate[i], size));
+    for (int i = 0; i < b->lengths.n; i++) {
+        cli_outf("prompt of %-5d      %9s tokens/s", b->lengths.at[i], cli_digits(b->prompt_rate[i], size));
+        print_waiting(b->prompt_waiting[i]);
+    }
     cli_outf("\ntokens together  ");
     for (int t = 1; t <= MOST_TOKENS; t++) cli_outf("%6d", t);
     cli_outf("\nc(T)/c(1)        ");

@@ -216,6 +216,14 @@ int vb_context_length(const vb_context *c) {
 const char *vb_context_kernels(const vb_context *c) {
     return c->kernels->name;
 }
+void vb_context_watch(vb_context *c, bool on) {
+    vb_pool_watch(c->scratch->pool, on);
+}
+
+double vb_context_waited(const vb_context *c) {
+    return vb_pool_waited(c->scratch->pool);
+}
+
 int vb_context_threads(const vb_context *c) {
     return c->params.n_threads;
 }

@@ -652,6 +652,11 @@ int vb_context_length(const vb_context *c); /* positions it holds */
 uint64_t vb_context_bytes(const vb_context *c);
 const char *vb_context_kernels(const vb_context *c); /* the name of the kernels chosen */
 int vb_context_threads(const vb_context *c);
+/* Watches how long these threads wait, from now on, or no longer: costs two looks at the clock per task. */
+void vb_context_watch(vb_context *c, bool on);
+/* Seconds, of all of them together, that they waited since then, for one another or for what one thread does
+ * alone; over threads times time that is the share that waits. 0 while nobody watches. */
+double vb_context_waited(const vb_context *c);
 const vb_offload *vb_context_offload(const vb_context *c); /* NULL: none */
 void vb_context_offload_stats(const vb_context *c, vb_offload_stats *out);
 

@@ -131,11 +131,61 @@ static void test_stacks(void **state) {
 }
 #endif
 
+/* ---------------------------------------------------------------------------------------- watched */
+
+enum { SLOW = 5 };
+typedef struct slow_job {
+    double seconds[SLOW];
+} slow_job;
+
+/* Task i works for 2*(i + 1) ms and says how long that was. */
+static void slow_task(void *arg, int index, int worker) {
+    slow_job *j = arg;
+    (void)worker;
+    const double start = vb_now();
+    while (vb_now() - start < 2e-3 * (index + 1)) {
+    }
+    j->seconds[index] = vb_now() - start;
+}
+
+/* All threads' time but that of the tasks. A busy machine may take a thread's CPU between a task's own look
+ * at the clock and the pool's, so that half of it must do. */
+static void check_waited(vb_pool *p, int tasks) {
+    slow_job j = {{0}};
+    const int threads = vb_pool_threads(p);
+    const double start = vb_now();
+    vb_pool_watch(p, true);
+    vb_pool_run(p, tasks, slow_task, &j);
+    const double waited = vb_pool_waited(p);
+    double rest = threads * (vb_now() - start);
+    for (int i = 0; i < tasks; i++) rest -= j.seconds[i];
+    assert_true(waited <= rest + 1e-6 && waited >= 0.5 * rest - 1e-4);
+    vb_pool_run(p, tasks, slow_task, &j);
+    assert_true(vb_pool_waited(p) >= waited);
+    vb_pool_watch(p, true); /* from anew */
+    assert_true(vb_pool_waited(p) <= threads * (vb_now() - start));
+}
+
+static void test_watched(void **state) {
+    (void)state;
+    for (int threads = 2; threads <= 4; threads++) {
+        vb_pool *p = NULL;
+        slow_job j;
+        assert_int_equal(vb_pool_open(&p, threads, NULL), 0);
+        for (int tasks = 1; tasks <= SLOW; tasks++) check_waited(p, tasks);
+        vb_pool_watch(p, false);
+        vb_pool_run(p, SLOW, slow_task, &j);
+        assert_true(vb_pool_waited(p) == 0);
+        vb_pool_close(p);
+    }
+    assert_true(vb_pool_waited(NULL) == 0);
+    vb_pool_watch(NULL, true);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_task_once),
-        cmocka_unit_test(test_sleepers_wake),
-        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_every_task_once), cmocka_unit_test(test_sleepers_wake),
+        cmocka_unit_test(test_watched),         cmocka_unit_test(test_errors),
 #ifdef STACKS
         cmocka_unit_test(test_stacks),
 #endif

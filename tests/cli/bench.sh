@@ -20,6 +20,18 @@ ok "what it does is said" err_has "bench: 1 to 16 tokens together"
 verbatim bench -m "$target" $quick
 ok "bench as a table" out_has "c(T)/c(1)"
 ok "no draft, no speculation" [ "$(grep -c gamma "$work/out")" = 0 ]
+# Each of these fields has one number, above 0 and below 1.
+all_shares() {
+    for key in "$@"; do
+        sed -n "s/.*\"$key\":{\"[0-9]*\":\([0-9.e-]*\)[,}].*/\1/p" "$work/out" | awk '{ good = $1 > 0 && $1 < 1 } END { exit !(good && NR == 1) }' || return 1
+    done
+}
+# shellcheck disable=SC2086
+verbatim bench -m "$target" $quick -t 2 --json
+ok "how much of their time threads wait" all_shares waiting prompt_waiting
+# shellcheck disable=SC2086
+verbatim bench -m "$target" $quick -t 1 --json
+ok "one thread waits for nobody" out_has '"waiting":{"8":null}'
 # shellcheck disable=SC2086
 verbatim bench -m "$target" --draft ngram $quick --gammas 3
 ok "bench with prompt lookup" out_has "gamma 3"
