@@ -394,6 +394,16 @@ static void say_rope(const char *whose, const vb_model *m) {
         fprintf(stderr, "  RoPE%s: %s: by options, not by the file\n", whose, vb_model_rope(m));
 }
 
+/* drafts_alone, and that there is nothing to draft with, in words. */
+static const char *drafts_of(const cli_options *o, bool drafts) {
+    if (drafts)
+        return drafts_alone(o) == VB_DRAFT_SUFFIX ? "what followed the longest repeat (suffix)"
+                                                  : "prompt lookup (n-grams)";
+    return cli_given(o, "--preset")
+               ? "none: the target alone; --preset is for a draft: give -md FILE or --draft ngram"
+               : "none: the target alone";
+}
+
 static void say_hello(const serve_state *s) {
     const cli_options *o = s->o;
     char weights[32], contexts[32], gamma[32], url[300];
@@ -409,8 +419,7 @@ static void say_hello(const serve_state *s) {
     if (o->draft_model)
         fprintf(stderr, "  draft    %s\n", o->draft_model);
     else
-        fprintf(stderr, "  draft    %s\n",
-                s->sp.has_draft ? "prompt lookup (n-grams)" : "none: the target alone");
+        fprintf(stderr, "  draft    %s\n", drafts_of(o, s->sp.has_draft));
     if (s->sp.has_draft)
         fprintf(stderr,
                 "  preset   %s: %s tokens drafted per step, accept %s; model %s:fast drafts 3, :balanced 5, "

@@ -554,6 +554,12 @@ ok "--num-draft-tokens" start_server -m "$target" -md "$draft" --preset max --nu
 get /props
 ok "sets the length of the model itself" json_is draft_tokens 4
 stop
+ok "--preset without a draft" start_server -m "$target" --preset fast
+ok "says that nothing drafts" grep -q -e '--preset is for a draft: give -md FILE' "$work/server.err"
+stop
+ok "--draft suffix" start_server -m "$target" --draft suffix
+ok "is called that" grep -q 'draft    what followed the longest repeat' "$work/server.err"
+stop
 printf '{"prot": 9000}' >"$work/config.json"
 verbatim serve --config "$work/config.json" -m "$target"
 ok "an unknown key is an error" fails 2 '"prot"'
