@@ -8,7 +8,7 @@
 
 An instance is written as json.dumps writes it, integral floats as integers. Where it is refused, other orders of its keys
 are tried, led by the automaton: a schema fixes the order of keys, and the data do not know it. An invalid instance has to
-be refused in every order.
+be refused in every order, or in those that the steps suffice for, which is counted apart.
 """
 import argparse
 import collections
@@ -20,7 +20,7 @@ import sys
 
 
 # Steps of the automaton for the orders of keys of an instance that has to be taken.
-VALID_ORDERS = 200000
+VALID_ORDERS = 500000
 
 
 class Pipe:
@@ -42,7 +42,7 @@ class Pipe:
 
     def compile(self, schema):
         self.asked = 0
-        self.ranked = False
+        self.ranked = self.straight = False
         self.text = json.dumps(schema)
         return self.ask(schema=self.text)
 
@@ -115,6 +115,10 @@ def candidates(pipe, rest):
     return (sorted(named, key=pipe.rank) if pipe.ranked else named) + other[:1]
 
 
+def writes(first, k):
+    return ("" if first else ", ") + json.dumps(k, ensure_ascii=False) + ": "
+
+
 def members(pipe, state, rest, first, limit, around):
     left = around + (frozenset(rest),)
     if met(pipe, state, first, left):
@@ -125,13 +129,17 @@ def members(pipe, state, rest, first, limit, around):
             yield after
         return
     keys = candidates(pipe, rest)
-    before = "" if first else ", "
-    for k, at in zip(keys, pipe.steps(state, [before + json.dumps(k, ensure_ascii=False) + ": " for k in keys])):
-        if at <= 0:
-            continue
+    taken = [(k, at) for k, at in zip(keys, pipe.steps(state, [writes(first, k) for k in keys])) if at > 0]
+    for k, at in taken:
         others = {x: y for x, y in rest.items() if x != k}
+        shut = True
         for behind in orders(pipe, at, rest[k], limit, left + (k,)):
+            if pipe.straight and min(pipe.steps(behind, [writes(False, x) for x, _ in taken if x != k]), default=1) <= 0:
+                continue
+            shut = False
             yield from members(pipe, behind, others, False, limit, around)
+        if pipe.straight and not shut:
+            return
 
 
 def elements(pipe, state, v, i, limit, around):
@@ -151,20 +159,22 @@ def elements(pipe, state, v, i, limit, around):
 
 
 def judge(pipe, v, limit):
-    """'as given', 'reordered' or None; pipe.cut: not every order was tried."""
+    """'as given', 'reordered' or None; pipe.cut: not every order was tried. First straight on: a key that shuts none of
+    those out that could come in its place is the next, as one that the schema names first is. Then every order: under
+    anyOf a key can be shut out in one branch and come later in another."""
     pipe.cut = False
     state, accepts = pipe.step(0, write(v))
     if state > 0 and accepts:
         return "as given"
     if not isinstance(v, (dict, list)):
         return None
-    for pipe.ranked in (False, True):
+    for pipe.straight, pipe.ranked in ((True, False), (False, False), (False, True)):
         pipe.asked = 0
         pipe.met = set()
         for behind in orders(pipe, 0, v, limit):
             if pipe.step(behind, "")[1]:
                 return "reordered"
-        if pipe.asked <= limit:
+        if pipe.asked <= limit and not pipe.straight:
             return None
     pipe.cut = True
     return None
@@ -248,9 +258,17 @@ def suite(pipe, folder, tally, every):
         print("%-32s right %4d  wrong %3d  refused by name %3d" % (f, *sums))
 
 
+# Judged otherwise than MaskBench does, for a reason: format "regex" is an annotation here; 12345.0 is no integer to draft 4,
+# and the same number as 12345 since draft 6; draft 4 does not know "if", which holds here whatever $schema names.
+OTHERWISE = {
+    ("Github_hard---o16749", "3"), ("Github_easy---o66309", "2"), ("Github_easy---o66309", "3"),
+    ("Github_easy---o24544", "3"), ("Github_trivial---o14485", "1"),
+    ("Github_medium---o3385", "0"), ("Github_medium---o3385", "3"), ("Github_medium---o39097", "0"),
+}
+
+
 def maskbench(pipe, folder, tally, every):
-    # Formats that only some validators enforce.
-    expect = lambda name, what: False
+    expect = lambda name, what: (name[:-5], what) in OTHERWISE
     for f in sorted(os.listdir(folder))[::every]:
         d = json.load(open(os.path.join(folder, f)))
         tests = [(str(i), t["data"], t["valid"]) for i, t in enumerate(d.get("tests", []))]
