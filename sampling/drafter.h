@@ -120,8 +120,7 @@ typedef struct vb_drafter_text_params {
     vb_law_source law; /* as for n-grams */
     int32_t limit;
     vb_choice choice;
-    const vb_kernels *kernels; /* NULL: the reference */
-    const int32_t *stop;       /* of the target */
+    const int32_t *stop; /* of the target */
     size_t n_stop;
 } vb_drafter_text_params;
 

@@ -14,7 +14,6 @@
 #include "sampling/drafter.h"
 
 #include "base/base.h"
-#include "ref/mathf.h"
 #include "tokenizer/translate.h"
 
 #include <limits.h>
@@ -134,7 +133,7 @@ static int32_t likeliest(const drafter_text *m, double *sure) {
     int32_t best = 0;
     for (int32_t i = 1; i < n && (m->p.kept ? m->p.kept[i] : i) < known; i++)
         if (logits[i] > logits[best]) best = i;
-    *sure = vb_exp(vb_logprob_by(m->p.kernels ? m->p.kernels : &vb_kernels_ref, logits, n, best));
+    *sure = vb_lm_sure(logits, n, best);
     return m->p.kept ? m->p.kept[best] : best;
 }
 

@@ -2,6 +2,7 @@
 #include "sampling/lm.h"
 
 #include "engine/context.h"
+#include "ref/mathf.h"
 
 /* ---------------------------------------------------------------------- contexts */
 
@@ -95,4 +96,12 @@ int vb_lm_feed_by(const vb_lm *m, const int32_t *tokens, size_t n, vb_lm_piece_f
 
 int vb_lm_feed(const vb_lm *m, const int32_t *tokens, size_t n, vb_error *err) {
     return vb_lm_feed_by(m, tokens, n, NULL, NULL, err);
+}
+
+double vb_lm_sure(const float *logits, int32_t n, int32_t at) {
+    const float mine = logits[at], least = mine - 12;
+    double sum = 0;
+    for (int32_t i = 0; i < n; i++)
+        if (logits[i] >= least) sum += vb_exp((double)logits[i] - (double)mine);
+    return 1 / sum;
 }

@@ -59,6 +59,10 @@ static inline vb_pool *vb_lm_pool(const vb_lm *m) {
 
 enum { VB_LM_PIECE = 512 }; /* tokens of text in one evaluation */
 
+/* How likely the id of logits[at] is at temperature 1, told from those of the n logits that are at most 12
+ * below its own: what the others have is less than 6e-6 each, and most of the time of a whole softmax. */
+double vb_lm_sure(const float *logits, int32_t n, int32_t at);
+
 /* Evaluates tokens without asking for logits, in pieces; on error the length is as before. */
 int vb_lm_feed(const vb_lm *m, const int32_t *tokens, size_t n, vb_error *err);
 /* The same; after each piece `done` is told which of the tokens it was, and may read their hidden rows. */

@@ -5,7 +5,7 @@
  * depends on its own logits and its own coins alone, and one that fails is rolled back alone. */
 #include "sampling/spec.h"
 
-#include "ref/mathf.h"
+#include "base/ids.h"
 
 #include <math.h>
 #include <string.h>
@@ -84,9 +84,15 @@ static bool chooses(const vb_spec *s) {
  * law of one id says that of every draft (temperature 0), so there the logits are asked. */
 static double confidence(const vb_spec *s, int i, const float *logits, int32_t n_vocab) {
     const vb_dist *q = &s->q_dist[i];
-    if (q->n == 1 && logits)
-        return vb_exp(
-            vb_logprob_by(s->p.kernels ? s->p.kernels : &vb_kernels_ref, logits, n_vocab, q->id[0]));
+    if (q->n == 1 && logits) {
+        size_t n_kept = 0; /* of a trimmed output matrix */
+        const int32_t *kept = s->params.draft_context
+                                  ? vb_model_kept(vb_context_model(s->params.draft_context), &n_kept)
+                                  : NULL;
+        const int32_t n = kept ? (int32_t)n_kept : n_vocab,
+                      at = kept ? vb_id_place(kept, n, q->id[0]) : q->id[0];
+        if (at >= 0) return vb_lm_sure(logits, n, at);
+    }
     uint64_t most = 0;
     for (int32_t j = 0; j < q->n; j++)
         if (q->w[j] > most) most = q->w[j];

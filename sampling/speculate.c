@@ -298,7 +298,6 @@ static int open_text(const vb_spec *s, const vb_lm *target, const vb_law_source 
                                 .law = *law,
                                 .limit = p->draft_vocab ? p->draft_vocab : target->n_vocab,
                                 .choice = choice_of(p->accept),
-                                .kernels = draft->kernels,
                                 .stop = s->stop,
                                 .n_stop = p->n_stop};
     t.kept = vb_model_kept(vb_context_model(draft), &t.n_kept);
