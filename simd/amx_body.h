@@ -91,7 +91,7 @@ INLINE int wide_group(vb_type type, int planes, const quads *w, const scales *s,
             const records one = {NULL, r.a + i, r.b + i, r.d + i};
             ivec isum = tile_sum(sums, 0, planes, i, start ? r.a : NULL), half = i_zero();
             if (halves) half = tile_sum(sums, 1, planes, i, start ? r.b : NULL);
-            float_step(type, 1, planes, &isum, &half, s, &one, acc + t + i);
+            float_step(type, 1, 1, planes, &isum, &half, s, &one, acc + t + i, 0);
         }
     }
     return t;

@@ -28,21 +28,23 @@ INLINE fvec f_of_sum(vb_type type, int planes, ivec sum) {
     return biased(type, planes) ? f_sub(f_of_bits(sum), f_set(0x1.8p+23f)) : f_of_int(sum);
 }
 
-/* acc[i] += the whole integers' dot product over quads [k0, k1), times `scale` where the set is SCALED and
- * the type's halves have one; with two planes that is 128*hi + lo. */
-INLINE void dots(const int n, int planes, ivec *acc, const quads *w, int bits, const ivec *scale,
-                 const int32_t *x, int k0, int k1) {
+/* Sums stand in arrays [side][n]: of `side` vectors of rows, each with n tokens.
+ *
+ * acc += the whole integers' dot products over quads [k0, k1), times `scale` where the set is SCALED and the
+ * type's halves have one; with two planes that is 128*hi + lo. */
+INLINE void dots(const int side, const int n, int planes, ivec *acc, const quads *w, int bits,
+                 const ivec *scale, const int32_t *x, int k0, int k1) {
     const size_t stride = 8 * (size_t)planes;
     if (planes == 1) {
-        dot(n, acc, w, bits, scale, x, stride, k0, k1);
+        dot(side, n, acc, w, bits, scale, x, stride, k0, k1);
         return;
     }
-    ivec both[STEP];
-    EACH(i, n) both[i] = i_zero();
-    dot(n, both, w, bits, NULL, x, stride, k0, k1);
-    EACH(i, n) both[i] = i_left(both[i], 7);
-    dot(n, both, w, bits, NULL, x + 8, stride, k0, k1);
-    EACH(i, n) acc[i] = i_add(acc[i], both[i]);
+    ivec both[SIDE * STEP];
+    EACH(i, side * n) both[i] = i_zero();
+    dot(side, n, both, w, bits, NULL, x, stride, k0, k1);
+    EACH(i, side * n) both[i] = i_left(both[i], 7);
+    dot(side, n, both, w, bits, NULL, x + 8, stride, k0, k1);
+    EACH(i, side * n) acc[i] = i_add(acc[i], both[i]);
 }
 
 INLINE ivec mul_add(ivec a, ivec b, ivec c, ivec d) {
@@ -121,57 +123,68 @@ INLINE fvec less_minimum(vb_type type, int planes, fvec sum, const scales *s, co
 }
 
 /* The float step of the contract for n tokens, from the sums of the group, or of its halves:
- * acc[i] = fmaf(d_x, fmaf(d_w, isum, -(m_w*msum)), acc[i]). */
-INLINE void float_step(vb_type type, const int n, int planes, const ivec *isum, const ivec *half,
-                       const scales *s, const records *r, fvec *acc) {
-    fvec inner[STEP];
+ * acc[i] = fmaf(d_x, fmaf(d_w, isum, -(m_w*msum)), acc[i]), for `side` vectors of rows whose acc are `apart`
+ * from each other. */
+INLINE void float_step(vb_type type, const int side, const int n, int planes, const ivec *isum,
+                       const ivec *half, const scales *s, const records *r, fvec *acc, size_t apart) {
+    fvec inner[SIDE * STEP];
     EACH(i, n) {
-        const fvec sum = whole_sum(type, planes, isum[i], vb_format_halves(type) ? half[i] : isum[i], s);
-        inner[i] = less_minimum(type, planes, sum, s, r->a + i, r->b + i);
+        EACH(v, side) {
+            const int j = v * n + i;
+            const fvec sum =
+                whole_sum(type, planes, isum[j], vb_format_halves(type) ? half[j] : isum[j], s + v);
+            inner[j] = less_minimum(type, planes, sum, s + v, r->a + i, r->b + i);
+        }
     }
-    EACH(i, n) acc[i] = f_fma(f_set(r->d[i]), inner[i], acc[i]);
+    EACH(i, n) {
+        const fvec d = f_set(r->d[i]);
+        EACH(v, side) {
+            fvec *to = acc + (size_t)v * apart + i;
+            *to = f_fma(d, inner[v * n + i], *to);
+        }
+    }
 }
 
 /* What the sums of a group, and of its second half, start from. */
-INLINE void start_sums(vb_type type, const int n, int planes, const scales *s, const records *r, ivec *isum,
-                       ivec *half) {
+INLINE void start_sums(vb_type type, const int side, const int n, int planes, const scales *s,
+                       const records *r, ivec *isum, ivec *half) {
     const bool start = starts_from_record(type, planes);
     const ivec nothing = biased(type, planes) ? i_set(BIAS) : i_zero();
     if (kind_of(type, planes) == VB_TILE_PAIRS) {
         const bool minimum = vb_format_of(type)->kind == VB_TILE_SUMS;
-        EACH(i, n) isum[i] = minimum ? i_zero() : i_mul_pairs(s->n0, i_set(r->a[i]));
+        EACH(i, side * n) isum[i] = minimum ? i_zero() : i_mul_pairs(s[i / n].n0, i_set(r->a[i % n]));
         return;
     }
-    EACH(i, n) isum[i] = start ? i_set(r->a[i]) : nothing;
-    if (vb_format_halves(type)) EACH(i, n) half[i] = start ? i_set(r->b[i]) : nothing;
+    EACH(i, side * n) isum[i] = start ? i_set(r->a[i % n]) : nothing;
+    if (vb_format_halves(type)) EACH(i, side * n) half[i] = start ? i_set(r->b[i % n]) : nothing;
 }
 
 /* acc += quads [k0, k1), all of one half where the type has halves. */
-INLINE void half_dots(vb_type type, const int n, int planes, ivec *isum, ivec *half, const quads *w,
-                      const scales *s, const int32_t *x, int k0, int k1) {
+INLINE void half_dots(vb_type type, const int side, const int n, int planes, ivec *isum, ivec *half,
+                      const quads *w, const scales *s, const int32_t *x, int k0, int k1) {
     const bool pairs = kind_of(type, planes) == VB_TILE_PAIRS, second = vb_format_halves(type) && k0 >= 4;
-    dots(n, planes, second && !pairs ? half : isum, w, bits_of(type),
-         !pairs   ? NULL
-         : second ? &s->s1
-                  : &s->s0,
-         x, k0, k1);
+    ivec scale[SIDE];
+    EACH(v, side) {
+        if (pairs) scale[v] = second ? s[v].s1 : s[v].s0;
+    }
+    dots(side, n, planes, second && !pairs ? half : isum, w, bits_of(type), pairs ? scale : NULL, x, k0, k1);
 }
 
 /* The exact sums of n tokens over a group, or over its halves. */
-INLINE void sums(vb_type type, const int n, int planes, const quads *w, const scales *s, const records *r,
-                 ivec *isum, ivec *half) {
+INLINE void sums(vb_type type, const int side, const int n, int planes, const quads *w, const scales *s,
+                 const records *r, ivec *isum, ivec *half) {
     const bool halves = vb_format_halves(type);
-    start_sums(type, n, planes, s, r, isum, half);
-    half_dots(type, n, planes, isum, half, w, s, r->q, 0, halves ? 4 : 8);
-    if (halves) half_dots(type, n, planes, isum, half, w, s, r->q, 4, 8);
+    start_sums(type, side, n, planes, s, r, isum, half);
+    half_dots(type, side, n, planes, isum, half, w, s, r->q, 0, halves ? 4 : 8);
+    if (halves) half_dots(type, side, n, planes, isum, half, w, s, r->q, 4, 8);
 }
 
-/* Sums and the float step for n tokens. */
-INLINE void step(vb_type type, const int n, int planes, const quads *w, const scales *s, records r,
-                 fvec *acc) {
-    ivec isum[STEP], half[STEP];
-    sums(type, n, planes, w, s, &r, isum, half);
-    float_step(type, n, planes, isum, half, s, &r, acc);
+/* Sums and the float step for SIDE vectors of rows and n tokens. */
+INLINE void step(vb_type type, const int n, int planes, const quads *w, const scales *s, records r, fvec *acc,
+                 size_t apart) {
+    ivec isum[SIDE * STEP], half[SIDE * STEP];
+    sums(type, SIDE, n, planes, w, s, &r, isum, half);
+    float_step(type, SIDE, n, planes, isum, half, s, &r, acc, apart);
 }
 
 /* One token, and groups [g, g + together) of the block at p, whose records start at `record`. Memory
@@ -186,7 +199,7 @@ INLINE void one_token(vb_type type, int planes, const uint8_t *p, const int g, c
     EACH(j, n) {
         r[j] = records_at(x, record + (size_t)j, planes);
         s[j] = scales_for(type, planes, group_scales(type, p, *block, g + j));
-        start_sums(type, 1, planes, &s[j], &r[j], &isum[j], &half[j]);
+        start_sums(type, 1, 1, planes, &s[j], &r[j], &isum[j], &half[j]);
     }
     EACH(i, 8 / QUADS) {
         const int k0 = QUADS * i, k1 = k0 + QUADS;
@@ -194,8 +207,8 @@ INLINE void one_token(vb_type type, int planes, const uint8_t *p, const int g, c
             quads w;
             EACH(k, QUADS) w.u[k0 + k] = quad(type, p, g + j, k0 + k);
             prepare(&w, bits_of(type), k0, k1);
-            half_dots(type, 1, planes, &isum[j], &half[j], &w, &s[j], r[j].q, k0, k1);
+            half_dots(type, 1, 1, planes, &isum[j], &half[j], &w, &s[j], r[j].q, k0, k1);
         }
     }
-    EACH(j, n) float_step(type, 1, planes, &isum[j], &half[j], &s[j], &r[j], acc);
+    EACH(j, n) float_step(type, 1, 1, planes, &isum[j], &half[j], &s[j], &r[j], acc, 0);
 }

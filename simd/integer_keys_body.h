@@ -55,7 +55,7 @@ INLINE void key_sums(const int count, const uint8_t *keys, size_t stride, const 
                 if (offset) w.u[4 * half + k] = i_xor(w.u[4 * half + k], i_set8(offset));
             }
             prepare(&w, 8, 4 * half, 4 * half + 4);
-            dot(count, isum, &w, 8, NULL, q, n / 4, 4 * half, 4 * half + 4);
+            dot(1, count, isum, &w, 8, NULL, q, n / 4, 4 * half, 4 * half + 4);
         }
         const fvec scale = f_halves(halves);
         EACH(i, count) {

@@ -6,18 +6,69 @@
  * tokens does the dot instructions and the float step on each (group_body.h). With matrix instructions most
  * tokens of a wide call go by wide_group (amx_body.h); elsewhere that is nothing (narrow_body.h). */
 
-/* Group g of the block at p for all tokens, whose records start at `record`. */
-INLINE void group(vb_type type, int planes, const uint8_t *p, const int g, const scales *block,
-                  const vb_tile *x, size_t record, fvec *acc) {
-    const scales s = scales_for(type, planes, group_scales(type, p, *block, g));
-    quads w;
-    unpack(type, p, g, w.u);
-    prepare(&w, bits_of(type), 0, 8);
-    int t = wide_group(type, planes, &w, &s, x, record, acc);
+/* SIDE vectors of rows of a group for all tokens, whose records start at `record`. */
+INLINE void steps(vb_type type, int planes, const quads *w, const scales *s, const vb_tile *x, size_t record,
+                  fvec *acc) {
+    const size_t apart = (size_t)x->tokens;
+    int t = wide_group(type, planes, w, s, x, record, acc);
     for (; t + STEP <= x->tokens; t += STEP)
-        step(type, STEP, planes, &w, &s, records_at(x, record + (size_t)t, planes), acc + t);
+        step(type, STEP, planes, w, s, records_at(x, record + (size_t)t, planes), acc + t, apart);
+    for (; SIDE > 1 && t + 2 <= x->tokens; t += 2)
+        step(type, 2, planes, w, s, records_at(x, record + (size_t)t, planes), acc + t, apart);
     for (; t < x->tokens; t++)
-        step(type, 1, planes, &w, &s, records_at(x, record + (size_t)t, planes), acc + t);
+        step(type, 1, planes, w, s, records_at(x, record + (size_t)t, planes), acc + t, apart);
+}
+typedef void steps_fn(const quads *w, const scales *s, const vb_tile *x, size_t record, fvec *acc);
+
+/* *to = s, field by field: copied whole, so large a structure goes by slow instructions for strings. */
+INLINE void keep_scales(vb_type type, scales *to, scales s) {
+    to->d = s.d;
+    to->m = s.m;
+    if (!vb_format_halves(type)) return;
+    to->s0 = s.s0;
+    to->s1 = s.s1;
+    to->n0 = s.n0;
+    to->n1 = s.n1;
+    to->f0 = s.f0;
+    to->f1 = s.f1;
+    to->g0 = s.g0;
+    to->g1 = s.g1;
+}
+
+/* Group g of the block at p for one token: one vector of rows after the other, whose weights stay in
+ * registers. */
+INLINE void lone_group(vb_type type, int planes, const uint8_t *p, const int g, const scales *block,
+                       const vb_tile *x, size_t record, fvec *acc) {
+    const records r = records_at(x, record, planes);
+    EACH(v, SIDE) {
+        const uint8_t *words = p + 4 * ROWS * v;
+        const scales s = scales_for(type, planes, group_scales(type, words, block[v], g));
+        quads w;
+        ivec isum, half;
+        unpack(type, words, g, w.u);
+        prepare(&w, bits_of(type), 0, 8);
+        sums(type, 1, 1, planes, &w, &s, &r, &isum, &half);
+        float_step(type, 1, 1, planes, &isum, &half, &s, &r, acc + v, 0);
+    }
+}
+
+/* Group g of the block at p. Weights of several vectors of rows are more than 16 registers hold: they go by
+ * way of memory, and so `apart`, which is steps() of this type, can be a function by itself, once for all
+ * groups of a block. */
+INLINE void group(vb_type type, int planes, steps_fn *apart, const uint8_t *p, const int g,
+                  const scales *block, const vb_tile *x, size_t record, fvec *acc) {
+    scales s[SIDE];
+    quads w[SIDE];
+    EACH(v, SIDE) {
+        const uint8_t *words = p + 4 * ROWS * v;
+        keep_scales(type, &s[v], scales_for(type, planes, group_scales(type, words, block[v], g)));
+        unpack(type, words, g, w[v].u);
+        prepare(&w[v], bits_of(type), 0, 8);
+    }
+    if (SIDE > 1)
+        apart(w, s, x, record, acc);
+    else
+        steps(type, planes, w, s, x, record, acc);
 }
 
 /* ---------------------------------------------------------------------- slices of rows */
@@ -30,8 +81,8 @@ enum {
 /* `groups` groups of VB_LANES rows at p, the tile's groups from `first` on, into the accumulators:
  * acc[v*tokens + t] for rows v*ROWS .. and token t. next: the slice that will be wanted after this one, or
  * NULL. */
-INLINE void slice(vb_type type, int planes, const uint8_t *p, const uint8_t *next, int groups, int first,
-                  const vb_tile *x, fvec *acc) {
+INLINE void slice(vb_type type, int planes, steps_fn *apart, const uint8_t *p, const uint8_t *next,
+                  int groups, int first, const vb_tile *x, fvec *acc) {
     const vb_format *l = vb_format_of(type);
     const size_t head = (size_t)(VB_LANES * l->head_bytes), size = head + (size_t)(64 * l->words);
     const size_t tokens = (size_t)x->tokens;
@@ -41,22 +92,27 @@ INLINE void slice(vb_type type, int planes, const uint8_t *p, const uint8_t *nex
         g += l->groups;
         const size_t left = (size_t)(end - p);
         const uint8_t *ahead = left > AHEAD || !next ? p + AHEAD : next + (AHEAD - left);
-        for (int v = 0; v < VB_LANES / ROWS; v++) {
+        for (int v = 0; v < VB_LANES / ROWS; v += SIDE) {
             const uint8_t *words = p + head + 4 * ROWS * v;
             fvec *to = acc + (size_t)v * tokens;
-            const scales s = block_scales(type, p + v * ROWS * l->head_bytes, words);
-            if (tokens == 1 && l->together > 1) {
-                EACH(i, l->groups / l->together) {
-                    const int j = i * l->together;
-                    one_token(type, planes, words, j, &s, x, record + (size_t)j, to);
+            scales s[SIDE];
+            EACH(i, SIDE) {
+                s[i] = block_scales(type, p + (v + i) * ROWS * l->head_bytes, words + 4 * ROWS * i);
+                if (tokens > 1 || l->together == 1) continue;
+                EACH(m, l->groups / l->together) {
+                    const int j = m * l->together;
+                    one_token(type, planes, words + 4 * ROWS * i, j, &s[i], x, record + (size_t)j, to + i);
                 }
-                continue;
             }
+            if (tokens == 1 && l->together > 1) continue;
             EACH(j, l->groups) {
                 if (v == 0 && next && (tokens > 2 || l->hidden))
                     for (size_t i = 0; i < size / (size_t)l->groups; i += 64)
                         prefetch(ahead + (size_t)j * (size / (size_t)l->groups) + i);
-                group(type, planes, words, j, &s, x, record + (size_t)j * tokens, to);
+                if (SIDE > 1 && tokens == 1)
+                    lone_group(type, planes, words, j, s, x, record + (size_t)j, to);
+                else
+                    group(type, planes, apart, words, j, s, x, record + (size_t)j * tokens, to);
             }
         }
     }
@@ -136,15 +192,18 @@ static void matmul(slice_fn *fn, const vb_matrix *w, const vb_acts *x, int row0,
     wide_close(x->rows);
 }
 
+#define KERNEL_OF_PLANES(name, type, planes)                                                                 \
+    static __attribute__((noinline)) void steps_##name##_##planes(                                           \
+        const quads *w, const scales *s, const vb_tile *x, size_t record, fvec *acc) {                       \
+        steps(type, planes, w, s, x, record, acc);                                                           \
+    }                                                                                                        \
+    static void slice_##name##_##planes(const uint8_t *p, const uint8_t *next, int groups, int first,        \
+                                        const vb_tile *x, fvec *acc) {                                       \
+        slice(type, planes, SIDE > 1 ? steps_##name##_##planes : NULL, p, next, groups, first, x, acc);      \
+    }
 #define KERNEL(name, type)                                                                                   \
-    static void slice_##name##_1(const uint8_t *p, const uint8_t *next, int groups, int first,               \
-                                 const vb_tile *x, fvec *acc) {                                              \
-        slice(type, 1, p, next, groups, first, x, acc);                                                      \
-    }                                                                                                        \
-    static void slice_##name##_2(const uint8_t *p, const uint8_t *next, int groups, int first,               \
-                                 const vb_tile *x, fvec *acc) {                                              \
-        slice(type, 2, p, next, groups, first, x, acc);                                                      \
-    }                                                                                                        \
+    KERNEL_OF_PLANES(name, type, 1)                                                                          \
+    KERNEL_OF_PLANES(name, type, 2)                                                                          \
     static void matmul_##name(const vb_matrix *w, const vb_acts *x, int row0, int row1, float *y,            \
                               size_t ldy) {                                                                  \
         matmul(x->planes == 2 ? slice_##name##_2 : slice_##name##_1, w, x, row0, row1, y, ldy);              \

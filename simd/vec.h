@@ -16,9 +16,10 @@
 
 VB_NUMBER(ROWS, ROWS > 0 && VB_LANES % ROWS == 0);                     /* rows in a vector */
 VB_NUMBER(SIGNED_WEIGHTS, SIGNED_WEIGHTS == 0 || SIGNED_WEIGHTS == 1); /* dot() wants 8-bit weights signed */
-VB_NUMBER(SCALED, SCALED == 0 || SCALED == 1);  /* dot() multiplies by scales of int16 on the way */
-VB_NUMBER(BIASED, BIASED == 0 || BIASED == 1);  /* sums of one plane become floats by a subtraction */
-VB_NUMBER(STEP, STEP >= 1 && STEP <= 8);        /* tokens side by side in step() */
+VB_NUMBER(SCALED, SCALED == 0 || SCALED == 1); /* dot() multiplies by scales of int16 on the way */
+VB_NUMBER(BIASED, BIASED == 0 || BIASED == 1); /* sums of one plane become floats by a subtraction */
+VB_NUMBER(SIDE, SIDE >= 1 && VB_LANES / ROWS % SIDE == 0); /* vectors of rows side by side in step() */
+VB_NUMBER(STEP, STEP >= 1 && STEP <= 8);                   /* tokens side by side in step() */
 VB_NUMBER(QUADS, QUADS >= 1 && 4 % QUADS == 0); /* of a group at a time, where several groups share words */
 VB_NUMBER(ivec, sizeof(ivec) == 4 * ROWS);
 VB_NUMBER(fvec, sizeof(fvec) == 4 * ROWS);
@@ -69,12 +70,13 @@ VB_WORD(void, f_store_part, (float *p, fvec v, int from, int to));
  * [k0, k1) beside them; k0 and k1 are multiples of QUADS. */
 VB_NUMBER(quads, sizeof(((quads *)0)->u) == 8 * sizeof(ivec));
 VB_WORD(void, prepare, (quads * w, int bits, int k0, int k1));
-/* acc[i] += sum over quads [k0, k1) of w*x, exactly, for n tokens whose 8 words of 4 signed bytes lie
- * `stride` words apart, |x| <= 127. bits: of the weights, unsigned, or signed where they are 8 and
- * SIGNED_WEIGHTS. scale: NULL, or where SCALED a factor of the sum, in both int16 of each lane. */
+/* acc[v*n + i] += sum over quads [k0, k1) of w[v]*x, exactly, for `side` vectors of rows (1 or SIDE) and n
+ * tokens, whose 8 words of 4 signed bytes lie `stride` words apart, |x| <= 127; side*n <= 8. bits: of the
+ * weights, unsigned, or signed where they are 8 and SIGNED_WEIGHTS. scale: NULL, or where SCALED a factor of
+ * the sums of each of w, in both int16 of each lane. */
 VB_WORD(void, dot,
-        (const int n, ivec *acc, const quads *w, int bits, const ivec *scale, const int32_t *x, size_t stride,
-         int k0, int k1));
+        (const int side, const int n, ivec *acc, const quads *w, int bits, const ivec *scale,
+         const int32_t *x, size_t stride, int k0, int k1));
 
 /* Four words of ROWS rows, row r at p + r*row_bytes, to four vectors of one word of each row. */
 VB_WORD(void, interleave4, (const uint8_t *p, size_t row_bytes, ivec out[4]));

@@ -13,7 +13,8 @@ enum {
     SIGNED_WEIGHTS = !VB_AVX2_VNNI, /* maddubs saturates on large unsigned weights of 8 bits */
     SCALED = !VB_AVX2_VNNI,
     BIASED = VB_AVX2_VNNI,
-    STEP = 1, /* tokens side by side */
+    SIDE = 2, /* vectors of rows, */
+    STEP = 3, /* times tokens, side by side */
     QUADS = 2 /* of a group at a time, where several groups share words */
 };
 typedef __m256i ivec; /* 8 int32, or 32 bytes */
@@ -174,22 +175,28 @@ INLINE ivec dot_add(ivec acc, ivec u, ivec x) {
 #endif
 }
 
-/* acc[i] + sum over quads [k0, k1) of w*x, for n tokens whose integers lie `stride` words apart. */
-INLINE void dot(const int n, ivec *acc, const quads *w, int bits, const ivec *scale, const int32_t *x,
-                size_t stride, int k0, int k1) {
+INLINE void dot(const int side, const int n, ivec *acc, const quads *w, int bits, const ivec *scale,
+                const int32_t *x, size_t stride, int k0, int k1) {
     (void)bits;
     (void)scale;
-    VB_UNROLL
-    for (int i = 0; i < n; i++) {
-        const int32_t *at = x + (size_t)i * stride;
-        const int middle = k1 - k0 > 4 ? (k0 + k1) / 2 : k1;
-        ivec second = i_zero(); /* a chain of 8 is longer than what a CPU keeps in flight */
+    if (side * n == 1 && k1 - k0 > 4) { /* a chain of 8 is longer than what a CPU keeps in flight */
+        ivec second = i_zero();
         VB_UNROLL
-        for (int k = k0; k < middle; k++) {
-            acc[i] = dot_add(acc[i], w->u[k], i_set(at[k]));
-            if (middle < k1) second = dot_add(second, w->u[k + 4], i_set(at[k + 4]));
+        for (int k = k0; k < k0 + 4; k++) {
+            acc[0] = dot_add(acc[0], w->u[k], i_set(x[k]));
+            second = dot_add(second, w->u[k + 4], i_set(x[k + 4]));
         }
-        if (middle < k1) acc[i] = i_add(acc[i], second);
+        acc[0] = i_add(acc[0], second);
+        return;
+    }
+    VB_UNROLL
+    for (int k = k0; k < k1; k++) {
+        VB_UNROLL
+        for (int i = 0; i < n; i++) {
+            const ivec xk = i_set(x[(size_t)i * stride + (size_t)k]);
+            VB_UNROLL
+            for (int v = 0; v < side; v++) acc[v * n + i] = dot_add(acc[v * n + i], w[v].u[k], xk);
+        }
     }
 }
 
@@ -206,33 +213,56 @@ INLINE void prepare(quads *w, int bits, int k0, int k1) {
     for (int k = k0; k < k1; k++) w->abs[k] = _mm256_abs_epi8(w->u[k]);
 }
 
-/* v is used where it stands: gcc otherwise turns sums of many into trees,
- * for which 16 registers are too few. */
-#define IN_TURN(v) __asm__("" : "+x"(v))
+/* v is in a register from here on. */
+#define HERE(v)     __asm__("" : "+x"(v))
+/* v += a in int16 or int32, now: gcc otherwise turns sums of many into trees or puts additions off, for which
+ * 16 registers are too few. */
+#define ADD16(v, a) __asm__("vpaddw %1, %0, %0" : "+x"(v) : "x"(a))
+#define ADD32(v, a) __asm__("vpaddd %1, %0, %0" : "+x"(v) : "x"(a))
 
 /* acc[i] + sum over quads [k0, k1) of w*x, for n tokens whose integers lie `stride` words apart. maddubs adds
  * two products into an int16: u*|x| is at most 2*15*127 = 3810, 2*31*127 = 7874 or 2*63*127 = 16002, so that
  * 8, 4 or 2 of them add up below 32768; signed 8-bit weights give 2*128*127 = 32512, one at a time, with
  * their sign moved over to x. */
-INLINE void dot(const int n, ivec *acc, const quads *w, int bits, const ivec *scale, const int32_t *x,
-                size_t stride, int k0, int k1) {
+INLINE void dot(const int side, const int n, ivec *acc, const quads *w, int bits, const ivec *scale,
+                const int32_t *x, size_t stride, int k0, int k1) {
     const int fit = bits <= 4 ? 8 : bits == 5 ? 4 : bits == 6 ? 2 : 1, most = fit < k1 - k0 ? fit : k1 - k0;
-    const ivec by = scale ? *scale : _mm256_set1_epi16(1);
+    const ivec ones = _mm256_set1_epi16(1);
     VB_UNROLL
     for (int k = k0; k < k1; k += most) {
+        ivec sum[8]; /* side*n is at most 8 */
         VB_UNROLL
-        for (int i = 0; i < n; i++) {
-            ivec sum = i_zero();
+        for (int j = 0; j < most; j++) {
+            ivec u[SIDE], abs[SIDE];
             VB_UNROLL
-            for (int j = 0; j < most; j++) {
-                const ivec xj = i_set(x[(size_t)i * stride + (size_t)(k + j)]);
-                const ivec p = bits == 8
-                                   ? _mm256_maddubs_epi16(w->abs[k + j], _mm256_sign_epi8(xj, w->u[k + j]))
-                                   : _mm256_maddubs_epi16(w->u[k + j], xj);
-                sum = j == 0 ? p : _mm256_add_epi16(sum, p);
-                IN_TURN(sum);
+            for (int v = 0; v < side; v++) {
+                u[v] = w[v].u[k + j];
+                if (bits < 8) HERE(u[v]);
+                if (bits == 8) abs[v] = w[v].abs[k + j];
+                if (bits == 8) HERE(abs[v]);
             }
-            acc[i] = i_add(acc[i], _mm256_madd_epi16(sum, by));
+            VB_UNROLL
+            for (int i = 0; i < n; i++) {
+                const ivec xj = i_set(x[(size_t)i * stride + (size_t)(k + j)]);
+                VB_UNROLL
+                for (int v = 0; v < side; v++) {
+                    ivec *s = sum + v * n + i;
+                    const ivec p = bits == 8 ? _mm256_maddubs_epi16(abs[v], _mm256_sign_epi8(xj, u[v]))
+                                             : _mm256_maddubs_epi16(u[v], xj);
+                    if (j == 0)
+                        *s = p;
+                    else
+                        ADD16(*s, p);
+                }
+            }
+        }
+        VB_UNROLL
+        for (int i = 0; i < side * n; i++) {
+            const ivec four = _mm256_madd_epi16(sum[i], scale ? scale[i / n] : ones);
+            if (bits > 5)
+                ADD32(acc[i], four);
+            else
+                acc[i] = i_add(acc[i], four);
         }
     }
 }

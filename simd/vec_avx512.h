@@ -13,6 +13,7 @@ enum {
     SIGNED_WEIGHTS = 0, /* dot() wants unsigned weights of any size */
     SCALED = 0,
     BIASED = 0,
+    SIDE = 1, /* vectors of rows, */
     STEP = 2, /* tokens side by side */
     QUADS = 1 /* of a group at a time, where several groups share words */
 };
@@ -157,8 +158,9 @@ INLINE ivec dot_word(ivec acc, ivec u, const int32_t *word) {
 
 /* acc[i] + sum over quads [k0, k1) of w*x, for n tokens whose integers lie `stride` words apart. bits: of the
  * weights. */
-INLINE void dot(const int n, ivec *acc, const quads *w, int bits, const ivec *scale, const int32_t *x,
-                size_t stride, int k0, int k1) {
+INLINE void dot(const int side, const int n, ivec *acc, const quads *w, int bits, const ivec *scale,
+                const int32_t *x, size_t stride, int k0, int k1) {
+    (void)side;
     (void)scale;
     VB_UNROLL
     for (int k = k0; k < k1; k++) {

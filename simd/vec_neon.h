@@ -13,6 +13,7 @@ enum {
     SIGNED_WEIGHTS = 1, /* dot() takes signed bytes; weights below 8 bits fit them as they are */
     SCALED = 0,
     BIASED = 0,
+    SIDE = 1,                   /* vectors of rows, */
     STEP = VB_NEON_DOT ? 4 : 2, /* tokens side by side */
     QUADS = 4                   /* of a group at a time, where several groups share words */
 };
@@ -198,8 +199,9 @@ INLINE void dot_pair(ivec *acc, const quads *w, const int32_t *x, size_t stride,
 }
 #endif
 
-INLINE void dot(const int n, ivec *acc, const quads *w, int bits, const ivec *scale, const int32_t *x,
-                size_t stride, int k0, int k1) {
+INLINE void dot(const int side, const int n, ivec *acc, const quads *w, int bits, const ivec *scale,
+                const int32_t *x, size_t stride, int k0, int k1) {
+    (void)side;
     (void)scale;
     (void)bits;
 #if VB_NEON_DOT == 2
@@ -227,8 +229,9 @@ INLINE void dot(const int n, ivec *acc, const quads *w, int bits, const ivec *sc
 
 /* A 16-bit lane holds a sum of products: at most 8*31*127 = 31496, 4*63*127 = 32004, or 2*128*127 = 32512 of
  * signed 8-bit weights (|x| <= 127). */
-INLINE void dot(const int n, ivec *acc, const quads *w, int bits, const ivec *scale, const int32_t *x,
-                size_t stride, int k0, int k1) {
+INLINE void dot(const int side, const int n, ivec *acc, const quads *w, int bits, const ivec *scale,
+                const int32_t *x, size_t stride, int k0, int k1) {
+    (void)side;
     (void)scale;
     const int fit = bits <= 5 ? 8 : bits == 6 ? 4 : 2, most = fit < k1 - k0 ? fit : k1 - k0;
     VB_UNROLL
