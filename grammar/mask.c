@@ -1,5 +1,6 @@
 /* mask.c - which ids may come next. See mask.h. */
 #include "grammar/mask.h"
+#include "grammar/node.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -157,6 +158,7 @@ static bool plain_leads(vbg_machine *m, vbg_node n, vbg_node want) {
  * then all plain texts are allowed, and none of them leaves it. */
 static bool is_closed(vbg_masker *k, vbg_node n) {
     const size_t had = k->room_closed;
+    if (n < had && k->closed[n]) return k->closed[n] == 1;
     if (vb_grow((void **)&k->closed, &k->room_closed, (size_t)n + 1, 1, "a mask", &k->error)) return false;
     if (k->room_closed > had) memset(k->closed + had, 0, k->room_closed - had);
     if (!k->closed[n]) k->closed[n] = !vbg_nullable(k->m->ir, n) && plain_leads(k->m, n, n) ? 1 : 2;
@@ -184,9 +186,10 @@ static bool add_ids(vbg_masker *k, vbg_lexeme *x, const vbg_trie *t, uint32_t no
             x->bits[t->ids[first + i] / 64] |= UINT64_C(1) << (t->ids[first + i] % 64);
         return true;
     }
-    if (vb_grow((void **)&x->ids, &x->room_ids, x->n_ids + n, sizeof *x->ids, "a mask", &k->error))
+    if (x->n_ids + n > x->room_ids &&
+        vb_grow((void **)&x->ids, &x->room_ids, x->n_ids + n, sizeof *x->ids, "a mask", &k->error))
         return false;
-    memcpy(x->ids + x->n_ids, t->ids + first, n * sizeof *x->ids);
+    for (uint32_t i = 0; i < n; i++) x->ids[x->n_ids + i] = t->ids[first + i]; /* mostly one */
     if (x->round != VBG_NONE) {
         if (vb_grow((void **)&x->rounds, &x->room_rounds, x->n_ids + n, sizeof *x->rounds, "a mask",
                     &k->error))
@@ -262,7 +265,7 @@ static void walk_below(vbg_masker *k, vbg_lexeme *x, const vbg_trie *t, uint32_t
             i = t->skip[i];
             continue;
         }
-        const bool done = vbg_nullable(k->m->ir, d);
+        const bool done = (vbg_at(k->m->ir, d)->flags & VBG_F_NULLABLE) != 0;
         if (counted && done && d != VBG_EMPTY) {
             x->usable = false;
             return;
