@@ -83,7 +83,7 @@ key() {
     verbatim serve --config "$work/config.json" -m "$target"
     ok "the key in $1" fails 2 "$2"
 }
-key '{"draft_model_name": "x"}' '"draft_model_name": use -md FILE (the key "draft_model")'
+key '{"draft_model_name": "x"}' '"draft_model_name": use -md FOLDER/NAME.gguf (the key "draft_model")'
 key '{"ngram_decoding": true}' '--draft ngram'
 key '{"max_seq_len": "many"}' '"max_seq_len": many: expected a whole number'
 key '{"contextLength": "many"}' '"contextLength": many: expected a whole number'
