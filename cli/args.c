@@ -169,7 +169,7 @@ static int append(cli_list *list, const char *value) {
 int cli_set_value(const cli_option *opt, const char *said, const char *value, cli_options *o) {
     void *field = (char *)o + opt->offset;
     const size_t at = (size_t)(opt - CLI_OPTIONS);
-    int64_t whole;
+    int64_t whole = 0;
     int rc = CLI_OK;
     switch (opt->kind) {
     case CLI_FLAG: *(bool *)field = true; break;
