@@ -28,11 +28,12 @@ ok "one that exits with an error has failed" ends "3 passed, 1 failed, 0 skipped
 stages 0 'stage a echo "3 passed, 0 failed, 0 skipped"'
 ok "a stage without time has failed" ends "0 passed, 1 failed, 0 skipped" 1
 ok "and says so" says '^==== a: FAILED, not begun: no time is left of LIMIT, 0 s$'
-stages 1 'stage a sleep 20; stage b echo "3 passed, 0 failed, 0 skipped"'
+# Three seconds: with one, a second that ends before the first stage begins leaves it none.
+stages 3 'stage a sleep 20; stage b echo "3 passed, 0 failed, 0 skipped"'
 ok "a stage that is cut off has failed, and the next one finds no time" ends "0 passed, 2 failed, 0 skipped" 1
-ok "the first says so" says '^==== a: FAILED, cut off after [0-9]+ s: LIMIT is 1 s for all stages$'
+ok "the first says so" says '^==== a: FAILED, cut off after [0-9]+ s: LIMIT is 3 s for all stages$'
 ok "the second too" says '^==== b: FAILED, not begun'
-stages 1 'stage a sh -c "echo 3 passed, 0 failed, 0 skipped; exec sleep 20"'
+stages 3 'stage a sh -c "echo 3 passed, 0 failed, 0 skipped; exec sleep 20"'
 ok "what a stage had passed until then counts, and it has failed" ends "3 passed, 1 failed, 0 skipped" 1
 
 finish
