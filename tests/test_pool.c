@@ -148,9 +148,9 @@ static void slow_task(void *arg, int index, int worker) {
     j->seconds[index] = vb_now() - start;
 }
 
-/* All threads' time but that of the tasks. A busy machine may take a thread's CPU between a task's own look
- * at the clock and the pool's, so that half of it must do. */
-static void check_waited(vb_pool *p, int tasks) {
+/* At most all threads' time but that of the tasks, whatever the machine does. False where it is less than half
+ * of that: another program may have had a thread's CPU between a task's look at the clock and the pool's. */
+static bool check_waited(vb_pool *p, int tasks) {
     slow_job j = {{0}};
     const int threads = vb_pool_threads(p);
     const double start = vb_now();
@@ -159,11 +159,12 @@ static void check_waited(vb_pool *p, int tasks) {
     const double waited = vb_pool_waited(p);
     double rest = threads * (vb_now() - start);
     for (int i = 0; i < tasks; i++) rest -= j.seconds[i];
-    assert_true(waited <= rest + 1e-6 && waited >= 0.5 * rest - 1e-4);
+    assert_true(waited <= rest + 1e-6);
     vb_pool_run(p, tasks, slow_task, &j);
     assert_true(vb_pool_waited(p) >= waited);
     vb_pool_watch(p, true); /* from anew */
     assert_true(vb_pool_waited(p) <= threads * (vb_now() - start));
+    return waited >= 0.5 * rest - 1e-4;
 }
 
 static void test_watched(void **state) {
@@ -172,7 +173,10 @@ static void test_watched(void **state) {
         vb_pool *p = NULL;
         slow_job j;
         assert_int_equal(vb_pool_open(&p, threads, NULL), 0);
-        for (int tasks = 1; tasks <= SLOW; tasks++) check_waited(p, tasks);
+        for (int tasks = 1; tasks <= SLOW; tasks++) {
+            int tries = 50;
+            while (!check_waited(p, tasks)) assert_true(--tries > 0);
+        }
         vb_pool_watch(p, false);
         vb_pool_run(p, SLOW, slow_task, &j);
         assert_true(vb_pool_waited(p) == 0);
