@@ -148,8 +148,8 @@ static void slow_task(void *arg, int index, int worker) {
     j->seconds[index] = vb_now() - start;
 }
 
-/* At most all threads' time but that of the tasks, whatever the machine does. False where it is less than half
- * of that: another program may have had a thread's CPU between a task's look at the clock and the pool's. */
+/* At most all threads' time but that of the tasks, whatever the machine does. False where it is less than
+ * half of that: another program may have had a thread's CPU between a task's clock and the pool's. */
 static bool check_waited(vb_pool *p, int tasks) {
     slow_job j = {{0}};
     const int threads = vb_pool_threads(p);
