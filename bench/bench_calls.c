@@ -7,6 +7,7 @@
  * read with early events; milliseconds for rendering a conversation of about 30,000 tokens (120,000 bytes)
  * with calls in it. Medians of 21 runs. A model that makes 100 tokens per second takes 10,000,000 ns for
  * each. */
+#include "bench/figures.h"
 #include "include/verbatim.h"
 
 #include <stdio.h>
@@ -20,16 +21,6 @@ static double now(void) {
     struct timespec t;
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t); /* whatever else the machine does */
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static int by_value(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *x) {
-    qsort(x, RUNS, sizeof *x, by_value);
-    return x[RUNS / 2];
 }
 
 static const char tools[] =
@@ -56,7 +47,7 @@ static double per_token(const vb_calls *k, const char *s, size_t n) {
         times[run] = now() - t;
         vb_answer_close(a);
     }
-    return median(times) / (double)n * TOKEN * 1e9;
+    return median(times, RUNS) / (double)n * TOKEN * 1e9;
 }
 
 /* Turns of a user, a call, its result and an answer. */
@@ -98,7 +89,7 @@ static double render(const vb_chat *c, const vb_calls *k, const char *request, s
         *bytes = p.len;
         vb_prompt_free(&p);
     }
-    return median(times) * 1e3;
+    return median(times, RUNS) * 1e3;
 }
 
 /* `count` calls as the format writes them; its JSON formats only. */

@@ -8,6 +8,7 @@
  * are timed in turn, and the memory's read bandwidth beside each. Medians over rounds: milliseconds; bytes of
  * weights and cache over the time, as a share of that bandwidth; the rate of the first pair of types in the
  * same round, behind the same positions; the time of one token there. */
+#include "bench/figures.h"
 #include "engine/context.h"
 
 #include <stdio.h>
@@ -91,16 +92,6 @@ static int measure(bench *b, vb_error *err) {
 }
 
 /* ---------------------------------------------------------------------- report */
-
-static int by_value(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *values, int n) {
-    qsort(values, (size_t)n, sizeof *values, by_value);
-    return n % 2 ? values[n / 2] : 0.5 * (values[n / 2 - 1] + values[n / 2]);
-}
 
 static void print(bench *b) {
     double time[MOST_ROUNDS], share[MOST_ROUNDS], rate[MOST_ROUNDS], rows[MOST_ROUNDS];

@@ -5,6 +5,7 @@
  *
  * Prints tokens/s, c(k), the bytes of weights read per second, and the peak memory beyond weights and KV
  * cache. Every figure is the median of repeated calls. */
+#include "bench/figures.h"
 #include "include/verbatim.h"
 
 #include <stdio.h>
@@ -21,14 +22,9 @@ static double now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static int by_value(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* The median time of evaluating k tokens behind a prefix, all logits wanted; each time from the same cache.
  * Ends after a second or MAX_REPEATS calls, never before three. */
-static int time_batch(vb_context *c, const int32_t *tokens, size_t k, double *median, vb_error *err) {
+static int time_batch(vb_context *c, const int32_t *tokens, size_t k, double *seconds, vb_error *err) {
     static const uint8_t want[MOST] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
     double times[MAX_REPEATS];
     int n = 0, rc = 0;
@@ -39,8 +35,7 @@ static int time_batch(vb_context *c, const int32_t *tokens, size_t k, double *me
         times[n++] = now() - t;
         if (!rc) rc = vb_context_truncate(c, PREFIX, err);
     }
-    qsort(times, (size_t)n, sizeof times[0], by_value);
-    *median = times[n / 2];
+    *seconds = median(times, n);
     return rc;
 }
 

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "bench/figures.h"
 #include "include/verbatim.h"
 
 /* CPU time of this thread: what else the machine does is not counted. */
@@ -18,26 +19,6 @@ static double now(void) {
     struct timespec t;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static char *read_file(const char *path, size_t *n) {
-    FILE *f = fopen(path, "rb");
-    char *s = NULL;
-    size_t room = 0;
-    *n = 0;
-    if (!f) return NULL;
-    for (;;) {
-        if (*n + 65536 > room) {
-            char *grown = realloc(s, room = 2 * room + 65536);
-            if (!grown) break;
-            s = grown;
-        }
-        const size_t k = fread(s + *n, 1, 65536, f);
-        *n += k;
-        if (k == 0) break;
-    }
-    fclose(f);
-    return s;
 }
 
 typedef struct times {
@@ -52,11 +33,6 @@ static void note(times *x, double t) {
         x->t = grown;
     }
     x->t[x->n++] = t;
-}
-
-static int ascending(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
 }
 
 static double at(const times *x, double q) {
@@ -131,9 +107,9 @@ static int one(bench *b, const char *kind, const char *grammar, const char *text
 }
 
 static void report(bench *b, double vocabulary_s) {
-    qsort(b->mask.t, b->mask.n, sizeof *b->mask.t, ascending);
-    qsort(b->first.t, b->first.n, sizeof *b->first.t, ascending);
-    qsort(b->open.t, b->open.n, sizeof *b->open.t, ascending);
+    qsort(b->mask.t, b->mask.n, sizeof *b->mask.t, by_value);
+    qsort(b->first.t, b->first.n, sizeof *b->first.t, by_value);
+    qsort(b->open.t, b->open.n, sizeof *b->open.t, by_value);
     printf("{\"engine\": \"verbatim\", \"texts\": %d, \"failed\": %d, \"refused\": %d, \"ids\": %d, "
            "\"masks\": %zu, "
            "\"mean_us\": %.1f, \"p50_us\": %.1f, \"p90_us\": %.1f, \"p99_us\": %.1f, \"max_us\": %.1f, "

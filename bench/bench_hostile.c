@@ -6,6 +6,7 @@
  * the same, or by the target's own for ten positions and a wrong one for the next ten. Each round runs the
  * target alone and every drafter in turn, at temperature 0; printed is the median over rounds of the time
  * alone over the drafter's, the drafts and the steps. */
+#include "bench/figures.h"
 #include "engine/context.h"
 #include "sampling/speculate.h"
 
@@ -156,11 +157,6 @@ cleanup:
     return rc;
 }
 
-static int by_value(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static int measure(bench *b, int rounds, vb_error *err) {
     double seconds[N_KINDS][MOST_ROUNDS] = {{0}};
     vb_stats stats[N_KINDS];
@@ -180,21 +176,12 @@ static int measure(bench *b, int rounds, vb_error *err) {
     for (int kind = 1; kind < N_KINDS; kind++) {
         double ratio[MOST_ROUNDS];
         for (int i = 0; i < rounds; i++) ratio[i] = seconds[ALONE][i] / seconds[kind][i];
-        qsort(ratio, (size_t)rounds, sizeof *ratio, by_value);
+        const double middle = median(ratio, rounds);
         printf("%-22s %.3f of the target alone (%.3f to %.3f), %llu drafts in %llu steps, %llu right\n",
-               NAMES[kind], ratio[rounds / 2], ratio[0], ratio[rounds - 1],
-               (unsigned long long)stats[kind].drafted, (unsigned long long)stats[kind].steps,
-               (unsigned long long)stats[kind].accepted);
+               NAMES[kind], middle, ratio[0], ratio[rounds - 1], (unsigned long long)stats[kind].drafted,
+               (unsigned long long)stats[kind].steps, (unsigned long long)stats[kind].accepted);
     }
     return VB_OK;
-}
-
-static char *read_file(const char *path, size_t *n) {
-    FILE *f = fopen(path, "rb");
-    char *text = malloc(1 << 16);
-    *n = f && text ? fread(text, 1, 1 << 16, f) : 0;
-    if (f) fclose(f);
-    return text;
 }
 
 int main(int argc, char **argv) {
@@ -212,6 +199,10 @@ int main(int argc, char **argv) {
     if (rounds < 1 || rounds > MOST_ROUNDS) rounds = 3;
     size_t len;
     char *text = read_file(argv[3], &len);
+    if (!text) {
+        fprintf(stderr, "bench_hostile: %s: cannot be read\n", argv[3]);
+        return 1;
+    }
     vb_context_params p;
     vb_context_defaults(&p);
     if (argc > 6) p.n_threads = atoi(argv[6]);

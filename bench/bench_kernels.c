@@ -7,6 +7,7 @@
  * the rounds. A figure is in cycles per 512 multiply-adds: one group of 32 values of 16 rows with one vector.
  * Cycles are those of the core's own clock: a chain of dependent additions, one a cycle, is timed right
  * before each call. */
+#include "bench/figures.h"
 #include "simd/simd.h"
 
 #include <stdio.h>
@@ -25,11 +26,6 @@ typedef struct bench {
     float *x, *y;
     vb_acts acts;
 } bench;
-
-static int ascending(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
 
 /* Seconds of one cycle: CHAIN additions, each of which needs the one before. */
 static double cycle(void) {
@@ -115,8 +111,7 @@ static double once(bench *b, const vb_kernels *set, vb_type type, int vectors) {
     const size_t row = (size_t)blocks * (size_t)vb_type_block_bytes((int)type);
     const vb_matrix w = {type, ROWS_HERE, b->cols, b->weights, row, b->weights};
     b->acts.rows = vectors;
-    const int groups = ROWS_HERE / 16 * (b->cols / 32) * vectors;
-    const double steps = groups;
+    const double steps = ROWS_HERE / 16 * (b->cols / 32) * vectors; /* groups of 16 rows, each vector */
     const int repeat = 1 + (int)(20000 / steps);
     const double unit = cycle();
     set->matmul[type](&w, &b->acts, 0, ROWS_HERE, b->y, ROWS_HERE);
@@ -149,10 +144,7 @@ int main(int argc, char **argv) {
     for (int t = 0; t < b.n_types; t++)
         for (int s = 0; s < b.n_sets; s++) {
             printf("%-8s %-28s", vb_type_name((int)b.types[t]), b.sets[s]->name);
-            for (int v = 0; v < b.n_vectors; v++) {
-                qsort(all[s][t][v], (size_t)b.rounds, sizeof(double), ascending);
-                printf(" %6.2f", all[s][t][v][b.rounds / 2]);
-            }
+            for (int v = 0; v < b.n_vectors; v++) printf(" %6.2f", median(all[s][t][v], b.rounds));
             puts("");
         }
     return 0;

@@ -155,7 +155,6 @@ static void as_sure_as_with_all_rows(void **state) {
                      (unsigned long long)trimmed.stats.by_length[k], k,
                      (unsigned long long)whole.stats.by_length[k]);
     }
-    printf("%d lengths\n", lengths);
     assert_true(lengths > 2);
     unload(&m);
 }
