@@ -225,10 +225,7 @@ static uint64_t bytes_per_token(const vb_gguf *g, const vb_model_info *info) {
         const vb_tensor *t = vb_gguf_tensor(g, i);
         if (!has_output || strcmp(t->name, "token_embd.weight") != 0) sum += t->bytes;
     }
-    if (info->n_experts)
-        sum -= (uint64_t)((double)info->expert_bytes / info->n_experts *
-                          (info->n_experts - info->n_experts_used));
-    return sum;
+    return cli_active(sum, info->expert_bytes, (uint64_t)info->n_experts, (uint64_t)info->n_experts_used);
 }
 
 /* Drops what the context is too short for. */

@@ -104,10 +104,10 @@ static json_t *experts_json(const bench *b) {
         snprintf(key, sizeof key, "%d", t);
         json_object_set_new(distinct, key, cli_json_real(b->experts[t]));
     }
-    const double part = 1.0 - (double)i->n_experts_used / i->n_experts;
+    const uint64_t active =
+        cli_active(i->parameters, i->expert_parameters, (uint64_t)i->n_experts, (uint64_t)i->n_experts_used);
     return json_pack("{si si sI so}", "count", i->n_experts, "used", i->n_experts_used, "active_parameters",
-                     (json_int_t)((double)i->parameters - part * (double)i->expert_parameters), "distinct",
-                     distinct);
+                     (json_int_t)active, "distinct", distinct);
 }
 
 json_t *bench_json(const bench *b) {

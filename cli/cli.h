@@ -278,6 +278,10 @@ int cli_samples_read(const cli_session *s, cli_samples *out);
 /* Three significant digits without an exponent: 24631 is "24600", 0.7443 "0.744", 5 "5.00"; "-" if not
  * finite. */
 const char *cli_digits(double x, char out[32]);
+/* Of `all` parameters or bytes those that one token goes through: all but the experts that it does not
+ * choose, `used` of `experts`, which have of_experts together. */
+uint64_t cli_active(uint64_t all, uint64_t of_experts, uint64_t experts, uint64_t used);
+uint64_t cli_token_bytes(const vb_model_info *m); /* of its weights */
 /* Whether a name ends as a model's file does, with something in front. */
 bool cli_is_gguf(const char *name);
 const char *cli_percent(double share, char out[32]); /* 0.315 is "31.5 %" */

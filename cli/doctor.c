@@ -116,7 +116,7 @@ static void print_verdict(const cli_model *target, const cli_model *draft, int r
     int32_t differ = count_differences(target->tokenizer, draft->tokenizer, true);
     cli_outf("entries that differ: %d\n", differ);
     if ((rc && !o->draft_text) || !t->weight_bytes) return;
-    double c = (double)d->weight_bytes / (double)t->weight_bytes;
+    const double c = (double)cli_token_bytes(d) / (double)cli_token_bytes(t);
     char share[32];
     cli_outf("the draft reads %s of the bytes that the target reads per token%s\n", cli_percent(c, share),
              c > 1 ? ": are the two files swapped?" : "");

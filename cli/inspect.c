@@ -186,10 +186,8 @@ static void summarise(const vb_gguf *g, const cli_options *o, summary *s) {
     if (__builtin_mul_overflow(s->kv_values, s->ctx, &most) || most > UINT64_MAX / 4) s->kv_values = 0;
 }
 
-/* What one token goes through: everything but the experts that it does not choose. */
 static uint64_t active(const summary *s, uint64_t all, uint64_t of_experts) {
-    if (s->experts == 0) return all;
-    return all - of_experts + (uint64_t)((double)of_experts / (double)s->experts * (double)s->used);
+    return cli_active(all, of_experts, s->experts, s->used);
 }
 
 static void print_summary(const vb_gguf *g, const summary *s) {

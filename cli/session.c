@@ -311,12 +311,12 @@ static int open_draft_file(const cli_session *s, const char *path, cli_model *fi
 
 void cli_warn_draft(const vb_model *target, const vb_model *draft) {
     char t[32], d[32];
-    const uint64_t reads = vb_model_describe(target)->weight_bytes,
-                   guess = vb_model_describe(draft)->weight_bytes;
+    const uint64_t reads = cli_token_bytes(vb_model_describe(target)),
+                   guess = cli_token_bytes(vb_model_describe(draft));
     if (reads && guess > reads)
         fprintf(stderr,
-                "verbatim: note: the draft (%s of weights) is larger than the target (%s), so no guess can "
-                "pay; are -m and -md swapped?\n",
+                "verbatim: note: the draft (%s of weights for a token) is larger than the target (%s), so no "
+                "guess can pay; are -m and -md swapped?\n",
                 cli_bytes(guess, d), cli_bytes(reads, t));
 }
 

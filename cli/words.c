@@ -11,6 +11,15 @@ bool cli_is_gguf(const char *name) {
     return n > end && !strcmp(name + n - end, ".gguf");
 }
 
+uint64_t cli_active(uint64_t all, uint64_t of_experts, uint64_t experts, uint64_t used) {
+    if (experts == 0) return all;
+    return all - of_experts + (uint64_t)((double)of_experts / (double)experts * (double)used);
+}
+
+uint64_t cli_token_bytes(const vb_model_info *m) {
+    return cli_active(m->weight_bytes, m->expert_bytes, (uint64_t)m->n_experts, (uint64_t)m->n_experts_used);
+}
+
 const char *cli_digits(double x, char out[32]) {
     if (!(fabs(x) < 1e15)) { /* nothing here is so large */
         snprintf(out, 32, isfinite(x) ? "%.2e" : "-", x);
