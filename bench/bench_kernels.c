@@ -111,7 +111,8 @@ static double once(bench *b, const vb_kernels *set, vb_type type, int vectors) {
     const size_t row = (size_t)blocks * (size_t)vb_type_block_bytes((int)type);
     const vb_matrix w = {type, ROWS_HERE, b->cols, b->weights, row, b->weights};
     b->acts.rows = vectors;
-    const double steps = ROWS_HERE / 16 * (b->cols / 32) * vectors; /* groups of 16 rows, each vector */
+    const int groups = ROWS_HERE / 16 * (b->cols / 32) * vectors; /* of 16 rows, each with each vector */
+    const double steps = groups;
     const int repeat = 1 + (int)(20000 / steps);
     const double unit = cycle();
     set->matmul[type](&w, &b->acts, 0, ROWS_HERE, b->y, ROWS_HERE);
